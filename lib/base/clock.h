@@ -1,0 +1,27 @@
+/* SPDX-License-Identifier: MIT */
+/* Time: for people and records (RFC 3339 UTC), and for durations. */
+#ifndef EDGE_BASE_CLOCK_H
+#define EDGE_BASE_CLOCK_H
+
+#include <time.h>
+
+/* Milliseconds of CLOCK_MONOTONIC, with microseconds behind the point. */
+static inline double clock_ms(void)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	return (double)t.tv_sec * 1e3 + (double)t.tv_nsec / 1e6;
+}
+
+/* Now, as "2026-01-01T00:00:00Z". */
+static inline const char *clock_rfc3339(char buf[32])
+{
+	time_t now = time(NULL);
+	struct tm tm;
+
+	strftime(buf, 32, "%Y-%m-%dT%H:%M:%SZ", gmtime_r(&now, &tm));
+	return buf;
+}
+
+#endif

@@ -1,0 +1,19 @@
+/* SPDX-License-Identifier: MIT */
+/* Running other programs, without a shell. */
+#ifndef EDGE_BASE_PROC_H
+#define EDGE_BASE_PROC_H
+
+#include <sys/types.h>
+
+#include "lib/base/err.h"
+
+/* Runs argv[0] (looked up in PATH) to its end with stdin from /dev/null. Its stdout goes to *out (NUL-terminated,
+ * the caller frees it) unless out is NULL. Returns 0 when it exits 0; else -1 and an error "PROGRAM: last line of its stderr".
+ * Killed and reported after timeout_ms (0: no limit). */
+int proc_run(const char *const argv[], char **out, int timeout_ms, struct err *e);
+
+/* Where a program of ours that is not on PATH may be: PATH, then /usr/local/lib/edge-criu/criu for "criu".
+ * EDGE_CRIU names another criu. Returns a static string, NULL when there is none. */
+const char *proc_find(const char *program);
+
+#endif

@@ -1,0 +1,40 @@
+/* SPDX-License-Identifier: MIT */
+/* A two-way byte stream to a peer: a pair of descriptors, or one SSH channel (lib/base/ssh.h makes those).
+ * One thread may read while another writes. */
+#ifndef EDGE_BASE_STREAM_H
+#define EDGE_BASE_STREAM_H
+
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#include "lib/base/auto.h"
+#include "lib/base/err.h"
+
+struct stream;
+
+/* What a kind of stream is made of. read and write move at least one byte, or return 0 (end of stream, read only)
+ * or -1 with `e`. Both block; `stop` makes a blocked read and all later calls fail at once, from any thread. */
+struct stream_ops {
+	ssize_t (*read)(void *self, void *buf, size_t n, struct err *e);
+	ssize_t (*write)(void *self, const void *buf, size_t n, struct err *e);
+	void (*stop)(void *self);
+	void (*free)(void *self);
+};
+
+struct stream *stream_new(const struct stream_ops *ops, void *self, const char *peer); /* takes `self`; copies `peer` */
+/* Takes both descriptors (they may be the same). */
+struct stream *stream_fds(int in, int out, const char *peer);
+void stream_free(struct stream *s);
+AUTO_DEFINE(struct stream, stream_free)
+#define AUTO_STREAM AUTO(stream_free_auto)
+
+const char *stream_peer(const struct stream *s); /* "node edge2", for messages */
+/* Exactly n bytes, or -1: EX_UNAVAILABLE "PEER: connection closed" at an early end. */
+int stream_read(struct stream *s, void *buf, size_t n, struct err *e);
+int stream_write(struct stream *s, const void *buf, size_t n, struct err *e);
+void stream_stop(struct stream *s);
+uint64_t stream_sent(const struct stream *s);     /* bytes so far, before SSH's own framing */
+uint64_t stream_received(const struct stream *s);
+
+#endif

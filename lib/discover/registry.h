@@ -1,0 +1,38 @@
+/* SPDX-License-Identifier: MIT */
+/* The registry: nodes and service instances as records, behind a small table of verbs, so that a new kind of
+ * registry is one new file. A URL names it: "dir:/path" (or a bare path). */
+#ifndef EDGE_DISCOVER_REGISTRY_H
+#define EDGE_DISCOVER_REGISTRY_H
+
+#include "lib/base/auto.h"
+#include "lib/base/err.h"
+#include "lib/base/json.h"
+
+struct registry;
+
+/* url NULL: EDGE_REGISTRY, else dir:/var/lib/edge/registry under EDGE_ROOT. */
+int registry_open(struct registry **r, const char *url, struct err *e);
+void registry_close(struct registry *r);
+AUTO_DEFINE(struct registry, registry_close)
+#define AUTO_REGISTRY AUTO(registry_close_auto)
+
+/* Keys are "node/NAME" and "service/ID"; a part is letters, digits and "._-", not starting with a dot.
+ * `version` names the state of a value: it changes with each put, and is "" for a key that does not exist. */
+struct registry_version {
+	char text[64];
+};
+
+/* A new array of records whose keys start with "prefix/", ordered by key. */
+int registry_list(struct registry *r, const char *prefix, struct json **array, struct err *e);
+/* 0 with *rec, or with *rec NULL when there is none; *v (may be NULL) its version. */
+int registry_get(struct registry *r, const char *key, struct json **rec, struct registry_version *v, struct err *e);
+/* Compare-and-swap: 0 done; 1 the version is no longer `expect` (nothing was written); -1 error.
+ * expect NULL: unconditionally. */
+int registry_put(struct registry *r, const char *key, const struct json *rec, const struct registry_version *expect,
+		 struct err *e);
+/* As registry_put, removing. A missing key is no error when expect is NULL. */
+int registry_remove(struct registry *r, const char *key, const struct registry_version *expect, struct err *e);
+/* Blocks until something under the prefix changes or timeout_ms ends: 1 changed, 0 timeout, -1 error. */
+int registry_watch(struct registry *r, const char *prefix, int timeout_ms, struct err *e);
+
+#endif

@@ -1,0 +1,38 @@
+/* SPDX-License-Identifier: MIT */
+/* How a service runs: a table of verbs per engine, so that a new engine is one new file. */
+#ifndef EDGE_ENGINE_ENGINE_H
+#define EDGE_ENGINE_ENGINE_H
+
+#include "lib/engine/keeper.h"
+#include "lib/engine/service.h"
+
+struct engine {
+	const char *name;
+	/* NULL when this node can run it; else why not (static text). */
+	const char *(*missing)(void);
+	/* Starts in the namespaces, cgroups and mounts that service_start has prepared; sets s->pid. */
+	int (*start)(struct service *s, struct keeper *k, struct err *e);
+	/* Forgets what the engine itself keeps about an instance whose processes are gone (runc: `runc delete`). */
+	int (*forget)(struct service *s, struct err *e);
+};
+
+extern const struct engine engine_process, engine_runc;
+const struct engine *engine_find(const char *name); /* NULL: unknown */
+
+/* Start to running: folders, upper with its masks, network (refusing an address that is taken), cgroups, keeper, engine;
+ * attached to the bridge; service.json written. All undone on failure. */
+int service_start(struct service *s, struct err *e);
+/* SIGTERM to the first process, after grace_ms SIGKILL to all; then service_clear. A service that does not run: 0. */
+int service_stop(struct service *s, int grace_ms, struct err *e);
+/* Kills all its processes at once (frozen or not), waits until they are gone. */
+int service_kill(struct service *s, struct err *e);
+/* After its processes are gone: network, cgroups, engine state; the folder stays. */
+int service_clear(struct service *s, struct err *e);
+/* Removes the folder of a service that does not run. */
+int service_remove(struct service *s, struct err *e);
+
+/* The upper layer of a new service: /root, /home, /etc/ssh, /etc/edge, /var/lib/edge, /tmp, /run, /var/tmp and /dev are
+ * masked with opaque folders; /dev gets the usual nodes, /etc/hostname and /etc/hosts the service's name. */
+int root_prepare(const struct service *s, struct err *e);
+
+#endif

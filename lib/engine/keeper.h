@@ -1,0 +1,36 @@
+/* SPDX-License-Identifier: MIT */
+/* The keeper: one small process per running service, its parent. It owns the mount namespace in which the service's
+ * root is put together, copies the service's output to a log that rotates, and leaves when the service has ended.
+ * It is forked from the program that starts or restores the service, and obeys it over a socketpair until it is
+ * released; if that program dies before, the keeper undoes everything and ends. */
+#ifndef EDGE_ENGINE_KEEPER_H
+#define EDGE_ENGINE_KEEPER_H
+
+#include "lib/engine/service.h"
+
+struct keeper {
+	pid_t pid;        /* 0: none */
+	int ctl;          /* socket to it; -1: none */
+	uint64_t log_ino; /* inode of the pipe whose reading end it holds */
+};
+
+/* Forks it: own session, own mount namespace (private), all other descriptors closed, title "edge-keeper: NAME". */
+int keeper_spawn(struct keeper *k, const struct service *s, struct err *e);
+/* Mounts, in its namespace, the overlay (lower s->root, upper and work of service_dir) on service_dir "root" and the
+ * volumes on their places below that. */
+int keeper_mount(struct keeper *k, struct err *e);
+/* Starts s->argv as PID 1 of new PID, mount, IPC and UTS namespaces, in the service's network namespace and cgroups;
+ * waits until exec has succeeded or failed ("cannot run PROGRAM: No such file or directory", EX_NO's code 1 is for
+ * the service itself: this is EX_UNAVAILABLE). Gives the pid. */
+int keeper_start(struct keeper *k, pid_t *pid, struct err *e);
+/* Starts a helper program as its child, in its mount namespace and the service's network namespace and cgroups:
+ * descriptor 3 of the program is `fd3`, descriptor 4 the writing end of the log pipe. stdin, stdout: /dev/null; stderr to a
+ * file `errlog` (may be NULL: /dev/null). A process that this program makes with CLONE_PARENT (criu's restored tree)
+ * becomes the keeper's child. Used for `criu swrk 3` and `runc restore`. */
+int keeper_exec(struct keeper *k, const char *const argv[], int fd3, const char *errlog, pid_t *pid, struct err *e);
+/* From now on it watches this process (its child, or any other: by pidfd) and lives as long. Closes ctl. */
+int keeper_release(struct keeper *k, pid_t watch, struct err *e);
+/* Makes it undo everything and end; waits for it. Safe on a zeroed or released keeper. */
+void keeper_cancel(struct keeper *k);
+
+#endif

@@ -1,0 +1,29 @@
+/* SPDX-License-Identifier: MIT */
+/* A service's network: a network namespace of its own (file_path("/run/edge/netns/NAME"), bind-mounted there so
+ * that it outlives any process), joined to the node's bridge by a veth pair. All over rtnetlink, no program is run.
+ *
+ * "Held" means: the node's end of the pair is not in the bridge, so nothing reaches or leaves the service, while
+ * addresses, routes and sockets inside stay as they are. */
+#ifndef EDGE_ENGINE_NET_H
+#define EDGE_ENGINE_NET_H
+
+#include "lib/engine/service.h"
+
+/* Makes the namespace (lo up), and where s->addr is set the pair with s->mac, the address and, if node.json names
+ * one, the default route; held. The bridge: "bridge" of node.json, else the one that has this node's address.
+ * Undone on failure. EX_UNAVAILABLE when there is no bridge. */
+int net_create(const struct service *s, struct err *e);
+int net_remove(const struct service *s, struct err *e);
+/* Into and out of the bridge; well under a millisecond each. net_attach also tells neighbours: gratuitous ARP
+ * (request and reply) or unsolicited neighbour advertisement, sent from inside. No-ops without a network. */
+int net_attach(const struct service *s, struct err *e);
+int net_hold(const struct service *s, struct err *e);
+/* 1 somebody on the bridge's network answers for the address (ARP probe of RFC 5227, or neighbour solicitation, within
+ * timeout_ms); 0 nobody does. */
+int net_address_taken(const struct service *s, int timeout_ms, struct err *e);
+/* A descriptor of the namespace for setns(2). */
+int net_open(const struct service *s, struct err *e);
+/* Is the address within the network of the bridge's own address (the layer-2 network of this node)? */
+int net_same_link(const struct service *s, struct err *e);
+
+#endif

@@ -1,0 +1,67 @@
+/* SPDX-License-Identifier: MIT */
+/* One instance of a service: what it was told to be (kept in service.json) and what it is now. */
+#ifndef EDGE_ENGINE_SERVICE_H
+#define EDGE_ENGINE_SERVICE_H
+
+#include <limits.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#include "lib/base/auto.h"
+#include "lib/base/err.h"
+#include "lib/base/json.h"
+
+#define SERVICE_NAME_MAX 63
+#define SERVICE_VOLUMES_MAX 16
+#define SERVICE_PORTS_MAX 16
+
+struct service_volume {
+	char host[PATH_MAX]; /* absolute, on the node */
+	char path[PATH_MAX]; /* absolute, inside the service */
+};
+
+struct service {
+	char id[17];                        /* 16 random hex digits, kept across moves */
+	char name[SERVICE_NAME_MAX + 1];    /* letters, digits, "._-" */
+	char engine[16];                    /* "process", "runc" */
+	bool stateless;
+	char addr[64];                      /* "10.77.0.201/24" or IPv6; "" without a network */
+	char mac[18];                       /* made at start, kept across moves */
+	int ports[SERVICE_PORTS_MAX], n_ports;
+	char root[PATH_MAX];                /* lower layer of the overlay; default "/" */
+	char bundle[PATH_MAX];              /* OCI bundle, runc engine; "" otherwise */
+	struct service_volume volumes[SERVICE_VOLUMES_MAX];
+	int n_volumes;
+	char user[64];                      /* "" is root */
+	double cpu;                         /* limit in cores; 0 is none */
+	uint64_t mem_bytes;                 /* limit; 0 is none */
+	char **argv;                        /* NULL-terminated, owned; NULL with a bundle */
+	long epoch;                         /* counts the moves */
+
+	pid_t pid;                          /* of its first process, in the node's PID namespace; 0 when not running */
+	uint64_t start_time;                /* field 22 of /proc/PID/stat, against reuse of pids */
+	uint64_t log_ino;                   /* inode of the pipe that its output goes to */
+};
+
+void service_free(struct service *s);
+AUTO_DEFINE(struct service, service_free)
+#define AUTO_SERVICE AUTO(service_free_auto)
+
+/* From and to the JSON kept in service.json and sent to the other node (a superset of the record). */
+int service_from_json(struct service **s, const struct json *j, struct err *e);
+struct json *service_to_json(const struct service *s);
+/* The `service` record of edge-records(5), with node, state, log. */
+struct json *service_record(const struct service *s, const char *state);
+
+/* Where the instance lives: file_path("/var/lib/edge/services/NAME"), with service.json, upper/, work/, root/, log.
+ * Static ring of buffers. */
+const char *service_dir(const struct service *s, const char *below);
+int service_save(const struct service *s, struct err *e);
+/* EX_NO: "service NAME: no such service on this node". */
+int service_load(struct service **s, const char *name, struct err *e);
+/* Names of all on this node: array of JSON service records with their states. */
+struct json *service_list(struct err *e);
+bool service_running(const struct service *s);  /* pid alive with that start time */
+
+#endif
