@@ -8,18 +8,22 @@
 
 #include "lib/engine/service.h"
 
-/* Makes them and sets the limits of s->cpu (quota over 100 ms) and s->mem_bytes. */
+/* Makes them and sets the limits of s->cpu (quota over 100 ms) and s->mem_bytes; EX_UNAVAILABLE when no controller
+ * here takes a limit. Undone on failure. */
 int cgroup_create(const struct service *s, struct err *e);
 /* Kills whatever is inside (cgroup.kill, else by pid), waits, removes. A missing one is no error. */
 int cgroup_remove(const char *name, struct err *e);
+/* pid 0: the caller itself. */
 int cgroup_join(const char *name, pid_t pid, struct err *e);
+/* Kills all processes of the v2 cgroup, frozen or not, and waits until they are gone: EX_TEMPFAIL after timeout_ms. */
+int cgroup_kill(const char *name, int timeout_ms, struct err *e);
 /* All processes of the service (not threads), by the v2 cgroup; the caller frees *pids. */
 int cgroup_pids(const char *name, pid_t **pids, int *n, struct err *e);
 /* The v2 freezer; waits (polling, no 100 ms steps) until frozen, at most timeout_ms: EX_TEMPFAIL. */
 int cgroup_freeze(const char *name, int timeout_ms, struct err *e);
 int cgroup_thaw(const char *name, struct err *e);
 bool cgroup_frozen(const char *name);
-/* Folder of the v2 cgroup, for criu's --freeze-cgroup. Static storage. */
+/* Folder of the v2 cgroup, for criu's --freeze-cgroup; NULL without v2. Static storage. */
 const char *cgroup_v2_dir(const char *name);
 /* cpu: seconds used since start; mem: bytes now. */
 int cgroup_usage(const char *name, double *cpu_s, uint64_t *mem_bytes, struct err *e);

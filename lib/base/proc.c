@@ -1,0 +1,261 @@
+/* SPDX-License-Identifier: MIT */
+#include "lib/base/proc.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
+#include <spawn.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/pidfd.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "lib/base/auto.h"
+#include "lib/base/clock.h"
+
+#define OUT_MAX (64u << 20)
+#define ERR_KEEP 4096 /* of stderr only the end is kept */
+
+extern char **environ;
+
+struct output {
+	int fd;
+	char *data; /* NULL: nothing yet */
+	size_t len, room;
+	bool tail; /* only the end matters */
+};
+
+static void output_release(struct output *o)
+{
+	if (o->fd >= 0)
+		close(o->fd);
+	free(o->data);
+}
+
+static int output_reserve(struct output *o, size_t n)
+{
+	size_t room = o->room ? o->room : 4096;
+	char *p;
+
+	while (room < o->len + n + 1)
+		room *= 2;
+	if (room == o->room)
+		return 0;
+	p = realloc(o->data, room);
+	if (!p)
+		return -1;
+	o->data = p;
+	o->room = room;
+	return 0;
+}
+
+/* Reads what is there; 1: more may come, 0: the end, -1: too much or out of memory. */
+static int output_read(struct output *o)
+{
+	char buf[16384];
+	ssize_t r;
+
+	while ((r = read(o->fd, buf, sizeof(buf))) > 0) {
+		if (o->tail && o->len > ERR_KEEP) {
+			memmove(o->data, o->data + o->len - ERR_KEEP / 2, ERR_KEEP / 2);
+			o->len = ERR_KEEP / 2;
+		}
+		if (o->len + (size_t)r > OUT_MAX || output_reserve(o, (size_t)r))
+			return -1;
+		memcpy(o->data + o->len, buf, (size_t)r);
+		o->len += (size_t)r;
+		o->data[o->len] = '\0';
+	}
+	return r < 0 && (errno == EAGAIN || errno == EINTR);
+}
+
+/* The last line that is not empty, cut out of `text`; NULL when there is none. */
+static const char *last_line(char *text)
+{
+	char *end, *line;
+
+	if (!text)
+		return NULL;
+	for (end = text + strlen(text); end > text && strchr(" \t\r\n", end[-1]); end--)
+		;
+	*end = '\0';
+	line = strrchr(text, '\n');
+	line = line ? line + 1 : text;
+	return *line ? line : NULL;
+}
+
+static int spawn(const char *const argv[], int out, int err, pid_t *pid)
+{
+	posix_spawn_file_actions_t fa;
+	posix_spawnattr_t at;
+	sigset_t none, dfl;
+	int rc;
+
+	sigemptyset(&none);
+	sigemptyset(&dfl);
+	sigaddset(&dfl, SIGPIPE); /* our programs ignore it; others live by it */
+	posix_spawn_file_actions_init(&fa);
+	posix_spawnattr_init(&at);
+	posix_spawn_file_actions_addopen(&fa, 0, "/dev/null", O_RDONLY, 0);
+	if (out >= 0)
+		posix_spawn_file_actions_adddup2(&fa, out, 1);
+	else
+		posix_spawn_file_actions_addopen(&fa, 1, "/dev/null", O_WRONLY, 0);
+	posix_spawn_file_actions_adddup2(&fa, err, 2);
+	posix_spawnattr_setsigmask(&at, &none);
+	posix_spawnattr_setsigdefault(&at, &dfl);
+	posix_spawnattr_setflags(&at, POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF);
+	rc = posix_spawnp(pid, argv[0], &fa, &at, (char *const *)argv, environ);
+	posix_spawnattr_destroy(&at);
+	posix_spawn_file_actions_destroy(&fa);
+	return rc;
+}
+
+/* Collects output until the program ends; 0, 1 on timeout, -1 when there is too much output. */
+static int collect(struct output *out, struct output *err, int pidfd, int timeout_ms)
+{
+	struct pollfd p[3] = { { .fd = out->fd, .events = POLLIN },
+			       { .fd = err->fd, .events = POLLIN },
+			       { .fd = pidfd, .events = POLLIN } };
+	struct output *o[2] = { out, err };
+	double end = clock_ms() + timeout_ms;
+
+	for (;;) {
+		double left = end - clock_ms();
+		int rc, wait = timeout_ms <= 0 ? -1 : left <= 0 ? 0 : (int)left + 1;
+
+		rc = poll(p, 3, wait);
+		if (rc < 0 && errno != EINTR)
+			return -1;
+		if (rc == 0)
+			return 1;
+		for (int i = 0; i < 2; i++) {
+			if (p[i].fd < 0 || (rc > 0 && !p[i].revents && !p[2].revents))
+				continue;
+			switch (output_read(o[i])) {
+			case 0:
+				p[i].fd = -1;
+				break;
+			case -1:
+				return -1;
+			}
+		}
+		/* its end counts, not that of the pipes, which a daemon that it left behind may hold */
+		if (rc > 0 && p[2].revents)
+			return 0;
+	}
+}
+
+static const char *base(const char *path)
+{
+	const char *slash = strrchr(path, '/');
+
+	return slash ? slash + 1 : path;
+}
+
+static int failure(const char *program, int status, char *text, struct err *e)
+{
+	const char *line = last_line(text);
+	size_t n = strlen(program);
+
+	if (WIFSIGNALED(status))
+		return err_set(e, EX_OSERR, "%s: killed by signal %d", program, WTERMSIG(status));
+	if (!line)
+		return err_set(e, EX_OSERR, "%s: exit status %d", program, WEXITSTATUS(status));
+	if (strncmp(line, program, n) == 0 && line[n] == ':') /* most programs say their name themselves */
+		return err_set(e, EX_OSERR, "%.900s", line);
+	return err_set(e, EX_OSERR, "%s: %.900s", program, line);
+}
+
+static AUTO_DEFINE(struct output, output_release)
+
+int proc_run(const char *const argv[], char **out, int timeout_ms, struct err *e)
+{
+	struct output o = { .fd = -1 }, s = { .fd = -1, .tail = true };
+	AUTO(output_release_auto) struct output *o_auto = &o, *s_auto = &s;
+	AUTO_FD int out_w = -1, err_w = -1, pidfd = -1;
+	const char *program = base(argv[0]);
+	int p[2], rc, status = 0;
+	pid_t pid;
+
+	(void)o_auto;
+	(void)s_auto;
+	if (out) {
+		if (pipe2(p, O_CLOEXEC))
+			return err_sys(e, "%s: pipe", program);
+		o.fd = p[0];
+		out_w = p[1];
+	}
+	if (pipe2(p, O_CLOEXEC))
+		return err_sys(e, "%s: pipe", program);
+	s.fd = p[0];
+	err_w = p[1];
+	fcntl(s.fd, F_SETFL, O_NONBLOCK);
+	if (o.fd >= 0)
+		fcntl(o.fd, F_SETFL, O_NONBLOCK);
+	errno = spawn(argv, out_w, err_w, &pid);
+	if (errno) {
+		rc = errno;
+		err_sys(e, "%s: cannot run", program);
+		if (e && rc == ENOENT)
+			e->code = EX_UNAVAILABLE;
+		return -1;
+	}
+	close(TAKE_FD(err_w));
+	if (out_w >= 0)
+		close(TAKE_FD(out_w));
+	pidfd = pidfd_open(pid, 0);
+	rc = pidfd < 0 ? -1 : collect(&o, &s, pidfd, timeout_ms);
+	if (rc)
+		kill(pid, SIGKILL);
+	while (waitpid(pid, &status, 0) < 0 && errno == EINTR)
+		;
+	if (rc > 0)
+		return err_set(e, EX_TEMPFAIL, "%s: no answer within %d ms", program, timeout_ms);
+	if (rc < 0)
+		return err_set(e, EX_OSERR, "%s: cannot read its output", program);
+	if (!WIFEXITED(status) || WEXITSTATUS(status) != 0)
+		return failure(program, status, s.data, e);
+	if (out) {
+		if (!o.data && !(o.data = strdup("")))
+			return err_sys(e, "%s", program);
+		*out = TAKE_PTR(o.data);
+	}
+	return 0;
+}
+
+static bool is_program(const char *path)
+{
+	struct stat st;
+
+	return stat(path, &st) == 0 && S_ISREG(st.st_mode) && access(path, X_OK) == 0;
+}
+
+const char *proc_find(const char *program)
+{
+	static const char *const criu[] = { "/usr/local/lib/edge-criu/criu", "/usr/local/lib/edge-criu/usr/sbin/criu" };
+	static _Thread_local char found[4096];
+	const char *path = getenv("PATH"), *own = getenv("EDGE_CRIU");
+	bool is_criu = strcmp(program, "criu") == 0;
+
+	if (is_criu && own && *own)
+		return is_program(own) ? own : NULL;
+	for (path = path ? path : "/usr/sbin:/usr/bin:/sbin:/bin"; *path;) {
+		size_t n = strcspn(path, ":");
+		int len = snprintf(found, sizeof(found), "%.*s/%s", (int)n, path, program);
+
+		/* an empty part means the current folder: never a place for programs that root runs */
+		if (n > 0 && len > 0 && (size_t)len < sizeof(found) && is_program(found))
+			return found;
+		path += n + (path[n] == ':');
+	}
+	for (size_t i = 0; is_criu && i < sizeof(criu) / sizeof(*criu); i++)
+		if (is_program(criu[i]))
+			return criu[i];
+	return NULL;
+}

@@ -1,0 +1,416 @@
+/* SPDX-License-Identifier: MIT */
+#include "lib/engine/criu.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <sched.h>
+#include <signal.h>
+#include <stdint.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "lib/base/auto.h"
+#include "lib/base/file.h"
+#include "lib/base/proc.h"
+
+#define SWRK_FD 3        /* where criu swrk finds its socket */
+#define PAGES_FD 5       /* where it finds the stand-in for a reader of lazy pages */
+#define MESSAGE_MAX 65536
+#define LOG_LINES 3      /* how many of criu's error lines an error quotes */
+
+/* Field numbers of criu's images/rpc.proto. */
+enum { REQ_TYPE = 1, REQ_OPTS = 2, REQ_NOTIFY_SUCCESS = 3 };
+enum { RESP_TYPE = 1, RESP_SUCCESS = 2, RESP_RESTORE = 4, RESP_NOTIFY = 5, RESP_ERRMSG = 9 };
+enum { TYPE_NOTIFY = 6 };
+enum {
+	OPT_IMAGES_DIR_FD = 1, OPT_PID = 2, OPT_LEAVE_RUNNING = 3, OPT_TCP_ESTABLISHED = 5, OPT_SHELL_JOB = 7,
+	OPT_FILE_LOCKS = 8, OPT_LOG_LEVEL = 9, OPT_LOG_FILE = 10, OPT_NOTIFY_SCRIPTS = 12, OPT_ROOT = 13,
+	OPT_LINK_REMAP = 18, OPT_CPU_CAP = 20, OPT_RST_SIBLING = 26, OPT_INHERIT_FD = 27, OPT_MANAGE_CGROUPS_MODE = 34,
+	OPT_GHOST_LIMIT = 35, OPT_EXTERNAL = 37, OPT_FREEZE_CGROUP = 44, OPT_TIMEOUT = 45, OPT_LAZY_PAGES = 48,
+	OPT_CONFIG_FILE = 51, OPT_TCP_CLOSE = 52, OPT_NETWORK_LOCK = 64, OPT_IMAGES_DIR = 68,
+};
+enum { CGROUPS_IGNORE = 0, NETWORK_LOCK_SKIP = 3 };
+
+/* A protobuf message under construction; `full` when it did not fit. */
+struct message {
+	uint8_t buf[MESSAGE_MAX];
+	size_t len;
+	bool full;
+};
+
+static void put_byte(struct message *m, uint8_t b)
+{
+	if (m->len < sizeof(m->buf))
+		m->buf[m->len++] = b;
+	else
+		m->full = true;
+}
+
+static void put_varint(struct message *m, uint64_t v)
+{
+	for (; v >= 0x80; v >>= 7)
+		put_byte(m, (uint8_t)(v | 0x80));
+	put_byte(m, (uint8_t)v);
+}
+
+static void put_int(struct message *m, int field, int64_t v)
+{
+	put_varint(m, (uint64_t)field << 3);
+	put_varint(m, (uint64_t)v);
+}
+
+static void put_bytes(struct message *m, int field, const void *data, size_t n)
+{
+	put_varint(m, (uint64_t)field << 3 | 2);
+	put_varint(m, n);
+	for (size_t i = 0; i < n; i++)
+		put_byte(m, ((const uint8_t *)data)[i]);
+}
+
+static void put_str(struct message *m, int field, const char *s)
+{
+	if (s)
+		put_bytes(m, field, s, strlen(s));
+}
+
+static void put_flag(struct message *m, int field, bool v)
+{
+	if (v)
+		put_int(m, field, 1);
+}
+
+/* One field of a received message: a number, or n bytes at `data`. */
+struct field {
+	unsigned number;
+	uint64_t value;
+	const uint8_t *data;
+	size_t n;
+};
+
+static bool get_varint(const uint8_t **p, const uint8_t *end, uint64_t *v)
+{
+	*v = 0;
+	for (int shift = 0; *p < end && shift < 64; shift += 7) {
+		uint8_t b = *(*p)++;
+
+		*v |= (uint64_t)(b & 0x7f) << shift;
+		if (!(b & 0x80))
+			return true;
+	}
+	return false;
+}
+
+static bool next_field(const uint8_t **p, const uint8_t *end, struct field *f)
+{
+	uint64_t tag;
+
+	if (*p >= end || !get_varint(p, end, &tag))
+		return false;
+	*f = (struct field){ .number = (unsigned)(tag >> 3) };
+	switch (tag & 7) {
+	case 0:
+		return get_varint(p, end, &f->value);
+	case 2:
+		if (!get_varint(p, end, &f->value) || f->value > (size_t)(end - *p))
+			return false;
+		f->n = (size_t)f->value;
+		f->data = *p;
+		*p += f->n;
+		return true;
+	default:
+		return false;
+	}
+}
+
+static void put_pair(struct message *m, const struct criu_pair *pair)
+{
+	static __thread struct message sub;
+
+	sub.len = 0;
+	sub.full = false;
+	put_str(&sub, 1, pair->key);
+	put_int(&sub, 2, pair->fd);
+	put_bytes(m, OPT_INHERIT_FD, sub.buf, sub.len);
+	m->full |= sub.full;
+}
+
+/* A metadata-only dump is criu's lazy dump whose reader of pages is gone before it starts: the pages come from
+ * lib/move/memory instead. Over RPC the reader's socket can only be named in a configuration file. */
+static int write_config(const struct criu_job *job, char path[PATH_MAX], struct err *e)
+{
+	const char text[] = "ps-socket 5\n";
+
+	snprintf(path, PATH_MAX, "%s/criu.conf", job->images);
+	return file_write(path, text, sizeof(text) - 1, 0600, e);
+}
+
+static void put_opts(struct message *m, const struct criu_job *job, const char *config)
+{
+	put_int(m, OPT_IMAGES_DIR_FD, -1);
+	put_str(m, OPT_IMAGES_DIR, job->images);
+	put_int(m, OPT_LOG_LEVEL, 2);
+	put_str(m, OPT_LOG_FILE, "criu.log");
+	if (job->verb != CRIU_DUMP && job->verb != CRIU_RESTORE)
+		return;
+	if (job->pid)
+		put_int(m, OPT_PID, job->pid);
+	put_flag(m, OPT_LEAVE_RUNNING, job->leave_running);
+	put_flag(m, OPT_TCP_ESTABLISHED, !job->tcp_close);
+	put_flag(m, OPT_TCP_CLOSE, job->tcp_close);
+	put_flag(m, OPT_SHELL_JOB, job->shell_job);
+	put_flag(m, OPT_FILE_LOCKS, true);
+	put_flag(m, OPT_LINK_REMAP, job->verb == CRIU_DUMP);
+	put_flag(m, OPT_NOTIFY_SCRIPTS, job->notify != NULL);
+	put_str(m, OPT_ROOT, job->root);
+	put_flag(m, OPT_RST_SIBLING, job->sibling);
+	put_int(m, OPT_MANAGE_CGROUPS_MODE, CGROUPS_IGNORE);
+	put_int(m, OPT_GHOST_LIMIT, 64 << 20);
+	put_int(m, OPT_TIMEOUT, 30);
+	put_str(m, OPT_FREEZE_CGROUP, job->freeze_cgroup);
+	/* The service's whole network is held by lib/engine/net while it is frozen, on both nodes. */
+	put_int(m, OPT_NETWORK_LOCK, NETWORK_LOCK_SKIP);
+	put_flag(m, OPT_LAZY_PAGES, job->metadata_only);
+	put_str(m, OPT_CONFIG_FILE, config);
+	for (int i = 0; job->external && job->external[i]; i++)
+		put_str(m, OPT_EXTERNAL, job->external[i]);
+	for (int i = 0; job->inherit && job->inherit[i].key; i++)
+		put_pair(m, &job->inherit[i]);
+}
+
+static int send_message(struct criu *c, const struct message *m, struct err *e)
+{
+	if (m->full)
+		return err_set(e, EX_SOFTWARE, "criu: request too long");
+	if (send(c->sock, m->buf, m->len, MSG_NOSIGNAL) != (ssize_t)m->len)
+		return err_sys(e, "criu: cannot send the request");
+	return 0;
+}
+
+static int send_request(struct criu *c, const struct criu_job *job, const char *config, struct err *e)
+{
+	static __thread struct message m, opts;
+
+	opts.len = m.len = 0;
+	opts.full = m.full = false;
+	put_opts(&opts, job, config);
+	put_int(&m, REQ_TYPE, job->verb);
+	put_bytes(&m, REQ_OPTS, opts.buf, opts.len);
+	m.full |= opts.full;
+	return send_message(c, &m, e);
+}
+
+/* What one answer of criu says. */
+struct answer {
+	int type;
+	bool success;
+	pid_t restored;
+	char point[64];
+	pid_t point_pid;
+	char why[256];
+};
+
+static void parse_notify(const struct field *f, struct answer *a)
+{
+	const uint8_t *p = f->data, *end = p + f->n;
+	struct field g;
+
+	while (next_field(&p, end, &g))
+		if (g.number == 1 && g.data)
+			snprintf(a->point, sizeof(a->point), "%.*s", (int)g.n, (const char *)g.data);
+		else if (g.number == 2)
+			a->point_pid = (pid_t)g.value;
+}
+
+static void parse_answer(const uint8_t *p, size_t n, struct answer *a)
+{
+	const uint8_t *end = p + n;
+	struct field f;
+
+	memset(a, 0, sizeof(*a));
+	while (next_field(&p, end, &f))
+		if (f.number == RESP_TYPE) {
+			a->type = (int)f.value;
+		} else if (f.number == RESP_SUCCESS) {
+			a->success = f.value != 0;
+		} else if (f.number == RESP_RESTORE && f.data) {
+			const uint8_t *q = f.data, *qend = q + f.n;
+			struct field g;
+
+			while (next_field(&q, qend, &g))
+				if (g.number == 1)
+					a->restored = (pid_t)g.value;
+		} else if (f.number == RESP_NOTIFY && f.data) {
+			parse_notify(&f, a);
+		} else if (f.number == RESP_ERRMSG && f.data) {
+			snprintf(a->why, sizeof(a->why), "%.*s", (int)f.n, (const char *)f.data);
+		}
+}
+
+/* "(00.052) Error (criu/files.c:12): Can't lookup mount" -> "Can't lookup mount". */
+static const char *bare_line(char *line)
+{
+	char *colon = strstr(line, "): ");
+
+	return colon ? colon + 3 : line;
+}
+
+/* The first few "Error" lines of criu's log on one line: the first names the cause, the rest what followed from it. */
+static void quote_log(const char *images, char *out, size_t size)
+{
+	char path[PATH_MAX], line[512];
+	int n = 0;
+
+	*out = 0;
+	snprintf(path, sizeof(path), "%s/criu.log", images);
+	AUTO_FILE FILE *f = fopen(path, "re");
+	while (f && n < LOG_LINES && fgets(line, sizeof(line), f)) {
+		if (!strstr(line, "Error ("))
+			continue;
+		line[strcspn(line, "\n")] = 0;
+		size_t len = strlen(out);
+		snprintf(out + len, size - len, "%s%s", n++ ? "; " : "", bare_line(strstr(line, "Error (")));
+	}
+}
+
+static int fail(const struct criu_job *job, const struct answer *a, struct err *e)
+{
+	const char *what = job->verb == CRIU_DUMP ? "dump" : job->verb == CRIU_RESTORE ? "restore" : "check";
+	char lines[768];
+
+	quote_log(job->images, lines, sizeof(lines));
+	return err_set(e, EX_UNAVAILABLE, "criu: %s: %s", what,
+		       *lines ? lines : *a->why ? a->why : "it failed and did not say why");
+}
+
+static int answer_notify(struct criu *c, const struct criu_job *job, const struct answer *a, struct err *e)
+{
+	static __thread struct message m;
+	bool ok = !job->notify || !job->notify(job->ctx, a->point, a->point_pid);
+
+	m.len = 0;
+	m.full = false;
+	put_int(&m, REQ_TYPE, TYPE_NOTIFY);
+	put_int(&m, REQ_NOTIFY_SUCCESS, ok);
+	return send_message(c, &m, e);
+}
+
+int criu_run(struct criu *c, const struct criu_job *job, pid_t *restored, struct err *e)
+{
+	static __thread uint8_t buf[MESSAGE_MAX];
+	char config[PATH_MAX];
+	struct answer a = { 0 };
+
+	if (job->metadata_only && write_config(job, config, e))
+		return -1;
+	if (send_request(c, job, job->metadata_only ? config : NULL, e))
+		return -1;
+	for (;;) {
+		ssize_t n = recv(c->sock, buf, sizeof(buf), 0);
+
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n <= 0)
+			return fail(job, &a, e);
+		parse_answer(buf, (size_t)n, &a);
+		if (a.type == TYPE_NOTIFY) {
+			if (answer_notify(c, job, &a, e))
+				return fail(job, &a, e);
+			continue;
+		}
+		if (!a.success)
+			return fail(job, &a, e);
+		if (restored)
+			*restored = a.restored;
+		return 0;
+	}
+}
+
+int criu_socketpair(int *ours, int *theirs, struct err *e)
+{
+	int fds[2];
+
+	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, fds))
+		return err_sys(e, "criu: socketpair");
+	*ours = fds[0];
+	*theirs = fds[1];
+	return 0;
+}
+
+const char *const *criu_argv(struct err *e)
+{
+	static const char *argv[] = { NULL, "swrk", "3", NULL };
+
+	argv[0] = proc_find("criu");
+	if (argv[0])
+		return argv;
+	err_set(e, EX_UNAVAILABLE, "criu: not installed");
+	return NULL;
+}
+
+/* In the child: descriptors 0 to 2 are /dev/null, 3 the socket, 5 a socket whose other end is gone. */
+static void become_criu(const char *const *argv, int netns, int sock)
+{
+	int null = open("/dev/null", O_RDWR), pages[2];
+
+	if (netns >= 0 && setns(netns, CLONE_NEWNET))
+		_exit(127);
+	if (socketpair(AF_UNIX, SOCK_STREAM, 0, pages))
+		_exit(127);
+	sock = fcntl(sock, F_DUPFD, 16);
+	pages[0] = fcntl(pages[0], F_DUPFD, 16);
+	for (int fd = 0; fd <= 2; fd++)
+		dup2(null, fd);
+	dup2(sock, SWRK_FD);
+	dup2(pages[0], PAGES_FD);
+	close(4);
+	close_range(PAGES_FD + 1, ~0U, 0);
+	execv(argv[0], (char *const *)argv);
+	_exit(127);
+}
+
+int criu_start(struct criu *c, int netns, struct err *e)
+{
+	const char *const *argv = criu_argv(e);
+	int ours = -1, theirs = -1;
+
+	*c = (struct criu){ .sock = -1 };
+	if (!argv || criu_socketpair(&ours, &theirs, e))
+		return -1;
+	c->pid = fork();
+	if (!c->pid)
+		become_criu(argv, netns, theirs);
+	close(theirs);
+	if (c->pid < 0) {
+		c->pid = 0;
+		close(ours);
+		return err_sys(e, "criu: fork");
+	}
+	c->sock = ours;
+	return 0;
+}
+
+void criu_close(struct criu *c)
+{
+	if (c->sock >= 0)
+		close(c->sock);
+	if (c->pid > 0) {
+		kill(c->pid, SIGKILL);
+		while (waitpid(c->pid, NULL, 0) < 0 && errno == EINTR)
+			;
+	}
+	*c = (struct criu){ .sock = -1 };
+}
+
+const char *criu_version(void)
+{
+	static char version[32];
+	const char *path = *version ? NULL : proc_find("criu");
+	AUTO_FREE char *out = NULL;
+
+	if (path && !proc_run((const char *const[]){ path, "--version", NULL }, &out, 5000, NULL) &&
+	    sscanf(out, "Version: %31s", version) != 1)
+		*version = 0;
+	return version;
+}

@@ -1,0 +1,408 @@
+/* SPDX-License-Identifier: MIT */
+#include "lib/move/image.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <pthread.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#include <openssl/evp.h>
+
+#include "lib/base/file.h"
+#include "lib/move/image_int.h"
+#include "lib/move/pagemap.h"
+
+bool digest_equal(const struct digest *a, const struct digest *b)
+{
+	return !memcmp(a, b, sizeof(*a));
+}
+
+void digest_of(const void *data, size_t n, struct digest *d)
+{
+	/* Fetching the algorithm and allocating a context cost more than hashing a page does. */
+	static __thread EVP_MD_CTX *ctx;
+	static const EVP_MD *sha256;
+
+	if (!sha256)
+		sha256 = EVP_MD_fetch(NULL, "SHA256", NULL);
+	if (!ctx)
+		ctx = EVP_MD_CTX_new();
+	EVP_DigestInit_ex(ctx, sha256, NULL);
+	EVP_DigestUpdate(ctx, data, n);
+	EVP_DigestFinal_ex(ctx, d->byte, NULL);
+}
+
+/* ---- objects, windows, chunks: by address; the lock is held ---- */
+
+static struct object *object_find(struct image *im, uint64_t id)
+{
+	if (im->last && im->last->id == id)
+		return im->last;
+	for (size_t i = 0; i < im->n_objects; i++)
+		if (im->object[i]->id == id)
+			return im->last = im->object[i];
+	return NULL;
+}
+
+struct object *image_object_add(struct image *im, uint64_t id)
+{
+	struct object *o = object_find(im, id), **bigger;
+
+	if (o)
+		return o;
+	bigger = realloc(im->object, (im->n_objects + 1) * sizeof(*bigger));
+	if (!bigger)
+		return NULL;
+	im->object = bigger;
+	o = calloc(1, sizeof(*o));
+	if (!o)
+		return NULL;
+	o->id = id;
+	return im->object[im->n_objects++] = o;
+}
+
+static struct window *window_find(const struct object *o, uint64_t number)
+{
+	size_t lo = 0, hi = o->n_windows;
+
+	while (lo < hi) {
+		size_t mid = (lo + hi) / 2;
+
+		if (o->window[mid]->number < number)
+			lo = mid + 1;
+		else
+			hi = mid;
+	}
+	return lo < o->n_windows && o->window[lo]->number == number ? o->window[lo] : NULL;
+}
+
+static int window_add(struct object *o, uint64_t number, int layer)
+{
+	struct window **bigger = realloc(o->window, (o->n_windows + 1) * sizeof(*bigger));
+	struct window *w = calloc(1, sizeof(*w));
+	size_t at = o->n_windows;
+
+	if (bigger)
+		o->window = bigger;
+	if (!bigger || !w) {
+		free(w);
+		return -1;
+	}
+	for (; at && o->window[at - 1]->number > number; at--)
+		o->window[at] = o->window[at - 1];
+	w->number = number;
+	w->layer = layer;
+	o->window[at] = w;
+	o->n_windows++;
+	return 0;
+}
+
+static struct chunk *chunk_at(struct image *im, uint64_t object, uint64_t addr, struct object **op,
+			      struct window **wp, bool make)
+{
+	struct object *o = object_find(im, object);
+	struct window *w = o ? window_find(o, addr >> WINDOW_BITS) : NULL;
+	size_t c = (addr >> CHUNK_BITS) % CHUNKS_PER_WINDOW;
+
+	if (!w)
+		return NULL;
+	if (!w->chunk[c] && make)
+		w->chunk[c] = calloc(1, sizeof(struct chunk));
+	if (op)
+		*op = o;
+	if (wp)
+		*wp = w;
+	return w->chunk[c];
+}
+
+static inline unsigned page_of(uint64_t addr)
+{
+	return (unsigned)(addr / PAGE_BYTES % PAGES_PER_CHUNK);
+}
+
+static off_t offset_of(const struct window *w, uint64_t addr)
+{
+	return (off_t)w->rank << WINDOW_BITS | (off_t)(addr & ((1ULL << WINDOW_BITS) - 1));
+}
+
+/* ---- layers: the files ---- */
+
+int image_layer_open(struct image *im, struct object *o, int layer, struct err *e)
+{
+	uint64_t windows = 0;
+	char path[PATH_MAX];
+
+	if (o->n_layers <= layer) {
+		int *bigger = realloc(o->fd, (size_t)(layer + 1) * sizeof(*bigger));
+
+		if (!bigger)
+			return err_set(e, EX_OSERR, "out of memory");
+		o->fd = bigger;
+		while (o->n_layers <= layer)
+			o->fd[o->n_layers++] = -1;
+	}
+	for (size_t i = 0; i < o->n_windows; i++)
+		if (o->window[i]->layer == layer)
+			o->window[i]->rank = (unsigned)windows++;
+	snprintf(path, sizeof(path), "%s/%016" PRIx64 ".%d", im->dir, o->id, layer);
+	o->fd[layer] = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+	if (o->fd[layer] < 0)
+		return err_sys(e, "%s", path);
+	/* Full length at once: CRIU may read up to a window's end. */
+	if (ftruncate(o->fd[layer], (off_t)(windows << WINDOW_BITS)))
+		return err_sys(e, "%s", path);
+	return 0;
+}
+
+int image_cover(struct image *im, const struct image_window *w, size_t n, struct err *e)
+{
+	int rc = 0;
+
+	pthread_mutex_lock(&im->lock);
+	for (size_t i = 0; i < n && !rc; i++) {
+		struct object *o = image_object_add(im, w[i].object);
+
+		if (!o)
+			rc = err_set(e, EX_OSERR, "out of memory");
+		else if (w[i].number >= 1ULL << (56 - WINDOW_BITS))
+			rc = err_set(e, EX_DATAERR, "memory image: address out of range");
+		else if (o->n_windows >= WINDOWS_MAX)
+			rc = err_set(e, EX_UNAVAILABLE, "memory image: address space too scattered");
+		else if (!window_find(o, w[i].number))
+			o->grown = true, rc = window_add(o, w[i].number, o->n_layers);
+	}
+	for (size_t i = 0; i < im->n_objects && !rc; i++)
+		if (im->object[i]->grown) {
+			im->object[i]->grown = false;
+			rc = image_layer_open(im, im->object[i], im->object[i]->n_layers, e);
+		}
+	pthread_mutex_unlock(&im->lock);
+	return rc;
+}
+
+/* ---- pages ---- */
+
+enum page_state image_get(struct image *im, uint64_t object, uint64_t addr, struct digest *d)
+{
+	enum page_state state = PAGE_NONE;
+
+	pthread_mutex_lock(&im->lock);
+	struct chunk *c = chunk_at(im, object, addr, NULL, NULL, false);
+	if (c) {
+		state = c->state[page_of(addr)];
+		if (state == PAGE_DATA)
+			*d = c->digest[page_of(addr)];
+	}
+	pthread_mutex_unlock(&im->lock);
+	return state;
+}
+
+/* Where a page lies; its state is set meanwhile, so that nobody trusts a half-written page. */
+static int page_locate(struct image *im, uint64_t object, uint64_t addr, enum page_state meanwhile, int *fd, off_t *at)
+{
+	struct object *o;
+	struct window *w;
+
+	pthread_mutex_lock(&im->lock);
+	struct chunk *c = chunk_at(im, object, addr, &o, &w, true);
+	if (c) {
+		c->state[page_of(addr)] = (uint8_t)meanwhile;
+		*fd = o->fd[w->layer];
+		*at = offset_of(w, addr);
+	}
+	pthread_mutex_unlock(&im->lock);
+	return c ? 0 : -1;
+}
+
+static void page_settle(struct image *im, uint64_t object, uint64_t addr, enum page_state state, const struct digest *d)
+{
+	pthread_mutex_lock(&im->lock);
+	struct chunk *c = chunk_at(im, object, addr, NULL, NULL, false);
+	c->state[page_of(addr)] = (uint8_t)state;
+	if (state == PAGE_DATA) {
+		c->digest[page_of(addr)] = *d;
+		image_hash_add(im, d, object, addr);
+	}
+	pthread_mutex_unlock(&im->lock);
+}
+
+int image_put(struct image *im, uint64_t object, uint64_t addr, const struct digest *d, const void *page, struct err *e)
+{
+	struct digest old;
+	enum page_state was = image_get(im, object, addr, &old);
+	off_t at = 0;
+	int fd = -1;
+
+	if (page_locate(im, object, addr, PAGE_NONE, &fd, &at))
+		return err_set(e, EX_DATAERR, "memory image: page %#" PRIx64 " lies outside", addr);
+	/* A page that was never written is a hole, which reads as zeros already. */
+	if (!page && was != PAGE_NONE &&
+	    fallocate(fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, at, PAGE_BYTES))
+		return err_sys(e, "memory image");
+	if (page && fd_pwrite_all(fd, page, PAGE_BYTES, at))
+		return err_sys(e, "memory image");
+	page_settle(im, object, addr, page ? PAGE_DATA : PAGE_ZERO, d);
+	return 0;
+}
+
+int image_read(struct image *im, uint64_t object, uint64_t addr, void *buf)
+{
+	struct digest want, got;
+	struct object *o;
+	struct window *w;
+	int fd = -1;
+	off_t at = 0;
+
+	pthread_mutex_lock(&im->lock);
+	struct chunk *c = chunk_at(im, object, addr, &o, &w, false);
+	enum page_state state = c ? c->state[page_of(addr)] : PAGE_NONE;
+	if (state == PAGE_DATA) {
+		want = c->digest[page_of(addr)];
+		fd = o->fd[w->layer];
+		at = offset_of(w, addr);
+	}
+	pthread_mutex_unlock(&im->lock);
+	if (state == PAGE_ZERO)
+		memset(buf, 0, PAGE_BYTES);
+	if (state != PAGE_DATA)
+		return state == PAGE_ZERO ? 0 : -1;
+	if (pread(fd, buf, PAGE_BYTES, at) != PAGE_BYTES)
+		return -1;
+	digest_of(buf, PAGE_BYTES, &got);
+	return digest_equal(&want, &got) ? 0 : -1;
+}
+
+int image_find(struct image *im, const struct digest *d, void *buf)
+{
+	uint64_t object, addr;
+	struct digest got;
+	bool found;
+
+	pthread_mutex_lock(&im->lock);
+	found = image_hash_find(im, d, &object, &addr);
+	pthread_mutex_unlock(&im->lock);
+	if (!found || image_read(im, object, addr, buf))
+		return -1;
+	/* The place may have been overwritten since it was entered. */
+	digest_of(buf, PAGE_BYTES, &got);
+	return digest_equal(d, &got) ? 0 : -1;
+}
+
+int image_use(struct image *im, uint64_t object, uint64_t addr)
+{
+	int rc = -1;
+
+	pthread_mutex_lock(&im->lock);
+	struct chunk *c = chunk_at(im, object, addr, NULL, NULL, false);
+	if (c && c->state[page_of(addr)] != PAGE_NONE) {
+		c->used[page_of(addr) / 8] |= (uint8_t)(1 << page_of(addr) % 8);
+		rc = 0;
+	}
+	pthread_mutex_unlock(&im->lock);
+	return rc;
+}
+
+uint64_t image_mark(struct image *im, uint64_t object, uint64_t addr)
+{
+	uint64_t mark = 0;
+
+	pthread_mutex_lock(&im->lock);
+	struct chunk *c = chunk_at(im, object, addr, NULL, NULL, false);
+	if (c && c->mark)
+		mark = c->mark[page_of(addr)];
+	pthread_mutex_unlock(&im->lock);
+	return mark;
+}
+
+void image_set_mark(struct image *im, uint64_t object, uint64_t addr, uint64_t mark)
+{
+	pthread_mutex_lock(&im->lock);
+	struct chunk *c = chunk_at(im, object, addr, NULL, NULL, true);
+	if (c && !c->mark)
+		c->mark = calloc(PAGES_PER_CHUNK, sizeof(*c->mark));
+	if (c && c->mark)
+		c->mark[page_of(addr)] = mark;
+	pthread_mutex_unlock(&im->lock);
+}
+
+void image_each_chunk(struct image *im, chunk_fn *fn, void *ctx)
+{
+	for (size_t i = 0; i < im->n_objects; i++)
+		for (size_t j = 0; j < im->object[i]->n_windows; j++)
+			for (size_t k = 0; k < CHUNKS_PER_WINDOW; k++)
+				if (im->object[i]->window[j]->chunk[k])
+					fn(ctx, im->object[i], im->object[i]->window[j], k);
+}
+
+static void count_pages(void *ctx, struct object *o, struct window *w, size_t k)
+{
+	(void)o;
+	for (size_t p = 0; p < PAGES_PER_CHUNK; p++)
+		*(uint64_t *)ctx += w->chunk[k]->state[p] == PAGE_DATA;
+}
+
+uint64_t image_pages(struct image *im)
+{
+	uint64_t n = 0;
+
+	pthread_mutex_lock(&im->lock);
+	image_each_chunk(im, count_pages, &n);
+	pthread_mutex_unlock(&im->lock);
+	return n;
+}
+
+/* ---- what CRIU reads ---- */
+
+/* The pagemap of one object at one layer: that layer's windows are here, those of deeper layers in the parent. */
+static int link_layer(struct image *im, struct object *o, int layer, unsigned pages_id, const char *dir, struct err *e)
+{
+	AUTO_PAGEMAP struct pagemap *pm = calloc(1, sizeof(*pm));
+	char path[PATH_MAX + 96], target[PATH_MAX + 64], name[64];
+
+	if (!pm || !(pm->entry = calloc(o->n_windows + 1, sizeof(*pm->entry))))
+		return err_set(e, EX_OSERR, "out of memory");
+	pm->pages_id = pages_id;
+	for (size_t i = 0; i < o->n_windows; i++)
+		if (o->window[i]->layer <= layer)
+			pm->entry[pm->n++] = (struct pagemap_entry){
+				.addr = o->window[i]->number << WINDOW_BITS,
+				.pages = (1ULL << WINDOW_BITS) / PAGE_BYTES,
+				.flags = o->window[i]->layer == layer ? PAGES_PRESENT : PAGES_IN_PARENT,
+			};
+	pagemap_name(o->id, name);
+	snprintf(path, sizeof(path), "%s/%s", dir, name);
+	if (pagemap_write(pm, path, e))
+		return -1;
+	snprintf(path, sizeof(path), "%s/pages-%u.img", dir, pages_id);
+	snprintf(target, sizeof(target), "%s/%016" PRIx64 ".%d", im->dir, o->id, layer);
+	if (symlink(target, path) && errno != EEXIST)
+		return err_sys(e, "%s", path);
+	return 0;
+}
+
+int image_link_parents(struct image *im, const char *images, struct err *e)
+{
+	char dir[PATH_MAX];
+	int depth = 0, rc = 0;
+
+	for (size_t i = 0; i < im->n_objects; i++)
+		if (im->object[i]->n_layers > depth)
+			depth = im->object[i]->n_layers;
+	snprintf(dir, sizeof(dir), "%s", images);
+	for (int level = 0; level < depth && !rc; level++) {
+		if (strlen(dir) + sizeof("/parent") > sizeof(dir))
+			return err_set(e, EX_SOFTWARE, "memory image: too many layers");
+		strcat(dir, "/parent");
+		if (mkdir(dir, 0700) && errno != EEXIST)
+			return err_sys(e, "%s", dir);
+		for (size_t i = 0; i < im->n_objects && !rc; i++) {
+			int layer = im->object[i]->n_layers - 1 - level;
+
+			if (layer >= 0)
+				rc = link_layer(im, im->object[i], layer, (unsigned)i + 1, dir, e);
+		}
+	}
+	return rc;
+}

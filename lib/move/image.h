@@ -1,0 +1,75 @@
+/* SPDX-License-Identifier: MIT */
+/* The memory image of one instance: what a node knows of its memory, before, between and after its moves.
+ *
+ * An object is one address space that CRIU dumps: the private memory of a process, or a shared segment. Its pages lie
+ * in sparse files by address, cut into windows of 1 GiB: a file holds some windows in order of address, so it can be
+ * handed to CRIU as a pages image without copying a byte. Windows that appear later go into a further file (a layer).
+ * An index holds the SHA-256 of every page; it finds a page by address or by content.
+ *
+ * All functions may be called from several threads. A page is 4096 bytes, addresses are multiples of it. */
+#ifndef EDGE_MOVE_IMAGE_H
+#define EDGE_MOVE_IMAGE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "lib/base/auto.h"
+#include "lib/base/err.h"
+
+#define PAGE_BYTES 4096u
+#define WINDOW_BITS 30
+
+struct digest {
+	uint8_t byte[32];
+};
+
+enum page_state { PAGE_NONE, PAGE_ZERO, PAGE_DATA };
+
+/* Objects are named by CRIU's ids: the pid inside the service's PID namespace, or the id of a shared segment. */
+#define OBJECT_SHARED (1ULL << 63)
+
+struct image;
+
+/* The image kept in the folder `dir`, which is made if need be. What an interrupted move left behind is emptied. */
+int image_open(struct image **im, const char *dir, struct err *e);
+void image_free(struct image *im);
+AUTO_DEFINE(struct image, image_free)
+#define AUTO_IMAGE AUTO(image_free_auto)
+
+/* Between these two the folder has no index, so a crash makes it empty rather than wrong. image_save also forgets
+ * pages that image_use has not named since image_begin, and syncs the files when `sync`. */
+int image_begin(struct image *im, struct err *e);
+int image_save(struct image *im, bool sync, struct err *e);
+
+/* A window that pages may be put into: number = address >> WINDOW_BITS. */
+struct image_window {
+	uint64_t object, number;
+};
+
+/* Makes room for those windows that are new, all in one layer per object. */
+int image_cover(struct image *im, const struct image_window *w, size_t n, struct err *e);
+
+enum page_state image_get(struct image *im, uint64_t object, uint64_t addr, struct digest *d);
+/* Writes a page and its digest; page NULL: a page of zeros. Its window must have been covered (else EX_DATAERR). */
+int image_put(struct image *im, uint64_t object, uint64_t addr, const struct digest *d, const void *page, struct err *e);
+/* The page at an address into buf, checked against its digest: 0, or -1 when it is not there or damaged. */
+int image_read(struct image *im, uint64_t object, uint64_t addr, void *buf);
+/* A page anywhere in the image with that content, checked: 0 and the page in buf; else -1. */
+int image_find(struct image *im, const struct digest *d, void *buf);
+/* Says that the service has this page now. -1 when the image does not hold it. */
+int image_use(struct image *im, uint64_t object, uint64_t addr);
+
+/* A scratch number per page for the sender's fast comparison, 0 at first and after image_begin. */
+uint64_t image_mark(struct image *im, uint64_t object, uint64_t addr);
+void image_set_mark(struct image *im, uint64_t object, uint64_t addr, uint64_t mark);
+
+/* Builds below the folder `images` the chain of CRIU parent images that holds all pages: "parent", "parent/parent", ... */
+int image_link_parents(struct image *im, const char *images, struct err *e);
+
+uint64_t image_pages(struct image *im); /* pages with data */
+
+void digest_of(const void *data, size_t n, struct digest *d);
+bool digest_equal(const struct digest *a, const struct digest *b);
+
+#endif

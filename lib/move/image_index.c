@@ -1,0 +1,345 @@
+/* SPDX-License-Identifier: MIT */
+/* A memory image by content, and its index on disk. The index exists only while the image is at rest. */
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#include <openssl/evp.h>
+
+#include "lib/base/file.h"
+#include "lib/move/image_int.h"
+
+#define INDEX_MAGIC "EDGEMEM1"
+#define PLACES_MIN 4096u
+#define LAYERS_MAX 6 /* more make CRIU's chain long: such an image is begun anew */
+
+/* ---- by content ---- */
+
+static uint64_t hash_key(const struct digest *d)
+{
+	uint64_t key;
+
+	memcpy(&key, d->byte, sizeof(key));
+	return key ? key : 1;
+}
+
+static void place_put(struct place *table, size_t n, struct place p)
+{
+	size_t i = p.key & (n - 1);
+
+	while (table[i].key && table[i].key != p.key)
+		i = (i + 1) & (n - 1);
+	table[i] = p;
+}
+
+void image_hash_add(struct image *im, const struct digest *d, uint64_t object, uint64_t addr)
+{
+	if (im->places_used * 2 >= im->places) {
+		size_t n = im->places ? im->places * 2 : PLACES_MIN;
+		struct place *bigger = calloc(n, sizeof(*bigger));
+
+		if (!bigger)
+			return; /* only sharing is lost */
+		for (size_t i = 0; i < im->places; i++)
+			if (im->place[i].key)
+				place_put(bigger, n, im->place[i]);
+		free(im->place);
+		im->place = bigger;
+		im->places = n;
+	}
+	place_put(im->place, im->places, (struct place){ hash_key(d), object, addr });
+	im->places_used++;
+}
+
+bool image_hash_find(struct image *im, const struct digest *d, uint64_t *object, uint64_t *addr)
+{
+	uint64_t key = hash_key(d);
+
+	if (!im->places)
+		return false;
+	for (size_t i = key & (im->places - 1); im->place[i].key; i = (i + 1) & (im->places - 1))
+		if (im->place[i].key == key) {
+			*object = im->place[i].object;
+			*addr = im->place[i].addr;
+			return true;
+		}
+	return false;
+}
+
+/* ---- the index file: numbers in host order (it never leaves the node), closed by a SHA-256 of all before ---- */
+
+struct index_file {
+	FILE *f;
+	EVP_MD_CTX *sum;
+	bool bad;
+};
+
+static void put(struct index_file *x, const void *p, size_t n)
+{
+	EVP_DigestUpdate(x->sum, p, n);
+	x->bad |= fwrite(p, 1, n, x->f) != n;
+}
+
+static void get(struct index_file *x, void *p, size_t n)
+{
+	x->bad |= fread(p, 1, n, x->f) != n;
+	EVP_DigestUpdate(x->sum, p, n);
+}
+
+static uint64_t get64(struct index_file *x)
+{
+	uint64_t v = 0;
+
+	get(x, &v, sizeof(v));
+	return x->bad ? 0 : v;
+}
+
+static void put64(struct index_file *x, uint64_t v)
+{
+	put(x, &v, sizeof(v));
+}
+
+static void put_window(struct index_file *x, const struct window *w)
+{
+	uint64_t chunks = 0;
+
+	for (size_t k = 0; k < CHUNKS_PER_WINDOW; k++)
+		chunks += w->chunk[k] != NULL;
+	put64(x, w->number);
+	put64(x, (uint64_t)w->layer);
+	put64(x, chunks);
+	for (size_t k = 0; k < CHUNKS_PER_WINDOW; k++) {
+		if (!w->chunk[k])
+			continue;
+		put64(x, k);
+		put(x, w->chunk[k]->state, sizeof(w->chunk[k]->state));
+		for (size_t p = 0; p < PAGES_PER_CHUNK; p++)
+			if (w->chunk[k]->state[p] == PAGE_DATA)
+				put(x, &w->chunk[k]->digest[p], sizeof(struct digest));
+	}
+}
+
+static bool get_chunk(struct index_file *x, struct image *im, struct object *o, struct window *w)
+{
+	uint64_t k = get64(x);
+	struct chunk *c = !x->bad && k < CHUNKS_PER_WINDOW && !w->chunk[k] ? calloc(1, sizeof(*c)) : NULL;
+
+	if (!c)
+		return false;
+	w->chunk[k] = c;
+	get(x, c->state, sizeof(c->state));
+	for (size_t p = 0; p < PAGES_PER_CHUNK && !x->bad; p++) {
+		if (c->state[p] > PAGE_DATA)
+			return false;
+		if (c->state[p] != PAGE_DATA)
+			continue;
+		get(x, &c->digest[p], sizeof(struct digest));
+		image_hash_add(im, &c->digest[p], o->id,
+			       w->number << WINDOW_BITS | k << CHUNK_BITS | p * PAGE_BYTES);
+	}
+	return !x->bad;
+}
+
+static bool get_object(struct index_file *x, struct image *im)
+{
+	uint64_t id = get64(x), layers = get64(x), windows = get64(x);
+	struct object *o = x->bad || layers > LAYERS_MAX || windows > WINDOWS_MAX ? NULL : image_object_add(im, id);
+
+	if (!o)
+		return false;
+	o->window = calloc(windows + 1, sizeof(struct window *));
+	for (uint64_t i = 0; i < windows && o->window; i++) {
+		struct window *w = calloc(1, sizeof(*w));
+
+		if (!w)
+			return false;
+		o->window[o->n_windows++] = w;
+		w->number = get64(x);
+		w->layer = (int)get64(x);
+		if (w->layer < 0 || (uint64_t)w->layer >= layers || (i && o->window[i - 1]->number >= w->number))
+			return false;
+		for (uint64_t chunks = get64(x); chunks; chunks--)
+			if (!get_chunk(x, im, o, w))
+				return false;
+	}
+	for (int layer = 0; layer < (int)layers; layer++)
+		if (image_layer_open(im, o, layer, NULL))
+			return false;
+	return !x->bad;
+}
+
+static bool index_sum_ok(struct index_file *x)
+{
+	struct digest mine, theirs;
+
+	EVP_DigestFinal_ex(x->sum, mine.byte, NULL);
+	return fread(&theirs, sizeof(theirs), 1, x->f) == 1 && digest_equal(&mine, &theirs);
+}
+
+static bool index_load(struct image *im)
+{
+	char path[PATH_MAX + 8], magic[8];
+	bool ok;
+
+	snprintf(path, sizeof(path), "%s/index", im->dir);
+	AUTO_FILE FILE *f = fopen(path, "re");
+	if (!f)
+		return false;
+	struct index_file x = { f, EVP_MD_CTX_new(), false };
+	EVP_DigestInit_ex(x.sum, EVP_sha256(), NULL);
+	get(&x, magic, sizeof(magic));
+	ok = !x.bad && !memcmp(magic, INDEX_MAGIC, sizeof(magic));
+	for (uint64_t n = ok ? get64(&x) : 0; ok && n; n--)
+		ok = get_object(&x, im);
+	ok = ok && index_sum_ok(&x);
+	EVP_MD_CTX_free(x.sum);
+	return ok;
+}
+
+static void forget_objects(struct image *im)
+{
+	for (size_t i = 0; i < im->n_objects; i++) {
+		struct object *o = im->object[i];
+
+		for (size_t j = 0; j < o->n_windows; j++) {
+			for (size_t k = 0; k < CHUNKS_PER_WINDOW; k++)
+				if (o->window[j]->chunk[k]) {
+					free(o->window[j]->chunk[k]->mark);
+					free(o->window[j]->chunk[k]);
+				}
+			free(o->window[j]);
+		}
+		for (int l = 0; l < o->n_layers; l++)
+			if (o->fd[l] >= 0)
+				close(o->fd[l]);
+		free(o->fd);
+		free(o->window);
+		free(o);
+	}
+	free(im->object);
+	free(im->place);
+	im->object = NULL;
+	im->last = NULL;
+	im->place = NULL;
+	im->n_objects = im->places = im->places_used = 0;
+}
+
+int image_open(struct image **out, const char *dir, struct err *e)
+{
+	AUTO_IMAGE struct image *im = calloc(1, sizeof(*im));
+
+	if (!im)
+		return err_set(e, EX_OSERR, "out of memory");
+	pthread_mutex_init(&im->lock, NULL);
+	snprintf(im->dir, sizeof(im->dir), "%s", dir);
+	if (file_mkdirs(dir, 0700, e))
+		return -1;
+	if (!index_load(im)) {
+		forget_objects(im);
+		if (file_remove_tree(dir, e) || file_mkdirs(dir, 0700, e))
+			return -1;
+	}
+	*out = TAKE_PTR(im);
+	return 0;
+}
+
+void image_free(struct image *im)
+{
+	forget_objects(im);
+	pthread_mutex_destroy(&im->lock);
+	free(im);
+}
+
+static void begin_chunk(void *ctx, struct object *o, struct window *w, size_t k)
+{
+	(void)ctx, (void)o;
+	memset(w->chunk[k]->used, 0, sizeof(w->chunk[k]->used));
+	free(w->chunk[k]->mark);
+	w->chunk[k]->mark = NULL;
+}
+
+int image_begin(struct image *im, struct err *e)
+{
+	char path[PATH_MAX + 8];
+
+	snprintf(path, sizeof(path), "%s/index", im->dir);
+	if (unlink(path) && errno != ENOENT)
+		return err_sys(e, "%s", path);
+	pthread_mutex_lock(&im->lock);
+	image_each_chunk(im, begin_chunk, NULL);
+	pthread_mutex_unlock(&im->lock);
+	return 0;
+}
+
+/* Pages that the service no longer has go, and give their space back. */
+static void sweep_chunk(void *ctx, struct object *o, struct window *w, size_t k)
+{
+	struct chunk *c = w->chunk[k];
+	bool any = false;
+
+	(void)ctx;
+	for (size_t p = 0; p < PAGES_PER_CHUNK; p++) {
+		if (c->used[p / 8] >> p % 8 & 1)
+			any = true;
+		else
+			c->state[p] = PAGE_NONE;
+	}
+	if (any)
+		return;
+	fallocate(o->fd[w->layer], FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE,
+		  (off_t)w->rank << WINDOW_BITS | (off_t)k << CHUNK_BITS, 1 << CHUNK_BITS);
+	free(c->mark);
+	free(c);
+	w->chunk[k] = NULL;
+}
+
+static void put_object(struct index_file *x, const struct object *o)
+{
+	put64(x, o->id);
+	put64(x, (uint64_t)o->n_layers);
+	put64(x, o->n_windows);
+	for (size_t i = 0; i < o->n_windows; i++)
+		put_window(x, o->window[i]);
+}
+
+static int index_write(struct image *im, bool sync, struct err *e)
+{
+	char path[PATH_MAX + 8], tmp[PATH_MAX + 8];
+	struct digest sum;
+
+	snprintf(path, sizeof(path), "%s/index", im->dir);
+	snprintf(tmp, sizeof(tmp), "%s/index~", im->dir);
+	AUTO_FILE FILE *f = fopen(tmp, "we");
+	if (!f)
+		return err_sys(e, "%s", tmp);
+	struct index_file x = { f, EVP_MD_CTX_new(), false };
+	EVP_DigestInit_ex(x.sum, EVP_sha256(), NULL);
+	put(&x, INDEX_MAGIC, 8);
+	put64(&x, im->n_objects);
+	for (size_t i = 0; i < im->n_objects; i++)
+		put_object(&x, im->object[i]);
+	EVP_DigestFinal_ex(x.sum, sum.byte, NULL);
+	EVP_MD_CTX_free(x.sum);
+	x.bad |= fwrite(&sum, sizeof(sum), 1, f) != 1;
+	if (x.bad || fflush(f) || (sync && fsync(fileno(f))) || rename(tmp, path))
+		return err_sys(e, "%s", path);
+	return 0;
+}
+
+int image_save(struct image *im, bool sync, struct err *e)
+{
+	int rc = 0;
+
+	pthread_mutex_lock(&im->lock);
+	image_each_chunk(im, sweep_chunk, NULL);
+	for (size_t i = 0; i < im->n_objects && sync && !rc; i++)
+		for (int l = 0; l < im->object[i]->n_layers && !rc; l++)
+			if (fdatasync(im->object[i]->fd[l]))
+				rc = err_sys(e, "memory image");
+	if (!rc)
+		rc = index_write(im, sync, e);
+	pthread_mutex_unlock(&im->lock);
+	return rc;
+}

@@ -1,0 +1,60 @@
+/* SPDX-License-Identifier: MIT */
+/* The inside of a memory image, shared by image.c (pages by address) and image_index.c (by content, and on disk). */
+#ifndef EDGE_MOVE_IMAGE_INT_H
+#define EDGE_MOVE_IMAGE_INT_H
+
+#include <limits.h>
+#include <pthread.h>
+
+#include "lib/move/image.h"
+
+#define CHUNK_BITS 21
+#define PAGES_PER_CHUNK ((1u << CHUNK_BITS) / PAGE_BYTES)
+#define CHUNKS_PER_WINDOW (1u << (WINDOW_BITS - CHUNK_BITS))
+#define WINDOWS_MAX 8192 /* of an object: half of the 16 TiB that a file may have on ext4 */
+
+struct chunk {
+	uint8_t state[PAGES_PER_CHUNK]; /* enum page_state */
+	uint8_t used[PAGES_PER_CHUNK / 8];
+	struct digest digest[PAGES_PER_CHUNK];
+	uint64_t *mark;
+};
+
+struct window {
+	uint64_t number;
+	int layer;
+	unsigned rank; /* its place in the layer's file */
+	struct chunk *chunk[CHUNKS_PER_WINDOW];
+};
+
+struct object {
+	uint64_t id;
+	struct window **window; /* by number */
+	size_t n_windows;
+	int *fd; /* one a layer */
+	int n_layers;
+	bool grown;
+};
+
+/* Digest to place, open addressing; an entry may be out of date, so what it leads to is checked. */
+struct place {
+	uint64_t key, object, addr; /* key: first eight bytes of the digest; 0 is free */
+};
+
+struct image {
+	char dir[PATH_MAX];
+	pthread_mutex_t lock;
+	struct object **object, *last;
+	size_t n_objects;
+	struct place *place;
+	size_t places, places_used;
+};
+
+typedef void chunk_fn(void *ctx, struct object *o, struct window *w, size_t k);
+void image_each_chunk(struct image *im, chunk_fn *fn, void *ctx);
+struct object *image_object_add(struct image *im, uint64_t id);
+int image_layer_open(struct image *im, struct object *o, int layer, struct err *e);
+void image_hash_add(struct image *im, const struct digest *d, uint64_t object, uint64_t addr);
+bool image_hash_find(struct image *im, const struct digest *d, uint64_t *object, uint64_t *addr);
+
+#endif
