@@ -127,7 +127,7 @@ static int collect(struct output *out, struct output *err, int pidfd, int timeou
 
 	for (;;) {
 		double left = end - clock_ms();
-		int rc, wait = timeout_ms <= 0 ? -1 : left <= 0 ? 0 : (int)left + 1;
+		int rc, rd, wait = timeout_ms <= 0 ? -1 : left <= 0 ? 0 : (int)left + 1;
 
 		rc = poll(p, 3, wait);
 		if (rc < 0 && errno != EINTR)
@@ -137,13 +137,11 @@ static int collect(struct output *out, struct output *err, int pidfd, int timeou
 		for (int i = 0; i < 2; i++) {
 			if (p[i].fd < 0 || (rc > 0 && !p[i].revents && !p[2].revents))
 				continue;
-			switch (output_read(o[i])) {
-			case 0:
-				p[i].fd = -1;
-				break;
-			case -1:
+			rd = output_read(o[i]);
+			if (rd < 0)
 				return -1;
-			}
+			if (rd == 0)
+				p[i].fd = -1;
 		}
 		/* its end counts, not that of the pipes, which a daemon that it left behind may hold */
 		if (rc > 0 && p[2].revents)
@@ -172,19 +170,15 @@ static int failure(const char *program, int status, char *text, struct err *e)
 	return err_set(e, EX_OSERR, "%s: %.900s", program, line);
 }
 
-static AUTO_DEFINE(struct output, output_release)
-
 int proc_run(const char *const argv[], char **out, int timeout_ms, struct err *e)
 {
-	struct output o = { .fd = -1 }, s = { .fd = -1, .tail = true };
-	AUTO(output_release_auto) struct output *o_auto = &o, *s_auto = &s;
+	AUTO(output_release) struct output o = { .fd = -1 };
+	AUTO(output_release) struct output s = { .fd = -1, .tail = true };
 	AUTO_FD int out_w = -1, err_w = -1, pidfd = -1;
 	const char *program = base(argv[0]);
 	int p[2], rc, status = 0;
 	pid_t pid;
 
-	(void)o_auto;
-	(void)s_auto;
 	if (out) {
 		if (pipe2(p, O_CLOEXEC))
 			return err_sys(e, "%s: pipe", program);

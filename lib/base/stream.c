@@ -22,14 +22,18 @@ struct stream {
 struct stream *stream_new(const struct stream_ops *ops, void *self, const char *peer)
 {
 	struct stream *s = calloc(1, sizeof(*s));
+	char *copy = strdup(peer);
 
-	if (!s)
-		abort();
+	if (!s || !copy) {
+		free(s);
+		free(copy);
+		ops->free(self);
+		errno = ENOMEM;
+		return NULL;
+	}
 	s->ops = ops;
 	s->self = self;
-	s->peer = strdup(peer);
-	if (!s->peer)
-		abort();
+	s->peer = copy;
 	return s;
 }
 
@@ -208,13 +212,17 @@ struct stream *stream_fds(int in, int out, const char *peer)
 {
 	struct fds *f = calloc(1, sizeof(*f));
 
-	if (!f)
-		abort();
+	if (f)
+		f->wake = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	if (!f || f->wake < 0) {
+		free(f);
+		close(in);
+		if (out != in)
+			close(out);
+		return NULL;
+	}
 	f->in = in;
 	f->out = out;
-	f->wake = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-	if (f->wake < 0)
-		abort();
 	f->in_flags = fcntl(in, F_GETFL);
 	f->out_flags = fcntl(out, F_GETFL);
 	fcntl(in, F_SETFL, f->in_flags | O_NONBLOCK);

@@ -14,7 +14,7 @@
 struct stream;
 
 /* What a kind of stream is made of. read and write move at least one byte, or return 0 (end of stream, read only)
- * or -1 with `e`. Both block; `stop` makes a blocked read and all later calls fail at once, from any thread. */
+ * or -1 with `e` (without the peer's name, which stream_read and stream_write put before it). Both block; `stop` makes a blocked read and all later calls fail at once, from any thread. */
 struct stream_ops {
 	ssize_t (*read)(void *self, void *buf, size_t n, struct err *e);
 	ssize_t (*write)(void *self, const void *buf, size_t n, struct err *e);
@@ -22,6 +22,7 @@ struct stream_ops {
 	void (*free)(void *self);
 };
 
+/* These two return NULL with errno, and what they were given is freed, when out of memory or descriptors. */
 struct stream *stream_new(const struct stream_ops *ops, void *self, const char *peer); /* takes `self`; copies `peer` */
 /* Takes both descriptors (they may be the same). */
 struct stream *stream_fds(int in, int out, const char *peer);
