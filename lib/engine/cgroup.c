@@ -22,7 +22,9 @@ enum { CPU = 1, CPUACCT = 2, MEMORY = 4, PIDS = 8, FREEZER = 16 };
 static const struct {
 	const char *name;
 	int bit;
-} controllers[] = { { "cpu", CPU }, { "cpuacct", CPUACCT }, { "memory", MEMORY }, { "pids", PIDS }, { "freezer", FREEZER } };
+} controllers[] = {
+	{ "cpu", CPU }, { "cpuacct", CPUACCT }, { "memory", MEMORY }, { "pids", PIDS }, { "freezer", FREEZER },
+};
 
 struct hierarchy {
 	char at[PATH_MAX]; /* where it is mounted */
@@ -47,8 +49,8 @@ static int controllers_of(const char *options)
 	return bits;
 }
 
-/* A controller is mounted once or, in a container, again by bind mounts: the first place is as good as any, except
- * that a later mount on the very same folder is what one sees there. */
+/* A controller is mounted once or, in a container, again by bind mounts: the first place is as good as any,
+ * except that a later mount on the very same folder is what one sees there. */
 static void hierarchy_note(struct hierarchies *all, const char *at, int v1)
 {
 	int taken = 0, have_v2 = 0;
@@ -179,35 +181,43 @@ static int limits_set(const struct service *s, const struct hierarchies *all, st
 			mem = !poke(dir, h->v1 ? "memory.limit_in_bytes" : "memory.max", bytes);
 	}
 	if (!cpu)
-		return err_set(e, EX_UNAVAILABLE, "service %s: cpu limit %g: no cgroup controller takes it", s->name, s->cpu);
+		return err_set(e, EX_UNAVAILABLE, "service %s: cpu limit %g: no cgroup controller takes it",
+			       s->name, s->cpu);
 	if (!mem)
-		return err_set(e, EX_UNAVAILABLE, "service %s: memory limit %s: no cgroup controller takes it", s->name, bytes);
+		return err_set(e, EX_UNAVAILABLE, "service %s: memory limit %s: no cgroup controller takes it",
+			       s->name, bytes);
 	return 0;
+}
+
+/* Both folders. The upper one goes with the last service, perhaps just between our two steps: hence the second try. */
+static int folders_make(const struct hierarchy *h, const char *name, struct err *e)
+{
+	char dir[PATH_MAX];
+
+	for (int try = 0; try < 2; try++) {
+		snprintf(dir, sizeof(dir), "%.4000s/edge", h->at);
+		if (mkdir(dir, 0755) && errno != EEXIST)
+			return err_sys(e, "cgroup %s", dir);
+		if (!h->v1)
+			hand_down(h->at);
+		dir_of(h, name, dir);
+		if (!mkdir(dir, 0755) || errno == EEXIST)
+			return 0;
+	}
+	return err_sys(e, "cgroup %s", dir);
 }
 
 int cgroup_create(const struct service *s, struct err *e)
 {
 	struct hierarchies all;
-	char dir[PATH_MAX];
 
 	if (hierarchies_find(&all, e))
 		return -1;
 	if (!hierarchy_v2(&all))
 		return err_set(e, EX_UNAVAILABLE, "cgroups: version 2 is not mounted");
-	for (int i = 0; i < all.n; i++) {
-		snprintf(dir, sizeof(dir), "%.4000s/edge", all.h[i].at);
-		if (mkdir(dir, 0755) && errno != EEXIST) {
-			err_sys(e, "cgroup %s", dir);
+	for (int i = 0; i < all.n; i++)
+		if (folders_make(&all.h[i], s->name, e))
 			goto undo;
-		}
-		if (!all.h[i].v1)
-			hand_down(all.h[i].at);
-		dir_of(&all.h[i], s->name, dir);
-		if (mkdir(dir, 0755) && errno != EEXIST) {
-			err_sys(e, "cgroup %s", dir);
-			goto undo;
-		}
-	}
 	if (!limits_set(s, &all, e))
 		return 0;
 undo:
@@ -431,7 +441,8 @@ int cgroup_usage(const char *name, double *cpu_s, uint64_t *mem_bytes, struct er
 		if (!cpu && v1 & CPUACCT && !peek(dir, "cpuacct.usage", text, sizeof(text))) {
 			*cpu_s = (double)strtoull(text, NULL, 10) / 1e9;
 			cpu = true;
-		} else if (!cpu && !v1 && !peek(dir, "cpu.stat", text, sizeof(text)) && line_value(text, "usage_usec", &v)) {
+		} else if (!cpu && !v1 && !peek(dir, "cpu.stat", text, sizeof(text)) &&
+			   line_value(text, "usage_usec", &v)) {
 			*cpu_s = (double)v / 1e6;
 			cpu = true;
 		}
@@ -442,6 +453,7 @@ int cgroup_usage(const char *name, double *cpu_s, uint64_t *mem_bytes, struct er
 		}
 	}
 	if (!cpu || !mem)
-		return err_set(e, EX_UNAVAILABLE, "service %s: no cgroup tells its %s", name, cpu ? "memory" : "processor time");
+		return err_set(e, EX_UNAVAILABLE, "service %s: no cgroup tells its %s", name,
+			       cpu ? "memory" : "processor time");
 	return 0;
 }

@@ -9,8 +9,10 @@
 
 #include "lib/engine/service.h"
 
+/* Gives s->addr the prefix of the bridge's own address where it has none, and s->mac a random address where it is "". */
+int net_complete(struct service *s, struct err *e);
 /* Makes the namespace (lo up), and where s->addr is set the pair with s->mac, the address and, if node.json names
- * one, the default route; held. The bridge: "bridge" of node.json, else the one that has this node's address.
+ * one ("gateway", "gateway6"), the default route; held. The bridge: "bridge" of node.json, else the one that has this node's address.
  * Undone on failure. EX_UNAVAILABLE when there is no bridge. */
 int net_create(const struct service *s, struct err *e);
 int net_remove(const struct service *s, struct err *e);
@@ -23,7 +25,8 @@ int net_hold(const struct service *s, struct err *e);
 int net_address_taken(const struct service *s, int timeout_ms, struct err *e);
 /* A descriptor of the namespace for setns(2). */
 int net_open(const struct service *s, struct err *e);
-/* Is the address within the network of the bridge's own address (the layer-2 network of this node)? */
+/* 1 if the address is within the network of the bridge's own address (the layer-2 network of this node), or there is
+ * none; else 0. */
 int net_same_link(const struct service *s, struct err *e);
 
 #endif

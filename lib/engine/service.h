@@ -37,6 +37,7 @@ struct service {
 	double cpu;                         /* limit in cores; 0 is none */
 	uint64_t mem_bytes;                 /* limit; 0 is none */
 	char **argv;                        /* NULL-terminated, owned; NULL with a bundle */
+	char **env;                         /* "KEY=VALUE" beside the usual ones, NULL-terminated, owned; or NULL */
 	long epoch;                         /* counts the moves */
 
 	pid_t pid;                          /* of its first process, in the node's PID namespace; 0 when not running */
@@ -58,10 +59,22 @@ struct json *service_record(const struct service *s, const char *state);
  * Static ring of buffers. */
 const char *service_dir(const struct service *s, const char *below);
 int service_save(const struct service *s, struct err *e);
-/* EX_NO: "service NAME: no such service on this node". */
+/* EX_UNAVAILABLE: "service NAME: no such service on this node". */
 int service_load(struct service **s, const char *name, struct err *e);
 /* Names of all on this node: array of JSON service records with their states. */
 struct json *service_list(struct err *e);
 bool service_running(const struct service *s);  /* pid alive with that start time */
+/* "running", "stopped" (by us: it has no pid), "exited" (by itself). */
+const char *service_state(const struct service *s);
+bool service_name_valid(const char *name);
+/* Field 22 of /proc/PID/stat; 0 when there is no such process or it is a zombie. */
+uint64_t service_start_time(pid_t pid);
+/* The address without "/len", into a static ring of buffers; NULL when the service has none. */
+const char *service_ip(const struct service *s);
+/* An owned, NULL-terminated copy of n strings, as argv and env are. */
+char **service_strings(const char *const *items, int n);
+/* Reads "cpu=0.5,mem=64M" into s->cpu and s->mem_bytes, or a name of /etc/edge/profiles.json:
+ * {"small":{"cpu":0.5,"mem":"64M"}}. EX_USAGE. */
+int service_profile(struct service *s, const char *profile, struct err *e);
 
 #endif

@@ -25,13 +25,17 @@ static uint64_t hash_key(const struct digest *d)
 	return key ? key : 1;
 }
 
-static void place_put(struct place *table, size_t n, struct place p)
+/* Whether the key is new. */
+static bool place_put(struct place *table, size_t n, struct place p)
 {
 	size_t i = p.key & (n - 1);
+	bool new;
 
 	while (table[i].key && table[i].key != p.key)
 		i = (i + 1) & (n - 1);
+	new = !table[i].key;
 	table[i] = p;
+	return new;
 }
 
 void image_hash_add(struct image *im, const struct digest *d, uint64_t object, uint64_t addr)
@@ -49,8 +53,7 @@ void image_hash_add(struct image *im, const struct digest *d, uint64_t object, u
 		im->place = bigger;
 		im->places = n;
 	}
-	place_put(im->place, im->places, (struct place){ hash_key(d), object, addr });
-	im->places_used++;
+	im->places_used += place_put(im->place, im->places, (struct place){ hash_key(d), object, addr });
 }
 
 bool image_hash_find(struct image *im, const struct digest *d, uint64_t *object, uint64_t *addr)

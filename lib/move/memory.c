@@ -1,0 +1,272 @@
+/* SPDX-License-Identifier: MIT */
+#include "lib/move/memory.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <limits.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/uio.h>
+
+#include "lib/base/auto.h"
+#include "lib/move/image.h"
+
+/* From linux/fs.h of 6.7; older headers lack them. */
+#ifndef PAGEMAP_SCAN
+struct page_region {
+	uint64_t start, end, categories;
+};
+struct pm_scan_arg {
+	uint64_t size, flags, start, end, walk_end, vec, vec_len, max_pages;
+	uint64_t category_inverted, category_mask, category_anyof_mask, return_mask;
+};
+#define PAGEMAP_SCAN _IOWR('f', 16, struct pm_scan_arg)
+#define PAGE_IS_FILE (1 << 2)
+#define PAGE_IS_PRESENT (1 << 3)
+#define PAGE_IS_SWAPPED (1 << 4)
+#define PAGE_IS_PFNZERO (1 << 5)
+#endif
+
+#define REGIONS 1024
+/* Bits of /proc/PID/pagemap. */
+#define PM_FILE (1ULL << 61)
+#define PM_SWAP (1ULL << 62)
+#define PM_PRESENT (1ULL << 63)
+
+struct mapping {
+	uint64_t start, end, offset, inode;
+	bool private, shared_memory;
+};
+
+void page_runs_clear(struct page_runs *r)
+{
+	free(r->run);
+	*r = (struct page_runs){ 0 };
+}
+
+pid_t memory_ns_pid(pid_t pid)
+{
+	char path[64], line[256];
+	int ns_pid = 0;
+
+	snprintf(path, sizeof(path), "/proc/%d/status", pid);
+	AUTO_FILE FILE *f = fopen(path, "re");
+	while (f && !ns_pid && fgets(line, sizeof(line), f))
+		if (!strncmp(line, "NSpid:", 6)) {
+			char *last = strrchr(line, '\t');
+
+			ns_pid = last ? atoi(last) : 0;
+		}
+	return ns_pid;
+}
+
+/* What of a line of /proc/PID/maps holds data of the process's own. Shared memory has no file behind it that is
+ * reachable: "/dev/zero (deleted)", "/memfd:NAME (deleted)", "/SYSV00000000 (deleted)". */
+static bool parse_mapping(const char *line, struct mapping *m)
+{
+	char perms[5];
+	int name = 0;
+
+	*m = (struct mapping){ 0 };
+	if (sscanf(line, "%" SCNx64 "-%" SCNx64 " %4s %" SCNx64 " %*s %" SCNu64 " %n", &m->start, &m->end, perms,
+		   &m->offset, &m->inode, &name) < 5)
+		return false;
+	const char *file = line + name;
+	m->private = perms[3] == 'p';
+	m->shared_memory = !m->private && (!strncmp(file, "/dev/zero (deleted)", 19) ||
+					   !strncmp(file, "/memfd:", 7) || !strncmp(file, "/SYSV", 5));
+	if (*file == '[' && (!strncmp(file, "[vdso", 5) || !strncmp(file, "[vvar", 5) || !strncmp(file, "[vsys", 5)))
+		return false;
+	return m->private || m->shared_memory;
+}
+
+static int add_pages(struct page_runs *out, uint64_t object, const struct mapping *m, pid_t pid, uint64_t start,
+		     uint64_t end)
+{
+	while (start < end) {
+		uint64_t n = (end - start) / PAGE_BYTES;
+
+		if (out->n == out->room) {
+			size_t room = out->room ? out->room * 2 : 256;
+			struct page_run *bigger = realloc(out->run, room * sizeof(*bigger));
+
+			if (!bigger)
+				return -1;
+			out->run = bigger;
+			out->room = room;
+		}
+		if (n > RUN_PAGES)
+			n = RUN_PAGES;
+		out->run[out->n++] = (struct page_run){
+			.object = object,
+			.addr = m->private ? start : start - m->start + m->offset,
+			.vaddr = start,
+			.pid = pid,
+			.pages = (uint32_t)n,
+		};
+		out->pages += n;
+		start += n * PAGE_BYTES;
+	}
+	return 0;
+}
+
+/* 0 done, 1 the kernel has no PAGEMAP_SCAN, -1 out of memory. */
+static int scan_mapping(int fd, const struct mapping *m, uint64_t object, pid_t pid, struct page_runs *out)
+{
+	static __thread struct page_region region[REGIONS];
+	struct pm_scan_arg arg = {
+		.size = sizeof(arg),
+		.start = m->start,
+		.end = m->end,
+		.vec = (uintptr_t)region,
+		.vec_len = REGIONS,
+		/* Neither the zero page nor, in private mappings, a page of the file. */
+		.category_inverted = PAGE_IS_PFNZERO | (m->private ? PAGE_IS_FILE : 0),
+		.category_mask = PAGE_IS_PFNZERO | (m->private ? PAGE_IS_FILE : 0),
+		.category_anyof_mask = PAGE_IS_PRESENT | PAGE_IS_SWAPPED,
+	};
+
+	while (arg.start < m->end) {
+		int n = ioctl(fd, PAGEMAP_SCAN, &arg);
+
+		if (n < 0)
+			return errno == ENOTTY || errno == EINVAL ? 1 : 0;
+		for (int i = 0; i < n; i++)
+			if (add_pages(out, object, m, pid, region[i].start, region[i].end))
+				return -1;
+		if (arg.walk_end <= arg.start)
+			break;
+		arg.start = arg.walk_end;
+	}
+	return 0;
+}
+
+static int walk_mapping(int fd, const struct mapping *m, uint64_t object, pid_t pid, struct page_runs *out)
+{
+	static __thread uint64_t entry[8192];
+	const uint64_t step = sizeof(entry) / sizeof(*entry) * PAGE_BYTES;
+
+	for (uint64_t at = m->start; at < m->end; at += step) {
+		uint64_t n = (m->end - at < step ? m->end - at : step) / PAGE_BYTES, from = 0;
+		ssize_t got = pread(fd, entry, n * 8, (off_t)(at / PAGE_BYTES * 8));
+		bool in = false;
+
+		n = got > 0 ? (uint64_t)got / 8 : 0;
+		for (uint64_t i = 0; i <= n; i++) {
+			bool want = i < n && (entry[i] & (PM_PRESENT | PM_SWAP)) &&
+				    !(m->private && (entry[i] & PM_FILE));
+
+			if (want && !in)
+				from = i;
+			else if (!want && in &&
+				 add_pages(out, object, m, pid, at + from * PAGE_BYTES, at + i * PAGE_BYTES))
+				return -1;
+			in = want;
+		}
+		if (!n)
+			break;
+	}
+	return 0;
+}
+
+static int process_runs(pid_t pid, struct page_runs *out)
+{
+	char path[64];
+	AUTO_FREE char *line = NULL;
+	size_t room = 0;
+	pid_t ns_pid = memory_ns_pid(pid);
+	struct mapping m;
+	int rc = 0;
+
+	snprintf(path, sizeof(path), "/proc/%d/maps", pid);
+	AUTO_FILE FILE *f = fopen(path, "re");
+	snprintf(path, sizeof(path), "/proc/%d/pagemap", pid);
+	AUTO_FD int fd = open(path, O_RDONLY | O_CLOEXEC);
+	if (!f || fd < 0 || !ns_pid)
+		return 0;
+	while (rc >= 0 && getline(&line, &room, f) > 0) {
+		if (!parse_mapping(line, &m))
+			continue;
+		uint64_t object = m.private ? (uint64_t)ns_pid : m.inode | OBJECT_SHARED;
+
+		rc = scan_mapping(fd, &m, object, pid, out);
+		if (rc > 0)
+			rc = walk_mapping(fd, &m, object, pid, out);
+	}
+	return rc;
+}
+
+static int by_place(const void *a, const void *b)
+{
+	const struct page_run *x = a, *y = b;
+
+	if (x->object != y->object)
+		return x->object < y->object ? -1 : 1;
+	return x->addr < y->addr ? -1 : x->addr > y->addr;
+}
+
+/* Several processes map the same shared segment: each of its pages is wanted once. */
+static void drop_overlaps(struct page_runs *r)
+{
+	size_t kept = 0;
+	uint64_t object = 0, end = 0;
+
+	r->pages = 0;
+	for (size_t i = 0; i < r->n; i++) {
+		struct page_run run = r->run[i];
+		uint64_t skip = run.object == object && end > run.addr ? (end - run.addr) / PAGE_BYTES : 0;
+
+		if (skip >= run.pages)
+			continue;
+		run.addr += skip * PAGE_BYTES;
+		run.vaddr += skip * PAGE_BYTES;
+		run.pages -= (uint32_t)skip;
+		object = run.object;
+		end = run.addr + (uint64_t)run.pages * PAGE_BYTES;
+		r->run[kept++] = run;
+		r->pages += run.pages;
+	}
+	r->n = kept;
+}
+
+int memory_runs(const pid_t *pids, size_t n, struct page_runs *out, struct err *e)
+{
+	out->n = 0;
+	out->pages = 0;
+	for (size_t i = 0; i < n; i++)
+		if (process_runs(pids[i], out) < 0)
+			return err_set(e, EX_OSERR, "out of memory");
+	if (out->n)
+		qsort(out->run, out->n, sizeof(*out->run), by_place);
+	drop_overlaps(out);
+	return 0;
+}
+
+/* Pages that the process itself may not read (PROT_NONE) are read as a debugger would. */
+static size_t read_forced(const struct page_run *run, void *buf)
+{
+	char path[64];
+
+	snprintf(path, sizeof(path), "/proc/%d/mem", run->pid);
+	AUTO_FD int fd = open(path, O_RDONLY | O_CLOEXEC);
+	ssize_t n = fd < 0 ? -1 : pread(fd, buf, (size_t)run->pages * PAGE_BYTES, (off_t)run->vaddr);
+
+	return n > 0 ? (size_t)n / PAGE_BYTES : 0;
+}
+
+size_t memory_read(const struct page_run *run, void *buf)
+{
+	struct iovec local = { buf, (size_t)run->pages * PAGE_BYTES };
+	struct iovec remote = { (void *)(uintptr_t)run->vaddr, local.iov_len };
+	ssize_t n;
+
+	if (!run->pid) { /* in this process */
+		memcpy(buf, remote.iov_base, local.iov_len);
+		return run->pages;
+	}
+	n = process_vm_readv(run->pid, &local, 1, &remote, 1, 0);
+	return n == (ssize_t)local.iov_len ? run->pages : read_forced(run, buf);
+}

@@ -1,0 +1,373 @@
+/* SPDX-License-Identifier: MIT */
+#include "lib/move/pages.h"
+
+#include <pthread.h>
+#include <stdatomic.h>
+#include <string.h>
+#include <sys/random.h>
+
+#include <xxhash.h>
+#include <zstd.h>
+
+#include "lib/base/clock.h"
+#include "lib/move/pages_int.h"
+
+#define RAW_WORTH 0.9 /* compressed to less than this, or not at all */
+#define PROBE_EVERY 16
+#define LEVEL_MAX 9
+#define MARK_ZERO 1 /* marks of pages start above: 0 is "never sent" */
+#define STREAMS_MAX 8
+
+/* One stream's thread. */
+struct worker {
+	struct sender *s;
+	struct stream *stream;
+	struct pages_stats st;
+	struct err err;
+	bool failed;
+	ZSTD_CCtx *zstd;
+	int level;       /* of zstd; follows the link */
+	int raw_batches; /* left before compression is tried again */
+	uint8_t *in;     /* the run as it was read */
+	uint8_t *page;   /* the batch's pages, one behind the other */
+	uint8_t *out;    /* compressed */
+	uint8_t *head;
+	struct page_item item[RUN_PAGES];
+	unsigned n;      /* items in the batch */
+	struct frame frame;
+};
+
+struct sender {
+	struct image *im;
+	struct worker worker[STREAMS_MAX];
+	int n_workers;
+	uint64_t seed; /* of the marks: secret and new each time, so that no service can make two pages look alike */
+	struct image_window *covered;
+	size_t n_covered;
+	/* the round under way */
+	const struct page_runs *runs;
+	atomic_size_t next;
+	bool ask, final;
+};
+
+static bool is_zero(const uint8_t *page)
+{
+	return !page[0] && !memcmp(page, page + 1, PAGE_BYTES - 1);
+}
+
+/* ---- one batch ---- */
+
+/* The pages of the batch whose bit is set in `want` (all when NULL), moved together; their number. */
+static unsigned keep_wanted(struct worker *w, const uint8_t *want)
+{
+	unsigned kept = 0;
+
+	for (unsigned i = 0; i < w->n; i++) {
+		if (want && !(want[i / 8] >> i % 8 & 1))
+			continue;
+		if (kept != i) {
+			w->item[kept] = w->item[i];
+			memcpy(w->page + kept * PAGE_BYTES, w->page + i * PAGE_BYTES, PAGE_BYTES);
+		}
+		kept++;
+	}
+	return kept;
+}
+
+/* Pages of zeros go last and have no data. */
+static unsigned zeros_last(struct worker *w, unsigned n)
+{
+	unsigned data = 0;
+
+	for (unsigned i = 0; i < n; i++) {
+		if (w->item[i].zero)
+			continue;
+		if (data != i) {
+			struct page_item swap = w->item[data];
+
+			w->item[data] = w->item[i];
+			w->item[i] = swap;
+			memcpy(w->page + data * PAGE_BYTES, w->page + i * PAGE_BYTES, PAGE_BYTES);
+		}
+		data++;
+	}
+	return data;
+}
+
+/* The link waits for the compressor, or the compressor for the link: the level moves towards the balance. */
+static void adapt(struct worker *w, double compress_ms, double write_ms)
+{
+	if (write_ms > 2 * compress_ms && w->level < LEVEL_MAX)
+		w->level++;
+	else if (compress_ms > write_ms && w->level > 1)
+		w->level--;
+}
+
+static int send_pages(struct worker *w, unsigned n)
+{
+	unsigned data = zeros_last(w, n);
+	size_t raw = (size_t)data * PAGE_BYTES, packed = 0, head;
+	double t0 = clock_ms(), t1;
+
+	if (w->raw_batches > 0) {
+		w->raw_batches--;
+	} else if (raw) {
+		packed = ZSTD_compressCCtx(w->zstd, w->out, ZSTD_compressBound(RUN_PAGES * PAGE_BYTES), w->page, raw,
+					   w->level);
+		if (ZSTD_isError(packed) || (double)packed > RAW_WORTH * (double)raw) {
+			packed = 0;
+			w->raw_batches = PROBE_EVERY - 1;
+		}
+	}
+	t1 = clock_ms();
+	head = pages_put_head(w->head, w->item, n, packed ? PAGES_ZSTD : 0);
+	if (fault_flip())
+		w->page[raw / 2] ^= 1;
+	if (wire_send(w->stream, FRAME_PAGES, w->head, head, packed ? w->out : w->page, packed ? packed : raw, &w->err))
+		return -1;
+	if (packed)
+		adapt(w, t1 - t0, clock_ms() - t1);
+	w->st.sent += data;
+	w->st.raw_bytes += raw;
+	w->st.sent_bytes += head + (packed ? packed : raw);
+	return 0;
+}
+
+static int flush(struct worker *w)
+{
+	unsigned n = w->n;
+
+	if (!n)
+		return 0;
+	if (w->s->ask) {
+		size_t head = pages_put_head(w->head, w->item, n, 0);
+
+		if (wire_send(w->stream, FRAME_HAVE, w->head, head, NULL, 0, &w->err) ||
+		    wire_expect(w->stream, FRAME_WANT, &w->frame, &w->err))
+			return -1;
+		if (w->frame.len < (n + 7) / 8)
+			return err_set(&w->err, EX_DATAERR, "%s: short answer", stream_peer(w->stream));
+		w->st.sent_bytes += head;
+		n = keep_wanted(w, w->frame.data);
+		w->st.there += w->n - n;
+	}
+	w->n = 0;
+	return n ? send_pages(w, n) : 0;
+}
+
+/* ---- one run ---- */
+
+static int consider(struct worker *w, const struct page_run *run, unsigned i)
+{
+	struct image *im = w->s->im;
+	const uint8_t *page = w->in + (size_t)i * PAGE_BYTES;
+	uint64_t addr = run->addr + (uint64_t)i * PAGE_BYTES, mark = MARK_ZERO;
+	struct page_item *item = &w->item[w->n];
+	bool zero = is_zero(page);
+	struct digest old;
+
+	w->st.looked_at++;
+	if (!zero)
+		mark = XXH3_64bits_withSeed(page, PAGE_BYTES, w->s->seed) | 2;
+	if (image_mark(im, run->object, addr) != mark) {
+		*item = (struct page_item){ .object = run->object, .addr = addr, .zero = zero };
+		if (!zero)
+			digest_of(page, PAGE_BYTES, &item->digest);
+		enum page_state was = image_get(im, run->object, addr, &old);
+		if (was != (zero ? PAGE_ZERO : PAGE_DATA) || (!zero && !digest_equal(&old, &item->digest)))
+			if (image_put(im, run->object, addr, &item->digest, zero ? NULL : page, &w->err))
+				return -1;
+		image_set_mark(im, run->object, addr, mark);
+		memcpy(w->page + (size_t)w->n * PAGE_BYTES, page, PAGE_BYTES);
+		w->st.changed++;
+		w->st.zero += zero;
+		w->n++;
+	}
+	if (w->s->final)
+		image_use(im, run->object, addr);
+	return w->n == RUN_PAGES ? flush(w) : 0;
+}
+
+static int do_run(struct worker *w, const struct page_run *run)
+{
+	size_t n = memory_read(run, w->in);
+
+	if (n < run->pages && w->s->final)
+		return err_set(&w->err, EX_OSERR, "memory: cannot read %u pages of process %d at %#llx", run->pages,
+			       run->pid, (unsigned long long)run->vaddr);
+	for (unsigned i = 0; i < n; i++)
+		if (consider(w, run, i))
+			return -1;
+	return 0;
+}
+
+static int sync_stream(struct worker *w)
+{
+	if (wire_send(w->stream, FRAME_SYNC, NULL, 0, NULL, 0, &w->err) ||
+	    wire_expect(w->stream, FRAME_SYNCED, &w->frame, &w->err))
+		return -1;
+	return 0;
+}
+
+static void *work(void *arg)
+{
+	struct worker *w = arg;
+	const struct page_runs *runs = w->s->runs;
+	size_t i;
+	int rc = 0;
+
+	while (!rc && (i = atomic_fetch_add(&w->s->next, 1)) < runs->n)
+		rc = do_run(w, &runs->run[i]);
+	if (!rc)
+		rc = flush(w);
+	if (!rc)
+		rc = sync_stream(w);
+	w->failed = rc != 0;
+	if (rc) /* the others need not go on */
+		atomic_store(&w->s->next, runs->n);
+	return NULL;
+}
+
+/* ---- rounds ---- */
+
+static bool is_covered(const struct sender *s, struct image_window w)
+{
+	for (size_t i = s->n_covered; i-- > 0;)
+		if (s->covered[i].object == w.object && s->covered[i].number == w.number)
+			return true;
+	return false;
+}
+
+/* Tells both images of the windows that are new in these runs, before any page of theirs is on its way. */
+static int cover(struct sender *s, const struct page_runs *runs, struct err *e)
+{
+	size_t before = s->n_covered;
+	struct worker *w = &s->worker[0];
+
+	for (size_t i = 0; i < runs->n; i++) {
+		const struct page_run *r = &runs->run[i];
+		uint64_t last = (r->addr + (uint64_t)(r->pages - 1) * PAGE_BYTES) >> WINDOW_BITS;
+
+		for (uint64_t n = r->addr >> WINDOW_BITS; n <= last; n++) {
+			struct image_window win = { r->object, n };
+
+			if (is_covered(s, win))
+				continue;
+			struct image_window *bigger = realloc(s->covered, (s->n_covered + 1) * sizeof(*bigger));
+			if (!bigger)
+				return err_set(e, EX_OSERR, "out of memory");
+			s->covered = bigger;
+			s->covered[s->n_covered++] = win;
+		}
+	}
+	size_t n = s->n_covered - before;
+	if (!n)
+		return 0;
+	if (image_cover(s->im, s->covered + before, n, e))
+		return -1;
+	AUTO_FREE uint8_t *buf = malloc(n * 16);
+	if (!buf)
+		return err_set(e, EX_OSERR, "out of memory");
+	for (size_t i = 0; i < n; i++) {
+		put_le64(buf + i * 16, s->covered[before + i].object);
+		put_le64(buf + i * 16 + 8, s->covered[before + i].number);
+	}
+	if (wire_send(w->stream, FRAME_COVER, buf, n * 16, NULL, 0, e))
+		return -1;
+	if (sync_stream(w)) {
+		*e = w->err;
+		return -1;
+	}
+	return 0;
+}
+
+static void add_stats(struct pages_stats *to, const struct pages_stats *st)
+{
+	to->looked_at += st->looked_at;
+	to->changed += st->changed;
+	to->zero += st->zero;
+	to->there += st->there;
+	to->sent += st->sent;
+	to->raw_bytes += st->raw_bytes;
+	to->sent_bytes += st->sent_bytes;
+}
+
+int sender_round(struct sender *s, const struct page_runs *runs, bool ask, bool final, struct pages_stats *st,
+		 struct err *e)
+{
+	pthread_t thread[STREAMS_MAX];
+	double start = clock_ms();
+	int rc = 0, started = 0;
+
+	if (cover(s, runs, e))
+		return -1;
+	s->runs = runs;
+	s->ask = ask;
+	s->final = final;
+	atomic_store(&s->next, 0);
+	for (int i = 0; i < s->n_workers; i++)
+		s->worker[i].st = (struct pages_stats){ 0 };
+	/* Every stream takes part, also with nothing to send: SYNCED says that what it sent before has arrived. */
+	for (int i = 1; i < s->n_workers; i++, started++)
+		if (pthread_create(&thread[i], NULL, work, &s->worker[i]))
+			break;
+	work(&s->worker[0]);
+	for (int i = 1; i <= started; i++)
+		pthread_join(thread[i], NULL);
+	for (int i = 0; i <= started; i++) {
+		add_stats(st, &s->worker[i].st);
+		if (s->worker[i].failed && !rc) {
+			*e = s->worker[i].err;
+			rc = -1;
+		}
+	}
+	st->ms += clock_ms() - start;
+	return rc;
+}
+
+static int worker_init(struct worker *w, struct sender *s, struct stream *stream)
+{
+	w->s = s;
+	w->stream = stream;
+	w->level = 1;
+	w->zstd = ZSTD_createCCtx();
+	w->in = malloc(RUN_PAGES * PAGE_BYTES);
+	w->page = malloc(RUN_PAGES * PAGE_BYTES);
+	w->out = malloc(ZSTD_compressBound(RUN_PAGES * PAGE_BYTES));
+	w->head = malloc(PAGES_HEAD_MAX);
+	return w->zstd && w->in && w->page && w->out && w->head ? 0 : -1;
+}
+
+int sender_new(struct sender **out, struct image *im, struct stream *const *streams, int n, struct err *e)
+{
+	AUTO_SENDER struct sender *s = calloc(1, sizeof(*s));
+
+	if (!s)
+		return err_set(e, EX_OSERR, "out of memory");
+	s->im = im;
+	if (getrandom(&s->seed, sizeof(s->seed), 0) != sizeof(s->seed))
+		return err_sys(e, "getrandom");
+	for (int i = 0; i < n && i < STREAMS_MAX; i++) {
+		s->n_workers++;
+		if (worker_init(&s->worker[i], s, streams[i]))
+			return err_set(e, EX_OSERR, "out of memory");
+	}
+	*out = TAKE_PTR(s);
+	return 0;
+}
+
+void sender_free(struct sender *s)
+{
+	for (int i = 0; i < s->n_workers; i++) {
+		struct worker *w = &s->worker[i];
+
+		ZSTD_freeCCtx(w->zstd);
+		free(w->in);
+		free(w->page);
+		free(w->out);
+		free(w->head);
+		frame_clear(&w->frame);
+	}
+	free(s->covered);
+	free(s);
+}

@@ -1,0 +1,49 @@
+/* SPDX-License-Identifier: MIT */
+/* Pages on their way from one memory image to another, over several streams at once.
+ *
+ * Per round, each stream's frames:  COVER {object, window}...
+ *   HAVE  object, then per page: address, flags, digest   ->  WANT  one bit a page
+ *   PAGES object, then per page: address, digest; then the pages, as one zstd frame or raw
+ *   SYNC                                                  ->  SYNCED (JSON: {}, or {error, code})
+ * In the freeze there is no HAVE: what changed since the last round is sent at once. */
+#ifndef EDGE_MOVE_PAGES_H
+#define EDGE_MOVE_PAGES_H
+
+#include <stdbool.h>
+
+#include "lib/base/stream.h"
+#include "lib/move/image.h"
+#include "lib/move/memory.h"
+#include "lib/move/wire.h"
+
+struct pages_stats {
+	uint64_t looked_at;  /* pages compared */
+	uint64_t changed;    /* of these, changed since they were sent last */
+	uint64_t zero;       /* of these, all zeros: not sent */
+	uint64_t there;      /* of these, at the destination already */
+	uint64_t sent;       /* of these, sent */
+	uint64_t raw_bytes, sent_bytes;
+	double ms;
+};
+
+/* The sending end: threads that work through rounds. */
+struct sender;
+
+/* Uses these streams until sender_free, which does not free them. `im` is this node's own image; it is kept in step,
+ * so that a move back finds the pages there. */
+int sender_new(struct sender **s, struct image *im, struct stream *const *streams, int n, struct err *e);
+void sender_free(struct sender *s);
+AUTO_DEFINE(struct sender, sender_free)
+#define AUTO_SENDER AUTO(sender_free_auto)
+
+/* One round over these runs: sends each page that differs from what was sent last, and returns when the far end has all
+ * of them in its image. ask: let the far end say what it lacks (rounds before the freeze). final: these are the
+ * service's pages as they stay (image_use), and one that cannot be read is an error. Adds to *st. */
+int sender_round(struct sender *s, const struct page_runs *runs, bool ask, bool final, struct pages_stats *st,
+		 struct err *e);
+
+/* The receiving end of one stream: handles its frames until the stream closes. What goes wrong is told to the sender
+ * at its next SYNC; -1 when the stream itself is broken. */
+int receiver_run(struct stream *s, struct image *im, struct err *e);
+
+#endif

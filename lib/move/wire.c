@@ -1,0 +1,156 @@
+/* SPDX-License-Identifier: MIT */
+#include "lib/move/wire.h"
+
+#include <string.h>
+
+#define HEAD_BYTES 5 /* u32 length, u8 kind */
+#define SMALL_FRAME 4096
+
+void frame_clear(struct frame *f)
+{
+	free(f->data);
+	*f = (struct frame){ 0 };
+}
+
+int wire_send(struct stream *s, enum frame_kind kind, const void *a, size_t na, const void *b, size_t nb, struct err *e)
+{
+	uint8_t buf[HEAD_BYTES + SMALL_FRAME];
+	size_t first = na <= SMALL_FRAME ? na : 0;
+
+	if (na + nb > FRAME_MAX)
+		return err_set(e, EX_SOFTWARE, "%s: frame of %zu bytes is too long", stream_peer(s), na + nb);
+	put_le32(buf, (uint32_t)(na + nb));
+	buf[4] = (uint8_t)kind;
+	if (first)
+		memcpy(buf + HEAD_BYTES, a, first);
+	/* One write where the whole frame is small: a write is a packet. */
+	if (first + nb <= SMALL_FRAME && first == na) {
+		if (nb)
+			memcpy(buf + HEAD_BYTES + first, b, nb);
+		return stream_write(s, buf, HEAD_BYTES + first + nb, e);
+	}
+	if (stream_write(s, buf, HEAD_BYTES + first, e))
+		return -1;
+	if (na > first && stream_write(s, a, na, e))
+		return -1;
+	return nb ? stream_write(s, b, nb, e) : 0;
+}
+
+int wire_recv(struct stream *s, struct frame *f, struct err *e)
+{
+	uint8_t head[HEAD_BYTES];
+
+	if (stream_read(s, head, sizeof(head), e))
+		return -1;
+	f->len = get_le32(head);
+	f->kind = (enum frame_kind)head[4];
+	if (f->len > FRAME_MAX || f->kind < FRAME_HELLO || f->kind > FRAME_BLOCKS)
+		return err_set(e, EX_DATAERR, "%s: not a frame of ours", stream_peer(s));
+	if (f->room < f->len + 1u) {
+		free(f->data);
+		f->room = f->len + 1u;
+		f->data = malloc(f->room);
+		if (!f->data) {
+			f->room = 0;
+			return err_set(e, EX_OSERR, "out of memory");
+		}
+	}
+	f->data[f->len] = 0;
+	return f->len ? stream_read(s, f->data, f->len, e) : 0;
+}
+
+int wire_send_json(struct stream *s, enum frame_kind kind, const struct json *j, struct err *e)
+{
+	AUTO_FREE char *text = json_text(j);
+
+	if (!text)
+		return err_set(e, EX_OSERR, "out of memory");
+	return wire_send(s, kind, text, strlen(text), NULL, 0, e);
+}
+
+int wire_send_error(struct stream *s, const struct err *why, struct err *e)
+{
+	AUTO_JSON struct json *j = json_object();
+
+	json_set_str(j, "error", why->text);
+	json_set_num(j, "code", why->code);
+	return wire_send_json(s, FRAME_REPLY, j, e);
+}
+
+struct json *wire_json(const struct frame *f, struct err *e)
+{
+	AUTO_JSON struct json *j = json_parse((const char *)f->data, f->len, e);
+
+	if (j && !json_is_object(j)) {
+		err_set(e, EX_DATAERR, "not a JSON object");
+		return NULL;
+	}
+	return TAKE_PTR(j);
+}
+
+/* An error reply as an error. */
+static int reply_error(struct stream *s, const struct json *j, struct err *e)
+{
+	const char *text = json_str(j, "error");
+
+	if (!text)
+		return 0;
+	return err_set(e, (int)json_int(j, "code", EX_UNAVAILABLE), "%s: %s", stream_peer(s), text);
+}
+
+int wire_expect(struct stream *s, enum frame_kind kind, struct frame *f, struct err *e)
+{
+	if (wire_recv(s, f, e))
+		return -1;
+	if (f->kind == FRAME_REPLY && kind != FRAME_REPLY) {
+		AUTO_JSON struct json *j = wire_json(f, e);
+
+		if (!j || reply_error(s, j, e))
+			return -1;
+	}
+	if (f->kind != kind)
+		return err_set(e, EX_DATAERR, "%s: unexpected frame %d", stream_peer(s), f->kind);
+	return 0;
+}
+
+int wire_greet(struct stream *s, struct err *e)
+{
+	AUTO_JSON struct json *mine = json_object();
+	AUTO_FRAME struct frame f = { 0 };
+	AUTO_JSON struct json *theirs = NULL;
+	int64_t version;
+
+	json_set_num(mine, "version", WIRE_VERSION);
+	if (wire_send_json(s, FRAME_HELLO, mine, e) || wire_expect(s, FRAME_HELLO, &f, e))
+		return -1;
+	theirs = wire_json(&f, e);
+	if (!theirs)
+		return -1;
+	version = json_int(theirs, "version", 0);
+	if (version != WIRE_VERSION)
+		return err_set(e, EX_UNAVAILABLE, "%s: speaks version %d of the protocol, this is %d", stream_peer(s),
+			       (int)version, WIRE_VERSION);
+	return 0;
+}
+
+struct json *wire_call(struct stream *s, struct json *request, struct err *e)
+{
+	AUTO_JSON struct json *req = request;
+	AUTO_JSON struct json *reply = NULL;
+	AUTO_FRAME struct frame f = { 0 };
+
+	if (wire_send_json(s, FRAME_CALL, req, e) || wire_expect(s, FRAME_REPLY, &f, e))
+		return NULL;
+	reply = wire_json(&f, e);
+	if (!reply || reply_error(s, reply, e))
+		return NULL;
+	return TAKE_PTR(reply);
+}
+
+struct json *wire_request(const char *verb)
+{
+	struct json *j = json_object();
+
+	json_set_str(j, "verb", verb);
+	return j;
+}
