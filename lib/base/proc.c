@@ -116,9 +116,26 @@ static int spawn(const char *const argv[], int out, int err, pid_t *pid)
 	return rc;
 }
 
-/* Collects output until the program ends; 0, 1 on timeout, -1 when there is too much output. */
-static int collect(struct output *out, struct output *err, int pidfd, int timeout_ms)
+static bool has_ended(pid_t pid)
 {
+	siginfo_t si = { .si_pid = 0 };
+
+	return waitid(P_PID, (id_t)pid, &si, WEXITED | WNOHANG | WNOWAIT) == 0 && si.si_pid == pid;
+}
+
+/* How long to poll: without a pidfd (valgrind has none) the program's end is looked for now and then. */
+static int patience(double end, int timeout_ms, bool pidfd)
+{
+	double left = end - clock_ms();
+	int wait = timeout_ms <= 0 ? -1 : left <= 0 ? 0 : (int)left + 1;
+
+	return pidfd || (wait >= 0 && wait < 20) ? wait : 20;
+}
+
+/* Collects output until the program ends; 0, 1 on timeout, -1 when there is too much output. */
+static int collect(struct output *out, struct output *err, pid_t pid, int timeout_ms)
+{
+	AUTO_FD int pidfd = pidfd_open(pid, 0);
 	struct pollfd p[3] = { { .fd = out->fd, .events = POLLIN },
 			       { .fd = err->fd, .events = POLLIN },
 			       { .fd = pidfd, .events = POLLIN } };
@@ -126,16 +143,14 @@ static int collect(struct output *out, struct output *err, int pidfd, int timeou
 	double end = clock_ms() + timeout_ms;
 
 	for (;;) {
-		double left = end - clock_ms();
-		int rc, rd, wait = timeout_ms <= 0 ? -1 : left <= 0 ? 0 : (int)left + 1;
+		int rd, rc = poll(p, 3, patience(end, timeout_ms, pidfd >= 0));
+		bool ended;
 
-		rc = poll(p, 3, wait);
 		if (rc < 0 && errno != EINTR)
 			return -1;
-		if (rc == 0)
-			return 1;
+		ended = pidfd >= 0 ? rc > 0 && p[2].revents : has_ended(pid);
 		for (int i = 0; i < 2; i++) {
-			if (p[i].fd < 0 || (rc > 0 && !p[i].revents && !p[2].revents))
+			if (p[i].fd < 0 || (rc > 0 && !p[i].revents && !ended))
 				continue;
 			rd = output_read(o[i]);
 			if (rd < 0)
@@ -144,8 +159,10 @@ static int collect(struct output *out, struct output *err, int pidfd, int timeou
 				p[i].fd = -1;
 		}
 		/* its end counts, not that of the pipes, which a daemon that it left behind may hold */
-		if (rc > 0 && p[2].revents)
+		if (ended)
 			return 0;
+		if (timeout_ms > 0 && clock_ms() >= end)
+			return 1;
 	}
 }
 
@@ -174,7 +191,8 @@ int proc_run(const char *const argv[], char **out, int timeout_ms, struct err *e
 {
 	AUTO(output_release) struct output o = { .fd = -1 };
 	AUTO(output_release) struct output s = { .fd = -1, .tail = true };
-	AUTO_FD int out_w = -1, err_w = -1, pidfd = -1;
+	AUTO_FD int out_w = -1;
+	AUTO_FD int err_w = -1;
 	const char *program = base(argv[0]);
 	int p[2], rc, status = 0;
 	pid_t pid;
@@ -203,8 +221,7 @@ int proc_run(const char *const argv[], char **out, int timeout_ms, struct err *e
 	close(TAKE_FD(err_w));
 	if (out_w >= 0)
 		close(TAKE_FD(out_w));
-	pidfd = pidfd_open(pid, 0);
-	rc = pidfd < 0 ? -1 : collect(&o, &s, pidfd, timeout_ms);
+	rc = collect(&o, &s, pid, timeout_ms);
 	if (rc)
 		kill(pid, SIGKILL);
 	while (waitpid(pid, &status, 0) < 0 && errno == EINTR)
@@ -232,7 +249,10 @@ static bool is_program(const char *path)
 
 const char *proc_find(const char *program)
 {
-	static const char *const criu[] = { "/usr/local/lib/edge-criu/criu", "/usr/local/lib/edge-criu/usr/sbin/criu" };
+	static const char *const criu[] = {
+		"/usr/local/lib/edge-criu/criu",
+		"/usr/local/lib/edge-criu/usr/sbin/criu",
+	};
 	static _Thread_local char found[4096];
 	const char *path = getenv("PATH"), *own = getenv("EDGE_CRIU");
 	bool is_criu = strcmp(program, "criu") == 0;
