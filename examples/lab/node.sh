@@ -116,9 +116,10 @@ make_node() { # NUMBER SUBNET COUNT DISK: its settings, its record, its disk
 
 start_node() { # NODE; a line in the ready pipe tells when it serves
 	(
+		close_inherited
 		cgroup_enter "$1"
 		exec setsid unshare --mount --uts --ipc --net --cgroup --pid --fork "$self" __init "$1"
-	) </dev/null >"$dir/$1/log" 2>&1 9<&- {ready}<&- &
+	) </dev/null >"$dir/$1/log" 2>&1 &
 	disown
 }
 

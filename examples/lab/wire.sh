@@ -38,8 +38,10 @@ wire_start() { # NODE: the emulator between the node's end and a pair whose othe
 	local node=$1 program
 	program=$(wire_program)
 	in_switch ip link add "${node}w" up type veth peer name "${node}b"
-	setsid nsenter --net="/proc/$(pid_of "$dir/switch.pid")/ns/net" \
-		"$program" "$node" "${node}w" "$dir/$node/link" </dev/null >"$dir/$node/wire.log" 2>&1 9<&- &
+	(
+		close_inherited
+		exec setsid nsenter --net="/proc/$(pid_of "$dir/switch.pid")/ns/net" "$program" "$node" "${node}w" "$dir/$node/link"
+	) </dev/null >"$dir/$node/wire.log" 2>&1 &
 	remember "$dir/$node/wire" $!
 	disown
 }
