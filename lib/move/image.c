@@ -238,7 +238,7 @@ int image_put(struct image *im, uint64_t object, uint64_t addr, const struct dig
 	if (page_locate(im, object, addr, PAGE_NONE, &fd, &at))
 		return err_set(e, EX_DATAERR, "memory image: page %#" PRIx64 " lies outside", addr);
 	/* A page that was never written is a hole, which reads as zeros already. */
-	if (!page && was != PAGE_NONE &&
+	if (!page && was == PAGE_DATA &&
 	    fallocate(fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, at, PAGE_BYTES))
 		return err_sys(e, "memory image");
 	if (page && fd_pwrite_all(fd, page, PAGE_BYTES, at))

@@ -1,0 +1,103 @@
+/* SPDX-License-Identifier: MIT */
+#include "lib/move/journal.h"
+
+#include <fcntl.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "lib/base/clock.h"
+#include "lib/base/file.h"
+
+struct journal {
+	char path[PATH_MAX];
+	int fd;
+};
+
+static int open_file(struct journal **out, const char *move, int flags, struct err *e)
+{
+	AUTO_JOURNAL struct journal *j = calloc(1, sizeof(*j));
+
+	if (!j)
+		return err_set(e, EX_OSERR, "out of memory");
+	j->fd = -1;
+	if (strchr(move, '/') || *move == '.')
+		return err_set(e, EX_DATAERR, "not the name of a move: %s", move);
+	if (file_mkdirs(file_path("/var/lib/edge/journal"), 0700, e))
+		return -1;
+	snprintf(j->path, sizeof(j->path), "%s", file_path("/var/lib/edge/journal/%s", move));
+	j->fd = open(j->path, flags | O_WRONLY | O_APPEND | O_CLOEXEC, 0600);
+	if (j->fd < 0 && !(flags & O_CREAT))
+		return err_set(e, EX_UNAVAILABLE, "move %s: not in the journal", move);
+	if (j->fd < 0)
+		return err_sys(e, "%s", j->path);
+	*out = TAKE_PTR(j);
+	return 0;
+}
+
+static int append(struct journal *j, struct json *line, const char *step, struct err *e)
+{
+	char at[32];
+
+	json_set_str(line, "step", step);
+	json_set_str(line, "at", clock_rfc3339(at));
+	AUTO_FREE char *text = json_text(line);
+	AUTO_FREE char *whole = NULL;
+	/* One write: a line is there or not. */
+	if (!text || asprintf(&whole, "%s\n", text) < 0)
+		return err_set(e, EX_OSERR, "out of memory");
+	if (fd_write_all(j->fd, whole, strlen(whole)) || fdatasync(j->fd))
+		return err_sys(e, "%s", j->path);
+	return 0;
+}
+
+int journal_begin(struct journal **out, const char *move, const struct json *head, struct err *e)
+{
+	AUTO_JOURNAL struct journal *j = NULL;
+	AUTO_JSON struct json *line = json_copy(head);
+
+	if (open_file(&j, move, O_CREAT | O_TRUNC, e) || append(j, line, "begun", e))
+		return -1;
+	*out = TAKE_PTR(j);
+	return 0;
+}
+
+int journal_open(struct journal **out, const char *move, struct err *e)
+{
+	return open_file(out, move, 0, e);
+}
+
+int journal_step(struct journal *j, const char *step, struct err *e)
+{
+	AUTO_JSON struct json *line = json_object();
+
+	return append(j, line, step, e);
+}
+
+const char *journal_last(const char *move)
+{
+	static __thread char step[32];
+	AUTO_FREE char *line = NULL;
+	size_t room = 0;
+	AUTO_FILE FILE *f = fopen(file_path("/var/lib/edge/journal/%s", move), "re");
+
+	*step = 0;
+	while (f && getline(&line, &room, f) > 0) {
+		AUTO_JSON struct json *j = json_parse(line, strlen(line), NULL);
+
+		if (j && json_str(j, "step"))
+			snprintf(step, sizeof(step), "%s", json_str(j, "step"));
+	}
+	return step;
+}
+
+int journal_end(struct journal *j, struct err *e)
+{
+	return unlink(j->path) ? err_sys(e, "%s", j->path) : 0;
+}
+
+void journal_free(struct journal *j)
+{
+	if (j->fd >= 0)
+		close(j->fd);
+	free(j);
+}
