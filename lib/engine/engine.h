@@ -3,6 +3,7 @@
 #ifndef EDGE_ENGINE_ENGINE_H
 #define EDGE_ENGINE_ENGINE_H
 
+#include "lib/engine/criu.h"
 #include "lib/engine/keeper.h"
 #include "lib/engine/service.h"
 
@@ -12,6 +13,17 @@ struct engine {
 	const char *(*missing)(void);
 	/* Starts in the namespaces, cgroups and mounts that service_start has prepared; sets s->pid. */
 	int (*start)(struct service *s, struct keeper *k, struct err *e);
+	/* Writes the images of the service, whose cgroup is frozen, into the folder `images`, and leaves it frozen.
+	 * `warm`: a criu started in its network namespace, for engines that can use one. `began` is called when criu has
+	 * begun, before it looks at any socket. */
+	int (*dump)(struct service *s, struct criu *warm, const char *images, bool tcp_close, void (*began)(void *),
+		    void *ctx, struct err *e);
+	/* Starts whatever can be started before the images are there. */
+	int (*restore_arm)(struct service *s, struct keeper *k, struct criu *warm, struct err *e);
+	/* Restores from `images`; the root is mounted, the network held. Calls ready() when all is restored and nothing runs
+	 * yet: not 0 undoes everything. Sets s->pid. */
+	int (*restore)(struct service *s, struct keeper *k, struct criu *warm, const char *images, bool tcp_close,
+		       int (*ready)(void *), void *ctx, struct err *e);
 	/* Forgets what the engine itself keeps about an instance whose processes are gone (runc: `runc delete`). */
 	int (*forget)(struct service *s, struct err *e);
 };

@@ -1,0 +1,120 @@
+/* SPDX-License-Identifier: MIT */
+/* The process engine's dump and restore: CRIU driven directly. */
+#include <stdio.h>
+#include <string.h>
+
+#include "lib/engine/cgroup.h"
+#include "lib/engine/net.h"
+#include "lib/engine/process_criu.h"
+
+#define LOG_FD 4 /* the log pipe's descriptor in a program that keeper_exec starts */
+
+/* Volumes are mounts that CRIU is told of by a name, which stands for another folder at the other node. */
+struct externals {
+	char text[SERVICE_VOLUMES_MAX][PATH_MAX + 32];
+	const char *list[SERVICE_VOLUMES_MAX + 1];
+};
+
+static void externals_of(const struct service *s, bool restore, struct externals *x)
+{
+	for (int i = 0; i < s->n_volumes; i++) {
+		if (restore)
+			snprintf(x->text[i], sizeof(x->text[i]), "mnt[vol%d]:%s", i, s->volumes[i].host);
+		else
+			snprintf(x->text[i], sizeof(x->text[i]), "mnt[%s]:vol%d", s->volumes[i].path, i);
+		x->list[i] = x->text[i];
+	}
+	x->list[s->n_volumes] = NULL;
+}
+
+struct began {
+	void (*fn)(void *);
+	void *ctx;
+};
+
+static int on_dump(void *ctx, const char *point, pid_t pid)
+{
+	const struct began *b = ctx;
+
+	(void)pid;
+	if (!strcmp(point, "pre-dump") && b->fn)
+		b->fn(b->ctx);
+	return 0;
+}
+
+int process_dump(struct service *s, struct criu *warm, const char *images, bool tcp_close, void (*began)(void *),
+		 void *ctx, struct err *e)
+{
+	struct began b = { began, ctx };
+	struct externals x;
+
+	externals_of(s, false, &x);
+	return criu_run(warm,
+			&(struct criu_job){
+				.verb = CRIU_DUMP,
+				.images = images,
+				.pid = s->pid,
+				.freeze_cgroup = cgroup_v2_dir(s->name),
+				.metadata_only = true,
+				.leave_running = true, /* its frozen cgroup holds it */
+				.tcp_close = tcp_close,
+				.external = x.list,
+				.notify = on_dump,
+				.ctx = &b,
+			},
+			NULL, e);
+}
+
+int process_restore_arm(struct service *s, struct keeper *k, struct criu *warm, struct err *e)
+{
+	const char *const *argv = criu_argv(e);
+	int theirs;
+
+	(void)s;
+	*warm = (struct criu){ .sock = -1 };
+	if (!argv || criu_socketpair(&warm->sock, &theirs, e))
+		return -1;
+	int rc = keeper_exec(k, argv, theirs, NULL, &warm->pid, e);
+	close(theirs);
+	warm->pid = 0; /* the keeper's child, not ours */
+	return rc;
+}
+
+struct ready {
+	int (*fn)(void *);
+	void *ctx;
+};
+
+static int on_restore(void *ctx, const char *point, pid_t pid)
+{
+	const struct ready *r = ctx;
+
+	(void)pid;
+	return !strcmp(point, "post-restore") ? r->fn(r->ctx) : 0;
+}
+
+int process_restore(struct service *s, struct keeper *k, struct criu *warm, const char *images, bool tcp_close,
+		    int (*ready)(void *), void *ctx, struct err *e)
+{
+	struct ready r = { ready, ctx };
+	char log_key[64];
+	struct externals x;
+
+	(void)k;
+	externals_of(s, true, &x);
+	snprintf(log_key, sizeof(log_key), "pipe:[%llu]", (unsigned long long)s->log_ino);
+	const struct criu_pair inherit[] = { { s->log_ino ? log_key : NULL, LOG_FD }, { NULL, 0 } };
+	return criu_run(warm,
+			&(struct criu_job){
+				.verb = CRIU_RESTORE,
+				.images = images,
+				.root = service_dir(s, "root"),
+				.tcp_close = tcp_close,
+				.sibling = true,
+				.external = x.list,
+				.inherit = inherit,
+				.notify = on_restore,
+				.ctx = &r,
+			},
+			&s->pid, e);
+}
