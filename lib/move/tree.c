@@ -421,10 +421,10 @@ int open_beneath(int dir, const char *path, int flags, mode_t mode)
 		.mode = mode,
 		.resolve = RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS | RESOLVE_NO_MAGICLINKS | RESOLVE_NO_XDEV,
 	};
-	int fd;
+	int fd, tries = 32;
 
 	do /* EAGAIN: something was renamed meanwhile */
 		fd = (int)syscall(SYS_openat2, dir, *path ? path : ".", &how, sizeof how);
-	while (fd < 0 && (errno == EAGAIN || errno == EINTR));
+	while (fd < 0 && (errno == EAGAIN || errno == EINTR) && --tries);
 	return fd;
 }

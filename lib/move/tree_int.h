@@ -93,6 +93,21 @@ size_t xattr_put(uint8_t *to, const struct xattr *x); /* to NULL: the size only 
 #define XATTR_NAME_MAX_ 255
 #define XATTR_VALUE_MAX 65536
 
+/* Manifests: a tree, or what changed since another one, as bytes.
+ *
+ *     full:   "ETREE" 1 'F', entries
+ *     delta:  "ETREE" 1 'D', id of the base, then per change 0 PATH (removed) or 1 ENTRY
+ *     PATH:   bytes shared with the path before, bytes that follow, these
+ *     ENTRY:  PATH, mode, then for a further name of an inode: 1, index of the first name; else 0, uid, gid, seconds
+ *             (zigzag), nanoseconds, xattrs (number; each: length, name, length, value), and by type: size and content;
+ *             length and target; major and minor
+ *     content: operations until all blocks are named: ZERO n | DATA n, n digests | SAME n (delta: as in the base's file
+ *             of that path)
+ * Numbers are LEB128. The end of the buffer is the end. */
+#define TREE_MAGIC "ETREE\1"
+#define TREE_MAGIC_LEN 6
+enum tree_op { OP_ZERO, OP_DATA, OP_SAME };
+
 struct hasher {
 	EVP_MD *md;
 	EVP_MD_CTX *ctx;
