@@ -28,6 +28,9 @@ int keeper_start(struct keeper *k, pid_t *pid, struct err *e);
  * file `errlog` (may be NULL: /dev/null). A process that this program makes with CLONE_PARENT (criu's restored tree)
  * becomes the keeper's child. Used for `criu swrk 3` and `runc restore`. */
 int keeper_exec(struct keeper *k, const char *const argv[], int fd3, const char *errlog, pid_t *pid, struct err *e);
+/* Waits for the end of a program that keeper_exec has started; killed after timeout_ms (0: no limit): EX_TEMPFAIL.
+ * *status as waitpid(2) gives it. */
+int keeper_wait(struct keeper *k, pid_t pid, int timeout_ms, int *status, struct err *e);
 /* From now on it watches this process (its child, or any other: by pidfd) and lives as long. Closes ctl. */
 int keeper_release(struct keeper *k, pid_t watch, struct err *e);
 /* Makes it undo everything and end; waits for it. Safe on a zeroed or released keeper. */

@@ -76,5 +76,7 @@ char **service_strings(const char *const *items, int n);
 /* Reads "cpu=0.5,mem=64M" into s->cpu and s->mem_bytes, or a name of /etc/edge/profiles.json:
  * {"small":{"cpu":0.5,"mem":"64M"}}. EX_USAGE. */
 int service_profile(struct service *s, const char *profile, struct err *e);
+/* The arguments with which edge-run starts a service of this definition, as an array of strings. */
+struct json *service_args(const struct service *s);
 
 #endif

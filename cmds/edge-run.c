@@ -1,0 +1,197 @@
+/* SPDX-License-Identifier: MIT */
+/* Starts a service on this node, or on another one, and prints its record. */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "lib/base/file.h"
+#include "lib/base/opt.h"
+#include "lib/discover/node.h"
+#include "lib/engine/engine.h"
+#include "lib/move/remote.h"
+
+static const char *name, *type = "stateful", *addr, *root, *bundle, *profile, *user, *engine, *on, *registry_url;
+static struct opt_list ports, volumes, env;
+
+static const struct opt opts[] = {
+	{ "name", 'n', OPT_STR, &name, "NAME", "the service's name" },
+	{ "type", 't', OPT_STR, &type, "stateful|stateless", "what a move must carry along" },
+	{ "addr", 'a', OPT_STR, &addr, "IP[/LEN]", "its own address on the node's bridge" },
+	{ "port", 'p', OPT_LIST, &ports, "N", "a port that it listens on, for its record" },
+	{ "root", 'r', OPT_STR, &root, "DIR", "lower layer of its root (default /)" },
+	{ "bundle", 'b', OPT_STR, &bundle, "DIR", "run this OCI bundle" },
+	{ "volume", 'v', OPT_LIST, &volumes, "HOSTDIR:PATH", "show the node's HOSTDIR at PATH" },
+	{ "profile", 0, OPT_STR, &profile, "cpu=N,mem=SIZE|NAME", "its limits, or a name of profiles.json" },
+	{ "user", 'u', OPT_STR, &user, "USER|UID[:GID]", "run as this user of its root" },
+	{ "env", 'e', OPT_LIST, &env, "KEY=VALUE", "set a variable of its environment" },
+	{ "engine", 0, OPT_STR, &engine, "process|runc", "how it runs" },
+	{ "on", 0, OPT_STR, &on, "NODE", "start it on that node" },
+	{ "registry", 0, OPT_STR, &registry_url, "URL", "where services are written down" },
+	{ 0 },
+};
+
+static const struct cmd cmd = {
+	.name = "edge-run",
+	.synopsis = "[--] COMMAND [ARG...] | -",
+	.about = "Starts a service in its own namespaces, and prints its record.",
+	.opts = opts,
+};
+
+static int take_path(char to[PATH_MAX], const char *what, const char *path, struct err *e)
+{
+	if (path && !realpath(path, to))
+		return err_set(e, EX_UNAVAILABLE, "%s %s: no such folder", what, path);
+	return 0;
+}
+
+static int take_lists(struct service *s, struct err *e)
+{
+	if (ports.n > SERVICE_PORTS_MAX || volumes.n > SERVICE_VOLUMES_MAX)
+		return err_set(e, EX_USAGE, "at most %d ports and %d volumes", SERVICE_PORTS_MAX, SERVICE_VOLUMES_MAX);
+	for (; s->n_ports < ports.n; s->n_ports++) {
+		char *end;
+		long port = strtol(ports.items[s->n_ports], &end, 10);
+
+		if (*end || port < 1 || port > 65535)
+			return err_set(e, EX_USAGE, "port %s: not a port", ports.items[s->n_ports]);
+		s->ports[s->n_ports] = (int)port;
+	}
+	for (; s->n_volumes < volumes.n; s->n_volumes++) {
+		struct service_volume *v = &s->volumes[s->n_volumes];
+		const char *text = volumes.items[s->n_volumes], *colon = strrchr(text, ':');
+
+		if (!colon || text[0] != '/' || colon[1] != '/' || !colon[2] || strlen(text) >= PATH_MAX)
+			return err_set(e, EX_USAGE, "volume %s: not of the form /HOSTDIR:/PATH", text);
+		snprintf(v->host, sizeof(v->host), "%.*s", (int)(colon - text), text);
+		snprintf(v->path, sizeof(v->path), "%s", colon + 1);
+	}
+	for (int i = 0; i < env.n; i++)
+		if (!strchr(env.items[i], '=') || env.items[i][0] == '=')
+			return err_set(e, EX_USAGE, "env %s: not of the form KEY=VALUE", env.items[i]);
+	return 0;
+}
+
+/* The definition that the options and operands give, checked as one that comes over the wire would be. */
+static int take_options(struct service **out, int n, char **operands, struct err *e)
+{
+	AUTO_SERVICE struct service *s = calloc(1, sizeof(*s));
+
+	if (!s)
+		return err_sys(e, "service");
+	if (!name || !service_name_valid(name))
+		return err_set(e, EX_USAGE, name ? "name %s: not letters, digits, '.', '_' or '-'" : "--name is missing", name);
+	if (bundle ? n > 0 : n == 0)
+		return err_set(e, EX_USAGE, bundle ? "a bundle brings its own command" : "no command");
+	if ((user && strlen(user) >= sizeof(s->user)) || (addr && strlen(addr) >= sizeof(s->addr) - 4))
+		return err_set(e, EX_USAGE, "%s: too long", user ? user : addr);
+	if (bundle && engine && !strcmp(engine, "process"))
+		return err_set(e, EX_USAGE, "engine process: cannot run a bundle");
+	snprintf(s->name, sizeof(s->name), "%s", name);
+	snprintf(s->engine, sizeof(s->engine), "%s", engine ? engine : bundle ? "runc" : "process");
+	snprintf(s->root, sizeof(s->root), "/");
+	snprintf(s->addr, sizeof(s->addr), "%s", addr ? addr : "");
+	snprintf(s->user, sizeof(s->user), "%s", user ? user : "");
+	s->stateless = !strcmp(type, "stateless");
+	if (take_path(s->root, "root", root, e) || take_path(s->bundle, "bundle", bundle, e) || take_lists(s, e) ||
+	    (profile && service_profile(s, profile, e)))
+		return -1;
+	if (n > 0 && !(s->argv = service_strings((const char *const *)operands, n)))
+		return err_sys(e, "service");
+	if (env.n > 0 && !(s->env = service_strings(env.items, env.n)))
+		return err_sys(e, "service");
+	AUTO_JSON struct json *j = service_to_json(s);
+	char given[sizeof(s->addr)];
+	snprintf(given, sizeof(given), "%s", s->addr);
+	if (service_from_json(out, j, e)) {
+		if (e->code == EX_DATAERR)
+			e->code = EX_USAGE;
+		return -1;
+	}
+	snprintf((*out)->addr, sizeof((*out)->addr), "%s", given);
+	return 0;
+}
+
+/* A service that nobody can find is not left running. */
+static int start_here(struct service *s, struct err *e)
+{
+	AUTO_REGISTRY struct registry *r = NULL;
+	char key[64], lock_name[SERVICE_NAME_MAX + 16];
+
+	snprintf(lock_name, sizeof(lock_name), "service-%s", s->name);
+	if (registry_open(&r, registry_url, e))
+		return -1;
+	AUTO_FD int lock = file_lock(lock_name, e);
+	if (lock < 0 || service_start(s, e))
+		return -1;
+	AUTO_JSON struct json *rec = service_record(s, "running");
+	snprintf(key, sizeof(key), "service/%s", s->id);
+	if (registry_put(r, key, rec, NULL, e)) {
+		service_stop(s, 0, NULL);
+		service_remove(s, NULL);
+		return -1;
+	}
+	return record_print(stdout, rec, e);
+}
+
+static int start(struct service *s, const char *node, struct err *e)
+{
+	if (!node || !strcmp(node, node_self()))
+		return start_here(s, e);
+	AUTO_JSON struct json *args = service_args(s);
+	return remote_run(node, "run", args, stdout, e);
+}
+
+static int start_of_move(const struct json *rec, struct err *e)
+{
+	AUTO_JSON struct json *spec = json_get(rec, "service_spec");
+	AUTO_SERVICE struct service *s = NULL;
+
+	if (!spec)
+		return err_set(e, EX_DATAERR, "service %s: the record to start it has no service_spec",
+			       json_str(rec, "service") ? json_str(rec, "service") : "(unnamed)");
+	if (service_from_json(&s, spec, e))
+		return -1;
+	s->id[0] = s->mac[0] = '\0'; /* a new instance, whatever it was copied from */
+	s->pid = 0;
+	s->epoch = 0;
+	return start(s, json_str(rec, "to"), e);
+}
+
+static int run_records(void)
+{
+	AUTO_RECORDS struct records *in = records_open(stdin, "stdin");
+	int status = 0, rc;
+	struct err e;
+
+	for (;;) {
+		AUTO_JSON struct json *rec = NULL;
+
+		if ((rc = records_next(in, &rec, &e)) <= 0)
+			break;
+		const char *kind = json_str(rec, "kind"), *action = json_str(rec, "action");
+		if (kind && action && !strcmp(kind, "move") && (!strcmp(action, "start") || !strcmp(action, "replicate"))) {
+			if (start_of_move(rec, &e)) {
+				cmd_fail(&cmd, &e);
+				status = EX_NO;
+			}
+		} else if (record_pass(stdout, records_line(in), &e)) {
+			return cmd_fail(&cmd, &e);
+		}
+	}
+	return rc < 0 ? cmd_fail(&cmd, &e) : cmd_done(&cmd, status);
+}
+
+int main(int argc, char **argv)
+{
+	AUTO_SERVICE struct service *s = NULL;
+	struct err e;
+	int status, first = cmd_parse(&cmd, argc, argv, &status);
+
+	if (first < 0)
+		return status;
+	if (argc - first == 1 && !strcmp(argv[first], "-"))
+		return run_records();
+	if (take_options(&s, argc - first, argv + first, &e) || start(s, on, &e))
+		return cmd_fail(&cmd, &e);
+	return cmd_done(&cmd, 0);
+}

@@ -1,0 +1,137 @@
+/* SPDX-License-Identifier: MIT */
+#include "lib/discover/node.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <sys/statvfs.h>
+#include <sys/utsname.h>
+#include <unistd.h>
+
+#include "lib/base/clock.h"
+#include "lib/base/file.h"
+#include "lib/engine/criu.h"
+#include "lib/engine/engine.h"
+
+/* node.json, read once: it is asked for in the middle of moves. NULL when there is none. */
+static const struct json *settings(void)
+{
+	static _Thread_local struct json *read;
+	static _Thread_local char from[PATH_MAX];
+	const char *path = file_path("/etc/edge/node.json");
+
+	if (strcmp(from, path)) {
+		snprintf(from, sizeof(from), "%s", path);
+		json_free(read);
+		read = access(path, R_OK) ? NULL : json_read_file(path, NULL);
+	}
+	return read;
+}
+
+const char *node_setting(const char *member)
+{
+	const struct json *j = settings();
+
+	return j ? json_str(j, member) : NULL;
+}
+
+const char *node_self(void)
+{
+	static _Thread_local char host[256];
+	const char *name = node_setting("name");
+
+	if (name)
+		return name;
+	if (!host[0] && gethostname(host, sizeof(host) - 1))
+		return "localhost";
+	return host;
+}
+
+/* The rest of the first line of a /proc file that begins with the key, behind colon and blanks. */
+static int proc_value(const char *path, const char *key, char *value, size_t size)
+{
+	AUTO_FILE FILE *f = fopen(path, "re");
+	AUTO_FREE char *line = NULL;
+	size_t room = 0, n = strlen(key);
+
+	while (f && getline(&line, &room, f) > 0) {
+		char *at = line + n;
+
+		if (strncmp(line, key, n) || !strchr(": \t", *at))
+			continue;
+		at += strspn(at, ": \t");
+		snprintf(value, size, "%.*s", (int)strcspn(at, "\n"), at);
+		return 0;
+	}
+	return -1;
+}
+
+static void describe_hardware(struct json *j)
+{
+	struct utsname u;
+	struct statvfs fs;
+	char value[256];
+
+	if (!uname(&u)) {
+		json_set_str(j, "arch", u.machine);
+		json_set_str(j, "kernel", u.release);
+	}
+	if (!proc_value("/proc/cpuinfo", "model name", value, sizeof(value)))
+		json_set_str(j, "cpu.model", value);
+	json_set_num(j, "cpu.cores", (double)sysconf(_SC_NPROCESSORS_ONLN));
+	if (!proc_value("/proc/meminfo", "MemTotal", value, sizeof(value)))
+		json_set_num(j, "mem.total_bytes", strtod(value, NULL) * 1024);
+	if (!proc_value("/proc/meminfo", "MemAvailable", value, sizeof(value)))
+		json_set_num(j, "mem.available_bytes", strtod(value, NULL) * 1024);
+	if (!statvfs(file_path("/var/lib/edge"), &fs) || !statvfs(file_path("/"), &fs))
+		json_set_num(j, "disk.free_bytes", (double)fs.f_bavail * (double)fs.f_frsize);
+}
+
+struct json *node_describe(void)
+{
+	static const char *const told[] = { "port", "role", "network", "geo", "gpu", "user" };
+	static const struct engine *const engines[] = { &engine_process, &engine_runc };
+	struct json *j = json_object(), *can = json_array();
+	const struct json *own = settings();
+	char seen[32];
+
+	json_set_str(j, "kind", "node");
+	json_set_str(j, "name", node_self());
+	json_set_str(j, "addr", node_setting("addr"));
+	for (size_t i = 0; own && i < sizeof(told) / sizeof(*told); i++)
+		json_set(j, told[i], json_get(own, told[i]));
+	describe_hardware(j);
+	for (size_t i = 0; i < sizeof(engines) / sizeof(*engines); i++)
+		if (!engines[i]->missing())
+			json_add(can, json_string(engines[i]->name));
+	json_set(j, "engines", can);
+	const char *criu = criu_version();
+	json_set_str(j, "criu", criu[0] ? criu : NULL);
+	json_set_str(j, "seen", clock_rfc3339(seen));
+	return j;
+}
+
+int node_target(struct registry *r, const char *node, struct ssh_target *t, struct err *e)
+{
+	AUTO_JSON struct json *rec = NULL;
+	char key[300];
+
+	if (!strncmp(node, "ssh://", 6))
+		return ssh_target_parse(t, node, e);
+	if (strlen(node) > 250)
+		return err_set(e, EX_UNAVAILABLE, "node %.40s...: not in the registry", node);
+	snprintf(key, sizeof(key), "node/%s", node);
+	if (registry_get(r, key, &rec, NULL, e))
+		return err_wrap(e, "node %s", node);
+	if (!rec)
+		return err_set(e, EX_UNAVAILABLE, "node %s: not in the registry", node);
+	const char *addr = json_str(rec, "addr"), *user = json_str(rec, "user");
+	int64_t port = json_int(rec, "port", 22);
+	memset(t, 0, sizeof(*t));
+	if (!addr || strlen(addr) >= sizeof(t->host) || (user && strlen(user) >= sizeof(t->user)) || port < 1 || port > 65535)
+		return err_set(e, EX_DATAERR, "node %s: its record in the registry has no usable address", node);
+	snprintf(t->user, sizeof(t->user), "%s", user ? user : "root");
+	snprintf(t->host, sizeof(t->host), "%s", addr);
+	snprintf(t->name, sizeof(t->name), "%s", node);
+	t->port = (int)port;
+	return 0;
+}

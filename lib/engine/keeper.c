@@ -1,0 +1,184 @@
+/* SPDX-License-Identifier: MIT */
+/* The side of the program that starts or restores a service. */
+#include "lib/engine/keeper.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
+#include <stddef.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+
+#include "lib/engine/process.h"
+
+static int answer_get(struct keeper *k, struct keeper_answer *a, struct err *e)
+{
+	ssize_t n;
+
+	do
+		n = recv(k->ctl, a, sizeof(*a), 0);
+	while (n < 0 && errno == EINTR);
+	if (n != sizeof(*a))
+		return err_set(e, EX_SOFTWARE, "keeper %d: has ended", (int)k->pid);
+	if (a->rc && e)
+		*e = a->e;
+	return a->rc;
+}
+
+static int ask_send(struct keeper *k, const struct keeper_ask *ask, size_t words, int fd, struct err *e)
+{
+	struct iovec io = { .iov_base = (void *)ask, .iov_len = offsetof(struct keeper_ask, words) + words };
+	union {
+		struct cmsghdr h;
+		char room[CMSG_SPACE(sizeof(int))];
+	} control = { 0 };
+	struct msghdr m = { .msg_iov = &io, .msg_iovlen = 1 };
+
+	if (k->ctl < 0)
+		return err_set(e, EX_SOFTWARE, "keeper: is not ours any more");
+	if (fd >= 0) {
+		m.msg_control = &control;
+		m.msg_controllen = sizeof(control);
+		control.h.cmsg_level = SOL_SOCKET;
+		control.h.cmsg_type = SCM_RIGHTS;
+		control.h.cmsg_len = CMSG_LEN(sizeof(int));
+		memcpy(CMSG_DATA(&control.h), &fd, sizeof(fd));
+	}
+	return sendmsg(k->ctl, &m, MSG_NOSIGNAL) < 0 ? err_sys(e, "keeper %d", (int)k->pid) : 0;
+}
+
+static int ask_simple(struct keeper *k, int verb, pid_t pid, struct keeper_answer *a, struct err *e)
+{
+	struct keeper_ask ask;
+
+	memset(&ask, 0, offsetof(struct keeper_ask, words));
+	ask.verb = verb;
+	ask.pid = pid;
+	return ask_send(k, &ask, 0, -1, e) || answer_get(k, a, e) ? -1 : 0;
+}
+
+int keeper_spawn(struct keeper *k, const struct service *s, struct err *e)
+{
+	struct keeper_answer a;
+	int pair[2], pipes[2];
+	struct stat st;
+
+	memset(k, 0, sizeof(*k));
+	k->ctl = -1;
+	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair))
+		return err_sys(e, "service %s: keeper", s->name);
+	AUTO_FD int ours = pair[0], theirs = pair[1];
+	if (pipe2(pipes, O_CLOEXEC))
+		return err_sys(e, "service %s: keeper", s->name);
+	AUTO_FD int log_r = pipes[0], log_w = pipes[1];
+	if (fstat(log_r, &st))
+		return err_sys(e, "service %s: keeper", s->name);
+	pid_t pid = fork();
+	if (pid < 0)
+		return err_sys(e, "service %s: keeper", s->name);
+	if (!pid) {
+		struct keeper_side side = { .s = s, .ctl = theirs, .log_r = log_r, .log_w = log_w };
+
+		keeper_main(&side);
+	}
+	close(TAKE_FD(theirs));
+	k->pid = pid;
+	k->ctl = TAKE_FD(ours);
+	k->log_ino = st.st_ino;
+	if (!answer_get(k, &a, e))
+		return 0;
+	keeper_cancel(k);
+	return -1;
+}
+
+int keeper_mount(struct keeper *k, struct err *e)
+{
+	struct keeper_answer a;
+
+	return ask_simple(k, KEEPER_MOUNT, 0, &a, e);
+}
+
+int keeper_start(struct keeper *k, pid_t *pid, struct err *e)
+{
+	struct keeper_answer a;
+
+	if (ask_simple(k, KEEPER_START, 0, &a, e))
+		return -1;
+	*pid = a.pid;
+	return 0;
+}
+
+int keeper_exec(struct keeper *k, const char *const argv[], int fd3, const char *errlog, pid_t *pid, struct err *e)
+{
+	struct keeper_ask ask;
+	struct keeper_answer a;
+	size_t at = 0;
+
+	memset(&ask, 0, offsetof(struct keeper_ask, words));
+	ask.verb = KEEPER_EXEC;
+	ask.has_fd = fd3 >= 0;
+	ask.has_errlog = errlog != NULL;
+	for (int i = errlog ? -1 : 0; i < 0 || argv[i]; i++) {
+		const char *word = i < 0 ? errlog : argv[i];
+		size_t n = strlen(word) + 1;
+
+		if (at + n > sizeof(ask.words))
+			return err_set(e, EX_SOFTWARE, "keeper %d: %s: too many arguments", (int)k->pid, argv[0]);
+		memcpy(ask.words + at, word, n);
+		at += n;
+		ask.n_words += i >= 0;
+	}
+	if (ask_send(k, &ask, at, fd3, e) || answer_get(k, &a, e))
+		return -1;
+	*pid = a.pid;
+	return 0;
+}
+
+int keeper_wait(struct keeper *k, pid_t pid, int timeout_ms, int *status, struct err *e)
+{
+	struct keeper_ask ask;
+	struct keeper_answer a;
+	struct pollfd p = { .fd = k->ctl, .events = POLLIN };
+	bool late = false;
+
+	memset(&ask, 0, offsetof(struct keeper_ask, words));
+	ask.verb = KEEPER_WAIT;
+	ask.pid = pid;
+	if (ask_send(k, &ask, 0, -1, e))
+		return -1;
+	if (timeout_ms > 0 && poll(&p, 1, timeout_ms) == 0) {
+		late = true;
+		kill(pid, SIGKILL); /* then its answer comes, and the conversation stays in step */
+	}
+	if (answer_get(k, &a, e))
+		return -1;
+	*status = a.status;
+	return late ? err_set(e, EX_TEMPFAIL, "process %d: not done after %d ms", (int)pid, timeout_ms) : 0;
+}
+
+int keeper_release(struct keeper *k, pid_t watch, struct err *e)
+{
+	struct keeper_answer a;
+
+	if (ask_simple(k, KEEPER_RELEASE, watch, &a, e))
+		return -1;
+	close(k->ctl);
+	memset(k, 0, sizeof(*k));
+	k->ctl = -1;
+	return 0;
+}
+
+void keeper_cancel(struct keeper *k)
+{
+	if (k->pid <= 0) /* zeroed or released: ctl is nobody's */
+		return;
+	if (k->ctl >= 0)
+		close(k->ctl);
+	while (waitpid(k->pid, NULL, 0) < 0 && errno == EINTR)
+		;
+	memset(k, 0, sizeof(*k));
+	k->ctl = -1;
+}

@@ -1,0 +1,414 @@
+/* SPDX-License-Identifier: MIT */
+/* The keeper's own side. It is single-threaded and blocks only while a child is between fork and exec. */
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <sched.h>
+#include <signal.h>
+#include <stddef.h>
+#include <string.h>
+#include <sys/mount.h>
+#include <sys/prctl.h>
+#include <sys/signalfd.h>
+#include <sys/stat.h>
+#include <sys/socket.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+
+#include "lib/base/file.h"
+#include "lib/base/proc.h"
+#include "lib/engine/cgroup.h"
+#include "lib/engine/engine.h"
+#include "lib/engine/log.h"
+#include "lib/engine/net.h"
+#include "lib/engine/process.h"
+
+#define REAPED_MAX 32
+#define LOCK_TRIES 60
+#define LOCK_PAUSE_US 50000
+
+struct self {
+	struct service *s;
+	int ctl, log_r, log_w, signals, pidfd;
+	int home, own;    /* mount namespaces: the node's, and the keeper's */
+	pid_t watch;      /* 0 before the release */
+	pid_t waiting;    /* a child whose end the other side waits for */
+	bool ended;
+	int status;       /* of the watched process, as waitpid gives it; -1 unknown */
+	struct log log;
+	struct {
+		pid_t pid;
+		int status;
+	} reaped[REAPED_MAX]; /* a ring */
+	unsigned n_reaped;
+};
+
+static void answer(struct self *k, int rc, pid_t pid, int status, const struct err *e)
+{
+	struct keeper_answer a = { .rc = rc, .pid = pid, .status = status };
+
+	if (rc)
+		a.e = *e;
+	if (send(k->ctl, &a, sizeof(a), MSG_NOSIGNAL) < 0)
+		return; /* it is gone: the end of file follows */
+}
+
+/* The network was perhaps bound to its path after our mount namespace was made. */
+static int netns_open(struct self *k, struct err *e)
+{
+	if (setns(k->home, CLONE_NEWNS))
+		return err_sys(e, "service %s: mount namespace", k->s->name);
+	int fd = net_open(k->s, e);
+	if (setns(k->own, CLONE_NEWNS))
+		_exit(EX_OSERR); /* the service would be put together in the node's own namespace */
+	return fd;
+}
+
+static void run_start(struct self *k)
+{
+	struct err e;
+	pid_t pid = 0;
+	AUTO_FD int netns = netns_open(k, &e);
+	int rc = netns < 0 ? -1 : process_spawn(k->s, netns, k->log_w, &pid, &e);
+
+	answer(k, rc, pid, 0, &e);
+}
+
+/* A criu that lies outside PATH must be found by runc, too. */
+static void path_with_criu(void)
+{
+	const char *criu = proc_find("criu"), *slash = criu ? strrchr(criu, '/') : NULL;
+	const char *path = getenv("PATH");
+	char text[2 * PATH_MAX];
+
+	if (!slash)
+		return;
+	snprintf(text, sizeof(text), "%.*s:%s", (int)(slash - criu), criu,
+		 path ? path : "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin");
+	setenv("PATH", text, 1);
+}
+
+static int helper_become(struct self *k, char *const *argv, int netns, int fd3, const char *errlog, int *report,
+			 struct err *e)
+{
+	AUTO_FD int null = open("/dev/null", O_RDWR | O_CLOEXEC);
+	AUTO_FD int errors = errlog ? open(errlog, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600) : dup(null);
+
+	if (null < 0 || errors < 0)
+		return err_sys(e, "%s", errlog ? errlog : "/dev/null");
+	if (cgroup_join(k->s->name, 0, e))
+		return -1;
+	if (setns(netns, CLONE_NEWNET))
+		return err_sys(e, "cannot enter its network");
+	path_with_criu();
+	if (child_fds((int[]){ null, null, errors, fd3 >= 0 ? fd3 : null, k->log_w, *report }, 6))
+		return err_sys(e, "descriptors");
+	*report = 5;
+	null = errors = -1;
+	execvp(argv[0], argv);
+	return err_sys(e, "cannot run %s", argv[0]);
+}
+
+static int helper_spawn(struct self *k, char *const *argv, int fd3, const char *errlog, pid_t *pid, struct err *e)
+{
+	struct err cause = { .code = EX_UNAVAILABLE };
+	AUTO_FD int netns = netns_open(k, e);
+	int fds[2];
+
+	if (netns < 0)
+		return -1;
+	if (pipe2(fds, O_CLOEXEC))
+		return err_sys(e, "service %s: %s", k->s->name, argv[0]);
+	AUTO_FD int from = fds[0], to = fds[1];
+	if ((*pid = fork()) < 0)
+		return err_sys(e, "service %s: %s", k->s->name, argv[0]);
+	if (!*pid) {
+		child_signals();
+		helper_become(k, argv, netns, fd3, errlog, &to, &cause);
+		_exit(fd_write_all(to, &cause, sizeof(cause)) ? 2 : 1);
+	}
+	close(TAKE_FD(to));
+	return child_report(from, k->s->name, e);
+}
+
+static void run_exec(struct self *k, struct keeper_ask *ask, size_t len, int fd3)
+{
+	char *argv[KEEPER_WORDS / 64 + 1], *at = ask->words, *errlog = NULL;
+	struct err e;
+	pid_t pid = 0;
+	int n = 0, rc = -1;
+
+	for (int i = ask->has_errlog ? -1 : 0; i < ask->n_words; i++) {
+		char *end = memchr(at, '\0', len - (size_t)(at - ask->words));
+
+		if (!end || n == (int)(sizeof(argv) / sizeof(*argv)) - 1) {
+			n = 0;
+			break;
+		}
+		if (i < 0)
+			errlog = at;
+		else
+			argv[n++] = at;
+		at = end + 1;
+	}
+	argv[n] = NULL;
+	if (n)
+		rc = helper_spawn(k, argv, fd3, errlog, &pid, &e);
+	else
+		err_set(&e, EX_SOFTWARE, "keeper: arguments: too many or none");
+	answer(k, rc, pid, 0, &e);
+}
+
+static bool was_reaped(struct self *k, pid_t pid, int *status)
+{
+	for (unsigned i = 0; i < REAPED_MAX; i++)
+		if (k->reaped[i].pid == pid) {
+			*status = k->reaped[i].status;
+			return true;
+		}
+	return false;
+}
+
+static void run_release(struct self *k, pid_t pid)
+{
+	struct err e;
+
+	if (was_reaped(k, pid, &k->status)) {
+		k->ended = true;
+	} else if ((k->pidfd = (int)syscall(SYS_pidfd_open, pid, 0)) < 0) {
+		err_sys(&e, "service %s: process %d", k->s->name, (int)pid);
+		answer(k, -1, 0, 0, &e);
+		return;
+	}
+	k->watch = pid;
+	answer(k, 0, 0, 0, NULL);
+	close(TAKE_FD(k->log_w)); /* then the end of all writers is the end of the pipe */
+	close(TAKE_FD(k->ctl));
+}
+
+/* Undoes all that was made for a service that is not to be. */
+static void undo(struct self *k)
+{
+	cgroup_kill(k->s->name, 5000, NULL);
+	if (setns(k->home, CLONE_NEWNS))
+		_exit(EX_OSERR);
+	service_clear(k->s, NULL);
+	while (waitpid(-1, NULL, WNOHANG) > 0)
+		;
+	_exit(0);
+}
+
+static void command(struct self *k)
+{
+	struct keeper_ask ask;
+	union {
+		struct cmsghdr h;
+		char room[CMSG_SPACE(sizeof(int))];
+	} control = { 0 };
+	struct iovec io = { .iov_base = &ask, .iov_len = sizeof(ask) };
+	struct msghdr m = { .msg_iov = &io, .msg_iovlen = 1, .msg_control = &control, .msg_controllen = sizeof(control) };
+	ssize_t n = recvmsg(k->ctl, &m, MSG_CMSG_CLOEXEC);
+	AUTO_FD int fd = -1;
+	struct err e;
+	int status;
+
+	if (n < 0 && errno == EINTR)
+		return;
+	if (n < (ssize_t)offsetof(struct keeper_ask, words))
+		undo(k);
+	if (m.msg_controllen >= CMSG_LEN(sizeof(int)) && control.h.cmsg_type == SCM_RIGHTS)
+		memcpy(&fd, CMSG_DATA(&control.h), sizeof(fd));
+	switch (ask.verb) {
+	case KEEPER_MOUNT:
+		answer(k, root_mount(k->s, &e), 0, 0, &e);
+		break;
+	case KEEPER_START:
+		run_start(k);
+		break;
+	case KEEPER_EXEC:
+		run_exec(k, &ask, (size_t)n - offsetof(struct keeper_ask, words), fd);
+		break;
+	case KEEPER_WAIT:
+		if (was_reaped(k, ask.pid, &status))
+			answer(k, 0, ask.pid, status, NULL);
+		else
+			k->waiting = ask.pid;
+		break;
+	case KEEPER_RELEASE:
+		run_release(k, ask.pid);
+		break;
+	default:
+		answer(k, err_set(&e, EX_SOFTWARE, "keeper: unknown command %d", ask.verb), 0, 0, &e);
+	}
+}
+
+static void reap(struct self *k)
+{
+	struct signalfd_siginfo info[8];
+	int status;
+	pid_t pid;
+
+	if (read(k->signals, info, sizeof(info)) < 0)
+		return;
+	while ((pid = waitpid(-1, &status, WNOHANG)) > 0) {
+		k->reaped[k->n_reaped % REAPED_MAX].pid = pid;
+		k->reaped[k->n_reaped++ % REAPED_MAX].status = status;
+		if (pid == k->waiting) {
+			k->waiting = 0;
+			answer(k, 0, pid, status, NULL);
+		}
+		if (k->watch && pid == k->watch) {
+			k->ended = true;
+			k->status = status;
+		}
+	}
+}
+
+/* 1 there may be more, 0 nothing now, -1 the end. */
+static int copy_log(struct self *k)
+{
+	char data[65536];
+	ssize_t n = read(k->log_r, data, sizeof(data));
+
+	if (n > 0)
+		log_write(&k->log, data, (size_t)n);
+	return n > 0 ? 1 : n < 0 && (errno == EAGAIN || errno == EINTR) ? 0 : -1;
+}
+
+static void exit_note(struct self *k)
+{
+	AUTO_JSON struct json *j = json_object();
+
+	json_set_num(j, "pid", k->watch);
+	if (k->status >= 0 && WIFEXITED(k->status))
+		json_set_num(j, "status", WEXITSTATUS(k->status));
+	if (k->status >= 0 && WIFSIGNALED(k->status))
+		json_set_num(j, "signal", WTERMSIG(k->status));
+	json_write_file(j, service_dir(k->s, "exit"), NULL);
+}
+
+/* A service that was ended by a program of ours is cleared by that program, which holds the lock while it does so;
+ * and by the time that we have the lock the name may belong to another instance or to none. */
+static void clear_if_ours(struct self *k)
+{
+	AUTO_SERVICE struct service *now = NULL;
+	AUTO_FREE pid_t *pids = NULL;
+	char name[SERVICE_NAME_MAX + 16];
+	AUTO_FD int lock = -1;
+	int n = 0;
+
+	snprintf(name, sizeof(name), "service-%s", k->s->name);
+	for (int i = 0; i < LOCK_TRIES && (lock = file_lock(name, NULL)) < 0; i++)
+		usleep(LOCK_PAUSE_US);
+	if (lock < 0 || service_load(&now, k->s->name, NULL) || strcmp(now->id, k->s->id) || now->pid != k->watch ||
+	    service_running(now))
+		return;
+	if (!cgroup_pids(now->name, &pids, &n, NULL) && !n)
+		service_clear(now, NULL);
+}
+
+static void finish(struct self *k)
+{
+	while (copy_log(k) == 1)
+		;
+	log_close(&k->log);
+	if (setns(k->home, CLONE_NEWNS))
+		_exit(EX_OSERR);
+	exit_note(k);
+	clear_if_ours(k);
+	_exit(0);
+}
+
+static void loop(struct self *k)
+{
+	bool log_open_still = true;
+
+	while (!k->ended) {
+		struct pollfd p[] = { { .fd = k->ctl, .events = POLLIN },
+				      { .fd = k->signals, .events = POLLIN },
+				      { .fd = k->pidfd, .events = POLLIN },
+				      { .fd = log_open_still ? k->log_r : -1, .events = POLLIN } };
+
+		if (poll(p, 4, -1) < 0 && errno != EINTR)
+			_exit(EX_OSERR);
+		if (p[3].revents)
+			log_open_still = copy_log(k) >= 0;
+		if (p[1].revents)
+			reap(k); /* before the pidfd: this knows the status */
+		if (p[2].revents)
+			k->ended = true;
+		if (k->ctl >= 0 && p[0].revents)
+			command(k);
+	}
+	/* the pidfd may tell a moment before the signal does */
+	if (k->status < 0 && waitpid(k->watch, &k->status, WNOHANG) != k->watch)
+		k->status = -1;
+	finish(k);
+}
+
+/* Over the argument strings that the kernel shows to ps; not longer than they were. */
+static void title_set(const char *name)
+{
+	unsigned long from = 0, to = 0;
+	char text[2048], *p;
+	AUTO_FILE FILE *f = fopen("/proc/self/stat", "re");
+
+	prctl(PR_SET_NAME, "edge-keeper");
+	if (!f || !fgets(text, sizeof(text), f) || !(p = strrchr(text, ')')))
+		return;
+	for (int field = 2; p && field < 48; field++) /* arg_start is field 48, arg_end 49 */
+		p = strchr(p + 1, ' ');
+	if (!p || sscanf(p, "%lu %lu", &from, &to) != 2 || !from || to <= from)
+		return;
+	memset((char *)from, 0, to - from);
+	snprintf((char *)from, to - from, "edge-keeper: %s", name);
+}
+
+static int set_up(struct self *k, struct err *e)
+{
+	sigset_t mask;
+
+	setsid();
+	for (int i = 1; i < NSIG; i++)
+		signal(i, SIG_DFL);
+	signal(SIGPIPE, SIG_IGN);
+	signal(SIGHUP, SIG_IGN);
+	signal(SIGINT, SIG_IGN);
+	signal(SIGTERM, SIG_IGN); /* it goes when the service goes, else the service's output would have no reader */
+	sigemptyset(&mask);
+	sigaddset(&mask, SIGCHLD);
+	sigprocmask(SIG_SETMASK, &mask, NULL);
+	k->signals = signalfd(-1, &mask, SFD_CLOEXEC | SFD_NONBLOCK);
+	k->home = open("/proc/self/ns/mnt", O_RDONLY | O_CLOEXEC);
+	if (k->signals < 0 || k->home < 0 || prctl(PR_SET_CHILD_SUBREAPER, 1) || chdir("/") ||
+	    fcntl(k->log_r, F_SETFL, O_NONBLOCK))
+		return err_sys(e, "service %s: keeper", k->s->name);
+	if (unshare(CLONE_NEWNS) || mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) ||
+	    (k->own = open("/proc/self/ns/mnt", O_RDONLY | O_CLOEXEC)) < 0)
+		return err_sys(e, "service %s: keeper's mount namespace", k->s->name);
+	umask(022);
+	title_set(k->s->name);
+	log_open(&k->log, service_dir(k->s, "log"));
+	return 0;
+}
+
+void keeper_main(const struct keeper_side *side)
+{
+	struct self k = { .s = (struct service *)side->s, .pidfd = -1, .status = -1, .ctl = -1, .log_w = -1 };
+	struct err e;
+	int null = open("/dev/null", O_RDWR | O_CLOEXEC);
+
+	if (null < 0 || child_fds((int[]){ null, null, null, side->log_r, side->log_w, side->ctl }, 6))
+		_exit(EX_OSERR);
+	k.log_r = 3;
+	k.log_w = 4;
+	k.ctl = 5;
+	if (fcntl(3, F_SETFD, FD_CLOEXEC) || fcntl(4, F_SETFD, FD_CLOEXEC))
+		_exit(EX_OSERR);
+	int rc = set_up(&k, &e);
+	answer(&k, rc, 0, 0, &e);
+	if (rc)
+		_exit(1);
+	loop(&k);
+	_exit(0);
+}
