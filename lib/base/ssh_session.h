@@ -1,0 +1,56 @@
+/* SPDX-License-Identifier: MIT */
+/* One SSH session, for ssh.c and ssh_login.c alone; the only door to libssh2. */
+#ifndef EDGE_BASE_SSH_SESSION_H
+#define EDGE_BASE_SSH_SESSION_H
+
+#include <libssh2.h>
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdbool.h>
+
+#include "lib/base/ssh.h"
+
+/* A session is libssh2's, which is neither for two threads nor able to do two things at once: each call is under `lock`,
+ * and none of them blocks. Packets that it makes are always taken whole (put into `out` where the socket does not),
+ * because a packet begun by one thread could otherwise not be finished by the other. Whoever reads the socket may take in
+ * what the other one waits for, and then wakes it. */
+struct ssh {
+	LIBSSH2_SESSION *session;
+	LIBSSH2_CHANNEL *channel;
+	int fd;
+	pthread_mutex_t lock;
+	char *out; /* not yet sent: out_len bytes from out_at */
+	size_t out_at, out_len, out_room;
+	uint64_t taken;      /* bytes that libssh2 took from the socket */
+	int wake[2];         /* eventfds of the reader and the writer */
+	bool waiting[2];     /* that thread is in poll, or on its way into it */
+	bool mute;           /* nothing is sent or received any more */
+	bool heard;          /* something was read */
+	atomic_bool stopped;
+	double deadline;     /* of ssh_open */
+	char said[1024];     /* the end of edge-serve's stderr */
+	size_t said_len;
+};
+
+/* For the time of ssh_open: waits until there is something to go on with; false when the time is over. */
+bool ssh_go_on(struct ssh *s);
+
+/* Repeats a call of libssh2 until it is done; its result, LIBSSH2_ERROR_EAGAIN when the time is over. */
+#define FINISH(s, call)                                                       \
+	({                                                                    \
+		int rc_;                                                      \
+		do                                                            \
+			rc_ = (call);                                         \
+		while (rc_ == LIBSSH2_ERROR_EAGAIN && ssh_go_on(s));              \
+		rc_;                                                          \
+	})
+
+/* "WHAT: what libssh2 says went wrong", EX_UNAVAILABLE. */
+int ssh_lost(struct ssh *s, const char *what, struct err *e);
+
+/* Handshake with the host key checked. EX_UNAVAILABLE, or EX_NOPERM "host key has changed: ...". */
+int ssh_handshake(struct ssh *s, const struct ssh_target *t, struct err *e);
+/* Logs in with the first key that the server takes. EX_NOPERM "key refused: ...". */
+int ssh_login(struct ssh *s, const struct ssh_target *t, struct err *e);
+
+#endif
