@@ -76,6 +76,7 @@ static enum act act_of(const struct tree_plan *p, uint32_t i, const uint32_t *ow
 {
 	const struct tree_entry *en = &p->want->entries[i], *was;
 	uint32_t j = p->from[i], g;
+	bool content;
 
 	if (j == TREE_NONE)
 		return en->link == TREE_NONE ? FRESH : LINK;
@@ -89,12 +90,14 @@ static enum act act_of(const struct tree_plan *p, uint32_t i, const uint32_t *ow
 	if ((en->mode & S_IFMT) != (was->mode & S_IFMT) || en->major != was->major || en->minor != was->minor ||
 	    (en->target && strcmp(en->target, was->target)))
 		return FRESH;
-	/* The last: names outside of this folder, of a file that must not change under them. */
-	if (!S_ISDIR(en->mode) && (owner[g] != i || was->nlink > names[g]))
+	if (!S_ISDIR(en->mode) && owner[g] != i)
 		return FRESH;
-	if (S_ISREG(en->mode) && (!entry_same_content(en, was) || lacks_lost(p, en)))
-		return PATCH;
-	return entry_same_meta(en, was) ? KEEP : META;
+	content = !S_ISREG(en->mode) || (entry_same_content(en, was) && !lacks_lost(p, en));
+	if (content && entry_same_meta(en, was))
+		return KEEP;
+	if (!S_ISDIR(en->mode) && was->nlink > names[g])
+		return FRESH; /* it has names outside of this folder, which must not see a change */
+	return content ? META : PATCH;
 }
 
 static int add_block(struct tree_plan *p, uint32_t entry, uint32_t block, const uint8_t *digest, struct err *e)
