@@ -244,8 +244,8 @@ static void report(double now)
 	       stat.duplicated, stat.stepped_back);
 	printf(",\"longest_gap_ms\":%.1f,\"longest_gap_at_s\":%.3f", stat.longest * 1e3, stat.longest_at);
 	if (n)
-		printf(",\"p50_ms\":%.3f,\"p99_ms\":%.3f", (double)stat.answer_ms[n / 2],
-		       (double)stat.answer_ms[n * 99 / 100]);
+		printf(",\"p50_ms\":%.3f,\"p99_ms\":%.3f,\"max_ms\":%.3f", (double)stat.answer_ms[n / 2],
+		       (double)stat.answer_ms[n * 99 / 100], (double)stat.answer_ms[n - 1]);
 	printf(",\"reconnects\":%" PRIu64 ",\"boot_ids\":%" PRIu64 ",\"written_bytes\":%" PRIu64
 	       ",\"written_at_gap_bytes\":%" PRIu64 ",\"duration_s\":%.3f}\n", stat.reconnects, stat.boots,
 	       stat.written, stat.written_at_gap, now - stat.start);

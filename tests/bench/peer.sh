@@ -3,10 +3,10 @@
 # Common part of with-runc, with-podman and with-docker: how a service is moved without edgetools. `move` runs them
 # inside the nodes of its lab (edge1 to edge2, the client on edge3), with one of these verbs:
 #
-#   prepare         on edge1 and edge2: whatever can be made ready ahead of a move
+#   prepare         on edge1, then on edge2: whatever can be made ready ahead of a move
 #   start MB RATE   on edge1: memsrv with so much memory, written at RATE MB/s
 #   ready MB RATE   on edge2: what depends on the service but not on its state
-#   move            on edge1: prints "total_ms=N bytes_sent=N"
+#   move            on edge1: prints "total_ms=N bytes_sent=N" and the times of its phases
 #   arrive          on edge2, over ssh: the last step of a move
 #   stop            on both: ends the service of one run
 #   clear           on both: removes whatever the other verbs made
@@ -30,13 +30,24 @@ now_us() {
 
 # Copies folders to edge2 and prints how many bytes went out.
 send() {
-	rsync -a -X --sparse --stats -e "ssh -F $BENCH/ssh_config" "$@" "edge2:$HERE/" |
+	rsync -a --stats -e "ssh -F $BENCH/ssh_config" "$@" "edge2:$HERE/" |
 		sed -n 's/^Total bytes sent: //p' | tr -d ,
 }
 
-# report BEGAN BYTES
+# The clock of a move: `lap NAME` ends a phase, `report BYTES` the whole.
+BEGAN=$(now_us)
+LAST=$BEGAN
+PHASES=
+
+lap() {
+	local now
+	now=$(now_us)
+	PHASES+=" $1_ms=$(((now - LAST + 500) / 1000))"
+	LAST=$now
+}
+
 report() {
-	echo "total_ms=$((($(now_us) - $1 + 500) / 1000)) bytes_sent=$2"
+	echo "total_ms=$(((LAST - BEGAN + 500) / 1000)) bytes_sent=$1$PHASES"
 }
 
 # A failing criu explains itself in its log only.
@@ -44,6 +55,16 @@ fail() {
 	echo "${SELF##*/}: $1" >&2
 	[[ ! -e ${2:-} ]] || grep Error "$2" | grep -v RLIMIT_NOFILE | head -n 5 >&2
 	exit 1
+}
+
+# An image of memsrv. Two imports would give two ids, and a checkpoint knows its image by id: so edge1's is copied.
+image() {
+	if [[ $(hostname) == edge1 ]]; then
+		tar -C "$BENCH/bin" -c memsrv | engine import - "$IMAGE"
+		engine save -o "$HERE/image.tar" "$IMAGE"
+	else
+		remote edge1 cat "$HERE/image.tar" | engine load
+	fi >"$HERE/log" 2>&1 || fail "cannot make the image: $(<"$HERE/log")"
 }
 
 # Containers behind a node are reached by the client through that node.
