@@ -4,11 +4,12 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "lib/base/file.h"
 #include "lib/base/opt.h"
 #include "lib/discover/node.h"
 #include "lib/engine/engine.h"
 #include "lib/move/remote.h"
+
+#define LOCK_MS 2000
 
 static const char *name, *type = "stateful", *addr, *root, *bundle, *profile, *user, *engine, *on, *registry_url;
 static struct opt_list ports, volumes, env;
@@ -21,8 +22,8 @@ static const struct opt opts[] = {
 	{ "root", 'r', OPT_STR, &root, "DIR", "lower layer of its root (default /)" },
 	{ "bundle", 'b', OPT_STR, &bundle, "DIR", "run this OCI bundle" },
 	{ "volume", 'v', OPT_LIST, &volumes, "HOSTDIR:PATH", "show the node's HOSTDIR at PATH" },
-	{ "profile", 0, OPT_STR, &profile, "cpu=N,mem=SIZE|NAME", "its limits, or a name of profiles.json" },
-	{ "user", 'u', OPT_STR, &user, "USER|UID[:GID]", "run as this user of its root" },
+	{ "profile", 0, OPT_STR, &profile, "LIMITS", "cpu=CORES,mem=SIZE, or a name of profiles.json" },
+	{ "user", 'u', OPT_STR, &user, "USER", "run as this user of its root, or as UID or UID:GID" },
 	{ "env", 'e', OPT_LIST, &env, "KEY=VALUE", "set a variable of its environment" },
 	{ "engine", 0, OPT_STR, &engine, "process|runc", "how it runs" },
 	{ "on", 0, OPT_STR, &on, "NODE", "start it on that node" },
@@ -115,12 +116,11 @@ static int take_options(struct service **out, int n, char **operands, struct err
 static int start_here(struct service *s, struct err *e)
 {
 	AUTO_REGISTRY struct registry *r = NULL;
-	char key[64], lock_name[SERVICE_NAME_MAX + 16];
+	char key[64];
 
-	snprintf(lock_name, sizeof(lock_name), "service-%s", s->name);
 	if (registry_open(&r, registry_url, e))
 		return -1;
-	AUTO_FD int lock = file_lock(lock_name, e);
+	AUTO_FD int lock = service_lock(s->name, LOCK_MS, e);
 	if (lock < 0 || service_start(s, e))
 		return -1;
 	AUTO_JSON struct json *rec = service_record(s, "running");

@@ -11,13 +11,15 @@ struct engine {
 	const char *name;
 	/* NULL when this node can run it; else why not (static text). */
 	const char *(*missing)(void);
+	/* Completes the definition before anything is made (runc: the root that its bundle names), or refuses it. */
+	int (*check)(struct service *s, struct err *e);
 	/* Starts in the namespaces, cgroups and mounts that service_start has prepared; sets s->pid. */
 	int (*start)(struct service *s, struct keeper *k, struct err *e);
 	/* Writes the images of the service, whose cgroup is frozen, into the folder `images`, and leaves it frozen.
-	 * `warm`: a criu started in its network namespace, for engines that can use one. `began` is called when criu has
-	 * begun, before it looks at any socket. */
-	int (*dump)(struct service *s, struct criu *warm, const char *images, bool tcp_close, void (*began)(void *),
-		    void *ctx, struct err *e);
+	 * `warm`: a criu started in its network namespace, for engines that can use one. `at` is called with "pre-dump"
+	 * before any socket is looked at and with "post-dump" when the images are whole; not 0 makes the dump fail. */
+	int (*dump)(struct service *s, struct criu *warm, const char *images, bool tcp_close,
+		    int (*at)(void *, const char *), void *ctx, struct err *e);
 	/* Starts whatever can be started before the images are there. */
 	int (*restore_arm)(struct service *s, struct keeper *k, struct criu *warm, struct err *e);
 	/* Restores from `images`; the root is mounted, the network held. Calls ready() when all is restored and nothing runs
@@ -44,7 +46,8 @@ int service_clear(struct service *s, struct err *e);
 int service_remove(struct service *s, struct err *e);
 
 /* The upper layer of a new service: /root, /home, /etc/ssh, /etc/edge, /var/lib/edge, /tmp, /run, /var/tmp and /dev are
- * masked with opaque folders; /dev gets the usual nodes, /etc/hostname and /etc/hosts the service's name. */
+ * masked with opaque folders; /dev gets the usual nodes, /etc/hostname and /etc/hosts the service's name.
+ * Over a root other than "/" there are no masks except /dev; under a bundle no /dev, hostname and hosts either. */
 int root_prepare(const struct service *s, struct err *e);
 
 #endif

@@ -25,7 +25,7 @@ int keeper_mount(struct keeper *k, struct err *e);
 int keeper_start(struct keeper *k, pid_t *pid, struct err *e);
 /* Starts a helper program as its child, in its mount namespace and the service's network namespace and cgroups:
  * descriptor 3 of the program is `fd3`, descriptor 4 the writing end of the log pipe. stdin, stdout: /dev/null; stderr to a
- * file `errlog` (may be NULL: /dev/null). A process that this program makes with CLONE_PARENT (criu's restored tree)
+ * file `errlog` (may be NULL: /dev/null; "-": stdout and stderr both are the log pipe, as runc hands them on). A process that this program makes with CLONE_PARENT (criu's restored tree)
  * becomes the keeper's child. Used for `criu swrk 3` and `runc restore`. */
 int keeper_exec(struct keeper *k, const char *const argv[], int fd3, const char *errlog, pid_t *pid, struct err *e);
 /* Waits for the end of a program that keeper_exec has started; killed after timeout_ms (0: no limit): EX_TEMPFAIL.

@@ -25,7 +25,7 @@
 
 #define REAPED_MAX 32
 #define LOCK_TRIES 60
-#define LOCK_PAUSE_US 50000
+#define LOCK_PAUSE_MS 50
 
 struct self {
 	struct service *s;
@@ -92,7 +92,10 @@ static int helper_become(struct self *k, char *const *argv, int netns, int fd3, 
 			 struct err *e)
 {
 	AUTO_FD int null = open("/dev/null", O_RDWR | O_CLOEXEC);
-	AUTO_FD int errors = errlog ? open(errlog, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600) : dup(null);
+	bool to_log = errlog && !strcmp(errlog, "-");
+	AUTO_FD int errors = to_log ? dup(k->log_w) :
+			     errlog ? open(errlog, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600) :
+				      dup(null);
 
 	if (null < 0 || errors < 0)
 		return err_sys(e, "%s", errlog ? errlog : "/dev/null");
@@ -101,7 +104,7 @@ static int helper_become(struct self *k, char *const *argv, int netns, int fd3, 
 	if (setns(netns, CLONE_NEWNET))
 		return err_sys(e, "cannot enter its network");
 	path_with_criu();
-	if (child_fds((int[]){ null, null, errors, fd3 >= 0 ? fd3 : null, k->log_w, *report }, 6))
+	if (child_fds((int[]){ null, to_log ? errors : null, errors, fd3 >= 0 ? fd3 : null, k->log_w, *report }, 6))
 		return err_sys(e, "descriptors");
 	*report = 5;
 	null = errors = -1;
@@ -287,24 +290,26 @@ static void exit_note(struct self *k)
 	json_write_file(j, service_dir(k->s, "exit"), NULL);
 }
 
+/* Is this service.json still about the process that we have kept? */
+static bool still_ours(struct self *k)
+{
+	AUTO_SERVICE struct service *now = NULL;
+
+	return !service_load(&now, k->s->name, NULL) && !strcmp(now->id, k->s->id) && now->pid == k->watch;
+}
+
 /* A service that was ended by a program of ours is cleared by that program, which holds the lock while it does so;
  * and by the time that we have the lock the name may belong to another instance or to none. */
 static void clear_if_ours(struct self *k)
 {
-	AUTO_SERVICE struct service *now = NULL;
 	AUTO_FREE pid_t *pids = NULL;
-	char name[SERVICE_NAME_MAX + 16];
 	AUTO_FD int lock = -1;
 	int n = 0;
 
-	snprintf(name, sizeof(name), "service-%s", k->s->name);
-	for (int i = 0; i < LOCK_TRIES && (lock = file_lock(name, NULL)) < 0; i++)
-		usleep(LOCK_PAUSE_US);
-	if (lock < 0 || service_load(&now, k->s->name, NULL) || strcmp(now->id, k->s->id) || now->pid != k->watch ||
-	    service_running(now))
-		return;
-	if (!cgroup_pids(now->name, &pids, &n, NULL) && !n)
-		service_clear(now, NULL);
+	for (int i = 0; i < LOCK_TRIES && still_ours(k) && lock < 0; i++)
+		lock = service_lock(k->s->name, LOCK_PAUSE_MS, NULL);
+	if (lock >= 0 && still_ours(k) && !cgroup_pids(k->s->name, &pids, &n, NULL) && !n)
+		service_clear(k->s, NULL);
 }
 
 static void finish(struct self *k)

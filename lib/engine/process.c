@@ -186,6 +186,14 @@ static const char *process_missing(void)
 	return geteuid() ? "it needs root" : NULL;
 }
 
+static int process_check(struct service *s, struct err *e)
+{
+	if (s->bundle[0] || !s->argv)
+		return err_set(e, EX_USAGE, "service %s: engine process: %s", s->name,
+			       s->bundle[0] ? "cannot run a bundle" : "no command");
+	return 0;
+}
+
 static int process_start(struct service *s, struct keeper *k, struct err *e)
 {
 	return keeper_start(k, &s->pid, e);
@@ -201,6 +209,7 @@ static int process_forget(struct service *s, struct err *e)
 const struct engine engine_process = {
 	.name = "process",
 	.missing = process_missing,
+	.check = process_check,
 	.start = process_start,
 	.forget = process_forget,
 };

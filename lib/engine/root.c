@@ -84,18 +84,20 @@ int root_prepare(const struct service *s, struct err *e)
 	if (snprintf(upper, sizeof(upper), "%s", service_dir(s, "upper")) >= (int)sizeof(upper))
 		return err_set(e, EX_DATAERR, "service %s: path too long", s->name);
 	if (file_mkdirs(upper, 0755, e) || file_mkdirs(service_dir(s, "work"), 0755, e) ||
-	    file_mkdirs(service_dir(s, "root"), 0755, e) || chmod(upper, 0755) || upper_dev(upper, e))
+	    file_mkdirs(service_dir(s, "root"), 0755, e) || upper_dir(upper, "/proc", 0555, false, e))
 		return -1;
-	if (upper_dir(upper, "/proc", 0555, false, e))
-		return -1;
-	if (s->bundle[0]) /* what else a bundle needs is in its own root and list of mounts */
-		return 0;
+	if (chmod(upper, 0755))
+		return err_sys(e, "%s", upper);
 	/* A root of the user's own is shown whole: only the node's own root has what others must not see. */
 	for (size_t i = 0; i < sizeof(masks) / sizeof(*masks) && !strcmp(s->root, "/"); i++)
 		if (upper_dir(upper, masks[i].path, masks[i].mode, true, e))
 			return -1;
 	if (!strcmp(s->root, "/") && (upper_dir(upper, "/run/lock", 01777, false, e) ||
 				      (strcmp(own, "/") && upper_dir(upper, own, 0700, true, e))))
+		return -1;
+	if (s->bundle[0]) /* the rest of it comes with the bundle's own root and list of mounts */
+		return 0;
+	if (upper_dev(upper, e))
 		return -1;
 	snprintf(hosts, sizeof(hosts), "127.0.0.1\tlocalhost\n::1\tlocalhost\n%s%s%s\n",
 		 service_ip(s) ? service_ip(s) : "127.0.1.1", "\t", s->name);
@@ -155,7 +157,7 @@ int root_mount(const struct service *s, struct err *e)
 	AUTO_FD int fd = open(root, O_PATH | O_DIRECTORY | O_CLOEXEC);
 	if (fd < 0)
 		return err_sys(e, "%s", root);
-	for (int i = 0; i < s->n_volumes; i++) {
+	for (int i = 0; i < s->n_volumes && !s->bundle[0]; i++) { /* runc mounts those of a bundle itself */
 		const struct service_volume *v = &s->volumes[i];
 		AUTO_FD int at = mount_point(fd, v->path, e);
 

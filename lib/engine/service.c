@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "lib/base/clock.h"
 #include "lib/base/file.h"
 #include "lib/discover/node.h"
 
@@ -305,6 +306,25 @@ int service_load(struct service **s, const char *name, struct err *e)
 		return err_set(e, EX_UNAVAILABLE, "service %s: no such service on this node", name);
 	AUTO_JSON struct json *j = json_read_file(file_path("/var/lib/edge/services/%s/service.json", name), e);
 	return j && !service_from_json(s, j, e) ? 0 : -1;
+}
+
+int service_lock(const char *name, int wait_ms, struct err *e)
+{
+	double end = clock_ms() + wait_ms;
+	char lock[SERVICE_NAME_MAX + 16];
+	struct err cause = { 0 };
+	int fd;
+
+	if (!service_name_valid(name))
+		return err_set(e, EX_UNAVAILABLE, "service %s: no such service on this node", name);
+	snprintf(lock, sizeof(lock), "service-%s", name);
+	while ((fd = file_lock(lock, &cause)) < 0 && cause.code == EX_TEMPFAIL && clock_ms() < end)
+		usleep(5000);
+	if (fd < 0 && cause.code == EX_TEMPFAIL)
+		return err_set(e, EX_TEMPFAIL, "service %s: busy: another program works on it", name);
+	if (fd < 0 && e)
+		*e = cause;
+	return fd;
 }
 
 static int by_name(const struct dirent **a, const struct dirent **b)

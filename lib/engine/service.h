@@ -67,6 +67,9 @@ bool service_running(const struct service *s);  /* pid alive with that start tim
 /* "running", "stopped" (by us: it has no pid), "exited" (by itself). */
 const char *service_state(const struct service *s);
 bool service_name_valid(const char *name);
+/* The lock under which a service is started, stopped or moved: a descriptor, held while it is open. Waits up to
+ * wait_ms, as a keeper holds it for a moment when its service has ended; then EX_TEMPFAIL. */
+int service_lock(const char *name, int wait_ms, struct err *e);
 /* Field 22 of /proc/PID/stat; 0 when there is no such process or it is a zombie. */
 uint64_t service_start_time(pid_t pid);
 /* The address without "/len", into a static ring of buffers; NULL when the service has none. */

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* The life of a service on this node. The caller holds its lock (file_lock "service-NAME"). */
+/* The life of a service on this node. The caller holds its lock (service_lock). */
 #include <errno.h>
 #include <poll.h>
 #include <signal.h>
@@ -54,7 +54,9 @@ static int start_check(struct service *s, struct err *e)
 		return err_set(e, EX_UNAVAILABLE, "service %s: exists and is %s (edge-stop --rm %s removes it)", s->name,
 			       service_state(old), s->name);
 	}
-	if (folder_check("root", s->root, e) || (s->bundle[0] && folder_check("bundle", s->bundle, e)))
+	if (engine->check(s, e))
+		return -1;
+	if (folder_check("root", s->root, e))
 		return err_wrap(e, "service %s", s->name);
 	for (int i = 0; i < s->n_volumes; i++)
 		if (folder_check("volume", s->volumes[i].host, e))

@@ -1,0 +1,121 @@
+/* SPDX-License-Identifier: MIT */
+/* Stops services, and removes them where asked to. */
+#include <stdio.h>
+#include <string.h>
+
+#include "lib/base/opt.h"
+#include "lib/discover/node.h"
+#include "lib/engine/engine.h"
+#include "lib/move/remote.h"
+
+#define GRACE_MAX_S 3600
+#define LOCK_MS 2000
+
+static bool gone;
+static double grace_s = 10;
+static const char *on, *registry_url;
+
+static const struct opt opts[] = {
+	{ "rm", 0, OPT_FLAG, &gone, NULL, "remove its files and its entry in the registry, too" },
+	{ "grace", 'g', OPT_NUM, &grace_s, "SEC", "time to end by itself after SIGTERM (default 10)" },
+	{ "on", 0, OPT_STR, &on, "NODE", "stop it on that node" },
+	{ "registry", 0, OPT_STR, &registry_url, "URL", "where services are written down" },
+	{ 0 },
+};
+
+static const struct cmd cmd = {
+	.name = "edge-stop",
+	.synopsis = "NAME... | -",
+	.about = "Stops services and prints their records.",
+	.opts = opts,
+};
+
+static int stop_here(const char *name, bool rm, struct err *e)
+{
+	AUTO_REGISTRY struct registry *r = NULL;
+	AUTO_SERVICE struct service *s = NULL;
+	char key[64];
+
+	if (service_load(&s, name, e) || registry_open(&r, registry_url, e))
+		return -1;
+	AUTO_FD int lock = service_lock(s->name, LOCK_MS, e);
+	if (lock < 0)
+		return -1;
+	service_free(TAKE_PTR(s)); /* what was true before the lock may not be any more */
+	if (service_load(&s, name, e) || service_stop(s, (int)(grace_s * 1000), e) || (rm && service_remove(s, e)))
+		return -1;
+	AUTO_JSON struct json *rec = service_record(s, "stopped");
+	snprintf(key, sizeof(key), "service/%s", s->id);
+	if (rm ? registry_remove(r, key, NULL, e) : registry_put(r, key, rec, NULL, e))
+		return -1;
+	return record_print(stdout, rec, e);
+}
+
+static int stop(const char *name, const char *node, bool rm, struct err *e)
+{
+	char grace[32];
+
+	if (!node || !strcmp(node, node_self()))
+		return stop_here(name, rm, e);
+	AUTO_JSON struct json *args = json_array();
+	snprintf(grace, sizeof(grace), "%g", grace_s);
+	if (rm)
+		json_add(args, json_string("--rm"));
+	json_add(args, json_string("--grace"));
+	json_add(args, json_string(grace));
+	json_add(args, json_string("--"));
+	json_add(args, json_string(name));
+	return remote_run(node, "stop", args, stdout, e);
+}
+
+static int stop_records(void)
+{
+	AUTO_RECORDS struct records *in = records_open(stdin, "stdin");
+	int status = 0, rc;
+	struct err e;
+
+	for (;;) {
+		AUTO_JSON struct json *rec = NULL;
+
+		if ((rc = records_next(in, &rec, &e)) <= 0)
+			break;
+		const char *kind = json_str(rec, "kind"), *action = json_str(rec, "action");
+		bool terminate = action && !strcmp(action, "terminate");
+		if (kind && action && !strcmp(kind, "move") && (terminate || !strcmp(action, "stop"))) {
+			const char *name = json_str(rec, "service");
+
+			if (!name)
+				rc = err_set(&e, EX_DATAERR, "move: the record to stop a service does not name it");
+			else
+				rc = stop(name, json_str(rec, "from"), gone || terminate, &e);
+			if (rc) {
+				cmd_fail(&cmd, &e);
+				status = EX_NO;
+			}
+		} else if (record_pass(stdout, records_line(in), &e)) {
+			return cmd_fail(&cmd, &e);
+		}
+	}
+	return rc < 0 ? cmd_fail(&cmd, &e) : cmd_done(&cmd, status);
+}
+
+int main(int argc, char **argv)
+{
+	struct err e;
+	int status, worst = 0, first = cmd_parse(&cmd, argc, argv, &status);
+
+	if (first < 0)
+		return status;
+	if (grace_s > GRACE_MAX_S)
+		err_set(&e, EX_USAGE, "grace %g: more than %d seconds", grace_s, GRACE_MAX_S);
+	else if (first == argc)
+		err_set(&e, EX_USAGE, "no service named");
+	if (first == argc || grace_s > GRACE_MAX_S)
+		return cmd_fail(&cmd, &e);
+	if (argc - first == 1 && !strcmp(argv[first], "-"))
+		return stop_records();
+	for (int i = first; i < argc; i++)
+		if (stop(argv[i], on, gone, &e))
+			worst = cmd_fail(&cmd, &e);
+	return cmd_done(&cmd, argc - first > 1 && worst ? EX_NO : worst);
+}
