@@ -74,13 +74,20 @@ static LIBSSH2_RECV_FUNC(take_bytes)
 	return r < 0 ? -errno : r;
 }
 
+static int stopped(struct err *e)
+{
+	return err_set(e, EX_UNAVAILABLE, "connection stopped");
+}
+
 int ssh_lost(struct ssh *s, const char *what, struct err *e)
 {
 	char *msg = NULL;
 	int code = libssh2_session_last_error(s->session, &msg, NULL, 0);
 
+	if (atomic_load(&s->stopped))
+		return stopped(e);
 	if (code == LIBSSH2_ERROR_SOCKET_DISCONNECT || code == LIBSSH2_ERROR_SOCKET_RECV || !msg || !*msg)
-		return err_set(e, EX_UNAVAILABLE, "%s: connection lost", what);
+		return err_set(e, EX_UNAVAILABLE, "%s: closed by the other side", what);
 	return err_set(e, EX_UNAVAILABLE, "%s: %c%s", what, tolower((unsigned char)*msg), msg + 1);
 }
 
@@ -141,11 +148,6 @@ static ssize_t ended(struct ssh *s, struct err *e)
 	return 0;
 }
 
-static int stopped(struct err *e)
-{
-	return err_set(e, EX_UNAVAILABLE, "connection stopped");
-}
-
 static void wake(struct ssh *s, int who)
 {
 	uint64_t one = 1;
@@ -184,7 +186,7 @@ static ssize_t try_read(struct ssh *s, void *buf, size_t n, struct err *e)
 		return ended(s, e);
 	if (r == 0 || r == LIBSSH2_ERROR_EAGAIN)
 		return LIBSSH2_ERROR_EAGAIN;
-	return ssh_lost(s, "read", e);
+	return ssh_lost(s, "connection lost", e);
 }
 
 static ssize_t ssh_read(void *self, void *buf, size_t n, struct err *e)
@@ -233,7 +235,7 @@ static ssize_t try_write(struct ssh *s, const void *buf, size_t n, struct err *e
 	hear_stderr(s);
 	if (libssh2_channel_eof(s->channel) && ended(s, e) < 0)
 		return -1;
-	return ssh_lost(s, "write", e);
+	return ssh_lost(s, "connection lost", e);
 }
 
 static ssize_t ssh_write(void *self, const void *buf, size_t n, struct err *e)

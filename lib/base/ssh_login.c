@@ -30,6 +30,7 @@ struct host_keys {
 	LIBSSH2_KNOWNHOSTS *here;    /* the entries of this host */
 	LIBSSH2_KNOWNHOSTS *revoked; /* those of all hosts */
 	bool has[N_KEY_TYPES];
+	bool other_port; /* the entries are for the host, not for this port of it */
 };
 
 static void host_keys_release(struct host_keys *k)
@@ -123,7 +124,7 @@ static int host_keys_load(struct ssh *s, struct host_keys *k, const struct ssh_t
 	/* as OpenSSH does it: without an entry for the port that for the host will do */
 	rewind(f);
 	snprintf(k->host, sizeof(k->host), "%s", t->host);
-	read_lines(s, k, f);
+	k->other_port = read_lines(s, k, f);
 	return 0;
 }
 
@@ -167,7 +168,8 @@ static int host_keys_check(struct ssh *s, const struct host_keys *k, struct err 
 	case LIBSSH2_KNOWNHOST_CHECK_MATCH:
 		return 0;
 	case LIBSSH2_KNOWNHOST_CHECK_MISMATCH:
-		return err_set(e, EX_NOPERM, "host key has changed: it is now SHA256:%s", print);
+		return err_set(e, EX_NOPERM, "host key %s SHA256:%s",
+			       k->other_port ? "is unknown:" : "has changed: it is now", print);
 	case LIBSSH2_KNOWNHOST_CHECK_NOTFOUND:
 		return err_set(e, EX_NOPERM, "host key is unknown: %sSHA256:%s",
 			       any ? "only keys of other types are known: " : "", print);
