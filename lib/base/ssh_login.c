@@ -7,6 +7,29 @@
 #include "lib/base/file.h"
 #include "lib/base/ssh_session.h"
 
+/* States a preference, of those names in a list that this libssh2 has: it can leave out the others by itself, but
+ * 1.10 does so with an overlapping memcpy. */
+static void prefer(struct ssh *s, int method, const char *names)
+{
+	char prefs[512] = "";
+	const char **has = NULL;
+	int n_has = libssh2_session_supported_algs(s->session, method, &has);
+	size_t n = 0;
+
+	while (*names) {
+		size_t len = strcspn(names, ",");
+
+		for (int i = 0; i < n_has; i++)
+			if (strlen(has[i]) == len && memcmp(has[i], names, len) == 0)
+				n += (size_t)snprintf(prefs + n, sizeof(prefs) - n, "%s%s", n ? "," : "", has[i]);
+		names += len + (names[len] == ',');
+	}
+	if (n_has > 0)
+		libssh2_free(s->session, has);
+	if (n > 0)
+		libssh2_session_method_pref(s->session, method, prefs);
+}
+
 /* Host keys. */
 
 static const struct key_type {
@@ -139,7 +162,7 @@ static void prefer_known_types(struct ssh *s, const struct host_keys *k)
 			if (k->has[i] == known)
 				n += (size_t)snprintf(prefs + n, sizeof(prefs) - n, "%s%s", n ? "," : "",
 						      key_types[i].name);
-	libssh2_session_method_pref(s->session, LIBSSH2_METHOD_HOSTKEY, prefs);
+	prefer(s, LIBSSH2_METHOD_HOSTKEY, prefs);
 }
 
 static int host_keys_check(struct ssh *s, const struct host_keys *k, struct err *e)
@@ -187,13 +210,13 @@ static void prefer_methods(struct ssh *s)
 	static const char kex[] = "curve25519-sha256,curve25519-sha256@libssh.org,ecdh-sha2-nistp256,ecdh-sha2-nistp384,"
 				  "ecdh-sha2-nistp521,diffie-hellman-group16-sha512,diffie-hellman-group14-sha256";
 
-	libssh2_session_method_pref(s->session, LIBSSH2_METHOD_KEX, kex);
-	libssh2_session_method_pref(s->session, LIBSSH2_METHOD_CRYPT_CS, crypt);
-	libssh2_session_method_pref(s->session, LIBSSH2_METHOD_CRYPT_SC, crypt);
-	libssh2_session_method_pref(s->session, LIBSSH2_METHOD_MAC_CS, mac);
-	libssh2_session_method_pref(s->session, LIBSSH2_METHOD_MAC_SC, mac);
-	libssh2_session_method_pref(s->session, LIBSSH2_METHOD_COMP_CS, "none");
-	libssh2_session_method_pref(s->session, LIBSSH2_METHOD_COMP_SC, "none");
+	prefer(s, LIBSSH2_METHOD_KEX, kex);
+	prefer(s, LIBSSH2_METHOD_CRYPT_CS, crypt);
+	prefer(s, LIBSSH2_METHOD_CRYPT_SC, crypt);
+	prefer(s, LIBSSH2_METHOD_MAC_CS, mac);
+	prefer(s, LIBSSH2_METHOD_MAC_SC, mac);
+	prefer(s, LIBSSH2_METHOD_COMP_CS, "none");
+	prefer(s, LIBSSH2_METHOD_COMP_SC, "none");
 }
 
 int ssh_handshake(struct ssh *s, const struct ssh_target *t, struct err *e)
