@@ -133,28 +133,34 @@ static int start_here(struct service *s, struct err *e)
 	return record_print(stdout, rec, e);
 }
 
-static int start(struct service *s, const char *node, struct err *e)
+/* Gives the exit status, an error being told already. */
+static int start(struct service *s, const char *node)
 {
+	struct err e;
+	int rc;
+
 	if (!node || !strcmp(node, node_self()))
-		return start_here(s, e);
+		return start_here(s, &e) ? cmd_fail(&cmd, &e) : 0;
 	AUTO_JSON struct json *args = service_args(s);
-	return remote_run(node, "run", args, stdout, e);
+	rc = remote_run(node, "edge-run", args, stdout, &e);
+	return rc < 0 ? cmd_fail(&cmd, &e) : rc;
 }
 
-static int start_of_move(const struct json *rec, struct err *e)
+static int start_of_move(const struct json *rec)
 {
 	AUTO_JSON struct json *spec = json_get(rec, "service_spec");
 	AUTO_SERVICE struct service *s = NULL;
+	struct err e;
 
 	if (!spec)
-		return err_set(e, EX_DATAERR, "service %s: the record to start it has no service_spec",
-			       json_str(rec, "service") ? json_str(rec, "service") : "(unnamed)");
-	if (service_from_json(&s, spec, e))
-		return -1;
+		err_set(&e, EX_DATAERR, "service %s: the record to start it has no service_spec",
+			json_str(rec, "service") ? json_str(rec, "service") : "(unnamed)");
+	if (!spec || service_from_json(&s, spec, &e))
+		return cmd_fail(&cmd, &e);
 	s->id[0] = s->mac[0] = '\0'; /* a new instance, whatever it was copied from */
 	s->pid = 0;
 	s->epoch = 0;
-	return start(s, json_str(rec, "to"), e);
+	return start(s, json_str(rec, "to"));
 }
 
 static int run_records(void)
@@ -170,10 +176,8 @@ static int run_records(void)
 			break;
 		const char *kind = json_str(rec, "kind"), *action = json_str(rec, "action");
 		if (kind && action && !strcmp(kind, "move") && (!strcmp(action, "start") || !strcmp(action, "replicate"))) {
-			if (start_of_move(rec, &e)) {
-				cmd_fail(&cmd, &e);
+			if (start_of_move(rec))
 				status = EX_NO;
-			}
 		} else if (record_pass(stdout, records_line(in), &e)) {
 			return cmd_fail(&cmd, &e);
 		}
@@ -191,7 +195,7 @@ int main(int argc, char **argv)
 		return status;
 	if (argc - first == 1 && !strcmp(argv[first], "-"))
 		return run_records();
-	if (take_options(&s, argc - first, argv + first, &e) || start(s, on, &e))
+	if (take_options(&s, argc - first, argv + first, &e))
 		return cmd_fail(&cmd, &e);
-	return cmd_done(&cmd, 0);
+	return cmd_done(&cmd, start(s, on));
 }

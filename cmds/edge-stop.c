@@ -51,12 +51,15 @@ static int stop_here(const char *name, bool rm, struct err *e)
 	return record_print(stdout, rec, e);
 }
 
-static int stop(const char *name, const char *node, bool rm, struct err *e)
+/* Gives the exit status, an error being told already. */
+static int stop(const char *name, const char *node, bool rm)
 {
 	char grace[32];
+	struct err e;
+	int rc;
 
 	if (!node || !strcmp(node, node_self()))
-		return stop_here(name, rm, e);
+		return stop_here(name, rm, &e) ? cmd_fail(&cmd, &e) : 0;
 	AUTO_JSON struct json *args = json_array();
 	snprintf(grace, sizeof(grace), "%g", grace_s);
 	if (rm)
@@ -65,7 +68,20 @@ static int stop(const char *name, const char *node, bool rm, struct err *e)
 	json_add(args, json_string(grace));
 	json_add(args, json_string("--"));
 	json_add(args, json_string(name));
-	return remote_run(node, "stop", args, stdout, e);
+	rc = remote_run(node, "edge-stop", args, stdout, &e);
+	return rc < 0 ? cmd_fail(&cmd, &e) : rc;
+}
+
+/* A move that the plan wants stopped. */
+static int stop_of_move(const struct json *rec, bool rm)
+{
+	const char *name = json_str(rec, "service");
+	struct err e;
+
+	if (name)
+		return stop(name, json_str(rec, "from"), rm);
+	err_set(&e, EX_DATAERR, "move: the record to stop a service does not name it");
+	return cmd_fail(&cmd, &e);
 }
 
 static int stop_records(void)
@@ -82,16 +98,8 @@ static int stop_records(void)
 		const char *kind = json_str(rec, "kind"), *action = json_str(rec, "action");
 		bool terminate = action && !strcmp(action, "terminate");
 		if (kind && action && !strcmp(kind, "move") && (terminate || !strcmp(action, "stop"))) {
-			const char *name = json_str(rec, "service");
-
-			if (!name)
-				rc = err_set(&e, EX_DATAERR, "move: the record to stop a service does not name it");
-			else
-				rc = stop(name, json_str(rec, "from"), gone || terminate, &e);
-			if (rc) {
-				cmd_fail(&cmd, &e);
+			if (stop_of_move(rec, gone || terminate))
 				status = EX_NO;
-			}
 		} else if (record_pass(stdout, records_line(in), &e)) {
 			return cmd_fail(&cmd, &e);
 		}
@@ -102,7 +110,7 @@ static int stop_records(void)
 int main(int argc, char **argv)
 {
 	struct err e;
-	int status, worst = 0, first = cmd_parse(&cmd, argc, argv, &status);
+	int status, rc, worst = 0, first = cmd_parse(&cmd, argc, argv, &status);
 
 	if (first < 0)
 		return status;
@@ -115,7 +123,7 @@ int main(int argc, char **argv)
 	if (argc - first == 1 && !strcmp(argv[first], "-"))
 		return stop_records();
 	for (int i = first; i < argc; i++)
-		if (stop(argv[i], on, gone, &e))
-			worst = cmd_fail(&cmd, &e);
+		if ((rc = stop(argv[i], on, gone)))
+			worst = rc;
 	return cmd_done(&cmd, argc - first > 1 && worst ? EX_NO : worst);
 }

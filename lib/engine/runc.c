@@ -8,6 +8,7 @@
 
 #include "lib/base/file.h"
 #include "lib/base/proc.h"
+#include "lib/engine/cgroup.h"
 #include "lib/engine/engine.h"
 
 #define RUNC_MS 60000
@@ -83,6 +84,24 @@ static void environment_add(struct json *j, char **add)
 	json_set(j, "process.env", list);
 }
 
+/* Where a machine has version 1 of cgroups too, runc would have criu use the freezer of that one; but it is the version 2
+ * freezer that holds our services, and criu leaves them frozen only if it knows of it. */
+static int criu_conf(const struct service *s, struct json *j, struct err *e)
+{
+	AUTO_JSON struct json *old = json_get(j, "annotations"), *path = json_string(service_dir(s, "bundle/criu.conf"));
+	AUTO_FREE char *had = old && json_is_object(old) ? json_text(old) : strdup("{}"), *to = json_text(path);
+	AUTO_FREE char *text = NULL;
+	char line[PATH_MAX + 64];
+
+	/* spliced: the name of the member has dots in it, and of two equal ones the later holds */
+	if (!had || !to || asprintf(&text, "%.*s%s\"org.criu.config\":%s}", (int)strlen(had) - 1, had,
+				    strlen(had) > 2 ? "," : "", to) < 0)
+		return err_sys(e, "service %s", s->name);
+	json_set(j, "annotations", json_parse(text, strlen(text), e));
+	snprintf(line, sizeof(line), "freeze-cgroup %s\n", cgroup_v2_dir(s->name));
+	return file_write(json_value(path), line, strlen(line), 0600, e);
+}
+
 int runc_adapt(const struct service *s, const char *config, struct err *e)
 {
 	AUTO_JSON struct json *j = config_read(config, e);
@@ -110,7 +129,7 @@ int runc_adapt(const struct service *s, const char *config, struct err *e)
 	for (int i = 0; i < s->n_volumes; i++)
 		volume_add(j, &s->volumes[i]);
 	environment_add(j, s->env);
-	if (file_mkdirs(service_dir(s, "bundle"), 0700, e))
+	if (file_mkdirs(service_dir(s, "bundle"), 0700, e) || criu_conf(s, j, e))
 		return -1;
 	return json_write_file(j, service_dir(s, "bundle/config.json"), e);
 }
