@@ -18,7 +18,8 @@ AUTO_DEFINE(struct addrinfo, freeaddrinfo)
 
 static const struct addrinfo tcp = { .ai_socktype = SOCK_STREAM, .ai_flags = AI_NUMERICSERV };
 
-/* What getaddrinfo_a works on: kept apart, because a name server that does not answer can keep it beyond our time. */
+/* What getaddrinfo_a works on: kept apart, because a name server that does not answer can keep it beyond our
+ * time. */
 struct query {
 	struct gaicb cb;
 	char host[256], port[8];
@@ -74,8 +75,9 @@ static void tune(int fd)
 	static const struct {
 		int level, name, value;
 	} opts[] = {
-		{ IPPROTO_TCP, TCP_NODELAY, 1 },    { SOL_SOCKET, SO_KEEPALIVE, 1 },   { IPPROTO_TCP, TCP_KEEPIDLE, 8 },
-		{ IPPROTO_TCP, TCP_KEEPINTVL, 3 },  { IPPROTO_TCP, TCP_KEEPCNT, 4 },   { IPPROTO_TCP, TCP_USER_TIMEOUT, 20000 },
+		{ IPPROTO_TCP, TCP_NODELAY, 1 },  { SOL_SOCKET, SO_KEEPALIVE, 1 },
+		{ IPPROTO_TCP, TCP_KEEPIDLE, 8 }, { IPPROTO_TCP, TCP_KEEPINTVL, 3 },
+		{ IPPROTO_TCP, TCP_KEEPCNT, 4 },  { IPPROTO_TCP, TCP_USER_TIMEOUT, 20000 },
 	};
 
 	for (size_t i = 0; i < sizeof(opts) / sizeof(*opts); i++) /* each is an improvement only */
@@ -118,8 +120,8 @@ int dial(const char *host, int port, double deadline, struct err *e)
 	if (rc == EAI_SYSTEM)
 		err_sys(e, "cannot connect: %s", host);
 	else if (rc)
-		err_set(e, 0, "cannot connect: %s: %s", host, rc == EAI_INPROGRESS ? "no answer about its name" :
-			gai_strerror(rc));
+		err_set(e, 0, "cannot connect: %s: %s", host,
+		        rc == EAI_INPROGRESS ? "no answer about its name" : gai_strerror(rc));
 	for (const struct addrinfo *a = list; a; a = a->ai_next)
 		n++;
 	for (const struct addrinfo *a = list; a; a = a->ai_next, n--) {

@@ -5,9 +5,9 @@
 
 #include "lib/base/err.h"
 
-/* A connected, non-blocking descriptor (no delay, keepalive, given up after 20 s without an answer), trying each
- * address of the host in turn; `deadline` is in terms of clock_ms(). -1: EX_UNAVAILABLE
- * "cannot connect: Connection refused". */
+/* A connected, non-blocking descriptor (no delay, keepalive, given up after 20 s without an answer), trying
+ * each address of the host in turn; `deadline` is in terms of clock_ms(). -1: EX_UNAVAILABLE "cannot connect:
+ * Connection refused". */
 int dial(const char *host, int port, double deadline, struct err *e);
 
 #endif

@@ -82,9 +82,10 @@ char *file_slurp(const char *path, size_t *len, struct err *e)
 	for (;;) {
 		ssize_t r;
 
-		if (n + 1 >= room) { /* files of /proc say they are empty, so the size is only a first guess */
-			size_t more = room ? room * 2 : (size_t)(st.st_size > 0 && st.st_size <= SLURP_MAX ?
-								 st.st_size + 2 : 4096);
+		if (n + 1 >= room) {
+			/* files of /proc say they are empty, so the size is only a first guess */
+			off_t guess = st.st_size > 0 && st.st_size <= SLURP_MAX ? st.st_size + 2 : 4096;
+			size_t more = room ? room * 2 : (size_t)guess;
 			char *p = realloc(buf, more);
 
 			if (!p) {
@@ -162,8 +163,8 @@ int file_poke(const char *path, const char *text, struct err *e)
 }
 
 struct removal {
-	int root;      /* the top folder */
-	dev_t dev;     /* its filesystem */
+	int root;           /* the top folder */
+	dev_t dev;          /* its filesystem */
 	unsigned int moved; /* folders moved up because they were too deep */
 	const char *path;
 };
@@ -183,8 +184,10 @@ static int remove_entry(struct removal *r, int dir, const char *name, int depth,
 		return 0;
 	}
 	if (st.st_dev != r->dev)
-		return err_set(e, EX_TEMPFAIL, "%s: cannot remove %s: another filesystem is mounted there", r->path, name);
-	if (depth >= DEPTH_MAX) { /* to the top, where a later pass finds it: depth is not bounded by descriptors */
+		return err_set(e, EX_TEMPFAIL, "%s: cannot remove %s: another filesystem is mounted there",
+		               r->path, name);
+	if (depth >= DEPTH_MAX) {
+		/* to the top, where a later pass finds it: depth is not bounded by descriptors */
 		char up[64];
 
 		snprintf(up, sizeof(up), ".deep-%d-%u", (int)getpid(), r->moved++);

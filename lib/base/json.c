@@ -9,9 +9,9 @@
 
 #include "lib/base/file.h"
 
-#define TEXT_MAX (64u << 20)
+#define TEXT_MAX      (64u << 20)
 #define LINE_SIZE_MAX (16u << 20)
-#define DEPTH_MAX 64
+#define DEPTH_MAX     64
 
 /* libjq's values are counted references; jv_* functions take over (free) their arguments, except jv_copy,
  * jv_get_kind, jv_string_value, jv_number_value and the object iterators. It aborts when memory runs out. */
@@ -419,7 +419,8 @@ int records_next(struct records *r, struct json **rec, struct err *e)
 		return err_set(e, EX_DATAERR, "%s: line %lu: not a JSON object", r->name, r->number);
 	at = strstr(why.text, " at line ");
 	at = at ? at : why.text + strlen(why.text); /* libjq's line number is that within the line */
-	return err_set(e, EX_DATAERR, "%s: line %lu: %.*s", r->name, r->number, (int)(at - why.text), why.text);
+	return err_set(e, EX_DATAERR, "%s: line %lu: %.*s", r->name, r->number, (int)(at - why.text),
+	               why.text);
 }
 
 int record_pass(FILE *f, const char *line, struct err *e)

@@ -32,7 +32,8 @@ static int usage(const struct cmd *c, const char *fmt, ...)
 	return -1;
 }
 
-/* Decimal digits with at most one point: no signs, blanks, hexadecimal, infinities. NULL or the rest behind it. */
+/* Decimal digits with at most one point: no signs, blanks, hexadecimal, infinities. NULL or the rest behind
+ * it. */
 static const char *number(const char *s, double *d)
 {
 	size_t whole = strspn(s, "0123456789"), part = 0;
@@ -135,13 +136,15 @@ static int take(struct parse *p, const struct opt *o, const char *attached)
 	return set_value(p, o, p->argv[++p->at]);
 }
 
-static const struct opt *find(const struct parse *p, const struct opt *own, const char *name, size_t n, char letter)
+static const struct opt *find(const struct parse *p, const struct opt *own, const char *name, size_t n,
+                              char letter)
 {
 	const struct opt *tables[2] = { p->c->opts, own };
 
 	for (int t = 0; t < 2; t++)
 		for (const struct opt *o = tables[t]; o && o->name; o++)
-			if (name ? strlen(o->name) == n && memcmp(o->name, name, n) == 0 : o->letter == letter)
+			if (name ? strlen(o->name) == n && memcmp(o->name, name, n) == 0
+			         : o->letter == letter)
 				return o;
 	return NULL;
 }
@@ -248,6 +251,6 @@ int cmd_done(const struct cmd *c, int status)
 	if (fflush(stdout) == 0 && !ferror(stdout))
 		return status;
 	fprintf(stderr, "%s: cannot write to standard output%s%s\n", c->name, errno ? ": " : "",
-		errno ? strerror(errno) : "");
+	        errno ? strerror(errno) : "");
 	return EX_IOERR;
 }

@@ -5,7 +5,8 @@
 
 void opt_print_usage(const struct cmd *c, FILE *f)
 {
-	fprintf(f, "Usage: %s [OPTION]...%s%s\n%s\n", c->name, *c->synopsis ? " " : "", c->synopsis, c->about);
+	fprintf(f, "Usage: %s [OPTION]...%s%s\n%s\n", c->name, *c->synopsis ? " " : "", c->synopsis,
+	        c->about);
 }
 
 static size_t width(const struct opt *o)
@@ -20,7 +21,7 @@ static void print_option(const struct opt *o, size_t room, FILE *f)
 	if (o->letter)
 		snprintf(letter, sizeof(letter), "-%c, ", o->letter);
 	fprintf(f, "  %s--%s%s%s%*s  %s\n", letter, o->name, o->arg ? " " : "", o->arg ? o->arg : "",
-		width(o) < room ? (int)(room - width(o)) : 0, "", o->help);
+	        width(o) < room ? (int)(room - width(o)) : 0, "", o->help);
 }
 
 void opt_print_help(const struct cmd *c, const struct opt *own, FILE *f)
@@ -82,8 +83,10 @@ static void print_bash(const struct cmd *c, const struct opt *tables[2], FILE *f
 	fputs("# completion of ", f);
 	fprintf(f, "%s for bash\n", c->name);
 	print_function_name(c->name, f);
-	fputs("()\n{\n\tlocal cur=${COMP_WORDS[COMP_CWORD]} prev=${COMP_WORDS[COMP_CWORD-1]}\n\tCOMPREPLY=()\n"
-	      "\tcase $prev in\n", f);
+	fputs("()\n{\n"
+	      "\tlocal cur=${COMP_WORDS[COMP_CWORD]} prev=${COMP_WORDS[COMP_CWORD-1]}\n\tCOMPREPLY=()\n"
+	      "\tcase $prev in\n",
+	      f);
 	for (int t = 0; t < 2; t++)
 		for (const struct opt *o = tables[t]; o && o->name; o++) {
 			if (!o->arg)
@@ -91,8 +94,9 @@ static void print_bash(const struct cmd *c, const struct opt *tables[2], FILE *f
 			fprintf(f, "\t--%s", o->name);
 			if (o->letter)
 				fprintf(f, " | -%c", o->letter);
-			fputs(strchr(o->arg, '|') ? ") mapfile -t COMPREPLY < <(compgen -W '" :
-						    ") mapfile -t COMPREPLY < <(compgen -f", f);
+			fputs(strchr(o->arg, '|') ? ") mapfile -t COMPREPLY < <(compgen -W '"
+			                          : ") mapfile -t COMPREPLY < <(compgen -f",
+			      f);
 			if (strchr(o->arg, '|')) {
 				print_words(o->arg, f);
 				putc('\'', f);
@@ -114,7 +118,8 @@ static void print_zsh(const struct cmd *c, const struct opt *tables[2], FILE *f)
 	for (int t = 0; t < 2; t++)
 		for (const struct opt *o = tables[t]; o && o->name; o++) {
 			if (o->letter)
-				fprintf(f, "\t{-%c%s,--%s%s}'", o->letter, o->arg ? "+" : "", o->name, o->arg ? "=" : "");
+				fprintf(f, "\t{-%c%s,--%s%s}'", o->letter, o->arg ? "+" : "", o->name,
+				        o->arg ? "=" : "");
 			else
 				fprintf(f, "\t'--%s%s", o->name, o->arg ? "=" : "");
 			putc('[', f);

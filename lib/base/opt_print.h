@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* What an option table looks like for people and for shells; for opt.c alone. `own` are the options that every
- * program has. */
+/* What an option table looks like for people and for shells; for opt.c alone. `own` are the options that
+ * every program has. */
 #ifndef EDGE_BASE_OPT_PRINT_H
 #define EDGE_BASE_OPT_PRINT_H
 

@@ -18,7 +18,7 @@
 #include "lib/base/auto.h"
 #include "lib/base/clock.h"
 
-#define OUT_MAX (64u << 20)
+#define OUT_MAX  (64u << 20)
 #define ERR_KEEP 4096 /* of stderr only the end is kept */
 
 extern char **environ;
@@ -137,8 +137,8 @@ static int collect(struct output *out, struct output *err, pid_t pid, int timeou
 {
 	AUTO_FD int pidfd = pidfd_open(pid, 0);
 	struct pollfd p[3] = { { .fd = out->fd, .events = POLLIN },
-			       { .fd = err->fd, .events = POLLIN },
-			       { .fd = pidfd, .events = POLLIN } };
+		               { .fd = err->fd, .events = POLLIN },
+		               { .fd = pidfd, .events = POLLIN } };
 	struct output *o[2] = { out, err };
 	double end = clock_ms() + timeout_ms;
 

@@ -13,9 +13,9 @@
 #include "lib/base/clock.h"
 #include "lib/base/dial.h"
 
-#define WINDOW (8u << 20) /* what may be under way to us: 1 Gbit/s at 64 ms */
-#define PACKET 32768
-#define FAREWELL_MS 500   /* how long the other side may take to end */
+#define WINDOW      (8u << 20) /* what may be under way to us: 1 Gbit/s at 64 ms */
+#define PACKET      32768
+#define FAREWELL_MS 500 /* how long the other side may take to end */
 
 enum { READER, WRITER };
 
@@ -158,7 +158,8 @@ static void wake(struct ssh *s, int who)
 /* Waits, without the lock, for the socket or the other thread. */
 static void wait_io(struct ssh *s, int who, int events)
 {
-	struct pollfd p[2] = { { .fd = s->fd, .events = (short)events }, { .fd = s->wake[who], .events = POLLIN } };
+	struct pollfd p[2] = { { .fd = s->fd, .events = (short)events },
+		               { .fd = s->wake[who], .events = POLLIN } };
 	uint64_t count;
 
 	poll(p, 2, -1);

@@ -7,8 +7,8 @@
 #include "lib/base/file.h"
 #include "lib/base/ssh_session.h"
 
-/* States a preference, of those names in a list that this libssh2 has: it can leave out the others by itself, but
- * 1.10 does so with an overlapping memcpy. */
+/* States a preference, of those names in a list that this libssh2 has: it can leave out the others by itself,
+ * but 1.10 does so with an overlapping memcpy. */
 static void prefer(struct ssh *s, int method, const char *names)
 {
 	char prefs[512] = "";
@@ -21,7 +21,8 @@ static void prefer(struct ssh *s, int method, const char *names)
 
 		for (int i = 0; i < n_has; i++)
 			if (strlen(has[i]) == len && memcmp(has[i], names, len) == 0)
-				n += (size_t)snprintf(prefs + n, sizeof(prefs) - n, "%s%s", n ? "," : "", has[i]);
+				n += (size_t)snprintf(prefs + n, sizeof(prefs) - n, "%s%s", n ? "," : "",
+				                      has[i]);
 		names += len + (names[len] == ',');
 	}
 	if (n_has > 0)
@@ -64,8 +65,8 @@ static void host_keys_release(struct host_keys *k)
 		libssh2_knownhost_free(k->revoked);
 }
 
-/* Index of the type of a known_hosts line's key if the line is about the host, else -1. libssh2 can only look up host and
- * key together, so the line's own key is looked up. */
+/* Index of the type of a known_hosts line's key if the line is about the host, else -1. libssh2 can only look
+ * up host and key together, so the line's own key is looked up. */
 static int line_type(struct ssh *s, const char *host, const char *line)
 {
 	AUTO_KNOWNHOSTS LIBSSH2_KNOWNHOSTS *one = libssh2_knownhost_init(s->session);
@@ -75,10 +76,12 @@ static int line_type(struct ssh *s, const char *host, const char *line)
 	    libssh2_knownhost_get(one, &entry, NULL) || !entry->key)
 		return -1;
 	for (size_t i = 0; i < N_KEY_TYPES; i++) {
-		int mask = LIBSSH2_KNOWNHOST_TYPE_PLAIN | LIBSSH2_KNOWNHOST_KEYENC_BASE64 | key_types[i].known;
+		int mask =
+			LIBSSH2_KNOWNHOST_TYPE_PLAIN | LIBSSH2_KNOWNHOST_KEYENC_BASE64 | key_types[i].known;
 
 		if ((entry->typemask & LIBSSH2_KNOWNHOST_KEY_MASK) == key_types[i].known &&
-		    libssh2_knownhost_check(one, host, entry->key, 0, mask, NULL) == LIBSSH2_KNOWNHOST_CHECK_MATCH)
+		    libssh2_knownhost_check(one, host, entry->key, 0, mask, NULL) ==
+		            LIBSSH2_KNOWNHOST_CHECK_MATCH)
 			return (int)i;
 	}
 	return -1;
@@ -161,7 +164,7 @@ static void prefer_known_types(struct ssh *s, const struct host_keys *k)
 		for (size_t i = 0; i < N_KEY_TYPES; i++)
 			if (k->has[i] == known)
 				n += (size_t)snprintf(prefs + n, sizeof(prefs) - n, "%s%s", n ? "," : "",
-						      key_types[i].name);
+				                      key_types[i].name);
 	prefer(s, LIBSSH2_METHOD_HOSTKEY, prefs);
 }
 
@@ -185,17 +188,18 @@ static int host_keys_check(struct ssh *s, const struct host_keys *k, struct err 
 	for (size_t j = i; j < N_KEY_TYPES; j++)
 		any |= k->has[j];
 	mask = LIBSSH2_KNOWNHOST_TYPE_PLAIN | LIBSSH2_KNOWNHOST_KEYENC_RAW | key_types[i].known;
-	if (libssh2_knownhost_check(k->revoked, k->host, key, len, mask, NULL) == LIBSSH2_KNOWNHOST_CHECK_MATCH)
+	if (libssh2_knownhost_check(k->revoked, k->host, key, len, mask, NULL) ==
+	    LIBSSH2_KNOWNHOST_CHECK_MATCH)
 		return err_set(e, EX_NOPERM, "host key has been revoked: SHA256:%s", print);
 	switch (libssh2_knownhost_check(k->here, k->host, key, len, mask, NULL)) {
 	case LIBSSH2_KNOWNHOST_CHECK_MATCH:
 		return 0;
 	case LIBSSH2_KNOWNHOST_CHECK_MISMATCH:
 		return err_set(e, EX_NOPERM, "host key %s SHA256:%s",
-			       k->other_port ? "is unknown:" : "has changed: it is now", print);
+		               k->other_port ? "is unknown:" : "has changed: it is now", print);
 	case LIBSSH2_KNOWNHOST_CHECK_NOTFOUND:
 		return err_set(e, EX_NOPERM, "host key is unknown: %sSHA256:%s",
-			       any ? "only keys of other types are known: " : "", print);
+		               any ? "only keys of other types are known: " : "", print);
 	default:
 		return err_set(e, EX_NOPERM, "cannot check the host key");
 	}
@@ -206,9 +210,11 @@ static void prefer_methods(struct ssh *s)
 {
 	static const char crypt[] = "aes128-gcm@openssh.com,aes256-gcm@openssh.com,aes128-ctr,aes256-ctr,"
 				    "chacha20-poly1305@openssh.com";
-	static const char mac[] = "hmac-sha2-256-etm@openssh.com,hmac-sha2-256,hmac-sha2-512-etm@openssh.com,hmac-sha2-512";
-	static const char kex[] = "curve25519-sha256,curve25519-sha256@libssh.org,ecdh-sha2-nistp256,ecdh-sha2-nistp384,"
-				  "ecdh-sha2-nistp521,diffie-hellman-group16-sha512,diffie-hellman-group14-sha256";
+	static const char mac[] =
+		"hmac-sha2-256-etm@openssh.com,hmac-sha2-256,hmac-sha2-512-etm@openssh.com,hmac-sha2-512";
+	static const char kex[] =
+		"curve25519-sha256,curve25519-sha256@libssh.org,ecdh-sha2-nistp256,ecdh-sha2-nistp384,"
+		"ecdh-sha2-nistp521,diffie-hellman-group16-sha512,diffie-hellman-group14-sha256";
 
 	prefer(s, LIBSSH2_METHOD_KEX, kex);
 	prefer(s, LIBSSH2_METHOD_CRYPT_CS, crypt);
@@ -261,7 +267,8 @@ static int try_key(struct ssh *s, const char *user, const char *path)
 	return FINISH(s, libssh2_userauth_publickey_fromfile(s->session, user, NULL, path, ""));
 }
 
-/* The keys to try, in order; the number of them. `own` says that they were named, not just found in ~/.ssh. */
+/* The keys to try, in order; the number of them. `own` says that they were named, not just found in ~/.ssh.
+ */
 static int list_keys(char paths[3][PATH_MAX], bool *own)
 {
 	static const char *const names[] = { "id_ed25519", "id_ecdsa", "id_rsa" };
@@ -290,7 +297,8 @@ int ssh_login(struct ssh *s, const struct ssh_target *t, struct err *e)
 	int n = list_keys(paths, &own), rc = LIBSSH2_ERROR_AUTHENTICATION_FAILED;
 
 	if (n == 0 && !agent)
-		return err_set(e, EX_NOPERM, "no key: neither EDGE_IDENTITY, /etc/edge/key, ~/.ssh nor an agent has one");
+		return err_set(e, EX_NOPERM,
+		               "no key: neither EDGE_IDENTITY, /etc/edge/key, ~/.ssh nor an agent has one");
 	for (int i = 0; i < n && rc && rc != LIBSSH2_ERROR_EAGAIN; i++) {
 		if (own && access(paths[i], R_OK)) {
 			err_sys(e, "cannot read key %s", paths[i]);
@@ -312,10 +320,14 @@ int ssh_login(struct ssh *s, const struct ssh_target *t, struct err *e)
 	case LIBSSH2_ERROR_SOCKET_SEND:
 		return ssh_lost(s, "cannot log in", e);
 	case LIBSSH2_ERROR_FILE:
-		return err_set(e, EX_NOPERM, "key refused: %s is not a key that can be used here without a passphrase",
-			       n ? paths[n - 1] : "the agent's");
+		return err_set(e, EX_NOPERM,
+		               "key refused: %s is not a key that can be used here without a passphrase",
+		               n ? paths[n - 1] : "the agent's");
 	default:
 		return err_set(e, EX_NOPERM, "key refused: user %s, key %s%s", t->user,
-			       n == 1 ? paths[0] : n ? "each of ~/.ssh" : "each of the agent", n && agent ? " or agent" : "");
+		               n == 1 ? paths[0]
+		               : n    ? "each of ~/.ssh"
+		                      : "each of the agent",
+		               n && agent ? " or agent" : "");
 	}
 }

@@ -10,10 +10,10 @@
 
 #include "lib/base/ssh.h"
 
-/* A session is libssh2's, which is neither for two threads nor able to do two things at once: each call is under `lock`,
- * and none of them blocks. Packets that it makes are always taken whole (put into `out` where the socket does not),
- * because a packet begun by one thread could otherwise not be finished by the other. Whoever reads the socket may take in
- * what the other one waits for, and then wakes it. */
+/* A session is libssh2's, which is neither for two threads nor able to do two things at once: each call is
+ * under `lock`, and none of them blocks. Packets that it makes are always taken whole (put into `out` where
+ * the socket does not), because a packet begun by one thread could otherwise not be finished by the other.
+ * Whoever reads the socket may take in what the other one waits for, and then wakes it. */
 struct ssh {
 	LIBSSH2_SESSION *session;
 	LIBSSH2_CHANNEL *channel;
@@ -21,14 +21,14 @@ struct ssh {
 	pthread_mutex_t lock;
 	char *out; /* not yet sent: out_len bytes from out_at */
 	size_t out_at, out_len, out_room;
-	uint64_t taken;      /* bytes that libssh2 took from the socket */
-	int wake[2];         /* eventfds of the reader and the writer */
-	bool waiting[2];     /* that thread is in poll, or on its way into it */
-	bool mute;           /* nothing is sent or received any more */
-	bool heard;          /* something was read */
+	uint64_t taken;  /* bytes that libssh2 took from the socket */
+	int wake[2];     /* eventfds of the reader and the writer */
+	bool waiting[2]; /* that thread is in poll, or on its way into it */
+	bool mute;       /* nothing is sent or received any more */
+	bool heard;      /* something was read */
 	atomic_bool stopped;
-	double deadline;     /* of ssh_open */
-	char said[1024];     /* the end of edge-serve's stderr */
+	double deadline; /* of ssh_open */
+	char said[1024]; /* the end of edge-serve's stderr */
 	size_t said_len;
 };
 
@@ -36,13 +36,13 @@ struct ssh {
 bool ssh_go_on(struct ssh *s);
 
 /* Repeats a call of libssh2 until it is done; its result, LIBSSH2_ERROR_EAGAIN when the time is over. */
-#define FINISH(s, call)                                                       \
-	({                                                                    \
-		int rc_;                                                      \
-		do                                                            \
-			rc_ = (call);                                         \
-		while (rc_ == LIBSSH2_ERROR_EAGAIN && ssh_go_on(s));              \
-		rc_;                                                          \
+#define FINISH(s, call)                                              \
+	({                                                           \
+		int rc_;                                             \
+		do                                                   \
+			rc_ = (call);                                \
+		while (rc_ == LIBSSH2_ERROR_EAGAIN && ssh_go_on(s)); \
+		rc_;                                                 \
 	})
 
 /* "WHAT: what libssh2 says went wrong", EX_UNAVAILABLE. */

@@ -6,7 +6,8 @@
 
 #include "lib/base/ssh.h"
 
-/* Copies n bytes of a user or host name; neither is empty, starts with a dash or has blanks or control characters. */
+/* Copies n bytes of a user or host name; neither is empty, starts with a dash or has blanks or control
+ * characters. */
 static bool copy_name(char *to, size_t room, const char *from, size_t n, const char *allowed)
 {
 	if (n == 0 || n >= room || *from == '-')
@@ -52,7 +53,8 @@ static bool parse(struct ssh_target *t, const char *url)
 	if (v6) {
 		const char *close = memchr(url, ']', (size_t)(end - url));
 
-		if (!close || !copy_name(t->host, sizeof(t->host), url + 1, (size_t)(close - url - 1), ":.%_-"))
+		if (!close ||
+		    !copy_name(t->host, sizeof(t->host), url + 1, (size_t)(close - url - 1), ":.%_-"))
 			return false;
 		colon = close + 1;
 	} else {

@@ -100,8 +100,8 @@ uint64_t stream_received(const struct stream *s)
 	return atomic_load_explicit(&s->received, memory_order_relaxed);
 }
 
-/* A pair of descriptors. Both are non-blocking while the stream has them, so that neither a read nor a write can
- * hang in the kernel where a stop does not reach it. */
+/* A pair of descriptors. Both are non-blocking while the stream has them, so that neither a read nor a write
+ * can hang in the kernel where a stop does not reach it. */
 struct fds {
 	int in, out, wake;
 	int in_flags, out_flags; /* as they were before */
@@ -185,7 +185,8 @@ static void fds_stop(void *self)
 	uint64_t one = 1;
 
 	atomic_store(&f->stopped, true);
-	/* never read again, so it stays readable and every later wait ends at once; it cannot fail before 2^64 stops */
+	/* never read again, so it stays readable and every later wait ends at once; it cannot fail before
+	 * 2^64 stops */
 	(void)!write(f->wake, &one, sizeof(one));
 	if (f->in_socket)
 		shutdown(f->in, SHUT_RDWR);
@@ -206,7 +207,9 @@ static void fds_free(void *self)
 	free(f);
 }
 
-static const struct stream_ops fds_ops = { .read = fds_read, .write = fds_write, .stop = fds_stop, .free = fds_free };
+static const struct stream_ops fds_ops = {
+	.read = fds_read, .write = fds_write, .stop = fds_stop, .free = fds_free
+};
 
 struct stream *stream_fds(int in, int out, const char *peer)
 {

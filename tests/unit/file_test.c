@@ -55,9 +55,12 @@ static void test_files(void)
 	ok(proc && n > 100, "files of /proc that claim to be empty are read");
 	is_int(file_mkdirs(in("a/f/g"), 0755, &e), -1, "no folder below a file");
 	is_int(file_write(in("none/f"), "", 0, 0644, &e), -1, "no file in a folder that is not there");
-	ok(file_slurp(in("none"), &n, &e) == NULL && strstr(e.text, "none: No such file"), "a missing file's error names it");
-	ok(close(open(in("big"), O_CREAT | O_WRONLY | O_CLOEXEC, 0600)) == 0 && truncate(in("big"), (64 << 20) + 1) == 0 &&
-	   file_slurp(in("big"), &n, &e) == NULL && e.code == EX_DATAERR, "a file over 64 MB is refused");
+	ok(file_slurp(in("none"), &n, &e) == NULL && strstr(e.text, "none: No such file"),
+	   "a missing file's error names it");
+	ok(close(open(in("big"), O_CREAT | O_WRONLY | O_CLOEXEC, 0600)) == 0 &&
+	           truncate(in("big"), (64 << 20) + 1) == 0 && file_slurp(in("big"), &n, &e) == NULL &&
+	           e.code == EX_DATAERR,
+	   "a file over 64 MB is refused");
 }
 
 static void make_deep(int levels)
@@ -84,7 +87,8 @@ static void test_remove(void)
 	file_mkdirs(in("keep"), 0755, &e);
 	file_write(in("keep/f"), "", 0, 0644, &e);
 	file_mkdirs(in("t/sub"), 0755, &e);
-	ok(symlink(in("keep"), in("t/sub/link")) == 0 && symlink(in("keep"), in("link")) == 0, "links are made");
+	ok(symlink(in("keep"), in("t/sub/link")) == 0 && symlink(in("keep"), in("link")) == 0,
+	   "links are made");
 	is_int(file_remove_tree(in("t"), &e), 0, "a tree is removed");
 	ok(stat(in("keep/f"), &st) == 0 && stat(in("t"), &st) < 0, "... but not what a link in it points to");
 	is_int(file_remove_tree(in("link"), &e), 0, "a link is removed");
@@ -117,7 +121,8 @@ static void test_lock(void)
 		char want[64];
 
 		snprintf(want, sizeof(want), "svc: busy: locked by process %d", (int)getppid());
-		_exit(file_lock("svc", &e) == -1 && e.code == EX_TEMPFAIL && strcmp(e.text, want) == 0 ? 0 : 1);
+		_exit(file_lock("svc", &e) == -1 && e.code == EX_TEMPFAIL && strcmp(e.text, want) == 0 ? 0
+		                                                                                       : 1);
 	}
 	waitpid(pid, &st, 0);
 	is_int(st, 0, "another process finds it taken and learns by whom");

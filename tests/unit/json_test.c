@@ -29,8 +29,10 @@ static void test_writing(void)
 	json_add(list, NULL);
 	json_set(j, "list", json_copy(list));
 	json_set(j, "gone", NULL);
-	is_json(j, "{\"kind\":\"node\",\"mem\":{\"total_bytes\":8589934592},\"rtt_ms\":{\"p50\":2.5,\"max\":3},"
-		   "\"up\":true,\"list\":[\"a\\\"b\",{}]}", "members and nested members are written in order");
+	is_json(j,
+	        "{\"kind\":\"node\",\"mem\":{\"total_bytes\":8589934592},\"rtt_ms\":{\"p50\":2.5,\"max\":3},"
+	        "\"up\":true,\"list\":[\"a\\\"b\",{}]}",
+	        "members and nested members are written in order");
 	copy = json_copy(j);
 	json_set_num(copy, "rtt_ms.max", 4);
 	json_remove(copy, "list");
@@ -56,13 +58,14 @@ static void test_numbers(void)
 	json_set_num(j, "d", 9007199254740991.0);
 	json_set_num(j, "e", 0.1);
 	is_json(j, "{\"a\":0,\"b\":-1,\"c\":1000000000000000,\"d\":9007199254740991,\"e\":0.1}",
-		"integers print as integers, and 0.1 as 0.1");
+	        "integers print as integers, and 0.1 as 0.1");
 }
 
 static void test_reading(void)
 {
-	static const char text[] = " {\"s\":\"x\",\"n\":1.5,\"t\":true,\"f\":false,\"z\":null,\"o\":{\"p\":{\"q\":7}},"
-				   "\"l\":[1,\"two\"]} ";
+	static const char text[] =
+		" {\"s\":\"x\",\"n\":1.5,\"t\":true,\"f\":false,\"z\":null,\"o\":{\"p\":{\"q\":7}},"
+		"\"l\":[1,\"two\"]} ";
 	struct err e = { 0 };
 	AUTO_JSON struct json *j = json_parse(text, sizeof(text) - 1, &e), *o = NULL, *two = NULL;
 
@@ -70,10 +73,12 @@ static void test_reading(void)
 	is_str(json_str(j, "s"), "x", "json_str reads a string");
 	is_str(json_str(j, "n"), NULL, "json_str of a number is NULL");
 	is_str(json_str(j, "s.t"), NULL, "a path through a string leads nowhere");
-	ok(json_num(j, "n", 0) == 1.5 && json_num(j, "s", 9) == 9, "json_num reads a number or gives the default");
+	ok(json_num(j, "n", 0) == 1.5 && json_num(j, "s", 9) == 9,
+	   "json_num reads a number or gives the default");
 	is_int(json_int(j, "o.p.q", 0), 7, "json_int follows a path");
 	is_int(json_int(j, "o.p", 3), 3, "json_int of an object is the default");
-	ok(json_bool(j, "t", false) && !json_bool(j, "f", true) && json_bool(j, "z", true) && !json_bool(j, "z", false),
+	ok(json_bool(j, "t", false) && !json_bool(j, "f", true) && json_bool(j, "z", true) &&
+	           !json_bool(j, "z", false),
 	   "json_bool reads true and false, else gives the default");
 	ok(json_has(j, "z") && !json_has(j, "y") && !json_has(j, "o.y"), "json_has tells null from absent");
 	is_int((long long)json_len(j, "l"), 2, "json_len counts");
@@ -105,15 +110,18 @@ static void test_refusals(void)
 	char deep[130];
 
 	refuse("", 0, "not JSON: expected JSON value", "empty text is refused");
-	refuse("{\"a\":1", 6, "not JSON: unfinished JSON term at EOF at line 1, column 6", "a cut text is refused");
+	refuse("{\"a\":1", 6, "not JSON: unfinished JSON term at EOF at line 1, column 6",
+	       "a cut text is refused");
 	refuse("{} {}", 5, "not JSON: unexpected extra JSON values", "a second value is refused");
-	refuse("{\"a\" 1}", 7, "not JSON: expected separator between values at line 1, column 7", "a missing colon is refused");
+	refuse("{\"a\" 1}", 7, "not JSON: expected separator between values at line 1, column 7",
+	       "a missing colon is refused");
 	refuse("{\"a\":1}\0x", 9, "not JSON: unexpected extra JSON values", "a NUL is refused");
 	memset(deep, '[', 65);
 	memset(deep + 65, ']', 65);
 	refuse(deep, 130, "not JSON: deeper than 64 levels", "65 levels are refused");
 	refuse(deep + 1, 128, "parsed", "64 levels are parsed");
-	snprintf(deep, sizeof(deep), "[\"%.70s\\\"[\"]", "[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[");
+	snprintf(deep, sizeof(deep), "[\"%.70s\\\"[\"]",
+	         "[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[");
 	refuse(deep, strlen(deep), "parsed", "brackets in strings do not count");
 }
 
@@ -192,7 +200,8 @@ static void test_files(void)
 	free(text);
 	text = file_slurp(path, &n, &e);
 	is_str(text, "{\"name\":\"\xc3\xa4\"}\n{ }\n", "... each on its line");
-	ok(json_read_file(path, &e) == NULL && strncmp(e.text, path, strlen(path)) == 0, "a bad file's error names it");
+	ok(json_read_file(path, &e) == NULL && strncmp(e.text, path, strlen(path)) == 0,
+	   "a bad file's error names it");
 	is_int(record_print(full, j, &e), -1, "a full disk is noticed");
 	is_int(e.code, EX_IOERR, "... as an I/O error");
 	fclose(full);

@@ -32,7 +32,10 @@ static const struct opt table[] = {
 };
 
 static const struct cmd cmd = {
-	.name = "edge-test", .synopsis = "NAME | -", .about = "Tests the table of options.", .opts = table,
+	.name = "edge-test",
+	.synopsis = "NAME | -",
+	.about = "Tests the table of options.",
+	.opts = table,
 };
 
 static char *args[16];
@@ -191,19 +194,24 @@ static void test_printing(void)
 	       "  -h, --help                      print this help\n"
 	       "      --version                   print the version\n"
 	       "      --completion bash|zsh|fish  print a completion script\n"
-	       "[0]", "--help");
+	       "[0]",
+	       "--help");
 	text = printed("--help", "/dev/full");
 	is_str(text, "edge-test: cannot write to standard output: No space left on device\n[74]",
 	       "a full disk under --help is noticed");
 	text = printed("--completion bash", NULL);
 	ok(strstr(text, "--type) mapfile -t COMPREPLY < <(compgen -W 'stateful stateless' --") &&
-	   strstr(text, "complete -o default -F _edge_test edge-test\n[0]"), "--completion bash knows options and words");
+	           strstr(text, "complete -o default -F _edge_test edge-test\n[0]"),
+	   "--completion bash knows options and words");
 	text = printed("--completion zsh", NULL);
-	ok(strstr(text, "#compdef edge-test\n") && strstr(text, "'--type=[keeps state or not \\[stateful\\]]:word:("
-	   "stateful stateless)'") && strstr(text, "{-n+,--name=}'[the service'\\''s name]:NAME:_files'"),
+	ok(strstr(text, "#compdef edge-test\n") &&
+	           strstr(text, "'--type=[keeps state or not \\[stateful\\]]:word:("
+	                        "stateful stateless)'") &&
+	           strstr(text, "{-n+,--name=}'[the service'\\''s name]:NAME:_files'"),
 	   "--completion zsh quotes what needs it");
 	text = printed("--completion fish", NULL);
-	ok(strstr(text, "complete -c edge-test -l name -s n -r -d 'the service\\'s name'\n"), "--completion fish");
+	ok(strstr(text, "complete -c edge-test -l name -s n -r -d 'the service\\'s name'\n"),
+	   "--completion fish");
 }
 
 static void test_errors(void)

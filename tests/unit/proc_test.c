@@ -16,7 +16,8 @@ static void test_output(void)
 	struct err e = { 0 };
 	char *out = NULL;
 
-	is_int(proc_run(RUN("sh", "-c", "echo one; echo two; echo err >&2"), &out, 5000, &e), 0, "a program runs");
+	is_int(proc_run(RUN("sh", "-c", "echo one; echo two; echo err >&2"), &out, 5000, &e), 0,
+	       "a program runs");
 	is_str(out, "one\ntwo\n", "... and gives its stdout");
 	free(out);
 	is_int(proc_run(RUN("true"), &out, 0, &e), 0, "a program may say nothing");
@@ -26,12 +27,15 @@ static void test_output(void)
 	is_str(out, "$HOME; *\n", "... changes the arguments");
 	free(out);
 	is_int(proc_run(RUN("cat"), NULL, 5000, &e), 0, "stdin is empty");
-	is_int(proc_run(RUN("sh", "-c", "head -c 3000000 /dev/zero | tr '\\0' x; head -c 300000 /dev/zero >&2"), &out, 0, &e), 0,
-	       "much output does not block");
+	is_int(proc_run(RUN("sh", "-c",
+	                    "head -c 3000000 /dev/zero | tr '\\0' x; head -c 300000 /dev/zero >&2"),
+	                &out, 0, &e),
+	       0, "much output does not block");
 	is_int((long long)strlen(out), 3000000, "... and is complete");
 	free(out);
 	signal(SIGPIPE, SIG_IGN);
-	is_int(proc_run(RUN("sh", "-c", "kill -PIPE $$; exit 0"), NULL, 5000, &e), -1, "SIGPIPE has its usual effect");
+	is_int(proc_run(RUN("sh", "-c", "kill -PIPE $$; exit 0"), NULL, 5000, &e), -1,
+	       "SIGPIPE has its usual effect");
 	is_str(e.text, "sh: killed by signal 13", "... and the signal is told");
 }
 
@@ -41,7 +45,8 @@ static void test_failures(void)
 	char *out = (char *)"untouched";
 	double t;
 
-	is_int(proc_run(RUN("sh", "-c", "echo a >&2; echo 'the reason' >&2; echo >&2; exit 3"), &out, 0, &e), -1, "failing");
+	is_int(proc_run(RUN("sh", "-c", "echo a >&2; echo 'the reason' >&2; echo >&2; exit 3"), &out, 0, &e),
+	       -1, "failing");
 	is_str(e.text, "sh: the reason", "... quotes the last line of stderr that is not empty");
 	is_str(out, "untouched", "... and leaves the output alone");
 	proc_run(RUN("/bin/sh", "-c", "echo 'sh: said' >&2; exit 3"), NULL, 0, &e);
@@ -56,7 +61,8 @@ static void test_failures(void)
 	is_str(e.text, "sleep: no answer within 100 ms", "... is reported");
 	ok(clock_ms() - t < 2000, "... and killed");
 	t = clock_ms();
-	is_int(proc_run(RUN("sh", "-c", "sleep 3 & echo x"), &out, 10000, &e), 0, "a program that leaves a child with its stdout");
+	is_int(proc_run(RUN("sh", "-c", "sleep 3 & echo x"), &out, 10000, &e), 0,
+	       "a program that leaves a child with its stdout");
 	is_str(out, "x\n", "... gives its output");
 	ok(clock_ms() - t < 2000, "... without waiting for the child");
 	free(out);
