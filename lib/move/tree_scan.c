@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* The state of a folder on this node. Runs inside the freeze too: an unchanged file costs one statx and no allocation. */
+#include "lib/move/tree_scan.h"
+
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -8,35 +10,8 @@
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/sysmacros.h>
-#include <sys/xattr.h>
 
-#include "lib/move/tree_content.h"
-
-#define HOT_NS 100000000 /* clocks of filesystems are coarse: 4 to 10 ms, on some 2 s (not on those with overlays) */
-#define XATTR_LIST_MAX 65536
-
-struct scan {
-	struct tree *t;
-	const struct tree *prev;
-	uint32_t at; /* the first entry of prev that has not been passed */
-	bool deep;   /* entries of prev are copied, not shared */
-	struct timespec hot;
-	struct tree_inode *mapped; /* sorted */
-	size_t n_mapped;
-	uint64_t dev;
-	struct content content;
-	char path[TREE_PATH_MAX + 1];
-	size_t path_len;
-	char *names; /* of one folder, one behind the other */
-	size_t names_len, names_cap;
-	uint32_t *links; /* hash table of entries with several names */
-	uint32_t n_links, links_cap;
-	char *list;         /* XATTR_LIST_MAX */
-	uint8_t *xattrs;    /* encoded, of one file */
-	size_t xattrs_len, xattrs_cap;
-	uint8_t *value;     /* XATTR_VALUE_MAX */
-	char target[TREE_PATH_MAX + 1];
-};
+#define HOT_NS 100000000 /* clocks of filesystems are coarse: 4 to 10 ms */
 
 static int inode_cmp(const void *a, const void *b)
 {
@@ -116,116 +91,6 @@ static int name_cmp(const void *a, const void *b)
 	return strcmp(*(const char *const *)a, *(const char *const *)b);
 }
 
-static int xattr_add(struct scan *s, const char *proc, const char *name, bool self, struct err *e)
-{
-	struct xattr x = {.name = name, .name_len = (uint32_t)strlen(name), .value = s->value};
-	ssize_t n = self ? getxattr(proc, name, s->value, XATTR_VALUE_MAX) :
-			   lgetxattr(proc, name, s->value, XATTR_VALUE_MAX);
-	size_t need;
-
-	if (n < 0)
-		return errno == ENODATA || errno == ENOENT || errno == ENOTDIR ?
-			       0 : err_sys(e, "%s: cannot read attribute %s", s->path, name);
-	x.value_len = (uint32_t)n;
-	need = s->xattrs_len + xattr_put(NULL, &x);
-	if (need > s->xattrs_cap) {
-		uint8_t *p = realloc(s->xattrs, need * 2);
-
-		if (!p)
-			return no_memory(e);
-		s->xattrs = p;
-		s->xattrs_cap = need * 2;
-	}
-	s->xattrs_len += xattr_put(s->xattrs + s->xattrs_len, &x);
-	return 0;
-}
-
-/* Of the file `name` in the folder fd, or of fd itself. By way of /proc, as no f*xattr takes a folder and a name. */
-static int read_xattrs(struct scan *s, int fd, const char *name, struct tree_entry *en, struct err *e)
-{
-	char proc[64 + NAME_MAX];
-	const char *names[TREE_XATTRS_MAX];
-	ssize_t len;
-	size_t n = 0, i;
-	char *p;
-
-	snprintf(proc, sizeof proc, *name ? "/proc/self/fd/%d/%s" : "/proc/self/fd/%d", fd, name);
-	len = *name ? llistxattr(proc, s->list, XATTR_LIST_MAX) : listxattr(proc, s->list, XATTR_LIST_MAX);
-	if (len < 0)
-		return errno == ENOENT || errno == ENOTDIR || errno == EOPNOTSUPP ?
-			       0 : err_sys(e, "%s: cannot list attributes", s->path);
-	for (p = s->list; p < s->list + len; p += strlen(p) + 1) {
-		if (!strcmp(p, "trusted.overlay.origin"))
-			continue;
-		if (n == TREE_XATTRS_MAX)
-			return err_set(e, EX_DATAERR, "%s: more than %d attributes", s->path, TREE_XATTRS_MAX);
-		names[n++] = p;
-	}
-	qsort(names, n, sizeof *names, name_cmp);
-	s->xattrs_len = 0;
-	for (i = 0; i < n; i++)
-		if (xattr_add(s, proc, names[i], !*name, e))
-			return -1;
-	if (!s->xattrs_len)
-		return 0;
-	en->xattrs = s->xattrs;
-	en->xattrs_len = (uint32_t)s->xattrs_len;
-	return 0;
-}
-
-/* 1: the name stands for another file by now. */
-static int read_content(struct scan *s, int dir, const char *name, struct tree_entry *en, const struct tree_entry *was,
-			struct err *e)
-{
-	AUTO_FD int fd = -1;
-	struct stat st;
-	int path;
-	char proc[40];
-
-	if (!en->size)
-		return 0;
-	if (en->size > TREE_FILE_MAX)
-		return err_set(e, EX_DATAERR, "%s: larger than 16 TiB", s->path);
-	path = open_beneath(dir, name, O_PATH, 0);
-	if (path < 0)
-		return errno == ENOENT || errno == EXDEV ? 1 : err_sys(e, "%s: cannot open", s->path);
-	if (fstat(path, &st) || !S_ISREG(st.st_mode) || st.st_ino != en->ino) {
-		close(path);
-		return 1;
-	}
-	snprintf(proc, sizeof proc, "/proc/self/fd/%d", path);
-	fd = open(proc, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOATIME);
-	if (fd < 0 && errno == EPERM)
-		fd = open(proc, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
-	close(path);
-	if (fd < 0)
-		return err_sys(e, "%s: cannot open", s->path);
-	return content_read(&s->content, fd, s->t, en, was && S_ISREG(was->mode) ? was : NULL, e);
-}
-
-/* 1: vanished or replaced. */
-static int read_entry(struct scan *s, int dir, const char *name, struct tree_entry *en, const struct tree_entry *was,
-		      struct err *e)
-{
-	if (!entry_whiteout(en) && read_xattrs(s, dir, name, en, e))
-		return -1;
-	if (S_ISREG(en->mode))
-		return read_content(s, dir, name, en, was, e);
-	if (S_ISLNK(en->mode)) {
-		ssize_t n = readlinkat(dir, name, s->target, sizeof s->target);
-
-		if (n < 0 && (errno == ENOENT || errno == EINVAL))
-			return 1;
-		if (n < 0)
-			return err_sys(e, "%s: cannot read link", s->path);
-		if ((size_t)n == sizeof s->target)
-			return err_set(e, EX_DATAERR, "%s: target too long", s->path);
-		s->target[n] = 0;
-		en->target = s->target;
-	}
-	return 0;
-}
-
 static int links_grow(struct scan *s, struct err *e)
 {
 	uint32_t cap = s->links_cap ? s->links_cap * 2 : 256, *old = s->links, i, h;
@@ -287,7 +152,7 @@ static __attribute__((noinline)) int add_entry(struct scan *s, int dir, const ch
 		en->nlink = nlink;
 		en->link = TREE_NONE;
 	} else {
-		rc = read_entry(s, dir, name, en, was, e);
+		rc = scan_file(s, dir, name, en, was, e);
 		if (rc)
 			return rc;
 	}
@@ -338,17 +203,18 @@ static __attribute__((noinline)) ssize_t read_names(struct scan *s, int fd, stru
 			memcpy(s->names + s->names_len, name, len);
 			s->names_len += len;
 			if (++count > TREE_ENTRIES_MAX)
-				return err_set(e, EX_DATAERR, "%s: more than %u files", s->path, TREE_ENTRIES_MAX);
+				return err_set(e, EX_DATAERR, "%s: more than %u files", scan_where(s), TREE_ENTRIES_MAX);
 		}
 	}
 	if (n < 0)
-		return err_sys(e, "%s: cannot read folder", s->path_len ? s->path : ".");
+		return err_sys(e, "%s: cannot read folder", scan_where(s));
 	return count;
 }
 
-static int scan_folder(struct scan *s, int fd, int depth, struct err *e);
+static int scan_folder(struct scan *s, int fd, int depth, uint32_t self, uint32_t was, struct err *e);
 
-static int descend(struct scan *s, int dir, const char *name, int depth, struct err *e)
+/* `was`: the same folder in the previous tree, when its names are still the same; else TREE_NONE. */
+static int descend(struct scan *s, int dir, const char *name, int depth, uint32_t was, struct err *e)
 {
 	AUTO_FD int fd = open_beneath(dir, name, O_RDONLY | O_DIRECTORY, 0);
 
@@ -359,13 +225,25 @@ static int descend(struct scan *s, int dir, const char *name, int depth, struct 
 	if (fd < 0 && errno == EXDEV)
 		return 0;
 	if (fd < 0)
-		return err_sys(e, "%s: cannot open folder", s->path);
+		return err_sys(e, "%s: cannot open folder", scan_where(s));
 	if (depth == TREE_DEPTH_MAX)
-		return err_set(e, EX_DATAERR, "%s: more than %d folders deep", s->path, TREE_DEPTH_MAX);
-	return scan_folder(s, fd, depth + 1, e);
+		return err_set(e, EX_DATAERR, "%s: more than %d folders deep", scan_where(s), TREE_DEPTH_MAX);
+	return scan_folder(s, fd, depth + 1, s->t->n - 1, was, e);
 }
 
-static int scan_name(struct scan *s, int dir, const char *name, int depth, struct err *e)
+/* A folder whose times are old and equal has the names that it had: it need not be listed. */
+static uint32_t same_names(const struct scan *s)
+{
+	const struct tree_entry *now = &s->t->entries[s->t->n - 1], *was;
+
+	if (!s->at)
+		return TREE_NONE;
+	was = &s->prev->entries[s->at - 1];
+	return was->path_len == now->path_len && !path_cmp(was->path, now->path) && unchanged(s, was, now) ? s->at - 1 :
+													    TREE_NONE;
+}
+
+static int scan_name(struct scan *s, int dir, uint32_t folder, const char *name, int depth, struct err *e)
 {
 	struct tree_entry en;
 	struct statx x;
@@ -376,28 +254,66 @@ static int scan_name(struct scan *s, int dir, const char *name, int depth, struc
 		if (statx(dir, name, AT_SYMLINK_NOFOLLOW | AT_NO_AUTOMOUNT, STATX_BASIC_STATS, &x)) {
 			if (errno == ENOENT)
 				return 0;
-			return err_sys(e, "%s: cannot stat", s->path);
+			return err_sys(e, "%s: cannot stat", scan_where(s));
 		}
 		memset(&en, 0, sizeof en);
 		fill_stat(&en, &x);
 		mount = en.dev != s->dev || (x.stx_attributes & STATX_ATTR_MOUNT_ROOT);
-		if (mount && !S_ISDIR(en.mode))
+		if (mount && !S_ISDIR(en.mode)) {
+			s->t->entries[folder].hot = true; /* unmounting it would not change the folder's times */
 			return 0;
+		}
 		rc = add_entry(s, dir, name, &en, e);
 	}
 	if (rc)
 		return rc < 0 ? -1 : 0;
-	return S_ISDIR(en.mode) && !mount ? descend(s, dir, name, depth, e) : 0;
+	return S_ISDIR(en.mode) && !mount ? descend(s, dir, name, depth, same_names(s), e) : 0;
 }
 
-static int scan_folder(struct scan *s, int fd, int depth, struct err *e)
+/* One name of the folder whose path has path_len bytes. */
+static int scan_child(struct scan *s, int fd, uint32_t folder, size_t path_len, const char *name, int depth,
+		      struct err *e)
 {
-	size_t path_len = s->path_len, len, i;
-	ssize_t count = read_names(s, fd, e);
+	size_t len = strlen(name);
+
+	if (path_len + 1 + len > TREE_PATH_MAX)
+		return err_set(e, EX_DATAERR, "%s: path longer than %d bytes", scan_where(s), TREE_PATH_MAX);
+	if (path_len)
+		s->path[path_len++] = '/';
+	memcpy(s->path + path_len, name, len + 1);
+	s->path_len = path_len + len;
+	return scan_name(s, fd, folder, name, depth, e);
+}
+
+/* By the names of the previous tree. Deeper entries have larger parents than `was`, those behind it smaller ones. */
+static int scan_known(struct scan *s, int fd, int depth, uint32_t folder, uint32_t was, struct err *e)
+{
+	const struct tree_entry *prev = s->prev->entries;
+	size_t path_len = s->path_len;
+	uint32_t j = was + 1;
+
+	while (j < s->prev->n && prev[j].parent >= was) {
+		if (prev[j].parent == was &&
+		    scan_child(s, fd, folder, path_len, prev[j].path + path_len + !!path_len, depth, e))
+			return -1;
+		j = s->at > j ? s->at : j + 1;
+	}
+	s->path_len = path_len;
+	s->path[path_len] = 0;
+	return 0;
+}
+
+static int scan_folder(struct scan *s, int fd, int depth, uint32_t folder, uint32_t was, struct err *e)
+{
 	AUTO_FREE char **sorted = NULL;
 	AUTO_FREE char *own = NULL;
+	size_t path_len = s->path_len, i;
+	ssize_t count;
 	char *p;
 
+	if (was != TREE_NONE)
+		return scan_known(s, fd, depth, folder, was, e);
+	count = read_names(s, fd, e);
 	if (count <= 0)
 		return (int)count;
 	own = malloc(s->names_len);
@@ -408,17 +324,9 @@ static int scan_folder(struct scan *s, int fd, int depth, struct err *e)
 	for (i = 0, p = own; i < (size_t)count; i++, p += strlen(p) + 1)
 		sorted[i] = p;
 	qsort(sorted, (size_t)count, sizeof *sorted, name_cmp);
-	for (i = 0; i < (size_t)count; i++) {
-		len = strlen(sorted[i]);
-		if (path_len + 1 + len > TREE_PATH_MAX)
-			return err_set(e, EX_DATAERR, "%s: path longer than %d bytes", s->path, TREE_PATH_MAX);
-		if (path_len)
-			s->path[path_len] = '/';
-		memcpy(s->path + path_len + !!path_len, sorted[i], len + 1);
-		s->path_len = path_len + !!path_len + len;
-		if (scan_name(s, fd, sorted[i], depth, e))
+	for (i = 0; i < (size_t)count; i++)
+		if (scan_child(s, fd, folder, path_len, sorted[i], depth, e))
 			return -1;
-	}
 	s->path_len = path_len;
 	s->path[path_len] = 0;
 	return 0;
@@ -464,7 +372,9 @@ static int scan_root(struct scan *s, int root, struct err *e)
 	memset(&en, 0, sizeof en);
 	fill_stat(&en, &x);
 	s->dev = en.dev;
-	return add_entry(s, fd, "", &en, e) || scan_folder(s, fd, 0, e) || tree_check(s->t, e) ? -1 : 0;
+	if (add_entry(s, fd, "", &en, e) || scan_folder(s, fd, 0, 0, same_names(s), e))
+		return -1;
+	return tree_check(s->t, e);
 }
 
 int tree_scan(struct tree **out, int root, const struct tree *prev, const struct tree_inode *mapped, size_t n_mapped,
