@@ -38,12 +38,20 @@ static ssize_t flush_out(struct ssh *s)
 static LIBSSH2_SEND_FUNC(take_packet)
 {
 	struct ssh *s = *abstract;
-	size_t need = s->out_at + s->out_len + length;
+	size_t sent = 0, need;
 
 	(void)socket;
 	(void)flags;
 	if (s->mute)
 		return (ssize_t)length;
+	if (s->out_len == 0) { /* mostly the socket takes it at once, and it need not be copied */
+		ssize_t r = send(s->fd, buffer, length, MSG_NOSIGNAL | MSG_DONTWAIT);
+
+		if (r < 0 && errno != EAGAIN && errno != EINTR)
+			return -errno;
+		sent = r > 0 ? (size_t)r : 0;
+	}
+	need = s->out_at + s->out_len + length - sent;
 	if (need > s->out_room) {
 		char *p = realloc(s->out, need * 2);
 
@@ -52,9 +60,10 @@ static LIBSSH2_SEND_FUNC(take_packet)
 		s->out = p;
 		s->out_room = need * 2;
 	}
-	memcpy(s->out + s->out_at + s->out_len, buffer, length);
-	s->out_len += length;
-	return flush_out(s) ? -errno : (ssize_t)length;
+	if (sent < length)
+		memcpy(s->out + s->out_at + s->out_len, (const char *)buffer + sent, length - sent);
+	s->out_len += length - sent;
+	return (ssize_t)length;
 }
 
 static LIBSSH2_RECV_FUNC(take_bytes)
