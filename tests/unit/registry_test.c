@@ -1,0 +1,155 @@
+/* SPDX-License-Identifier: MIT */
+#include "lib/discover/registry.h"
+
+#include <stdlib.h>
+#include <sys/wait.h>
+
+#include "lib/base/clock.h"
+#include "lib/base/file.h"
+#include "lib/discover/node.h"
+#include "tests/unit/tap.h"
+
+#define WRITERS 4
+#define ROUNDS 25
+
+static char top[] = "/tmp/registry_test.XXXXXX";
+
+static struct json *record(const char *name, double n)
+{
+	struct json *j = json_object();
+
+	json_set_str(j, "kind", "node");
+	json_set_str(j, "name", name);
+	json_set_num(j, "n", n);
+	return j;
+}
+
+static void test_verbs(struct registry *r)
+{
+	AUTO_JSON struct json *one = record("edge1", 1), *two = record("edge2", 2), *got = NULL, *list = NULL;
+	struct registry_version none = { "" }, v = { "" }, old;
+	struct err e = { 0 };
+
+	ok(!registry_get(r, "node/edge1", &got, &v, &e) && !got && !v.text[0], "what is not there has no version");
+	ok(!registry_list(r, "node", &list, &e) && json_len(list, NULL) == 0, "an empty registry lists nothing");
+	json_free(TAKE_PTR(list));
+	is_int(registry_put(r, "node/edge1", one, &none, &e), 0, "a new record is put");
+	is_int(registry_put(r, "node/edge1", one, &none, &e), 1, "... once");
+	ok(!registry_get(r, "node/edge1", &got, &v, &e) && got && v.text[0], "it comes back");
+	is_str(json_str(got, "name"), "edge1", "... as it was");
+	old = v;
+	json_set_num(one, "n", 3);
+	is_int(registry_put(r, "node/edge1", one, &v, &e), 0, "it is swapped by its version");
+	is_int(registry_put(r, "node/edge1", one, &old, &e), 1, "... not by an old one");
+	is_int(registry_put(r, "node/edge10", two, NULL, &e), 0, "a record is put unconditionally");
+	is_int(registry_put(r, "node/edge1-b", two, NULL, &e), 0, "... and another");
+	ok(!registry_list(r, "node", &list, &e) && json_len(list, NULL) == 3, "all are listed");
+	AUTO_JSON struct json *first = json_at(list, 0);
+	is_int(json_int(first, "n", 0), 3, "... in the order of their keys");
+	is_int(registry_remove(r, "node/edge1", &old, &e), 1, "removing by an old version does nothing");
+	is_int(registry_remove(r, "node/edge1", NULL, &e), 0, "a record is removed");
+	is_int(registry_remove(r, "node/edge1", NULL, &e), 0, "... twice");
+	ok(registry_put(r, "node/../x", one, NULL, &e) == -1 && e.code == EX_DATAERR, "a key cannot leave the registry");
+	ok(registry_put(r, "node/.x", one, NULL, &e) == -1 && registry_put(r, "node", one, NULL, &e) == -1 &&
+		   registry_put(r, "a/b/c", one, NULL, &e) == -1 && registry_put(r, "node/", one, NULL, &e) == -1,
+	   "... nor be of another form");
+}
+
+static void test_race(struct registry *r)
+{
+	AUTO_JSON struct json *zero = record("n", 0), *got = NULL;
+	struct err e = { 0 };
+	int bad = 0, status;
+
+	registry_put(r, "service/race", zero, NULL, &e);
+	for (int i = 0; i < WRITERS; i++) {
+		if (fork())
+			continue;
+		for (int n = 0; n < ROUNDS;) {
+			struct registry_version v;
+			struct json *rec = NULL;
+
+			if (registry_get(r, "service/race", &rec, &v, &e))
+				_exit(1);
+			json_set_num(rec, "n", json_num(rec, "n", 0) + 1);
+			int rc = registry_put(r, "service/race", rec, &v, &e);
+			json_free(rec);
+			if (rc < 0)
+				_exit(1);
+			n += rc == 0;
+		}
+		_exit(0);
+	}
+	while (wait(&status) > 0)
+		bad += status != 0;
+	is_int(bad, 0, "writers at the same time all succeed");
+	registry_get(r, "service/race", &got, NULL, &e);
+	is_int(json_int(got, "n", 0), WRITERS * ROUNDS, "... and none undoes another's work");
+}
+
+static void test_watch(struct registry *r)
+{
+	AUTO_JSON struct json *rec = record("edge3", 1);
+	struct err e = { 0 };
+	double start = clock_ms();
+
+	is_int(registry_watch(r, "node", 20, &e), 0, "nothing changes");
+	ok(clock_ms() - start >= 19, "... for the time given");
+	registry_put(r, "node/edge3", rec, NULL, &e);
+	is_int(registry_watch(r, "node", 1000, &e), 1, "a change between two calls is told");
+	registry_put(r, "service/x", rec, NULL, &e);
+	is_int(registry_watch(r, "node", 20, &e), 0, "a change elsewhere is not");
+	pid_t pid = fork();
+	if (!pid) {
+		usleep(20000);
+		_exit(registry_remove(r, "node/edge3", NULL, &e) != 0);
+	}
+	is_int(registry_watch(r, "node", 2000, &e), 1, "a removal wakes up who waits");
+	waitpid(pid, NULL, 0);
+}
+
+static void test_nodes(struct registry *r)
+{
+	AUTO_JSON struct json *rec = record("edge5", 1), *own = NULL;
+	struct ssh_target t;
+	struct err e = { 0 };
+
+	json_set_str(rec, "addr", "10.77.0.5");
+	json_set_num(rec, "port", 2222);
+	registry_put(r, "node/edge5", rec, NULL, &e);
+	ok(!node_target(r, "edge5", &t, &e) && !strcmp(t.host, "10.77.0.5") && t.port == 2222 && !strcmp(t.user, "root"),
+	   "a node's address comes from the registry");
+	is_str(t.name, "edge5", "... with its name");
+	ok(node_target(r, "nosuch", &t, &e) == -1 && e.code == EX_UNAVAILABLE, "an unknown node is refused");
+	is_str(e.text, "node nosuch: not in the registry", "... by name");
+	ok(!node_target(r, "ssh://me@host:22", &t, &e) && !strcmp(t.user, "me"), "a URL needs no registry");
+	file_mkdirs(file_path("/etc/edge"), 0755, &e);
+	file_write(file_path("/etc/edge/node.json"), "{\"name\":\"edge7\",\"addr\":\"10.77.0.7\",\"bridge\":\"br0\"}", 51, 0644,
+		   &e);
+	is_str(node_self(), "edge7", "a node knows its name");
+	is_str(node_setting("bridge"), "br0", "... and its settings");
+	is_str(node_setting("gateway"), NULL, "... and which it has not");
+	own = node_describe();
+	ok(json_num(own, "cpu.cores", 0) >= 1 && json_num(own, "mem.total_bytes", 0) > 1e6 && json_str(own, "arch") &&
+		   json_str(own, "seen") && !strcmp(json_str(own, "kind"), "node"),
+	   "it describes itself");
+}
+
+int main(void)
+{
+	AUTO_REGISTRY struct registry *r = NULL, *none = NULL;
+	struct err e = { 0 };
+
+	if (!mkdtemp(top) || setenv("EDGE_ROOT", top, 1) || unsetenv("EDGE_REGISTRY"))
+		return 1;
+	ok(registry_open(&none, "etcd://x", &e) == -1 && e.code == EX_USAGE, "an unknown kind of registry is refused");
+	if (!ok(!registry_open(&r, NULL, &e), "the default one opens"))
+		return done();
+	test_verbs(r);
+	test_race(r);
+	test_watch(r);
+	test_nodes(r);
+	registry_close(TAKE_PTR(r));
+	file_remove_tree(top, NULL);
+	return done();
+}
