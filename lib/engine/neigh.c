@@ -8,6 +8,7 @@
 #include <netinet/icmp6.h>
 #include <netinet/ip6.h>
 #include <poll.h>
+#include <pthread.h>
 #include <stddef.h>
 #include <string.h>
 #include <sys/ioctl.h>
@@ -117,11 +118,33 @@ static int packet_socket(int netns, int index, int protocol)
 	return fd;
 }
 
+static void *closer(void *fd)
+{
+	close((int)(intptr_t)fd);
+	return NULL;
+}
+
+/* The kernel lets the closing of a packet socket wait for all processors (8 to 20 ms seen here), and a service that is
+ * being moved stands still meanwhile: so that is left to a thread. */
+static void close_aside(int *fd)
+{
+	pthread_attr_t attr;
+	pthread_t thread;
+
+	if (*fd < 0)
+		return;
+	pthread_attr_init(&attr);
+	pthread_attr_setdetachstate(&attr, PTHREAD_CREATE_DETACHED);
+	if (pthread_create(&thread, &attr, closer, (void *)(intptr_t)*fd))
+		close(*fd);
+	pthread_attr_destroy(&attr);
+}
+
 int neigh_announce(int netns, const char *name, const unsigned char mac[6], const struct net_addr *a, struct err *e)
 {
 	int protocol = a->family == AF_INET ? ETHERTYPE_ARP : ETHERTYPE_IPV6;
 	struct ifreq ifr = { 0 };
-	AUTO_FD int fd = rtnl_socket_in(netns, AF_PACKET, SOCK_RAW, 0);
+	AUTO(close_aside) int fd = rtnl_socket_in(netns, AF_PACKET, SOCK_RAW, 0);
 
 	snprintf(ifr.ifr_name, sizeof(ifr.ifr_name), "%s", name);
 	if (fd < 0 || ioctl(fd, SIOCGIFINDEX, &ifr))
@@ -182,7 +205,8 @@ int neigh_probe(const struct bridge *b, const struct net_addr *a, int timeout_ms
 				return err_sys(e, "bridge %s: cannot probe", b->name);
 			sent++;
 		}
-		if (poll(&p, 1, (int)(start + sent * timeout_ms / 3.0 - now) + 1) <= 0)
+		double left = start + sent * timeout_ms / 3.0 - now;
+		if (poll(&p, 1, left > 0 ? (int)left + 1 : 0) <= 0)
 			continue;
 		ssize_t n = recv(fd, frame, sizeof(frame), 0);
 		if (n > 0 && answers(frame, (size_t)n, a, b->mac))

@@ -110,6 +110,7 @@ static void test_watch(struct registry *r)
 
 static void test_nodes(struct registry *r)
 {
+	static const char settings[] = "{\"name\":\"edge7\",\"addr\":\"10.77.0.7\",\"bridge\":\"br0\"}";
 	AUTO_JSON struct json *rec = record("edge5", 1), *own = NULL;
 	struct ssh_target t;
 	struct err e = { 0 };
@@ -124,8 +125,7 @@ static void test_nodes(struct registry *r)
 	is_str(e.text, "node nosuch: not in the registry", "... by name");
 	ok(!node_target(r, "ssh://me@host:22", &t, &e) && !strcmp(t.user, "me"), "a URL needs no registry");
 	file_mkdirs(file_path("/etc/edge"), 0755, &e);
-	file_write(file_path("/etc/edge/node.json"), "{\"name\":\"edge7\",\"addr\":\"10.77.0.7\",\"bridge\":\"br0\"}", 51, 0644,
-		   &e);
+	file_write(file_path("/etc/edge/node.json"), settings, strlen(settings), 0644, &e);
 	is_str(node_self(), "edge7", "a node knows its name");
 	is_str(node_setting("bridge"), "br0", "... and its settings");
 	is_str(node_setting("gateway"), NULL, "... and which it has not");
