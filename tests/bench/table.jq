@@ -43,6 +43,6 @@ def targets:
 "",
 (["way", "MB", "moves", "gap ms", "answer ms", "total ms", "frozen ms", "sent", "connection"] | join("\t")),
 (["", "", "", "median / worst", "median / worst", "median / worst", "median / worst", "median", ""] | join("\t")),
-(moves | group_by([.mem_mb, .method])[] | row),
+(moves | group_by([.mem_mb, (.method as $m | ["edge", "runc", "podman", "docker"] | index($m))])[] | row),
 "",
 targets
