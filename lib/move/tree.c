@@ -164,8 +164,8 @@ struct tree_entry *tree_add(struct tree *t, const struct tree_entry *src, bool d
 
 	t->path_bytes += src->path_len;
 	if (t->n == TREE_ENTRIES_MAX || t->path_bytes > TREE_PATHS_MAX) {
-		err_set(e, EX_DATAERR, "%s: too many files: more than %u, or their paths too long", path_show(src),
-			TREE_ENTRIES_MAX);
+		err_set(e, EX_DATAERR, "%s: too many files: more than %u, or their paths too long",
+			path_show(src), TREE_ENTRIES_MAX);
 		return NULL;
 	}
 	if (t->n == t->cap) {
@@ -227,12 +227,14 @@ int tree_check(struct tree *t, struct err *e)
 			en->parent = stack[depth - 1];
 			up = &t->entries[en->parent];
 			if (strchr(en->path + up->path_len + !!up->path_len, '/'))
-				return err_set(e, EX_DATAERR, "%s: its folder is missing or no folder", path_show(en));
+				return err_set(e, EX_DATAERR, "%s: its folder is missing or no folder",
+					       path_show(en));
 		}
 		if (!S_ISDIR(en->mode))
 			continue;
 		if (depth > TREE_DEPTH_MAX)
-			return err_set(e, EX_DATAERR, "%s: more than %d folders deep", path_show(en), TREE_DEPTH_MAX);
+			return err_set(e, EX_DATAERR, "%s: more than %d folders deep", path_show(en),
+				       TREE_DEPTH_MAX);
 		stack[depth++] = i;
 	}
 	return 0;
@@ -305,7 +307,7 @@ const char *path_show(const struct tree_entry *en)
 
 	if (!en->path_len)
 		return ".";
-	for (i = 0; en->path[i] && i < sizeof ring[0] - 1; i++)
+	for (i = 0; i < sizeof ring[0] - 1 && en->path[i]; i++)
 		out[i] = (unsigned char)en->path[i] < 0x20 || en->path[i] == 0x7f ? '?' : en->path[i];
 	out[i] = 0;
 	return out;
@@ -356,7 +358,8 @@ bool entry_same_content(const struct tree_entry *a, const struct tree_entry *b)
 	while (ia < a->n_runs && ib < b->n_runs) {
 		const struct tree_run *ra = &a->runs[ia], *rb = &b->runs[ib];
 		uint32_t n = ra->n - da < rb->n - db ? ra->n - da : rb->n - db;
-		const uint8_t *pa = ra->digests + (size_t)da * TREE_DIGEST, *pb = rb->digests + (size_t)db * TREE_DIGEST;
+		const uint8_t *pa = ra->digests + (size_t)da * TREE_DIGEST,
+			      *pb = rb->digests + (size_t)db * TREE_DIGEST;
 
 		if (ra->first + da != rb->first + db || (pa != pb && memcmp(pa, pb, (size_t)n * TREE_DIGEST)))
 			return false;

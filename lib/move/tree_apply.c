@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
-/* Changes a folder from one state to another. The order: save what would be overwritten, remove, make and truncate, copy,
- * take what is sent; then owners, modes and xattrs, folders last and from the deepest up, as each step changes times. */
+/* Changes a folder from one state to another. The order: save what would be overwritten, remove, make and
+ * truncate, copy, take what is sent; then owners, modes and xattrs, folders last and from the deepest up, as
+ * each step changes times. */
 #include "lib/move/tree_apply.h"
 
 #include <errno.h>
@@ -27,7 +28,7 @@ void tree_apply_free(struct tree_apply *a)
 
 void apply_close(struct tree_apply *a)
 {
-	struct cached *all[] = {&a->folder, &a->file, &a->source};
+	struct cached *all[] = { &a->folder, &a->file, &a->source };
 	size_t i;
 
 	for (i = 0; i < 3; i++) {
@@ -59,8 +60,8 @@ int apply_folder(struct tree_apply *a, const struct tree_entry *en, const char *
 }
 
 /* The descriptor of a regular file, kept until another is asked for. */
-static int open_cached(struct tree_apply *a, struct cached *c, const struct tree_entry *en, uint32_t i, int flags,
-		       struct err *e)
+static int open_cached(struct tree_apply *a, struct cached *c, const struct tree_entry *en, uint32_t i,
+		       int flags, struct err *e)
 {
 	struct stat st;
 
@@ -126,20 +127,23 @@ static int place(struct tree_apply *a, struct plan_block *b, const void *data, s
 	if (hasher_sum(&a->hash, data, len, now, e))
 		return -1;
 	if (len != block_len(en->size, b->at.block) || memcmp(now, b->digest, TREE_DIGEST))
-		return err_set(e, EX_DATAERR, "%s: block %u is not what the manifest says", path_show(en), b->at.block);
+		return err_set(e, EX_DATAERR, "%s: block %u is not what the manifest says", path_show(en),
+			       b->at.block);
 	for (;; b = &a->plan->blocks[next]) {
 		off_t at = (off_t)b->at.block * TREE_BLOCK;
 		int fd;
 
 		en = &want->entries[b->at.entry];
-		if (len != block_len(en->size, b->at.block)) /* one digest for two lengths: no honest manifest has that */
-			return err_set(e, EX_DATAERR, "%s: block %u is not what the manifest says", path_show(en),
-				       b->at.block);
+		if (len !=
+		    block_len(en->size,
+			      b->at.block)) /* one digest for two lengths: no honest manifest has that */
+			return err_set(e, EX_DATAERR, "%s: block %u is not what the manifest says",
+				       path_show(en), b->at.block);
 		fd = open_cached(a, &a->file, en, b->at.entry, O_WRONLY, e);
 		if (fd < 0)
 			return -1;
-		if (a->plan->act[b->at.entry] == FRESH ? write_sparse(fd, data, (uint32_t)len, at) :
-							 write_at(fd, data, len, at))
+		if (a->plan->act[b->at.entry] == FRESH ? write_sparse(fd, data, (uint32_t)len, at)
+						       : write_at(fd, data, len, at))
 			return err_sys(e, "%s: cannot write", path_show(en));
 		b->done = true;
 		next = b->next;
@@ -190,7 +194,8 @@ static int save_sources(struct tree_apply *a, struct err *e)
 		if ((a->spool < 0 && open_spool(a, e)) || read_source(a, b, &len, e))
 			return -1;
 		if (write_at(a->spool, a->buf, len, slot++ * TREE_BLOCK))
-			return err_sys(e, "%s: cannot save", path_show(&a->plan->have->entries[b->src.entry]));
+			return err_sys(e, "%s: cannot save",
+				       path_show(&a->plan->have->entries[b->src.entry]));
 	}
 	return 0;
 }
@@ -262,7 +267,8 @@ static int punch(int fd, off_t at, off_t n)
 /* Size, and holes where content was and none is to be. */
 static int patch_file(struct tree_apply *a, uint32_t i, struct err *e)
 {
-	const struct tree_entry *en = &a->plan->want->entries[i], *was = &a->plan->have->entries[a->plan->from[i]];
+	const struct tree_entry *en = &a->plan->want->entries[i],
+				*was = &a->plan->have->entries[a->plan->from[i]];
 	uint32_t blocks = entry_blocks(en->size), r, b, from, hint = 0;
 	int fd = open_cached(a, &a->file, en, i, O_WRONLY, e);
 
@@ -276,15 +282,17 @@ static int patch_file(struct tree_apply *a, uint32_t i, struct err *e)
 		for (b = was->runs[r].first; b < end && b < blocks; b++) {
 			for (from = b; b < end && b < blocks && !entry_run(en, b, &hint); b++)
 				;
-			if (b > from && punch(fd, (off_t)from * TREE_BLOCK,
-					      (off_t)(b - from - 1) * TREE_BLOCK + block_len(en->size, b - 1)))
+			if (b > from &&
+			    punch(fd, (off_t)from * TREE_BLOCK,
+				  (off_t)(b - from - 1) * TREE_BLOCK + block_len(en->size, b - 1)))
 				return err_sys(e, "%s: cannot make a hole", path_show(en));
 		}
 	}
 	return 0;
 }
 
-static int make_link(struct tree_apply *a, const struct tree_entry *en, int fd, const char *name, struct err *e)
+static int make_link(struct tree_apply *a, const struct tree_entry *en, int fd, const char *name,
+		     struct err *e)
 {
 	const struct tree_entry *first = &a->plan->want->entries[en->link];
 	const char *slash = strrchr(first->path, '/');
@@ -316,14 +324,15 @@ static int make_entry(struct tree_apply *a, uint32_t i, struct err *e)
 	} else if (S_ISLNK(en->mode)) {
 		rc = symlinkat(en->target, dir, name);
 	} else if (!S_ISREG(en->mode)) {
-		rc = mknodat(dir, name, (en->mode & S_IFMT) | (entry_whiteout(en) ? 0 : 0600), makedev(en->major, en->minor));
+		rc = mknodat(dir, name, (en->mode & S_IFMT) | (entry_whiteout(en) ? 0 : 0600),
+			     makedev(en->major, en->minor));
 	} else {
 		fd = openat(dir, name, O_CREAT | O_EXCL | O_WRONLY | O_NOFOLLOW | O_CLOEXEC, 0600);
 		rc = fd < 0 ? -1 : 0;
 		if (fd >= 0) {
 			if (a->file.fd >= 0)
 				close(a->file.fd);
-			a->file = (struct cached){fd, i};
+			a->file = (struct cached){ fd, i };
 			rc = en->size ? ftruncate(fd, (off_t)en->size) : 0;
 		}
 	}
@@ -346,7 +355,8 @@ static int make_new(struct tree_apply *a, struct err *e)
 
 static bool device_allowed(const struct tree_entry *en)
 {
-	static const uint8_t usual[][2] = {{0, 0}, {1, 3}, {1, 5}, {1, 7}, {1, 8}, {1, 9}, {5, 0}, {5, 2}};
+	static const uint8_t usual[][2] = { { 0, 0 }, { 1, 3 }, { 1, 5 }, { 1, 7 },
+					    { 1, 8 }, { 1, 9 }, { 5, 0 }, { 5, 2 } };
 	size_t i;
 
 	for (i = 0; S_ISCHR(en->mode) && i < sizeof usual / sizeof *usual; i++)
@@ -416,15 +426,17 @@ int tree_apply_finish(struct tree_apply *a, struct err *e)
 		const struct plan_block *b = &p->blocks[k];
 
 		if (!b->repeat && !b->done && !((a->flags & TREE_LIVE) && tree_lost(p->want, b->digest)))
-			return err_set(e, EX_DATAERR, "%s: block %u has not come", path_show(&p->want->entries[b->at.entry]),
-				       b->at.block);
+			return err_set(e, EX_DATAERR, "%s: block %u has not come",
+				       path_show(&p->want->entries[b->at.entry]), b->at.block);
 	}
 	apply_close(a);
 	for (i = 0; i < p->want->n; i++)
-		if (!S_ISDIR(p->want->entries[i].mode) && p->act[i] != KEEP && p->act[i] != LINK && apply_meta(a, i, e))
+		if (!S_ISDIR(p->want->entries[i].mode) && p->act[i] != KEEP && p->act[i] != LINK &&
+		    apply_meta(a, i, e))
 			return -1;
 	for (i = p->want->n; i--;)
-		if (S_ISDIR(p->want->entries[i].mode) && (p->act[i] != KEEP || a->touched[i]) && apply_meta(a, i, e))
+		if (S_ISDIR(p->want->entries[i].mode) && (p->act[i] != KEEP || a->touched[i]) &&
+		    apply_meta(a, i, e))
 			return -1;
 	return 0;
 }

@@ -13,13 +13,13 @@ struct cached {
 struct tree_apply {
 	const struct tree_plan *plan;
 	int root, flags;
-	int spool;                   /* without a name; -1: not needed so far */
+	int spool; /* without a name; -1: not needed so far */
 	struct cached folder, file, source;
-	const char *folder_path;     /* of folder, its first folder_len bytes */
+	const char *folder_path; /* of folder, its first folder_len bytes */
 	size_t folder_len;
 	struct hasher hash;
-	uint8_t *buf;                /* TREE_BLOCK */
-	uint8_t *touched;            /* per entry of want: a folder whose names changed */
+	uint8_t *buf;     /* TREE_BLOCK */
+	uint8_t *touched; /* per entry of want: a folder whose names changed */
 };
 
 /* The folder that an entry is in, kept open until another is asked for, and the entry's name there. */

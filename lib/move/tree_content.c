@@ -82,8 +82,8 @@ static int content_grow(struct content *c, struct err *e)
 }
 
 /* One block that is not zero: the fast hash first, SHA-256 only if that differs from the previous scan's. */
-static int content_add(struct content *c, uint32_t block, uint32_t len, const struct tree_entry *prev, uint32_t *hint,
-		       struct err *e)
+static int content_add(struct content *c, uint32_t block, uint32_t len, const struct tree_entry *prev,
+		       uint32_t *hint, struct err *e)
 {
 	XXH128_canonical_t q;
 	const struct tree_run *was;
@@ -96,15 +96,15 @@ static int content_add(struct content *c, uint32_t block, uint32_t len, const st
 	was = prev ? entry_run(prev, block, hint) : NULL;
 	if (was && was->quick && block_len(prev->size, block) == len &&
 	    !memcmp(was->quick + (size_t)(block - was->first) * TREE_QUICK, &q, TREE_QUICK))
-		memcpy(c->digests + c->n * TREE_DIGEST, was->digests + (size_t)(block - was->first) * TREE_DIGEST,
-		       TREE_DIGEST);
+		memcpy(c->digests + c->n * TREE_DIGEST,
+		       was->digests + (size_t)(block - was->first) * TREE_DIGEST, TREE_DIGEST);
 	else if (hasher_sum(&c->hash, c->buf, len, c->digests + c->n * TREE_DIGEST, e))
 		return -1;
 	last = c->n_runs ? &c->runs[c->n_runs - 1] : NULL;
 	if (last && last->first + last->n == block)
 		last->n++;
 	else
-		c->runs[c->n_runs++] = (struct tree_run){.first = block, .n = 1};
+		c->runs[c->n_runs++] = (struct tree_run){ .first = block, .n = 1 };
 	c->n++;
 	return 0;
 }
@@ -152,8 +152,8 @@ static int content_store(struct content *c, struct tree *t, struct tree_entry *e
 	return en->runs ? 0 : no_memory(e);
 }
 
-int content_read(struct content *c, int fd, struct tree *t, struct tree_entry *en, const struct tree_entry *prev,
-		 struct err *e)
+int content_read(struct content *c, int fd, struct tree *t, struct tree_entry *en,
+		 const struct tree_entry *prev, struct err *e)
 {
 	off_t size = (off_t)en->size, data = 0, hole;
 	uint32_t block = 0, hint = 0;
@@ -223,7 +223,8 @@ void tree_reader_free(struct tree_reader *r)
 	free(r);
 }
 
-/* Opens a regular file and nothing else: a pipe or device in its place is not even touched. -2: no longer there. */
+/* Opens a regular file and nothing else: a pipe or device in its place is not even touched. -2: no longer
+ * there. */
 static int open_regular(int root, const struct tree_entry *en)
 {
 	AUTO_FD int path = open_beneath(root, en->path, O_PATH, 0);
@@ -249,7 +250,8 @@ int tree_read(struct tree_reader *r, struct tree_block b, void *buf, size_t *len
 	uint8_t now[TREE_DIGEST];
 
 	if (!en || b.block >= entry_blocks(en->size))
-		return err_set(e, EX_DATAERR, "files: block %u of entry %u is asked for, which does not exist", b.block,
+		return err_set(e, EX_DATAERR,
+			       "files: block %u of entry %u is asked for, which does not exist", b.block,
 			       b.entry);
 	if (r->fd < 0 || r->entry != b.entry) {
 		if (r->fd >= 0)

@@ -12,15 +12,15 @@ struct content {
 	uint8_t *buf; /* TREE_BLOCK */
 	uint8_t *digests, *quick;
 	struct tree_run *runs;
-	size_t n, cap;           /* blocks */
+	size_t n, cap; /* blocks */
 	uint32_t n_runs, cap_runs;
 };
 
 int content_init(struct content *c, uint64_t seed, struct err *e);
 void content_release(struct content *c);
-/* Fills en->runs and n_runs for the open file of en->size bytes; `prev` (or NULL) is what the file was before, hashed
- * with the same seed. */
-int content_read(struct content *c, int fd, struct tree *t, struct tree_entry *en, const struct tree_entry *prev,
-		 struct err *e);
+/* Fills en->runs and n_runs for the open file of en->size bytes; `prev` (or NULL) is what the file was
+ * before, hashed with the same seed. */
+int content_read(struct content *c, int fd, struct tree *t, struct tree_entry *en,
+		 const struct tree_entry *prev, struct err *e);
 
 #endif

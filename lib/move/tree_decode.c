@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* Bytes to trees; the format stands in tree_int.h. The bytes come from another machine and are trusted in nothing. */
+/* Bytes to trees; the format stands in tree_int.h. The bytes come from another machine and are trusted in
+ * nothing. */
 #include <limits.h>
 #include <stdlib.h>
 
@@ -62,7 +63,8 @@ static bool path_sane(const char *path, size_t len)
 		const char *slash = memchr(p, '/', (size_t)(end - p));
 		size_t n = (size_t)((slash ? slash : end) - p);
 
-		if (!n || n > NAME_MAX || memchr(p, 0, n) || (n == 1 && *p == '.') || (n == 2 && !memcmp(p, "..", 2)))
+		if (!n || n > NAME_MAX || memchr(p, 0, n) || (n == 1 && *p == '.') ||
+		    (n == 2 && !memcmp(p, "..", 2)))
 			return false;
 		if (!slash)
 			return true;
@@ -135,16 +137,18 @@ static void add_run(struct in *in, uint32_t first, uint32_t n, const uint8_t *di
 		in->runs = r;
 		in->cap_runs = cap;
 	}
-	in->runs[in->n_runs++] = (struct tree_run){.first = first, .n = n, .digests = digests};
+	in->runs[in->n_runs++] = (struct tree_run){ .first = first, .n = n, .digests = digests };
 }
 
-/* Runs of the base that cover these blocks; all of them must be there, and as long in bytes as in the base. */
+/* Runs of the base that cover these blocks; all of them must be there, and as long in bytes as in the
+ * base. */
 static void get_same(struct in *in, const struct tree_entry *en, const struct tree_entry *base, bool deep,
 		     uint32_t block, uint32_t n)
 {
 	uint32_t hint = 0, last = block + n - 1;
 
-	if (!base || last >= entry_blocks(base->size) || block_len(base->size, last) != block_len(en->size, last)) {
+	if (!base || last >= entry_blocks(base->size) ||
+	    block_len(base->size, last) != block_len(en->size, last)) {
 		in->bad = true;
 		return;
 	}
@@ -234,8 +238,8 @@ static void get_rest(struct in *in, struct tree_entry *en, const struct tree_ent
 static bool mode_sane(uint32_t mode)
 {
 	return !(mode & ~(uint32_t)(S_IFMT | 07777)) &&
-	       (S_ISDIR(mode) || S_ISREG(mode) || S_ISLNK(mode) || S_ISFIFO(mode) || S_ISSOCK(mode) || S_ISCHR(mode) ||
-		S_ISBLK(mode));
+	       (S_ISDIR(mode) || S_ISREG(mode) || S_ISLNK(mode) || S_ISFIFO(mode) || S_ISSOCK(mode) ||
+		S_ISCHR(mode) || S_ISBLK(mode));
 }
 
 static int bad_entry(const struct in *in, struct err *e)
@@ -246,7 +250,7 @@ static int bad_entry(const struct in *in, struct err *e)
 /* An entry whose path has been read. */
 static int get_entry(struct in *in, const struct tree_entry *base, bool deep, struct err *e)
 {
-	struct tree_entry en = {.link = TREE_NONE, .path_len = in->path_len};
+	struct tree_entry en = { .link = TREE_NONE, .path_len = in->path_len };
 	uint32_t first = TREE_NONE;
 
 	en.mode = (uint32_t)get_num(in, UINT32_MAX);
@@ -277,7 +281,8 @@ static int in_start(struct in **out, const void *buf, size_t len, char kind, str
 	struct in *in;
 	const uint8_t *p = buf;
 
-	if (len < TREE_MAGIC_LEN + 1 || memcmp(p, TREE_MAGIC, TREE_MAGIC_LEN) || p[TREE_MAGIC_LEN] != (uint8_t)kind)
+	if (len < TREE_MAGIC_LEN + 1 || memcmp(p, TREE_MAGIC, TREE_MAGIC_LEN) ||
+	    p[TREE_MAGIC_LEN] != (uint8_t)kind)
 		return err_set(e, EX_DATAERR, "manifest: not one, or of another version");
 	in = calloc(1, sizeof *in);
 	if (!in || !(in->t = tree_new())) {
@@ -318,7 +323,8 @@ int tree_decode(struct tree **out, const void *buf, size_t len, struct err *e)
 }
 
 /* An entry of the base that stays. */
-static int keep_entry(struct in *in, const struct tree_entry *was, uint32_t *map, uint32_t from, bool deep, struct err *e)
+static int keep_entry(struct in *in, const struct tree_entry *was, uint32_t *map, uint32_t from, bool deep,
+		      struct err *e)
 {
 	uint32_t first = was->link == TREE_NONE ? TREE_NONE : map[was->link];
 	struct tree_entry en = *was;
@@ -357,7 +363,8 @@ static int merge(struct in *in, const struct tree *base, uint32_t *map, bool dee
 			c = 1;
 		if (!op && c)
 			return err_set(e, EX_DATAERR, "manifest: removes what is not there");
-		if (op && get_entry(in, c || !S_ISREG(base->entries[j].mode) ? NULL : &base->entries[j], deep, e))
+		if (op &&
+		    get_entry(in, c || !S_ISREG(base->entries[j].mode) ? NULL : &base->entries[j], deep, e))
 			return -1;
 		if (!c && op)
 			map[j] = in->t->n - 1;

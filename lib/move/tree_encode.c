@@ -74,14 +74,15 @@ static void put_data(struct out *o, const struct tree_entry *en, uint32_t block,
 }
 
 /* How a block is told; `base` is the same file in the base, or NULL. */
-static enum tree_op op_of(const struct tree_entry *en, const struct tree_entry *base, uint32_t block, uint32_t *h1,
-		     uint32_t *h2)
+static enum tree_op op_of(const struct tree_entry *en, const struct tree_entry *base, uint32_t block,
+			  uint32_t *h1, uint32_t *h2)
 {
 	const uint8_t *d = entry_digest(en, block, h1), *was;
 
 	if (!d)
 		return OP_ZERO;
-	if (!base || block >= entry_blocks(base->size) || block_len(base->size, block) != block_len(en->size, block))
+	if (!base || block >= entry_blocks(base->size) ||
+	    block_len(base->size, block) != block_len(en->size, block))
 		return OP_DATA;
 	was = entry_digest(base, block, h2);
 	return was && (was == d || !memcmp(was, d, TREE_DIGEST)) ? OP_SAME : OP_DATA;
@@ -114,7 +115,7 @@ static void put_content(struct out *o, const struct tree_entry *en, const struct
 
 static void put_xattrs(struct out *o, const struct tree_entry *en)
 {
-	const uint8_t *p = en->xattrs, *end = p + en->xattrs_len;
+	const uint8_t *p = en->xattrs, *end = p ? p + en->xattrs_len : NULL;
 	struct xattr x;
 	uint64_t n = 0;
 
@@ -140,7 +141,7 @@ static void put_entry(struct out *o, const struct tree_entry *en, const struct t
 	}
 	put_num(o, en->uid);
 	put_num(o, en->gid);
-	put_num(o, (uint64_t)en->mtime << 1 ^ (uint64_t)(en->mtime >> 63));
+	put_num(o, (uint64_t)en->mtime << 1 ^ (en->mtime < 0 ? UINT64_MAX : 0));
 	put_num(o, en->mtime_ns);
 	put_xattrs(o, en);
 	if (S_ISREG(en->mode)) {
@@ -167,7 +168,7 @@ static int out_end(struct out *o, uint8_t **buf, size_t *len, struct err *e)
 
 int tree_encode(const struct tree *t, uint8_t **buf, size_t *len, struct err *e)
 {
-	struct out o = {.path = ""};
+	struct out o = { .path = "" };
 	uint32_t i;
 
 	put(&o, TREE_MAGIC, TREE_MAGIC_LEN);
@@ -204,12 +205,13 @@ static bool entry_same(const struct tree *ta, const struct tree_entry *a, const 
 	    (a->link != TREE_NONE && path_cmp(ta->entries[a->link].path, tb->entries[b->link].path)))
 		return false;
 	return entry_same_meta(a, b) && a->major == b->major && a->minor == b->minor &&
-	       (!a->target || a->target == b->target || !strcmp(a->target, b->target)) && entry_same_content(a, b);
+	       (!a->target || a->target == b->target || !strcmp(a->target, b->target)) &&
+	       entry_same_content(a, b);
 }
 
 int tree_encode_delta(struct tree *base, const struct tree *t, uint8_t **buf, size_t *len, struct err *e)
 {
-	struct out o = {.path = ""};
+	struct out o = { .path = "" };
 	uint8_t id[TREE_DIGEST];
 	uint32_t i = 0, j = 0;
 	int c;

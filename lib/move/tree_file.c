@@ -15,14 +15,15 @@ static int name_cmp(const void *a, const void *b)
 
 static int xattr_add(struct scan *s, const char *proc, const char *name, bool self, struct err *e)
 {
-	struct xattr x = {.name = name, .name_len = (uint32_t)strlen(name), .value = s->value};
-	ssize_t n = self ? getxattr(proc, name, s->value, XATTR_VALUE_MAX) :
-			   lgetxattr(proc, name, s->value, XATTR_VALUE_MAX);
+	struct xattr x = { .name = name, .name_len = (uint32_t)strlen(name), .value = s->value };
+	ssize_t n = self ? getxattr(proc, name, s->value, XATTR_VALUE_MAX)
+			 : lgetxattr(proc, name, s->value, XATTR_VALUE_MAX);
 	size_t need;
 
 	if (n < 0)
-		return errno == ENODATA || errno == ENOENT || errno == ENOTDIR ?
-			       0 : err_sys(e, "%s: cannot read attribute %s", scan_where(s), name);
+		return errno == ENODATA || errno == ENOENT || errno == ENOTDIR
+			       ? 0
+			       : err_sys(e, "%s: cannot read attribute %s", scan_where(s), name);
 	x.value_len = (uint32_t)n;
 	need = s->xattrs_len + xattr_put(NULL, &x);
 	if (need > s->xattrs_cap) {
@@ -37,7 +38,8 @@ static int xattr_add(struct scan *s, const char *proc, const char *name, bool se
 	return 0;
 }
 
-/* Of the file `name` in the folder fd, or of fd itself. By way of /proc, as no f*xattr takes a folder and a name. */
+/* Of the file `name` in the folder fd, or of fd itself. By way of /proc, as no f*xattr takes a folder and a
+ * name. */
 static int read_xattrs(struct scan *s, int fd, const char *name, struct tree_entry *en, struct err *e)
 {
 	char proc[64 + NAME_MAX];
@@ -49,13 +51,15 @@ static int read_xattrs(struct scan *s, int fd, const char *name, struct tree_ent
 	snprintf(proc, sizeof proc, *name ? "/proc/self/fd/%d/%s" : "/proc/self/fd/%d", fd, name);
 	len = *name ? llistxattr(proc, s->list, XATTR_LIST_MAX) : listxattr(proc, s->list, XATTR_LIST_MAX);
 	if (len < 0)
-		return errno == ENOENT || errno == ENOTDIR || errno == EOPNOTSUPP ?
-			       0 : err_sys(e, "%s: cannot list attributes", scan_where(s));
+		return errno == ENOENT || errno == ENOTDIR || errno == EOPNOTSUPP
+			       ? 0
+			       : err_sys(e, "%s: cannot list attributes", scan_where(s));
 	for (p = s->list; p < s->list + len; p += strlen(p) + 1) {
 		if (!strcmp(p, "trusted.overlay.origin"))
 			continue;
 		if (n == TREE_XATTRS_MAX)
-			return err_set(e, EX_DATAERR, "%s: more than %d attributes", scan_where(s), TREE_XATTRS_MAX);
+			return err_set(e, EX_DATAERR, "%s: more than %d attributes", scan_where(s),
+				       TREE_XATTRS_MAX);
 		names[n++] = p;
 	}
 	qsort(names, n, sizeof *names, name_cmp);
@@ -71,8 +75,8 @@ static int read_xattrs(struct scan *s, int fd, const char *name, struct tree_ent
 }
 
 /* 1: the name stands for another file by now. */
-static int read_content(struct scan *s, int dir, const char *name, struct tree_entry *en, const struct tree_entry *was,
-			struct err *e)
+static int read_content(struct scan *s, int dir, const char *name, struct tree_entry *en,
+			const struct tree_entry *was, struct err *e)
 {
 	AUTO_FD int fd = -1;
 	struct stat st;

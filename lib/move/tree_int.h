@@ -30,8 +30,8 @@ struct tree {
 	struct tree_arena *own, *held[TREE_HELD_MAX];
 	int n_held;
 	uint64_t path_bytes;
-	uint64_t seed;         /* of the quick hashes */
-	struct timespec start; /* of the scan; 0 in a decoded tree */
+	uint64_t seed;                /* of the quick hashes */
+	struct timespec start;        /* of the scan; 0 in a decoded tree */
 	uint8_t (*lost)[TREE_DIGEST]; /* forgotten content, sorted */
 	size_t n_lost;
 	bool has_id;
@@ -50,7 +50,8 @@ void tree_link(struct tree *t, uint32_t i, uint32_t first);
 bool tree_lost(const struct tree *t, const uint8_t *digest);
 
 int path_cmp(const char *a, const char *b);
-const char *path_show(const struct tree_entry *en); /* for messages: printable, "." for the root; static ring */
+const char *
+path_show(const struct tree_entry *en); /* for messages: printable, "." for the root; static ring */
 int no_memory(struct err *e);
 
 static inline bool entry_whiteout(const struct tree_entry *en)
@@ -98,11 +99,11 @@ size_t xattr_put(uint8_t *to, const struct xattr *x); /* to NULL: the size only 
  *     full:   "ETREE" 1 'F', entries
  *     delta:  "ETREE" 1 'D', id of the base, then per change 0 PATH (removed) or 1 ENTRY
  *     PATH:   bytes shared with the path before, bytes that follow, these
- *     ENTRY:  PATH, mode, then for a further name of an inode: 1, index of the first name; else 0, uid, gid, seconds
- *             (zigzag), nanoseconds, xattrs (number; each: length, name, length, value), and by type: size and content;
- *             length and target; major and minor
- *     content: operations until all blocks are named: ZERO n | DATA n, n digests | SAME n (delta: as in the base's file
- *             of that path)
+ *     ENTRY:  PATH, mode, then for a further name of an inode: 1, index of the first name; else 0, uid, gid,
+ *             seconds (zigzag), nanoseconds, xattrs (number; each: length, name, length, value), and by type:
+ *             size and content; length and target; major and minor
+ *     content: operations until all blocks are named: ZERO n | DATA n, n digests | SAME n (in a delta: as in
+ *             the base's file of that path)
  * Numbers are LEB128. The end of the buffer is the end. */
 #define TREE_MAGIC "ETREE\1"
 #define TREE_MAGIC_LEN 6

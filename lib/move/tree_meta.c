@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* What a file is beside its content. All by a descriptor that was opened beneath the root without following anything. */
+/* What a file is beside its content. All by a descriptor that was opened beneath the root without following
+ * anything. */
 #include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>
@@ -11,7 +12,7 @@
 
 static bool wanted(const struct tree_entry *en, const char *name)
 {
-	const uint8_t *p = en->xattrs, *end = p + en->xattrs_len;
+	const uint8_t *p = en->xattrs, *end = p ? p + en->xattrs_len : NULL;
 	struct xattr x;
 
 	while (xattr_next(&p, end, &x))
@@ -47,11 +48,15 @@ static int remove_xattrs(const struct tree_entry *en, const char *proc, bool *ch
 
 static int set_xattrs(const struct tree_entry *en, const char *proc, bool *changed, struct err *e)
 {
-	const uint8_t *p = en->xattrs, *end = p + en->xattrs_len;
+	const uint8_t *p = en->xattrs, *end;
 	AUTO_FREE uint8_t *now = NULL;
 	struct xattr x;
 
-	if (p && !(now = malloc(XATTR_VALUE_MAX)))
+	if (!p)
+		return 0;
+	end = p + en->xattrs_len;
+	now = malloc(XATTR_VALUE_MAX);
+	if (!now)
 		return no_memory(e);
 	while (xattr_next(&p, end, &x)) {
 		ssize_t n = getxattr(proc, x.name, now, XATTR_VALUE_MAX);
@@ -68,7 +73,8 @@ static int set_xattrs(const struct tree_entry *en, const char *proc, bool *chang
 /* In this order: chown takes away set-id bits and capabilities, an ACL changes the mode. */
 static int set_all(const struct tree_entry *en, int fd, const struct stat *st, struct err *e)
 {
-	struct timespec times[2] = {{.tv_nsec = UTIME_OMIT}, {.tv_sec = en->mtime, .tv_nsec = en->mtime_ns}};
+	struct timespec times[2] = { { .tv_nsec = UTIME_OMIT },
+				     { .tv_sec = en->mtime, .tv_nsec = en->mtime_ns } };
 	bool changed = (st->st_mode & 07777) != (en->mode & 07777);
 	char proc[40];
 

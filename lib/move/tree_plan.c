@@ -41,8 +41,8 @@ static void match(struct tree_plan *p)
 	}
 }
 
-/* An inode with several names here can serve one inode there; its other names are made anew. owner[first name] is the
- * entry of `want` that keeps it. */
+/* An inode with several names here can serve one inode there; its other names are made anew. owner[first
+ * name] is the entry of `want` that keeps it. */
 static void choose_owners(const struct tree_plan *p, uint32_t *owner, uint32_t *names)
 {
 	uint32_t j, i, g, first;
@@ -85,10 +85,11 @@ static enum act act_of(const struct tree_plan *p, uint32_t i, const uint32_t *ow
 	if (en->link != TREE_NONE) {
 		uint32_t f = p->from[en->link];
 
-		return p->act[en->link] != FRESH && f != TREE_NONE && first_name(p->have, f) == g ? KEEP : LINK;
+		return p->act[en->link] != FRESH && f != TREE_NONE && first_name(p->have, f) == g ? KEEP
+												  : LINK;
 	}
-	if ((en->mode & S_IFMT) != (was->mode & S_IFMT) || en->major != was->major || en->minor != was->minor ||
-	    (en->target && strcmp(en->target, was->target)))
+	if ((en->mode & S_IFMT) != (was->mode & S_IFMT) || en->major != was->major ||
+	    en->minor != was->minor || (en->target && strcmp(en->target, was->target)))
 		return FRESH;
 	if (!S_ISDIR(en->mode) && owner[g] != i)
 		return FRESH;
@@ -100,7 +101,8 @@ static enum act act_of(const struct tree_plan *p, uint32_t i, const uint32_t *ow
 	return content ? META : PATCH;
 }
 
-static int add_block(struct tree_plan *p, uint32_t entry, uint32_t block, const uint8_t *digest, struct err *e)
+static int add_block(struct tree_plan *p, uint32_t entry, uint32_t block, const uint8_t *digest,
+		     struct err *e)
 {
 	if (p->n_blocks == p->cap_blocks) {
 		size_t cap = p->cap_blocks ? p->cap_blocks * 2 : 64;
@@ -115,12 +117,14 @@ static int add_block(struct tree_plan *p, uint32_t entry, uint32_t block, const 
 		p->cap_blocks = cap;
 	}
 	p->blocks[p->n_blocks++] = (struct plan_block){
-		.at = {entry, block}, .digest = digest, .src = {TREE_NONE, 0}, .next = TREE_NONE};
+		.at = { entry, block }, .digest = digest, .src = { TREE_NONE, 0 }, .next = TREE_NONE
+	};
 	return 0;
 }
 
 /* Is this content where it should be already? */
-static bool in_place(const struct tree_plan *p, uint32_t i, uint32_t block, const uint8_t *digest, uint32_t *hint)
+static bool in_place(const struct tree_plan *p, uint32_t i, uint32_t block, const uint8_t *digest,
+		     uint32_t *hint)
 {
 	const uint8_t *was;
 
@@ -223,7 +227,7 @@ static void find_sources(struct tree_plan *p, const struct table *t)
 
 				if (!b || (b->src.entry != TREE_NONE && !b->spool) || tree_lost(p->have, d))
 					continue;
-				b->src = (struct tree_block){j, en->runs[r].first + k};
+				b->src = (struct tree_block){ j, en->runs[r].first + k };
 				b->spool = !stays(p, j, b->src.block, d);
 			}
 		}
@@ -267,7 +271,7 @@ static int plan_acts(struct tree_plan *p, struct err *e)
 int tree_plan(struct tree_plan **out, const struct tree *have, const struct tree *want, struct err *e)
 {
 	struct tree_plan *p = calloc(1, sizeof *p);
-	struct table t = {0};
+	struct table t = { 0 };
 	int rc;
 
 	if (!p)
@@ -327,8 +331,8 @@ uint64_t tree_plan_space(const struct tree_plan *p)
 	size_t i;
 
 	for (i = 0; i < p->n_blocks; i++) /* what is spooled lies there twice for a while */
-		sum += (p->blocks[i].spool ? 2 : 1) * block_len(p->want->entries[p->blocks[i].at.entry].size,
-								p->blocks[i].at.block);
+		sum += (p->blocks[i].spool ? 2 : 1) *
+		       block_len(p->want->entries[p->blocks[i].at.entry].size, p->blocks[i].at.block);
 	return sum;
 }
 

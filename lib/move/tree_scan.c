@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* The state of a folder on this node. Runs inside the freeze too: an unchanged file costs one statx and no allocation. */
+/* The state of a folder on this node. Runs inside the freeze too: an unchanged file costs one statx and no
+ * allocation. */
 #include "lib/move/tree_scan.h"
 
 #include <dirent.h>
@@ -31,7 +32,7 @@ static bool is_hot(const struct scan *s, int64_t sec, uint32_t ns)
 static const struct tree_entry *unchanged(const struct scan *s, const struct tree_entry *was,
 					  const struct tree_entry *en)
 {
-	struct tree_inode key = {en->dev, en->ino};
+	struct tree_inode key = { en->dev, en->ino };
 
 	if (!was || was->hot || was->ino != en->ino || was->dev != en->dev || was->mode != en->mode ||
 	    was->size != en->size || was->mtime != en->mtime || was->mtime_ns != en->mtime_ns ||
@@ -114,7 +115,8 @@ static int links_grow(struct scan *s, struct err *e)
 	return 0;
 }
 
-/* The entry that is this inode's first name: 0 when found, 1 when there is none (slot is where to note it). */
+/* The entry that is this inode's first name: 0 when found, 1 when there is none (slot is where to note
+ * it). */
 static int links_find(struct scan *s, uint64_t ino, uint32_t *slot, struct err *e)
 {
 	uint32_t h;
@@ -129,7 +131,8 @@ static int links_find(struct scan *s, uint64_t ino, uint32_t *slot, struct err *
 }
 
 /* Adds what statx told. 1: vanished. Not inlined, for the same reason as read_names. */
-static __attribute__((noinline)) int add_entry(struct scan *s, int dir, const char *name, struct tree_entry *en, struct err *e)
+static __attribute__((noinline)) int add_entry(struct scan *s, int dir, const char *name,
+					       struct tree_entry *en, struct err *e)
 {
 	const struct tree_entry *was = find_previous(s), *same = unchanged(s, was, en);
 	bool several = en->nlink > 1 && !S_ISDIR(en->mode);
@@ -176,7 +179,8 @@ static __attribute__((noinline)) int add_entry(struct scan *s, int dir, const ch
 	return 0;
 }
 
-/* All names of a folder into s->names; their number, or -1. Not inlined: the walk's recursion must not carry its buffer. */
+/* All names of a folder into s->names; their number, or -1. Not inlined: the walk's recursion must not carry
+ * its buffer. */
 static __attribute__((noinline)) ssize_t read_names(struct scan *s, int fd, struct err *e)
 {
 	_Alignas(8) char buf[32768];
@@ -203,7 +207,8 @@ static __attribute__((noinline)) ssize_t read_names(struct scan *s, int fd, stru
 			memcpy(s->names + s->names_len, name, len);
 			s->names_len += len;
 			if (++count > TREE_ENTRIES_MAX)
-				return err_set(e, EX_DATAERR, "%s: more than %u files", scan_where(s), TREE_ENTRIES_MAX);
+				return err_set(e, EX_DATAERR, "%s: more than %u files", scan_where(s),
+					       TREE_ENTRIES_MAX);
 		}
 	}
 	if (n < 0)
@@ -239,8 +244,9 @@ static uint32_t same_names(const struct scan *s)
 	if (!s->at)
 		return TREE_NONE;
 	was = &s->prev->entries[s->at - 1];
-	return was->path_len == now->path_len && !path_cmp(was->path, now->path) && unchanged(s, was, now) ? s->at - 1 :
-													    TREE_NONE;
+	return was->path_len == now->path_len && !path_cmp(was->path, now->path) && unchanged(s, was, now)
+		       ? s->at - 1
+		       : TREE_NONE;
 }
 
 static int scan_name(struct scan *s, int dir, uint32_t folder, const char *name, int depth, struct err *e)
@@ -260,7 +266,8 @@ static int scan_name(struct scan *s, int dir, uint32_t folder, const char *name,
 		fill_stat(&en, &x);
 		mount = en.dev != s->dev || (x.stx_attributes & STATX_ATTR_MOUNT_ROOT);
 		if (mount && !S_ISDIR(en.mode)) {
-			s->t->entries[folder].hot = true; /* unmounting it would not change the folder's times */
+			s->t->entries[folder].hot =
+				true; /* unmounting it would not change the folder's times */
 			return 0;
 		}
 		rc = add_entry(s, dir, name, &en, e);
@@ -285,7 +292,8 @@ static int scan_child(struct scan *s, int fd, uint32_t folder, size_t path_len, 
 	return scan_name(s, fd, folder, name, depth, e);
 }
 
-/* By the names of the previous tree. Deeper entries have larger parents than `was`, those behind it smaller ones. */
+/* By the names of the previous tree. Deeper entries have larger parents than `was`, those behind it smaller
+ * ones. */
 static int scan_known(struct scan *s, int fd, int depth, uint32_t folder, uint32_t was, struct err *e)
 {
 	const struct tree_entry *prev = s->prev->entries;
@@ -332,7 +340,8 @@ static int scan_folder(struct scan *s, int fd, int depth, uint32_t folder, uint3
 	return 0;
 }
 
-static int scan_init(struct scan *s, const struct tree *prev, const struct tree_inode *mapped, size_t n, struct err *e)
+static int scan_init(struct scan *s, const struct tree *prev, const struct tree_inode *mapped, size_t n,
+		     struct err *e)
 {
 	s->t = tree_new();
 	s->list = malloc(XATTR_LIST_MAX);
@@ -377,8 +386,8 @@ static int scan_root(struct scan *s, int root, struct err *e)
 	return tree_check(s->t, e);
 }
 
-int tree_scan(struct tree **out, int root, const struct tree *prev, const struct tree_inode *mapped, size_t n_mapped,
-	      struct err *e)
+int tree_scan(struct tree **out, int root, const struct tree *prev, const struct tree_inode *mapped,
+	      size_t n_mapped, struct err *e)
 {
 	AUTO_FREE struct scan *s = calloc(1, sizeof *s);
 	int rc;

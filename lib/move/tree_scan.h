@@ -23,21 +23,21 @@ struct scan {
 	size_t names_len, names_cap;
 	uint32_t *links; /* hash table of entries with several names */
 	uint32_t n_links, links_cap;
-	char *list;         /* XATTR_LIST_MAX */
-	uint8_t *xattrs;    /* encoded, of one file */
+	char *list;      /* XATTR_LIST_MAX */
+	uint8_t *xattrs; /* encoded, of one file */
 	size_t xattrs_len, xattrs_cap;
-	uint8_t *value;     /* XATTR_VALUE_MAX */
+	uint8_t *value; /* XATTR_VALUE_MAX */
 	char target[TREE_PATH_MAX + 1];
 };
 
 /* The path for messages. */
 static inline const char *scan_where(const struct scan *s)
 {
-	return path_show(&(struct tree_entry){.path = s->path, .path_len = (uint32_t)s->path_len});
+	return path_show(&(struct tree_entry){ .path = s->path, .path_len = (uint32_t)s->path_len });
 }
 
-/* Reads what statx does not tell: xattrs, content, target. Strings are scratch memory of s until the next call.
- * 1: vanished or replaced. */
+/* Reads what statx does not tell: xattrs, content, target. Strings are scratch memory of s until the next
+ * call. 1: vanished or replaced. */
 int scan_file(struct scan *s, int dir, const char *name, struct tree_entry *en, const struct tree_entry *was,
 	      struct err *e);
 

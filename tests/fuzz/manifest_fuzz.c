@@ -19,8 +19,8 @@ static void check(const struct tree *t)
 	AUTO_FREE uint8_t *a = NULL, *b = NULL;
 	size_t n, m;
 
-	if (tree_encode(t, &a, &n, NULL) || tree_decode(&again, a, n, NULL) || tree_encode(again, &b, &m, NULL) || n != m ||
-	    memcmp(a, b, n))
+	if (tree_encode(t, &a, &n, NULL) || tree_decode(&again, a, n, NULL) ||
+	    tree_encode(again, &b, &m, NULL) || n != m || memcmp(a, b, n))
 		abort();
 }
 

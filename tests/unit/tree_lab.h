@@ -90,10 +90,11 @@ static inline bool same(const struct tree *a, const struct tree *b)
 	for (i = 0; i < tree_count(a) && i < tree_count(b); i++) {
 		const struct tree_entry *p = tree_at(a, i), *q = tree_at(b, i);
 
-		if (strcmp(p->path, q->path) || p->mode != q->mode || p->mtime_ns != q->mtime_ns || p->uid != q->uid ||
-		    p->link != q->link || p->xattrs_len != q->xattrs_len || p->size != q->size)
-			printf("# differs: %s %o %ld.%09u, %s %o %ld.%09u\n", p->path, p->mode, (long)p->mtime,
-			       p->mtime_ns, q->path, q->mode, (long)q->mtime, q->mtime_ns);
+		if (strcmp(p->path, q->path) || p->mode != q->mode || p->mtime_ns != q->mtime_ns ||
+		    p->uid != q->uid || p->link != q->link || p->xattrs_len != q->xattrs_len ||
+		    p->size != q->size)
+			printf("# differs: %s %o %ld.%09u, %s %o %ld.%09u\n", p->path, p->mode,
+			       (long)p->mtime, p->mtime_ns, q->path, q->mode, (long)q->mtime, q->mtime_ns);
 	}
 	return false;
 }
@@ -155,12 +156,14 @@ static inline bool mirror(struct moved *m)
 
 static inline void make_zoo(void)
 {
-	struct timespec old[2] = {{.tv_sec = 1000000000, .tv_nsec = 1}, {.tv_sec = 1000000001, .tv_nsec = 123456789}};
-	static const uint8_t cap[20] = {1, 0, 0, 2, 0, 4, 0, 0}; /* cap_net_bind_service+ep, version 2 */
-	static const uint8_t acl[] = {2, 0, 0, 0, 1, 0, 6, 0, 0xff, 0xff, 0xff, 0xff, 2, 0, 6, 0, 33, 0, 0, 0,
-				      4, 0, 4, 0, 0xff, 0xff, 0xff, 0xff, 0x10, 0, 6, 0, 0xff, 0xff, 0xff, 0xff,
-				      0x20, 0, 4, 0, 0xff, 0xff, 0xff, 0xff};
-	struct sockaddr_un un = {.sun_family = AF_UNIX};
+	struct timespec old[2] = { { .tv_sec = 1000000000, .tv_nsec = 1 },
+				   { .tv_sec = 1000000001, .tv_nsec = 123456789 } };
+	static const uint8_t cap[20] = { 1, 0, 0, 2, 0, 4, 0, 0 }; /* cap_net_bind_service+ep, version 2 */
+	static const uint8_t acl[] = { 2,    0,    0,    0,    1,    0,    6,    0,    0xff, 0xff, 0xff,
+				       0xff, 2,    0,    6,    0,    33,   0,    0,    0,    4,    0,
+				       4,    0,    0xff, 0xff, 0xff, 0xff, 0x10, 0,    6,    0,    0xff,
+				       0xff, 0xff, 0xff, 0x20, 0,    4,    0,    0xff, 0xff, 0xff, 0xff };
+	struct sockaddr_un un = { .sun_family = AF_UNIX };
 	int fd;
 
 	mkdir(in("a", "dir"), 0);

@@ -44,7 +44,8 @@ static bool refused(const uint8_t *buf, size_t n)
 
 static void test_hostile_paths(void)
 {
-	static const char *const bad[] = {"..", "../x", "/etc", "a/../b", "a//b", "./a", "a/", "a/.", ".", "no/parent", "\n/x", ""};
+	static const char *const bad[] = { "..", "../x", "/etc", "a/../b",    "a//b", "./a",
+					   "a/", "a/.",  ".",    "no/parent", "\n/x", "" };
 	uint8_t buf[8192], *p, *start;
 	char name[400];
 	size_t i;
@@ -161,7 +162,8 @@ static void test_mangled(void)
 		*b = was;
 	}
 	ok(good, "cut off and mangled manifests are bad input and nothing worse");
-	ok(tree_decode_delta(&out, s2, delta, m, &e) == -1 && e.code == EX_DATAERR, "a delta to another base is refused");
+	ok(tree_decode_delta(&out, s2, delta, m, &e) == -1 && e.code == EX_DATAERR,
+	   "a delta to another base is refused");
 	ok(!tree_decode_delta(&out, s, delta, m, &e) && same(out, s2), "the delta as it was still serves");
 }
 

@@ -6,7 +6,8 @@
 /* Rounds as of a live move: full, delta while it changes, last delta. */
 static void test_rounds(void)
 {
-	AUTO_TREE struct tree *s0 = NULL, *s1 = NULL, *s2 = NULL, *have = NULL, *w0 = NULL, *w1 = NULL, *w2 = NULL;
+	AUTO_TREE struct tree *s0 = NULL, *s1 = NULL, *s2 = NULL, *have = NULL, *w0 = NULL, *w1 = NULL,
+			      *w2 = NULL;
 	AUTO_TREE struct tree *after = NULL;
 	AUTO_TREE_PLAN struct tree_plan *p = NULL;
 	AUTO_FREE uint8_t *b0 = NULL, *b1 = NULL, *b2 = NULL;
@@ -24,7 +25,8 @@ static void test_rounds(void)
 	put(in("a", "db"), 2, 100, 3 * TREE_BLOCK); /* changes between scan and reading */
 	ok(!send_all(have, w0, TREE_LIVE, &m), "a file that changes while it is sent is no error while live");
 	for (k = 0; k < tree_count(w0); k++) /* what the frames of the wire tell the source */
-		if (tree_at(w0, (uint32_t)k)->hot && tree_forget(s0, (struct tree_block){(uint32_t)k, 3}, &e))
+		if (tree_at(w0, (uint32_t)k)->hot &&
+		    tree_forget(s0, (struct tree_block){ (uint32_t)k, 3 }, &e))
 			ok(false, "forget");
 	unlink(in("a", "hard1"));
 	unlink(in("a", "fifo"));
@@ -41,7 +43,8 @@ static void test_rounds(void)
 	chmod(in("a", "suid"), 0700);
 	s2 = scan(src, s1);
 	tree_encode_delta(s1, s2, &b2, &n, &e);
-	ok(!tree_decode_delta(&w2, w1, b2, n, &e) && !send_all(w1, w2, 0, &m) && m.needs == 1, "the last round");
+	ok(!tree_decode_delta(&w2, w1, b2, n, &e) && !send_all(w1, w2, 0, &m) && m.needs == 1,
+	   "the last round");
 	after = scan(dst, NULL);
 	ok(same(s2, after), "after which both ends are equal");
 }
@@ -99,7 +102,7 @@ static void test_hot(void)
 	s0 = scan(src, NULL);
 	map[5]++;
 	fstat(fd, &st);
-	ino = (struct tree_inode){st.st_dev, st.st_ino};
+	ino = (struct tree_inode){ st.st_dev, st.st_ino };
 	if (tree_scan(&s1, src, s0, &ino, 1, &e) || tree_scan(&s2, src, s1, NULL, 0, &e))
 		printf("# %s\n", e.text);
 	ok(!same(s0, s1), "a mapped file is read again though its times are old");
@@ -123,7 +126,8 @@ static void make_many(unsigned n)
 	}
 }
 
-/* The two times that stand inside a freeze, at half the number of files. Bounds are loose: other jobs run beside. */
+/* The two times that stand inside a freeze, at half the number of files. Bounds are loose: other jobs run
+ * beside. */
 static void test_many(void)
 {
 	AUTO_TREE struct tree *s = NULL, *s2 = NULL, *s3 = NULL, *w = NULL, *w2 = NULL, *after = NULL;
@@ -154,8 +158,8 @@ static void test_many(void)
 	put(in("a", "d07/file700"), 1, 3000, 0);
 	put(in("a", "d30/file3000"), 2, 3000, 0);
 	put(in("a", "d49/file4999"), 3, 3000, 0);
-	tree_id(s, (uint8_t[TREE_DIGEST]){0}, &e);
-	tree_id(w, (uint8_t[TREE_DIGEST]){0}, &e);
+	tree_id(s, (uint8_t[TREE_DIGEST]){ 0 }, &e);
+	tree_id(w, (uint8_t[TREE_DIGEST]){ 0 }, &e);
 	t = clock_ms();
 	s3 = scan(src, s2);
 	printf("# scan with three changed: %.2f ms\n", clock_ms() - t);

@@ -20,11 +20,14 @@ static void test_zoo(void)
 	stat(in("b", "suid"), &b);
 	ok(b.st_mode == (S_IFREG | 06755) && b.st_uid == 33 && b.st_gid == 44, "set-id bits and owner");
 	ok(getxattr(in("b", "capable"), "security.capability", buf, sizeof buf) == 20 &&
-	   !getxattr(in("b", "capable"), "user.empty", buf, sizeof buf), "capabilities and empty attributes");
+		   !getxattr(in("b", "capable"), "user.empty", buf, sizeof buf),
+	   "capabilities and empty attributes");
 	ok(getxattr(in("b", "acl"), "system.posix_acl_access", buf, sizeof buf) == 44 &&
-	   getxattr(in("b", "dir"), "system.posix_acl_default", buf, sizeof buf) == 44, "access lists");
+		   getxattr(in("b", "dir"), "system.posix_acl_default", buf, sizeof buf) == 44,
+	   "access lists");
 	ok(getxattr(in("b", "dir.d"), "trusted.overlay.opaque", buf, sizeof buf) == 1 &&
-	   getxattr(in("b", "dir.d"), "trusted.overlay.origin", buf, sizeof buf) < 0, "overlay marks, but not file handles");
+		   getxattr(in("b", "dir.d"), "trusted.overlay.origin", buf, sizeof buf) < 0,
+	   "overlay marks, but not file handles");
 	stat(in("b", "hard1"), &a);
 	stat(in("b", "zhard3"), &b);
 	ok(a.st_ino == b.st_ino && a.st_nlink == 3, "hard links");
@@ -78,7 +81,8 @@ static void test_replace(void)
 	ok(mirror(&m) && !m.needs, "a folder that moved is not sent again");
 	link(in("b", "suid"), in(".", "outside"));
 	put(in("a", "suid"), 20, 100, 0);
-	ok(mirror(&m) && stat(in(".", "outside"), &st) == 0 && st.st_nlink == 1, "names outside keep their content");
+	ok(mirror(&m) && stat(in(".", "outside"), &st) == 0 && st.st_nlink == 1,
+	   "names outside keep their content");
 }
 
 static void test_blocks(void)
@@ -123,21 +127,25 @@ static void test_put(void)
 	put(in("a", "f"), 1, 100000, 0);
 	s = scan(src, NULL);
 	have = scan(dst, NULL);
-	ok(!tree_plan(&p, have, s, &e) && !tree_apply_start(&a, p, dst, 0, &e) && !tree_reader_open(&r, src, s, &e),
+	ok(!tree_plan(&p, have, s, &e) && !tree_apply_start(&a, p, dst, 0, &e) &&
+		   !tree_reader_open(&r, src, s, &e),
 	   "an apply starts");
 	needs = tree_plan_needs(p, &n);
 	tree_read(r, needs[0], buf, &len, &e);
 	buf[77] ^= 1;
-	ok(tree_apply_put(a, needs[0], buf, len, &e) == -1 && e.code == EX_DATAERR, "a corrupted block is refused");
+	ok(tree_apply_put(a, needs[0], buf, len, &e) == -1 && e.code == EX_DATAERR,
+	   "a corrupted block is refused");
 	is_str(e.text, "f: block 0 is not what the manifest says", "and named");
 	buf[77] ^= 1;
 	ok(tree_apply_put(a, needs[0], buf, len - 1, &e) == -1, "a short block is refused");
 	ok(!tree_apply_put(a, needs[0], buf, len, &e), "the true one is taken");
-	ok(!tree_apply_put(a, (struct tree_block){99, 99}, buf, len, &e), "a block that nobody asked for is passed over");
+	ok(!tree_apply_put(a, (struct tree_block){ 99, 99 }, buf, len, &e),
+	   "a block that nobody asked for is passed over");
 	ok(tree_apply_finish(a, &e) == -1 && e.code == EX_DATAERR, "a block that lacks is an error");
 	is_str(e.text, "f: block 1 has not come", "and named");
-	ok(tree_read(r, (struct tree_block){1, 2}, buf, &len, &e) == -1 && e.code == EX_DATAERR &&
-	   tree_read(r, (struct tree_block){7, 0}, buf, &len, &e) == -1, "want lists out of range are refused");
+	ok(tree_read(r, (struct tree_block){ 1, 2 }, buf, &len, &e) == -1 && e.code == EX_DATAERR &&
+		   tree_read(r, (struct tree_block){ 7, 0 }, buf, &len, &e) == -1,
+	   "want lists out of range are refused");
 }
 
 static void test_devices(void)
@@ -172,7 +180,8 @@ static void test_root(void)
 	have = scan(dst, NULL);
 	rmdir(in("b", "d"));
 	symlink("../victim", in("b", "d"));
-	ok(send_all(have, s, 0, &m) == -1 && stat(in("victim", "f"), &st), "a folder that became a link leads nowhere");
+	ok(send_all(have, s, 0, &m) == -1 && stat(in("victim", "f"), &st),
+	   "a folder that became a link leads nowhere");
 }
 
 static void test_mounts(void)
@@ -188,7 +197,8 @@ static void test_mounts(void)
 	}
 	put(in("a", "mnt/secret"), 1, 10, 0);
 	s = scan(src, NULL);
-	ok(s && tree_find(s, "mnt") == 1 && tree_find(s, "mnt/secret") == TREE_NONE, "mounts are not crossed");
+	ok(s && tree_find(s, "mnt") == 1 && tree_find(s, "mnt/secret") == TREE_NONE,
+	   "mounts are not crossed");
 	umount2(in("a", "mnt"), MNT_DETACH);
 }
 
