@@ -199,6 +199,8 @@ static int runc_check(struct service *s, struct err *e)
 	if (s->user[0])
 		return err_set(e, EX_USAGE, "service %s: user %s: a bundle names its own", s->name, s->user);
 	snprintf(path, sizeof(path), "%s/config.json", s->bundle);
+	if (access(path, F_OK))
+		return err_set(e, EX_UNAVAILABLE, "service %s: bundle %s: no config.json", s->name, s->bundle);
 	AUTO_JSON struct json *j = config_read(path, e);
 	if (!j)
 		return err_wrap(e, "service %s", s->name);
