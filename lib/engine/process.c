@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 #include "lib/engine/process.h"
+#include "lib/engine/process_criu.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -211,5 +212,8 @@ const struct engine engine_process = {
 	.missing = process_missing,
 	.check = process_check,
 	.start = process_start,
+	.dump = process_dump,
+	.restore_arm = process_restore_arm,
+	.restore = process_restore,
 	.forget = process_forget,
 };

@@ -27,25 +27,23 @@ static void externals_of(const struct service *s, bool restore, struct externals
 	x->list[s->n_volumes] = NULL;
 }
 
-struct began {
-	void (*fn)(void *);
+struct points {
+	int (*at)(void *, const char *);
 	void *ctx;
 };
 
 static int on_dump(void *ctx, const char *point, pid_t pid)
 {
-	const struct began *b = ctx;
+	const struct points *p = ctx;
 
 	(void)pid;
-	if (!strcmp(point, "pre-dump") && b->fn)
-		b->fn(b->ctx);
-	return 0;
+	return p->at ? p->at(p->ctx, point) : 0;
 }
 
-int process_dump(struct service *s, struct criu *warm, const char *images, bool tcp_close, void (*began)(void *),
-		 void *ctx, struct err *e)
+int process_dump(struct service *s, struct criu *warm, const char *images, bool tcp_close,
+		 int (*at)(void *, const char *), void *ctx, struct err *e)
 {
-	struct began b = { began, ctx };
+	struct points p = { at, ctx };
 	struct externals x;
 
 	externals_of(s, false, &x);
@@ -60,7 +58,7 @@ int process_dump(struct service *s, struct criu *warm, const char *images, bool 
 				.tcp_close = tcp_close,
 				.external = x.list,
 				.notify = on_dump,
-				.ctx = &b,
+				.ctx = &p,
 			},
 			NULL, e);
 }

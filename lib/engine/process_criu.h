@@ -6,8 +6,8 @@
 #include "lib/engine/criu.h"
 #include "lib/engine/keeper.h"
 
-int process_dump(struct service *s, struct criu *warm, const char *images, bool tcp_close, void (*began)(void *),
-		 void *ctx, struct err *e);
+int process_dump(struct service *s, struct criu *warm, const char *images, bool tcp_close,
+		 int (*at)(void *, const char *), void *ctx, struct err *e);
 int process_restore_arm(struct service *s, struct keeper *k, struct criu *warm, struct err *e);
 int process_restore(struct service *s, struct keeper *k, struct criu *warm, const char *images, bool tcp_close,
 		    int (*ready)(void *), void *ctx, struct err *e);

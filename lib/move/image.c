@@ -304,6 +304,15 @@ int image_use(struct image *im, uint64_t object, uint64_t addr)
 	return rc;
 }
 
+bool image_used(struct image *im, uint64_t object, uint64_t addr)
+{
+	pthread_mutex_lock(&im->lock);
+	struct chunk *c = chunk_at(im, object, addr, NULL, NULL, false);
+	bool used = c && c->used[page_of(addr) / 8] >> page_of(addr) % 8 & 1;
+	pthread_mutex_unlock(&im->lock);
+	return used;
+}
+
 uint64_t image_mark(struct image *im, uint64_t object, uint64_t addr)
 {
 	uint64_t mark = 0;

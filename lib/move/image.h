@@ -37,10 +37,11 @@ void image_free(struct image *im);
 AUTO_DEFINE(struct image, image_free)
 #define AUTO_IMAGE AUTO(image_free_auto)
 
-/* Between these two the folder has no index, so a crash makes it empty rather than wrong. image_save also forgets
- * pages that image_use has not named since image_begin, and syncs the files when `sync`. */
+/* Between these two the folder has no index, so a crash makes it empty rather than wrong. */
 int image_begin(struct image *im, struct err *e);
-int image_save(struct image *im, bool sync, struct err *e);
+#define IMAGE_SWEEP 1 /* forget the pages that image_use has not named since image_begin */
+#define IMAGE_SYNC 2  /* wait until all of it is on disk */
+int image_save(struct image *im, int flags, struct err *e);
 
 /* A window that pages may be put into: number = address >> WINDOW_BITS. */
 struct image_window {
@@ -59,6 +60,7 @@ int image_read(struct image *im, uint64_t object, uint64_t addr, void *buf);
 int image_find(struct image *im, const struct digest *d, void *buf);
 /* Says that the service has this page now. -1 when the image does not hold it. */
 int image_use(struct image *im, uint64_t object, uint64_t addr);
+bool image_used(struct image *im, uint64_t object, uint64_t addr);
 
 /* A scratch number per page for the sender's fast comparison, 0 at first and after image_begin. */
 uint64_t image_mark(struct image *im, uint64_t object, uint64_t addr);

@@ -331,18 +331,19 @@ static int index_write(struct image *im, bool sync, struct err *e)
 	return 0;
 }
 
-int image_save(struct image *im, bool sync, struct err *e)
+int image_save(struct image *im, int flags, struct err *e)
 {
 	int rc = 0;
 
 	pthread_mutex_lock(&im->lock);
-	image_each_chunk(im, sweep_chunk, NULL);
-	for (size_t i = 0; i < im->n_objects && sync && !rc; i++)
+	if (flags & IMAGE_SWEEP)
+		image_each_chunk(im, sweep_chunk, NULL);
+	for (size_t i = 0; i < im->n_objects && (flags & IMAGE_SYNC) && !rc; i++)
 		for (int l = 0; l < im->object[i]->n_layers && !rc; l++)
 			if (fdatasync(im->object[i]->fd[l]))
 				rc = err_sys(e, "memory image");
 	if (!rc)
-		rc = index_write(im, sync, e);
+		rc = index_write(im, flags & IMAGE_SYNC, e);
 	pthread_mutex_unlock(&im->lock);
 	return rc;
 }

@@ -18,7 +18,7 @@ struct page_run {
 	uint64_t object;
 	uint64_t addr;  /* in the object: an address, or an offset in a shared segment */
 	uint64_t vaddr; /* in the process */
-	pid_t pid;      /* 0: vaddr is in this process */
+	pid_t pid;      /* 0: vaddr is in this process; -1: the sender's own memory image */
 	uint32_t pages;
 };
 

@@ -137,8 +137,10 @@ static int flush(struct worker *w)
 {
 	unsigned n = w->n;
 
-	if (!n)
+	if (!n || !w->stream) {
+		w->n = 0;
 		return 0;
+	}
 	if (w->s->ask) {
 		size_t head = pages_put_head(w->head, w->item, n, 0);
 
@@ -188,9 +190,21 @@ static int consider(struct worker *w, const struct page_run *run, unsigned i)
 	return w->n == RUN_PAGES ? flush(w) : 0;
 }
 
+static size_t read_run(struct worker *w, const struct page_run *run)
+{
+	size_t n = 0;
+
+	if (run->pid >= 0)
+		return memory_read(run, w->in);
+	while (n < run->pages &&
+	       !image_read(w->s->im, run->object, run->addr + n * PAGE_BYTES, w->in + n * PAGE_BYTES))
+		n++;
+	return n;
+}
+
 static int do_run(struct worker *w, const struct page_run *run)
 {
-	size_t n = memory_read(run, w->in);
+	size_t n = read_run(w, run);
 
 	if (n < run->pages && w->s->final)
 		return err_set(&w->err, EX_OSERR, "memory: cannot read %u pages of process %d at %#llx", run->pages,
@@ -203,6 +217,8 @@ static int do_run(struct worker *w, const struct page_run *run)
 
 static int sync_stream(struct worker *w)
 {
+	if (!w->stream)
+		return 0;
 	if (wire_send(w->stream, FRAME_SYNC, NULL, 0, NULL, 0, &w->err) ||
 	    wire_expect(w->stream, FRAME_SYNCED, &w->frame, &w->err))
 		return -1;
@@ -265,6 +281,8 @@ static int cover(struct sender *s, const struct page_runs *runs, struct err *e)
 		return 0;
 	if (image_cover(s->im, s->covered + before, n, e))
 		return -1;
+	if (!w->stream)
+		return 0;
 	AUTO_FREE uint8_t *buf = malloc(n * 16);
 	if (!buf)
 		return err_set(e, EX_OSERR, "out of memory");

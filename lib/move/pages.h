@@ -30,7 +30,7 @@ struct pages_stats {
 struct sender;
 
 /* Uses these streams until sender_free, which does not free them. `im` is this node's own image; it is kept in step,
- * so that a move back finds the pages there. */
+ * so that a move back finds the pages there. With one stream that is NULL nothing is sent: only the image is filled. */
 int sender_new(struct sender **s, struct image *im, struct stream *const *streams, int n, struct err *e);
 void sender_free(struct sender *s);
 AUTO_DEFINE(struct sender, sender_free)

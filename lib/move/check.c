@@ -1,0 +1,352 @@
+/* SPDX-License-Identifier: MIT */
+#include "lib/move/check.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/statvfs.h>
+#include <sys/utsname.h>
+#include <unistd.h>
+
+#include <openssl/evp.h>
+
+#include "lib/base/file.h"
+#include "lib/base/proc.h"
+#include "lib/discover/node.h"
+#include "lib/engine/cgroup.h"
+#include "lib/engine/criu.h"
+#include "lib/engine/engine.h"
+#include "lib/engine/net.h"
+
+#define ARP_PROBE_MS 150
+#define CRIU_MS 10000
+#define SPARE_BYTES (64ull << 20) /* room beyond what was announced */
+#define BASE_MAX 4096             /* files compared */
+
+void check_file_digest(const char *path, char hex[65])
+{
+	static __thread uint8_t buf[1 << 20];
+	unsigned char sum[EVP_MAX_MD_SIZE];
+	unsigned len = 0;
+	ssize_t n;
+	AUTO_FD int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NOCTTY);
+	EVP_MD_CTX *ctx = EVP_MD_CTX_new();
+
+	*hex = 0;
+	EVP_DigestInit_ex(ctx, EVP_sha256(), NULL);
+	while (fd >= 0 && (n = read(fd, buf, sizeof(buf))) > 0)
+		EVP_DigestUpdate(ctx, buf, (size_t)n);
+	if (fd >= 0 && !n) {
+		EVP_DigestFinal_ex(ctx, sum, &len);
+		for (unsigned i = 0; i < len; i++)
+			snprintf(hex + 2 * i, 3, "%02x", sum[i]);
+	}
+	EVP_MD_CTX_free(ctx);
+}
+
+/* ---- the source ---- */
+
+/* Below the service's lower layer, and in none of the folders that travel. */
+static bool is_base(const struct service *s, const char *inside)
+{
+	char path[2 * PATH_MAX];
+	struct stat st;
+
+	for (int i = 0; i < s->n_volumes; i++) {
+		size_t n = strlen(s->volumes[i].path);
+
+		if (!strncmp(inside, s->volumes[i].path, n) && (inside[n] == '/' || !inside[n]))
+			return false;
+	}
+	snprintf(path, sizeof(path), "%s%s", service_dir(s, "upper"), inside);
+	if (!lstat(path, &st))
+		return false;
+	snprintf(path, sizeof(path), "%s%s", strcmp(s->root, "/") ? s->root : "", inside);
+	return !lstat(path, &st) && S_ISREG(st.st_mode);
+}
+
+static void add_base(const struct service *s, const char *inside, struct json *base)
+{
+	char path[2 * PATH_MAX], hex[65];
+
+	if (inside[0] != '/' || strstr(inside, " (deleted)"))
+		return;
+	for (size_t i = 0, n = json_len(base, NULL); i < n; i++) {
+		AUTO_JSON struct json *b = json_at(base, i);
+
+		if (!strcmp(json_str(b, "path"), inside))
+			return;
+	}
+	if (!is_base(s, inside) || json_len(base, NULL) >= BASE_MAX)
+		return;
+	snprintf(path, sizeof(path), "%s%s", strcmp(s->root, "/") ? s->root : "", inside);
+	check_file_digest(path, hex);
+	struct json *b = json_object();
+	json_set_str(b, "path", inside);
+	json_set_str(b, "sha256", hex);
+	json_add(base, b);
+}
+
+static void base_of_process(const struct service *s, pid_t pid, struct json *base)
+{
+	char path[PATH_MAX], last[PATH_MAX] = "", target[PATH_MAX];
+	AUTO_FREE char *line = NULL;
+	size_t room = 0;
+	struct dirent *de;
+
+	snprintf(path, sizeof(path), "/proc/%d/maps", pid);
+	AUTO_FILE FILE *f = fopen(path, "re");
+	while (f && getline(&line, &room, f) > 0) {
+		char *file = strchr(line, '/');
+
+		line[strcspn(line, "\n")] = 0;
+		if (!file || !strcmp(file, last))
+			continue;
+		snprintf(last, sizeof(last), "%s", file);
+		add_base(s, file, base);
+	}
+	snprintf(path, sizeof(path), "/proc/%d/fd", pid);
+	DIR *d = opendir(path);
+	while (d && (de = readdir(d))) {
+		ssize_t n = readlinkat(dirfd(d), de->d_name, target, sizeof(target) - 1);
+
+		if (n > 0) {
+			target[n] = 0;
+			add_base(s, target, base);
+		}
+	}
+	if (d)
+		closedir(d);
+}
+
+static uint64_t resident_bytes(pid_t pid)
+{
+	unsigned long long size, resident = 0;
+	char path[64];
+
+	snprintf(path, sizeof(path), "/proc/%d/statm", pid);
+	AUTO_FILE FILE *f = fopen(path, "re");
+	if (!f || fscanf(f, "%llu %llu", &size, &resident) != 2)
+		return 0;
+	return resident * 4096;
+}
+
+/* criu's own description of this processor, as hex of its image file; NULL when it cannot say. */
+static char *cpu_image(void)
+{
+	char dir[] = "/tmp/edge-cpu-XXXXXX", path[64];
+	const char *criu = proc_find("criu");
+	AUTO_FREE char *data = NULL;
+	char *hex = NULL;
+	size_t n;
+
+	if (!criu || !mkdtemp(dir))
+		return NULL;
+	snprintf(path, sizeof(path), "%s/cpuinfo.img", dir);
+	if (!proc_run((const char *const[]){ criu, "cpuinfo", "dump", "-D", dir, NULL }, NULL, CRIU_MS, NULL) &&
+	    (data = file_slurp(path, &n, NULL)) && n < 65536 && (hex = malloc(2 * n + 1)))
+		for (size_t i = 0; i < n; i++)
+			snprintf(hex + 2 * i, 3, "%02x", (unsigned char)data[i]);
+	file_remove_tree(dir, NULL);
+	return hex;
+}
+
+int check_facts(const struct service *s, const pid_t *pids, size_t n, struct json *call, struct err *e)
+{
+	AUTO_JSON struct json *base = json_array();
+	AUTO_FREE char *cpu = NULL;
+	struct utsname u;
+	uint64_t bytes = 0;
+
+	if (uname(&u))
+		return err_sys(e, "uname");
+	if (!*criu_version())
+		return err_set(e, EX_UNAVAILABLE, "criu: not installed on this node");
+	cpu = cpu_image();
+	for (size_t i = 0; i < n; i++) {
+		base_of_process(s, pids[i], base);
+		bytes += resident_bytes(pids[i]);
+	}
+	json_set_str(call, "arch", u.machine);
+	json_set_str(call, "kernel", u.release);
+	json_set_str(call, "criu", criu_version());
+	json_set_str(call, "cpu", cpu);
+	json_set(call, "base", TAKE_PTR(base));
+	json_set_num(call, "mem_bytes", (double)bytes);
+	return 0;
+}
+
+/* ---- the destination ---- */
+
+__attribute__((format(printf, 3, 4))) static void refuse(struct json *list, const char *check, const char *fmt, ...)
+{
+	struct json *r = json_object();
+	char why[512];
+	va_list ap;
+
+	va_start(ap, fmt);
+	vsnprintf(why, sizeof(why), fmt, ap);
+	va_end(ap);
+	json_set_str(r, "check", check);
+	json_set_str(r, "why", why);
+	json_add(list, r);
+}
+
+/* `criu check` takes a while, and its answer holds until the next boot: it is remembered on /run by criu's version. */
+static bool criu_works(const char *version, struct err *e)
+{
+	char done[PATH_MAX];
+
+	snprintf(done, sizeof(done), "%s", file_path("/run/edge/criu-%s-works", version));
+	if (!access(done, F_OK))
+		return true;
+	if (proc_run((const char *const[]){ proc_find("criu"), "check", NULL }, NULL, CRIU_MS, e))
+		return false;
+	if (!file_mkdirs(file_path("/run/edge"), 0700, NULL))
+		file_write(done, "", 0, 0600, NULL);
+	return true;
+}
+
+static bool cpu_suits(const char *hex, struct err *e)
+{
+	char dir[] = "/tmp/edge-cpu-XXXXXX", path[64];
+	size_t n = strlen(hex) / 2;
+	AUTO_FREE uint8_t *data = malloc(n + 1);
+	bool ok = false;
+
+	if (!data || n > 65536 || !mkdtemp(dir))
+		return false;
+	for (size_t i = 0; i < n; i++) {
+		unsigned v = 0;
+
+		sscanf(hex + 2 * i, "%2x", &v);
+		data[i] = (uint8_t)v;
+	}
+	snprintf(path, sizeof(path), "%s/cpuinfo.img", dir);
+	if (!file_write(path, data, n, 0600, e))
+		ok = !proc_run((const char *const[]){ proc_find("criu"), "cpuinfo", "check", "-D", dir, NULL }, NULL,
+			       CRIU_MS, e);
+	file_remove_tree(dir, NULL);
+	return ok;
+}
+
+static void check_criu(const struct json *call, struct json *list)
+{
+	const char *theirs = json_str(call, "criu"), *cpu = json_str(call, "cpu"), *mine = criu_version();
+	struct err e = { 0 };
+
+	if (!*mine)
+		refuse(list, "criu", "criu is not installed");
+	else if (!theirs || strcmp(theirs, mine))
+		refuse(list, "criu", "criu %s here, %s at the source", mine, theirs ? theirs : "none");
+	else if (!criu_works(mine, &e))
+		refuse(list, "criu", "criu check: %s", e.text);
+	else if (cpu && !cpu_suits(cpu, &e))
+		refuse(list, "cpu", "the processor lacks features of the source's: %s", e.text);
+}
+
+static void check_space(const struct json *call, struct json *list)
+{
+	double need = json_num(call, "bytes", 0) + json_num(call, "mem_bytes", 0) + SPARE_BYTES;
+	const char *state = file_path("/var/lib/edge");
+	struct statvfs v;
+
+	if (file_mkdirs(state, 0755, NULL) || statvfs(state, &v))
+		refuse(list, "space", "%s: %s", state, strerror(errno));
+	else if ((double)v.f_bavail * (double)v.f_frsize < need)
+		refuse(list, "space", "%.0f MB free in %s, %.0f MB needed", (double)v.f_bavail * (double)v.f_frsize / 1e6,
+		       state, need / 1e6);
+}
+
+static void check_memory(const struct json *call, struct json *list)
+{
+	AUTO_FILE FILE *f = fopen("/proc/meminfo", "re");
+	unsigned long long kb = 0;
+	char line[128];
+
+	while (f && !kb && fgets(line, sizeof(line), f))
+		sscanf(line, "MemAvailable: %llu kB", &kb);
+	if (kb && (double)kb * 1024 < json_num(call, "mem_bytes", 0))
+		refuse(list, "memory", "%llu MB available, %.0f MB needed", kb / 1000,
+		       json_num(call, "mem_bytes", 0) / 1e6);
+}
+
+static void check_name(const struct service *s, struct json *list)
+{
+	AUTO_SERVICE struct service *here = NULL;
+
+	if (service_load(&here, s->name, NULL))
+		return;
+	if (!strcmp(here->id, s->id) && service_running(here))
+		refuse(list, "instance", "instance %s runs here already", s->id);
+	else if (strcmp(here->id, s->id))
+		refuse(list, "instance", "another instance has the name %s (%s)", s->name, here->id);
+}
+
+static void check_network(const struct service *s, const struct json *call, struct json *list)
+{
+	struct err e = { 0 };
+	int rc;
+
+	if (!*s->addr)
+		return;
+	rc = net_same_link(s, &e);
+	if (rc < 0) {
+		refuse(list, "network", "%s", e.text);
+		return;
+	}
+	if (!rc && !json_bool(call, "tcp_close", false)) {
+		refuse(list, "network", "%s is not an address of the bridge's network here (--tcp-close moves it without "
+		       "its connections)", s->addr);
+		return;
+	}
+	rc = net_address_taken(s, ARP_PROBE_MS, &e);
+	if (rc)
+		refuse(list, "address", "%s", rc > 0 ? "the address is in use by another machine" : e.text);
+}
+
+static void check_base(const struct service *s, const struct json *call, struct json *list)
+{
+	AUTO_JSON struct json *base = json_get(call, "base");
+	char path[2 * PATH_MAX], hex[65];
+
+	for (size_t i = 0, n = base ? json_len(base, NULL) : 0; i < n && i < BASE_MAX; i++) {
+		AUTO_JSON struct json *b = json_at(base, i);
+		const char *inside = json_str(b, "path"), *want = json_str(b, "sha256");
+
+		if (!inside || !want || *inside != '/')
+			continue;
+		snprintf(path, sizeof(path), "%s%s", strcmp(s->root, "/") ? s->root : "", inside);
+		check_file_digest(path, hex);
+		if (!*hex)
+			refuse(list, "base", "%s: missing here", inside);
+		else if (strcmp(hex, want))
+			refuse(list, "base", "%s: differs from the source's", inside);
+	}
+}
+
+struct json *check_here(const struct service *s, const struct json *call)
+{
+	const struct engine *engine = engine_find(s->engine);
+	struct json *list = json_array();
+	const char *arch = json_str(call, "arch");
+	struct utsname u;
+
+	if (uname(&u) || !arch || strcmp(u.machine, arch))
+		refuse(list, "arch", "%s here, %s at the source", u.machine, arch ? arch : "unknown");
+	if (geteuid())
+		refuse(list, "permission", "edge-serve does not run as root");
+	if (!engine)
+		refuse(list, "engine", "engine %s is unknown here", s->engine);
+	else if (engine->missing())
+		refuse(list, "engine", "engine %s: %s", s->engine, engine->missing());
+	check_criu(call, list);
+	check_space(call, list);
+	check_memory(call, list);
+	check_name(s, list);
+	check_network(s, call, list);
+	check_base(s, call, list);
+	return list;
+}

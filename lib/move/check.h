@@ -1,0 +1,19 @@
+/* SPDX-License-Identifier: MIT */
+/* What can be known before a service is stopped: the facts of the source, and the destination's answer. */
+#ifndef EDGE_MOVE_CHECK_H
+#define EDGE_MOVE_CHECK_H
+
+#include "lib/base/json.h"
+#include "lib/engine/service.h"
+
+/* The source's part of a "prepare" call: {arch, kernel, criu, cpu (hex of criu's cpuinfo image), base: [{path, sha256}],
+ * bytes, mem_bytes}. base: every file of the lower layer that the processes have mapped or open. */
+int check_facts(const struct service *s, const pid_t *pids, size_t n, struct json *call, struct err *e);
+
+/* The destination's: an array of {check, why}, empty when the service can come. `call` is the "prepare" call. */
+struct json *check_here(const struct service *s, const struct json *call);
+
+/* SHA-256 of a file as hex; "" when it cannot be read. */
+void check_file_digest(const char *path, char hex[65]);
+
+#endif

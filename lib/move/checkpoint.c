@@ -1,0 +1,177 @@
+/* SPDX-License-Identifier: MIT */
+#include "lib/move/checkpoint.h"
+
+#include <ctype.h>
+#include <dirent.h>
+#include <fcntl.h>
+#include <string.h>
+#include <sys/random.h>
+
+#include "lib/base/file.h"
+#include "lib/discover/node.h"
+#include "lib/move/pagemap.h"
+
+static bool id_valid(const char *id)
+{
+	return id && strlen(id) == 32 && strspn(id, "0123456789abcdef") == 32;
+}
+
+static int make_folder(struct checkpoint *ck, struct err *e)
+{
+	snprintf(ck->dir, sizeof(ck->dir), "%s", file_path("/var/lib/edge/checkpoints/%s", ck->id));
+	return file_mkdirs(ck->dir, 0700, e);
+}
+
+int checkpoint_new(struct checkpoint **out, const struct service *s, bool tcp_close, struct err *e)
+{
+	AUTO_CHECKPOINT struct checkpoint *ck = calloc(1, sizeof(*ck));
+	AUTO_JSON struct json *copy = service_to_json(s);
+	uint8_t random[16];
+
+	if (!ck || !copy)
+		return err_set(e, EX_OSERR, "out of memory");
+	if (getrandom(random, sizeof(random), 0) != sizeof(random))
+		return err_sys(e, "getrandom");
+	for (size_t i = 0; i < sizeof(random); i++)
+		snprintf(ck->id + 2 * i, 3, "%02x", random[i]);
+	snprintf(ck->from, sizeof(ck->from), "%s", node_self());
+	ck->tcp_close = tcp_close;
+	if (service_from_json(&ck->service, copy, e) || make_folder(ck, e))
+		return -1;
+	*out = TAKE_PTR(ck);
+	return 0;
+}
+
+int checkpoint_from_json(struct checkpoint **out, const struct json *j, struct err *e)
+{
+	AUTO_CHECKPOINT struct checkpoint *ck = calloc(1, sizeof(*ck));
+	AUTO_JSON struct json *spec = json_get(j, "service");
+	const char *id = json_str(j, "checkpoint"), *from = json_str(j, "from");
+
+	if (!ck)
+		return err_set(e, EX_OSERR, "out of memory");
+	if (!id_valid(id) || !spec || !from || strlen(from) >= sizeof(ck->from))
+		return err_set(e, EX_DATAERR, "checkpoint: id, service or source is missing");
+	strcpy(ck->id, id);
+	strcpy(ck->from, from);
+	ck->tcp_close = json_bool(j, "tcp_close", false);
+	if (service_from_json(&ck->service, spec, e) || make_folder(ck, e))
+		return -1;
+	*out = TAKE_PTR(ck);
+	return 0;
+}
+
+void checkpoint_to_json(const struct checkpoint *ck, struct json *j)
+{
+	json_set_str(j, "checkpoint", ck->id);
+	json_set_str(j, "from", ck->from);
+	json_set_bool(j, "tcp_close", ck->tcp_close);
+	json_set(j, "service", service_to_json(ck->service));
+}
+
+int checkpoint_save(const struct checkpoint *ck, struct err *e)
+{
+	AUTO_JSON struct json *j = json_object();
+	char path[PATH_MAX + 32];
+
+	checkpoint_to_json(ck, j);
+	snprintf(path, sizeof(path), "%s/checkpoint.json", ck->dir);
+	return json_write_file(j, path, e);
+}
+
+int checkpoint_load(struct checkpoint **out, const char *id, struct err *e)
+{
+	char path[PATH_MAX];
+
+	if (!id_valid(id))
+		return err_set(e, EX_DATAERR, "checkpoint: not an id: %.40s", id);
+	snprintf(path, sizeof(path), "%s", file_path("/var/lib/edge/checkpoints/%s/checkpoint.json", id));
+	if (access(path, F_OK))
+		return err_set(e, EX_UNAVAILABLE, "checkpoint %s: not on this node", id);
+	AUTO_JSON struct json *j = json_read_file(path, e);
+	return j && !checkpoint_from_json(out, j, e) ? 0 : err_wrap(e, "checkpoint %s", id);
+}
+
+int checkpoint_remove(const struct checkpoint *ck, struct err *e)
+{
+	return file_remove_tree(ck->dir, e);
+}
+
+void checkpoint_free(struct checkpoint *ck)
+{
+	if (ck->service)
+		service_free(ck->service);
+	free(ck);
+}
+
+/* Every page of one pagemap. */
+static int check_pagemap(const struct checkpoint *ck, const char *name, struct image *im, struct err *e)
+{
+	AUTO_PAGEMAP struct pagemap *pm = NULL;
+	uint64_t object = pagemap_object(name);
+	char path[PATH_MAX + 256];
+
+	snprintf(path, sizeof(path), "%s/%s", ck->dir, name);
+	if (pagemap_read(&pm, path, e))
+		return -1;
+	for (size_t i = 0; i < pm->n; i++) {
+		const struct pagemap_entry *en = &pm->entry[i];
+
+		if (!(en->flags & PAGES_IN_PARENT))
+			return err_set(e, EX_DATAERR, "%s: pages that are not in the memory image", name);
+		for (uint64_t p = 0; p < en->pages; p++)
+			if (image_use(im, object, en->addr + p * PAGE_BYTES))
+				return err_set(e, EX_DATAERR, "%s: page %#llx is missing", name,
+					       (unsigned long long)(en->addr + p * PAGE_BYTES));
+	}
+	return 0;
+}
+
+int checkpoint_complete(const struct checkpoint *ck, struct image *im, struct err *e)
+{
+	DIR *d = opendir(ck->dir);
+	bool inventory = false;
+	struct dirent *de;
+	int rc = 0;
+
+	if (!d)
+		return err_sys(e, "checkpoint %s", ck->id);
+	while (!rc && (de = readdir(d))) {
+		inventory |= !strcmp(de->d_name, "inventory.img");
+		if (pagemap_object(de->d_name))
+			rc = check_pagemap(ck, de->d_name, im, e);
+	}
+	closedir(d);
+	if (!rc && !inventory)
+		rc = err_set(e, EX_DATAERR, "images are missing");
+	return rc ? err_wrap(e, "checkpoint %s", ck->id) : 0;
+}
+
+const char *checkpoint_memory_dir(const struct service *s)
+{
+	return file_path("/var/lib/edge/store/memory/%s", s->id);
+}
+
+static int open_folder(struct files *f, unsigned number, const char *path, struct err *e)
+{
+	*f = (struct files){ .number = number, .root = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC) };
+	return f->root < 0 ? err_sys(e, "%s", path) : 0;
+}
+
+int checkpoint_folders(const struct service *s, struct files *f, struct err *e)
+{
+	int n = 0;
+
+	if (open_folder(&f[n], 0, service_dir(s, "upper"), e))
+		return -1;
+	snprintf(f[n++].what, sizeof(f->what), "service %s", s->name);
+	for (int i = 0; i < s->n_volumes; i++, n++) {
+		if (open_folder(&f[n], (unsigned)n, s->volumes[i].host, e)) {
+			while (n--)
+				files_clear(&f[n]);
+			return -1;
+		}
+		snprintf(f[n].what, sizeof(f->what), "volume %s", s->volumes[i].path);
+	}
+	return n;
+}

@@ -1,0 +1,47 @@
+/* SPDX-License-Identifier: MIT */
+/* A checkpoint: one frozen state of an instance, named by a random id that is also the move's. On a node it is a folder
+ * of CRIU's images without pages, beside the memory image and the service's folders, which the node has once. */
+#ifndef EDGE_MOVE_CHECKPOINT_H
+#define EDGE_MOVE_CHECKPOINT_H
+
+#include <limits.h>
+#include <stdbool.h>
+
+#include "lib/base/auto.h"
+#include "lib/base/json.h"
+#include "lib/engine/service.h"
+#include "lib/move/files.h"
+#include "lib/move/image.h"
+
+#define CHECKPOINT_FOLDERS (SERVICE_VOLUMES_MAX + 1) /* upper layer, volumes */
+
+struct checkpoint {
+	char id[33];           /* 32 hex digits */
+	char dir[PATH_MAX];
+	char from[256];        /* the source node's name */
+	struct service *service; /* owned */
+	bool tcp_close;
+};
+
+/* A new one of this service (copied), with its folder. */
+int checkpoint_new(struct checkpoint **ck, const struct service *s, bool tcp_close, struct err *e);
+/* {checkpoint: ID, from, tcp_close, service: {...}}: what travels, and what is kept in the folder. */
+int checkpoint_from_json(struct checkpoint **ck, const struct json *j, struct err *e);
+void checkpoint_to_json(const struct checkpoint *ck, struct json *j);
+int checkpoint_save(const struct checkpoint *ck, struct err *e);
+/* EX_UNAVAILABLE "checkpoint ID: not on this node"; EX_DATAERR when it is damaged. */
+int checkpoint_load(struct checkpoint **ck, const char *id, struct err *e);
+int checkpoint_remove(const struct checkpoint *ck, struct err *e);
+void checkpoint_free(struct checkpoint *ck);
+AUTO_DEFINE(struct checkpoint, checkpoint_free)
+#define AUTO_CHECKPOINT AUTO(checkpoint_free_auto)
+
+/* Checks that the folder is whole: every page that its pagemaps name is in the image (and is used, image_use). */
+int checkpoint_complete(const struct checkpoint *ck, struct image *im, struct err *e);
+
+/* Where a node keeps an instance's memory image. Static ring of buffers. */
+const char *checkpoint_memory_dir(const struct service *s);
+/* Opens the folders that travel: upper layer, then volumes. Their number, or -1. */
+int checkpoint_folders(const struct service *s, struct files *f, struct err *e);
+
+#endif

@@ -1,0 +1,365 @@
+/* SPDX-License-Identifier: MIT */
+#include "lib/move/incoming.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "lib/base/clock.h"
+#include "lib/base/file.h"
+#include "lib/discover/node.h"
+#include "lib/discover/registry.h"
+#include "lib/engine/cgroup.h"
+#include "lib/engine/engine.h"
+#include "lib/engine/net.h"
+#include "lib/move/bulk.h"
+#include "lib/move/check.h"
+#include "lib/move/checkpoint.h"
+#include "lib/move/files.h"
+#include "lib/move/image.h"
+#include "lib/move/journal.h"
+#include "lib/move/pagemap.h"
+#include "lib/move/wire.h"
+
+struct incoming {
+	struct stream *ctl;
+	struct checkpoint *ck;    /* what comes, and its folder */
+	struct service *svc;      /* = ck->service */
+	const struct engine *engine;
+	struct image *im;
+	struct bulk *bulk;
+	struct journal *journal;
+	struct keeper keeper;
+	struct criu criu;
+	struct files files[CHECKPOINT_FOLDERS];
+	int n_files, lock;
+	bool was_here;            /* the service's folder is older than this move */
+	bool net, cgroup, armed, running, sealed;
+	double t_restore, t_ready, t_go;
+};
+
+static int reply(struct incoming *in, struct json *j, struct err *e)
+{
+	AUTO_JSON struct json *owned = j;
+
+	return wire_send_json(in->ctl, FRAME_REPLY, owned, e);
+}
+
+/* ---- prepare ---- */
+
+/* Where this node keeps the service's folders; those of an earlier stay are used again. */
+static int place_folders(struct incoming *in, struct err *e)
+{
+	struct service *s = in->svc, *old = NULL;
+	const char *const below[] = { "", "upper", "work", "root" };
+
+	if (!service_load(&old, s->name, NULL)) {
+		in->was_here = !strcmp(old->id, s->id);
+		for (int i = 0; in->was_here && i < s->n_volumes && i < old->n_volumes; i++)
+			snprintf(s->volumes[i].host, PATH_MAX, "%s", old->volumes[i].host);
+		service_free(old);
+	}
+	for (size_t i = 0; i < sizeof(below) / sizeof(*below); i++)
+		if (file_mkdirs(service_dir(s, below[i]), 0755, e))
+			return -1;
+	for (int i = 0; i < s->n_volumes; i++) {
+		char below_volume[32];
+
+		snprintf(below_volume, sizeof(below_volume), "volumes/%d", i);
+		if (!in->was_here)
+			snprintf(s->volumes[i].host, PATH_MAX, "%s", service_dir(s, below_volume));
+		if (file_mkdirs(s->volumes[i].host, 0755, e))
+			return -1;
+	}
+	in->n_files = checkpoint_folders(s, in->files, e);
+	return in->n_files < 0 ? -1 : 0;
+}
+
+static int reserve(struct incoming *in, struct err *e)
+{
+	AUTO_JSON struct json *head = json_object();
+
+	json_set_str(head, "role", "destination");
+	json_set_str(head, "service", in->svc->name);
+	json_set_str(head, "id", in->svc->id);
+	json_set_str(head, "from", in->ck->from);
+	if (journal_begin(&in->journal, in->ck->id, head, e) || place_folders(in, e))
+		return -1;
+	if (image_open(&in->im, checkpoint_memory_dir(in->svc), e) || image_begin(in->im, e))
+		return -1;
+	return bulk_listen(&in->bulk, in->ck->id, in->im, e);
+}
+
+static int prepare(struct incoming *in, const struct json *call, struct err *e)
+{
+	AUTO_JSON struct json *refusals = NULL, *answer = json_object();
+	char lock[SERVICE_NAME_MAX + 16];
+
+	if (checkpoint_from_json(&in->ck, call, e))
+		return -1;
+	in->svc = in->ck->service;
+	in->engine = engine_find(in->svc->engine);
+	snprintf(lock, sizeof(lock), "service-%s", in->svc->name);
+	in->lock = file_lock(lock, e);
+	if (in->lock < 0)
+		return -1;
+	refusals = check_here(in->svc, call);
+	bool stop = json_len(refusals, NULL) || json_bool(call, "dry_run", false);
+	json_set(answer, "refusals", TAKE_PTR(refusals));
+	json_set_str(answer, "node", node_self());
+	if (!stop && reserve(in, e))
+		return -1;
+	if (reply(in, TAKE_PTR(answer), e))
+		return -1;
+	return stop;
+}
+
+/* A checkpoint that was sealed here before. */
+static int reopen(struct incoming *in, const struct json *call, struct err *e)
+{
+	AUTO_JSON struct json *answer = json_object();
+	const char *id = json_str(call, "checkpoint");
+	char lock[SERVICE_NAME_MAX + 16];
+
+	if (checkpoint_load(&in->ck, id ? id : "", e))
+		return -1;
+	in->svc = in->ck->service;
+	in->engine = engine_find(in->svc->engine);
+	in->sealed = true;
+	if (!in->engine)
+		return err_set(e, EX_DATAERR, "checkpoint %s: unknown engine", id);
+	snprintf(lock, sizeof(lock), "service-%s", in->svc->name);
+	in->lock = file_lock(lock, e);
+	if (in->lock < 0)
+		return -1;
+	if (journal_open(&in->journal, in->ck->id, e) || image_open(&in->im, checkpoint_memory_dir(in->svc), e))
+		return -1;
+	in->was_here = true;
+	json_set_str(answer, "node", node_self());
+	json_set_str(answer, "from", in->ck->from);
+	json_set_str(answer, "service", in->svc->name);
+	return reply(in, TAKE_PTR(answer), e);
+}
+
+/* ---- arm ---- */
+
+static int arm(struct incoming *in, struct err *e)
+{
+	struct service *s = in->svc;
+
+	if (cgroup_create(s, e))
+		return -1;
+	in->cgroup = true;
+	if (net_create(s, e))
+		return -1;
+	in->net = true;
+	if (keeper_spawn(&in->keeper, s, e))
+		return -1;
+	in->armed = true;
+	if (in->engine->restore_arm(s, &in->keeper, &in->criu, e))
+		return -1;
+	return reply(in, json_object(), e);
+}
+
+/* ---- restore and go ---- */
+
+static int take_image(struct incoming *in, const struct frame *f, struct err *e)
+{
+	const char *name = (const char *)f->data;
+	size_t n = strnlen(name, f->len);
+
+	if (n == f->len || !n || n > 100 || strchr(name, '/') || *name == '.')
+		return err_set(e, EX_DATAERR, "checkpoint: not the name of an image");
+	char path[PATH_MAX];
+	snprintf(path, sizeof(path), "%s/%s", in->ck->dir, name);
+	AUTO_FD int out = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0600);
+	if (out < 0 || fd_write_all(out, f->data + n + 1, f->len - n - 1))
+		return err_sys(e, "checkpoint: %s", name);
+	return 0;
+}
+
+/* Called while all is restored and nothing runs. The source learns it, and says go, once. */
+static int on_ready(void *ctx)
+{
+	struct incoming *in = ctx;
+	AUTO_FRAME struct frame f = { 0 };
+	struct err e = { 0 };
+
+	in->t_ready = clock_ms();
+	if (reply(in, json_object(), &e) || wire_expect(in->ctl, FRAME_CALL, &f, &e))
+		return -1;
+	AUTO_JSON struct json *call = wire_json(&f, &e);
+	if (!call || !json_str(call, "verb") || strcmp(json_str(call, "verb"), "go"))
+		return -1;
+	in->t_go = clock_ms();
+	in->svc->epoch++;
+	if (journal_step(in->journal, "running", &e))
+		return -1;
+	in->running = true;
+	return net_attach(in->svc, &e);
+}
+
+/* The registry hears of it after the service runs; a registry that is gone does not stop a move. */
+static void publish(struct incoming *in)
+{
+	AUTO_REGISTRY struct registry *r = NULL;
+	AUTO_JSON struct json *rec = service_record(in->svc, "running");
+	char key[64];
+
+	snprintf(key, sizeof(key), "service/%s", in->svc->id);
+	if (!registry_open(&r, NULL, NULL))
+		registry_put(r, key, rec, NULL, NULL);
+}
+
+static int finish(struct incoming *in, struct err *e)
+{
+	struct service *s = in->svc;
+	AUTO_JSON struct json *answer = json_object();
+
+	s->start_time = service_start_time(s->pid);
+	s->log_ino = in->keeper.log_ino;
+	json_set(answer, "service", service_record(s, "running"));
+	json_set_num(answer, "restore_ms", in->t_ready - in->t_restore);
+	json_set_num(answer, "resume_ms", clock_ms() - in->t_go);
+	int rc = reply(in, TAKE_PTR(answer), e);
+	if (keeper_release(&in->keeper, s->pid, e) || service_save(s, e))
+		rc = -1;
+	publish(in);
+	image_save(in->im, IMAGE_SWEEP, NULL);
+	checkpoint_remove(in->ck, NULL);
+	journal_end(in->journal, NULL);
+	return rc;
+}
+
+static int restore(struct incoming *in, struct err *e)
+{
+	in->t_restore = clock_ms();
+	if (journal_step(in->journal, "restoring", e) || checkpoint_complete(in->ck, in->im, e) ||
+	    image_link_parents(in->im, in->ck->dir, e) || keeper_mount(&in->keeper, e))
+		return -1;
+	if (in->engine->restore(in->svc, &in->keeper, &in->criu, in->ck->dir, in->ck->tcp_close, on_ready, in, e)) {
+		if (in->running && journal_step(in->journal, "failed", NULL))
+			return -1;
+		in->running = false;
+		return -1;
+	}
+	return finish(in, e);
+}
+
+/* ---- the rest ---- */
+
+static int seal(struct incoming *in, struct err *e)
+{
+	bulk_free(TAKE_PTR(in->bulk));
+	if (checkpoint_complete(in->ck, in->im, e) || image_save(in->im, IMAGE_SWEEP | IMAGE_SYNC, e) ||
+	    checkpoint_save(in->ck, e) || journal_step(in->journal, "sealed", e))
+		return -1;
+	in->sealed = true;
+	return reply(in, json_object(), e);
+}
+
+static void undo(struct incoming *in)
+{
+	if (in->armed)
+		keeper_cancel(&in->keeper);
+	criu_close(&in->criu);
+	if (in->net)
+		net_remove(in->svc, NULL);
+	if (in->cgroup)
+		cgroup_remove(in->svc->name, NULL);
+	if (in->sealed)
+		return;
+	/* What arrived of the memory stays in the store for the next try. */
+	if (in->im)
+		image_save(in->im, 0, NULL);
+	if (in->journal && !in->was_here)
+		service_remove(in->svc, NULL);
+	if (in->ck)
+		checkpoint_remove(in->ck, NULL);
+	if (in->journal)
+		journal_end(in->journal, NULL);
+}
+
+static void release(struct incoming *in)
+{
+	if (in->bulk)
+		bulk_free(in->bulk);
+	if (!in->running)
+		undo(in);
+	criu_close(&in->criu);
+	for (int i = 0; i < in->n_files; i++)
+		files_clear(&in->files[i]);
+	if (in->im)
+		image_free(in->im);
+	if (in->journal)
+		journal_free(in->journal);
+	if (in->ck)
+		checkpoint_free(in->ck);
+	if (in->lock >= 0)
+		close(in->lock);
+}
+
+static int on_call(struct incoming *in, const struct json *call, bool *end, struct err *e)
+{
+	const char *verb = json_str(call, "verb");
+
+	if (!verb)
+		return err_set(e, EX_DATAERR, "a call without a verb");
+	if (!strcmp(verb, "files")) {
+		int64_t k = json_int(call, "tree", -1);
+
+		if (k < 0 || k >= in->n_files)
+			return err_set(e, EX_DATAERR, "no such folder");
+		return files_receive(&in->files[k], in->ctl, call, e) ? -1 : reply(in, json_object(), e);
+	}
+	if (!strcmp(verb, "arm"))
+		return arm(in, e);
+	*end = true;
+	if (!strcmp(verb, "restore"))
+		return restore(in, e);
+	if (!strcmp(verb, "seal"))
+		return seal(in, e);
+	if (!strcmp(verb, "abort"))
+		return reply(in, json_object(), e);
+	return err_set(e, EX_DATAERR, "unknown verb in a move: %s", verb);
+}
+
+static int serve(struct incoming *in, const struct json *first, struct err *e)
+{
+	AUTO_FRAME struct frame f = { 0 };
+	bool open = !strcmp(json_str(first, "verb"), "open"), end = false;
+	int rc = open ? reopen(in, first, e) : prepare(in, first, e);
+
+	if (rc)
+		return rc < 0 ? -1 : 0;
+	while (!rc && !end) {
+		if (wire_recv(in->ctl, &f, e))
+			return -1;
+		if (f.kind == FRAME_IMAGE) {
+			rc = take_image(in, &f, e);
+		} else if (f.kind == FRAME_CALL) {
+			AUTO_JSON struct json *call = wire_json(&f, e);
+
+			rc = call ? on_call(in, call, &end, e) : -1;
+		} else {
+			rc = err_set(e, EX_DATAERR, "unexpected frame %d", f.kind);
+		}
+	}
+	return rc;
+}
+
+int incoming_serve(struct stream *ctl, const struct json *call, struct err *e)
+{
+	struct incoming in = { .ctl = ctl, .lock = -1, .criu = { .sock = -1 }, .keeper = { .ctl = -1 } };
+	int rc = serve(&in, call, e);
+
+	/* Undone before it is reported: who hears of the failure may try again at once. */
+	release(&in);
+	if (rc && e->text[0])
+		wire_send_error(ctl, e, NULL);
+	return rc;
+}

@@ -1,0 +1,22 @@
+/* SPDX-License-Identifier: MIT */
+/* A move as its destination sees it: one control stream, and bulk streams that join it.
+ *
+ *   prepare   what is to come; checked, refused or reserved      -> {refusals} | {move}
+ *   files     a folder (lib/move/files.h), as often as need be   -> {}
+ *   arm       network (held), cgroups, keeper, a warm criu       -> {}
+ *   IMAGE     the checkpoint's small files
+ *   restore   all of it is here: put together, not yet running   -> {}
+ *   go        run                                                -> {service}
+ *   seal      instead of the last three: keep it as a checkpoint -> {}
+ *
+ * Until "go" anything that goes wrong, the loss of the control stream included, undoes everything here. */
+#ifndef EDGE_MOVE_INCOMING_H
+#define EDGE_MOVE_INCOMING_H
+
+#include "lib/base/json.h"
+#include "lib/base/stream.h"
+
+/* Serves a whole move, from its "prepare" (or, for a sealed checkpoint, "open") call on; every answer has been sent. */
+int incoming_serve(struct stream *ctl, const struct json *call, struct err *e);
+
+#endif

@@ -1,0 +1,446 @@
+/* SPDX-License-Identifier: MIT */
+#include "lib/move/outgoing.h"
+
+#include <pthread.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "lib/base/clock.h"
+#include "lib/base/file.h"
+#include "lib/engine/cgroup.h"
+#include "lib/engine/engine.h"
+#include "lib/engine/net.h"
+#include "lib/move/check.h"
+#include "lib/move/outgoing_int.h"
+
+#define ROUNDS_MAX 8
+#define FREEZE_MS 2000      /* limit of freezing the cgroup */
+#define FEW_PAGES 256       /* that changed in a round: the next one is the freeze */
+#define STILL_SHRINKING 0.7 /* a round that changed more than this of the round before is the last */
+
+int outgoing_open(struct outgoing **out, const char *name, const struct move_options *opt, struct err *e)
+{
+	AUTO_OUTGOING struct outgoing *o = calloc(1, sizeof(*o));
+	char lock[SERVICE_NAME_MAX + 16];
+
+	if (!o)
+		return err_set(e, EX_OSERR, "out of memory");
+	o->opt = *opt;
+	o->lock = -1;
+	o->criu.sock = -1;
+	o->start = clock_ms();
+	if (service_load(&o->svc, name, e))
+		return -1;
+	snprintf(lock, sizeof(lock), "service-%s", name);
+	o->lock = file_lock(lock, e);
+	if (o->lock < 0)
+		return -1;
+	if (!service_running(o->svc))
+		return err_set(e, EX_UNAVAILABLE, "service %s: does not run here", name);
+	o->engine = engine_find(o->svc->engine);
+	if (!o->engine)
+		return err_set(e, EX_UNAVAILABLE, "service %s: unknown engine %s", name, o->svc->engine);
+	if (checkpoint_new(&o->ck, o->svc, opt->tcp_close, e) ||
+	    image_open(&o->im, checkpoint_memory_dir(o->svc), e) || image_begin(o->im, e))
+		return -1;
+	o->n_files = checkpoint_folders(o->svc, o->files, e);
+	if (o->n_files < 0)
+		return -1;
+	*out = TAKE_PTR(o);
+	return 0;
+}
+
+/* ---- connect ---- */
+
+struct connecting {
+	const struct ssh_target *to;
+	int timeout_ms;
+	struct stream *stream;
+	struct err err;
+	pthread_t thread;
+};
+
+static void *connect_one(void *arg)
+{
+	struct connecting *c = arg;
+
+	c->stream = ssh_open(c->to, c->timeout_ms, &c->err);
+	if (c->stream && wire_greet(c->stream, &c->err)) {
+		stream_free(c->stream);
+		c->stream = NULL;
+	}
+	return NULL;
+}
+
+int outgoing_connect(struct outgoing *o, const struct ssh_target *to, struct err *e)
+{
+	struct connecting c[1 + BULK_STREAMS];
+	double start = clock_ms();
+	int rc = 0, started = 1;
+
+	memset(c, 0, sizeof(c));
+	for (int i = 0; i <= BULK_STREAMS; i++) {
+		c[i].to = to;
+		c[i].timeout_ms = o->opt.connect_ms;
+	}
+	for (; started <= BULK_STREAMS; started++)
+		if (pthread_create(&c[started].thread, NULL, connect_one, &c[started]))
+			break;
+	connect_one(&c[0]);
+	for (int i = 1; i < started; i++)
+		pthread_join(c[i].thread, NULL);
+	o->ctl = c[0].stream;
+	for (int i = 1; i < started; i++)
+		if (c[i].stream)
+			o->bulk[o->n_bulk++] = c[i].stream;
+	if (!o->ctl || !o->n_bulk) {
+		*e = o->ctl ? c[1].err : c[0].err;
+		rc = -1;
+	}
+	o->rep.connect = clock_ms() - start;
+	return rc;
+}
+
+/* ---- prepare ---- */
+
+static int begin_journal(struct outgoing *o, struct err *e)
+{
+	AUTO_JSON struct json *head = json_object();
+
+	json_set_str(head, "role", "source");
+	json_set_str(head, "service", o->svc->name);
+	json_set_str(head, "id", o->svc->id);
+	if (o->ctl)
+		json_set_str(head, "to", stream_peer(o->ctl));
+	return journal_begin(&o->journal, o->ck->id, head, e);
+}
+
+static int attach_bulk(struct outgoing *o, struct err *e)
+{
+	for (int i = 0; i < o->n_bulk; i++) {
+		struct json *call = wire_request("attach");
+
+		json_set_str(call, "move", o->ck->id);
+		AUTO_JSON struct json *answer = wire_call(o->bulk[i], call, e);
+		if (!answer)
+			return -1;
+	}
+	return sender_new(&o->sender, o->im, o->bulk, o->n_bulk, e);
+}
+
+int outgoing_prepare(struct outgoing *o, struct json **refusals, struct err *e)
+{
+	AUTO_JSON struct json *call = wire_request("prepare");
+	AUTO_JSON struct json *answer = NULL;
+	AUTO_FREE pid_t *pids = NULL;
+	double start = clock_ms();
+	int n;
+
+	*refusals = NULL;
+	if (cgroup_pids(o->svc->name, &pids, &n, e) || check_facts(o->svc, pids, (size_t)n, call, e))
+		return -1;
+	checkpoint_to_json(o->ck, call);
+	json_set_bool(call, "dry_run", o->opt.dry_run);
+	json_set_bool(call, "ship_base", o->opt.ship_base);
+	answer = wire_call(o->ctl, TAKE_PTR(call), e);
+	if (!answer)
+		return -1;
+	snprintf(o->to, sizeof(o->to), "%s", json_str(answer, "node") ? json_str(answer, "node") : "");
+	*refusals = json_get(answer, "refusals");
+	o->rep.check = clock_ms() - start;
+	if (!*refusals || json_len(*refusals, NULL) || o->opt.dry_run)
+		return 1;
+	if (begin_journal(o, e) || attach_bulk(o, e))
+		return -1;
+	return 0;
+}
+
+/* ---- pre-copy ---- */
+
+static int send_files(struct outgoing *o, bool final, struct err *e)
+{
+	AUTO_FREE struct tree_inode *mapped = NULL;
+	size_t n = 0;
+
+	if (outgoing_mapped_files(o, &mapped, &n, e))
+		return -1;
+	for (int i = 0; i < o->n_files; i++)
+		if (files_send(&o->files[i], o->ctl, mapped, n, final, &o->rep.file, e))
+			return -1;
+	return 0;
+}
+
+static int memory_round(struct outgoing *o, bool ask, bool final, struct pages_stats *st, struct err *e)
+{
+	AUTO_FREE pid_t *pids = NULL;
+	int n;
+
+	if (cgroup_pids(o->svc->name, &pids, &n, e) || memory_runs(pids, (size_t)n, &o->runs, e))
+		return -1;
+	return sender_round(o->sender, &o->runs, ask, final, st, e);
+}
+
+static void add_round(struct outgoing *o, const struct pages_stats *st)
+{
+	struct pages_stats *all = &o->rep.memory;
+
+	all->looked_at += st->looked_at;
+	all->changed += st->changed;
+	all->zero += st->zero;
+	all->there += st->there;
+	all->sent += st->sent;
+	all->raw_bytes += st->raw_bytes;
+	all->sent_bytes += st->sent_bytes;
+	o->rep.rounds++;
+}
+
+static int arm(struct outgoing *o, struct err *e)
+{
+	AUTO_JSON struct json *answer = wire_call(o->ctl, wire_request("arm"), e);
+
+	return answer ? 0 : -1;
+}
+
+int outgoing_warm(struct outgoing *o, struct err *e)
+{
+	AUTO_FD int netns = net_open(o->svc, e);
+
+	return netns < 0 || criu_start(&o->criu, netns, e) ? -1 : 0;
+}
+
+int outgoing_precopy(struct outgoing *o, struct err *e)
+{
+	double start = clock_ms();
+	uint64_t before = UINT64_MAX;
+
+	if (send_files(o, false, e) || arm(o, e) || outgoing_warm(o, e))
+		return -1;
+	for (int i = 0; i < ROUNDS_MAX; i++) {
+		struct pages_stats st = { 0 };
+
+		if (memory_round(o, true, false, &st, e))
+			return -1;
+		add_round(o, &st);
+		if (st.changed < FEW_PAGES || (double)st.changed > STILL_SHRINKING * (double)before)
+			break;
+		before = st.changed;
+	}
+	/* Files written meanwhile, so that the freeze finds few. */
+	if (send_files(o, false, e))
+		return -1;
+	o->rep.precopy = clock_ms() - start;
+	return 0;
+}
+
+/* ---- freeze ---- */
+
+static void dump_signal(struct outgoing *o, int state)
+{
+	pthread_mutex_lock(&o->dump_lock);
+	if (!o->dump_state)
+		o->dump_state = state;
+	pthread_cond_signal(&o->dump_cond);
+	pthread_mutex_unlock(&o->dump_lock);
+}
+
+/* In the dumping thread, at criu's own points. The network is cut only when criu is about to look at the sockets: until
+ * then the peers' last acknowledgements still come in. Files are brought over before criu removes the links that it made
+ * for files without a name. */
+static int at_point(void *ctx, const char *point)
+{
+	struct outgoing *o = ctx;
+
+	if (!strcmp(point, "pre-dump")) {
+		o->held = true;
+		return net_hold(o->svc, &o->dump_err);
+	}
+	if (!strcmp(point, "post-dump")) {
+		double start = clock_ms();
+
+		o->rep.dump = start - o->frozen_at;
+		if (o->ctl && send_files(o, true, &o->dump_err))
+			return -1;
+		o->rep.files = clock_ms() - start;
+		dump_signal(o, DUMP_WHOLE);
+	}
+	return 0;
+}
+
+static void *dump_thread(void *arg)
+{
+	struct outgoing *o = arg;
+	struct err e = { 0 };
+
+	if (o->engine->dump(o->svc, &o->criu, o->ck->dir, o->ck->tcp_close, at_point, o, &e)) {
+		if (!o->dump_err.text[0])
+			o->dump_err = e;
+		dump_signal(o, DUMP_FAILED);
+	}
+	return NULL;
+}
+
+static int wait_dump(struct outgoing *o, struct err *e)
+{
+	pthread_mutex_lock(&o->dump_lock);
+	while (!o->dump_state)
+		pthread_cond_wait(&o->dump_cond, &o->dump_lock);
+	pthread_mutex_unlock(&o->dump_lock);
+	if (o->dump_state == DUMP_WHOLE)
+		return 0;
+	*e = o->dump_err;
+	return -1;
+}
+
+int outgoing_freeze(struct outgoing *o, struct err *e)
+{
+	struct pages_stats st = { 0 };
+	double start = clock_ms();
+	int rc;
+
+	if (!o->journal && begin_journal(o, e))
+		return -1;
+	if (journal_step(o->journal, "frozen", e))
+		return -1;
+	o->frozen = true;
+	o->frozen_at = clock_ms();
+	if (cgroup_freeze(o->svc->name, FREEZE_MS, e))
+		return -1;
+	o->rep.freeze = clock_ms() - start;
+	pthread_mutex_init(&o->dump_lock, NULL);
+	pthread_cond_init(&o->dump_cond, NULL);
+	if (pthread_create(&o->dumper, NULL, dump_thread, o))
+		return err_set(e, EX_OSERR, "cannot start a thread");
+	o->dumping = true;
+	/* The memory stands still now: its last pages go over while criu collects the rest. */
+	start = clock_ms();
+	rc = memory_round(o, false, true, &st, e);
+	o->rep.pages = clock_ms() - start;
+	if (wait_dump(o, rc ? NULL : e) || rc)
+		return -1;
+	start = clock_ms();
+	rc = outgoing_images(o, &st, e);
+	o->rep.images = clock_ms() - start;
+	add_round(o, &st);
+	o->rep.last_pages = st.sent;
+	return rc;
+}
+
+/* ---- hand-over ---- */
+
+int outgoing_retire(struct outgoing *o, struct err *e)
+{
+	struct service *s = o->svc;
+
+	o->frozen = false;
+	o->retired = true;
+	if (service_kill(s, e))
+		return -1;
+	outgoing_join_dump(o);
+	if (service_clear(s, e))
+		return -1;
+	s->pid = 0;
+	s->start_time = 0;
+	if (service_save(s, e))
+		return -1;
+	/* The pages stay for a move back. */
+	image_save(o->im, IMAGE_SWEEP, NULL);
+	return 0;
+}
+
+static int hand_over(struct outgoing *o, struct json **there, struct err *e)
+{
+	AUTO_JSON struct json *ready = wire_call(o->ctl, wire_request("restore"), e);
+
+	if (!ready)
+		return -1;
+	/* From here the source stays frozen until it knows. */
+	if (journal_step(o->journal, "go", e))
+		return -1;
+	o->gone = true;
+	*there = wire_call(o->ctl, wire_request("go"), e);
+	if (!*there) {
+		/* An answer that says no is an outcome too. */
+		o->gone = e->code == EX_UNAVAILABLE && strstr(e->text, "connection") != NULL;
+		return -1;
+	}
+	return 0;
+}
+
+int outgoing_hand_over(struct outgoing *o, struct json **record, struct err *e)
+{
+	AUTO_JSON struct json *there = NULL;
+	struct err late = { 0 };
+
+	if (hand_over(o, &there, e))
+		return -1;
+	o->rep.frozen = clock_ms() - o->frozen_at;
+	o->rep.restore = json_num(there, "restore_ms", 0);
+	o->rep.resume = json_num(there, "resume_ms", 0);
+	o->rep.wire_bytes = stream_sent(o->ctl);
+	for (int i = 0; i < o->n_bulk; i++)
+		o->rep.wire_bytes += stream_sent(o->bulk[i]);
+	/* The service runs there: what fails now costs nothing but a note. */
+	if (outgoing_retire(o, &late))
+		*e = late;
+	else
+		journal_end(o->journal, &late);
+	checkpoint_remove(o->ck, NULL);
+	o->rep.total = clock_ms() - o->start;
+	*record = json_get(there, "service");
+	if (!*record)
+		return err_set(e, EX_DATAERR, "%s: no service in its answer", stream_peer(o->ctl));
+	json_set(*record, "moved", outgoing_moved(o, o->to));
+	return 0;
+}
+
+void outgoing_join_dump(struct outgoing *o)
+{
+	if (o->dumping)
+		pthread_join(o->dumper, NULL);
+	o->dumping = false;
+	criu_close(&o->criu);
+}
+
+/* Whatever happened before "go": the service goes on here, with its connections. */
+static void thaw(struct outgoing *o)
+{
+	if (!o->frozen || o->gone)
+		return;
+	if (o->held)
+		net_attach(o->svc, NULL);
+	cgroup_thaw(o->svc->name, NULL);
+}
+
+void outgoing_free(struct outgoing *o)
+{
+	if (o->ctl)
+		stream_stop(o->ctl);
+	outgoing_join_dump(o);
+	thaw(o);
+	if (o->sender)
+		sender_free(o->sender);
+	for (int i = 0; i < o->n_bulk; i++)
+		stream_free(o->bulk[i]);
+	if (o->ctl)
+		stream_free(o->ctl);
+	for (int i = 0; i < o->n_files; i++)
+		files_clear(&o->files[i]);
+	if (o->im && !o->retired) /* an interrupted try keeps what it knows */
+		image_save(o->im, 0, NULL);
+	if (o->im)
+		image_free(o->im);
+	if (o->journal && !o->retired && !o->gone)
+		journal_end(o->journal, NULL);
+	if (o->ck && !o->retired && !o->gone)
+		checkpoint_remove(o->ck, NULL);
+	if (o->journal)
+		journal_free(o->journal);
+	if (o->ck)
+		checkpoint_free(o->ck);
+	page_runs_clear(&o->runs);
+	if (o->svc)
+		service_free(o->svc);
+	if (o->lock >= 0)
+		close(o->lock);
+	free(o);
+}

@@ -1,0 +1,58 @@
+/* SPDX-License-Identifier: MIT */
+/* A move as its source sees it. In order: open, connect, prepare, precopy, freeze, hand_over; or, for a checkpoint that
+ * stays here, open, freeze. Until hand_over has said "go", outgoing_free thaws the service as if nothing had been. */
+#ifndef EDGE_MOVE_OUTGOING_H
+#define EDGE_MOVE_OUTGOING_H
+
+#include "lib/base/json.h"
+#include "lib/base/ssh.h"
+#include "lib/move/checkpoint.h"
+#include "lib/move/pages.h"
+
+#define BULK_STREAMS 2
+
+struct move_options {
+	bool tcp_close, dry_run, ship_base;
+	int connect_ms;                       /* limit of one connection's set-up */
+	void (*progress)(void *ctx, const char *phase, uint64_t done, uint64_t all); /* may be NULL */
+	void *ctx;
+};
+
+/* What a move did; durations in milliseconds. */
+struct move_report {
+	double total, frozen, connect, check, precopy;
+	double freeze, dump, pages, files, images, restore, resume;
+	int rounds;
+	struct pages_stats memory;  /* all rounds */
+	uint64_t last_pages;        /* sent inside the freeze */
+	struct files_stats file;
+	uint64_t image_bytes;
+	uint64_t wire_bytes;        /* all that went to the destination, SSH's framing excepted */
+};
+
+struct outgoing;
+
+/* Loads and locks the service, which must run here. */
+int outgoing_open(struct outgoing **o, const char *name, const struct move_options *opt, struct err *e);
+void outgoing_free(struct outgoing *o);
+AUTO_DEFINE(struct outgoing, outgoing_free)
+#define AUTO_OUTGOING AUTO(outgoing_free_auto)
+
+/* One control and BULK_STREAMS bulk sessions, set up side by side. */
+int outgoing_connect(struct outgoing *o, const struct ssh_target *to, struct err *e);
+/* The destination's check. 0: it is ready; 1: it refuses, *refusals (new) says why, or it was a dry run. */
+int outgoing_prepare(struct outgoing *o, struct json **refusals, struct err *e);
+int outgoing_precopy(struct outgoing *o, struct err *e);
+/* Stops the service, dumps it and, when connected, brings the rest over. */
+int outgoing_freeze(struct outgoing *o, struct err *e);
+/* Restore there, go, end here. *record (new): the service record from there, with "moved". */
+int outgoing_hand_over(struct outgoing *o, struct json **record, struct err *e);
+
+const struct checkpoint *outgoing_checkpoint(const struct outgoing *o);
+const struct move_report *outgoing_report(const struct outgoing *o);
+/* {"frozen_ms": ..., "phases": {...}, ...}: the "moved" member of a service record. */
+struct json *outgoing_moved(const struct outgoing *o, const char *to);
+/* After the hand-over of a checkpoint by other means: kills the service here and keeps its folders as a cache. */
+int outgoing_retire(struct outgoing *o, struct err *e);
+
+#endif

@@ -1,0 +1,265 @@
+/* SPDX-License-Identifier: MIT */
+#include <dirent.h>
+#include <fcntl.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "lib/base/file.h"
+#include "lib/engine/cgroup.h"
+#include "lib/move/outgoing_int.h"
+#include "lib/move/pagemap.h"
+
+/* One pagemap's pages as CRIU wrote them. */
+struct dumped {
+	uint8_t *data;
+	size_t len;
+};
+
+static void dumped_clear(struct dumped *d)
+{
+	if (d->data)
+		munmap(d->data, d->len);
+}
+
+static int dumped_open(struct dumped *d, const char *dir, unsigned id, struct err *e)
+{
+	char path[PATH_MAX + 32];
+	struct stat st;
+
+	snprintf(path, sizeof(path), "%s/pages-%u.img", dir, id);
+	AUTO_FD int fd = open(path, O_RDONLY | O_CLOEXEC);
+	if (fd < 0 || fstat(fd, &st))
+		return err_sys(e, "%s", path);
+	d->len = (size_t)st.st_size;
+	if (!d->len)
+		return 0;
+	d->data = mmap(NULL, d->len, PROT_READ, MAP_SHARED | MAP_POPULATE, fd, 0);
+	if (d->data != MAP_FAILED)
+		return 0;
+	d->data = NULL;
+	return err_sys(e, "%s", path);
+}
+
+static int add_run(struct page_runs *r, struct page_run run, struct err *e)
+{
+	if (r->n == r->room) {
+		size_t room = r->room ? r->room * 2 : 64;
+		struct page_run *bigger = realloc(r->run, room * sizeof(*bigger));
+
+		if (!bigger)
+			return err_set(e, EX_OSERR, "out of memory");
+		r->run = bigger;
+		r->room = room;
+	}
+	r->run[r->n++] = run;
+	r->pages += run.pages;
+	return 0;
+}
+
+static pid_t pid_of_object(struct outgoing *o, uint64_t object)
+{
+	AUTO_FREE pid_t *pids = NULL;
+	int n;
+
+	if (cgroup_pids(o->svc->name, &pids, &n, NULL))
+		return 0;
+	for (int i = 0; i < n; i++)
+		if ((uint64_t)memory_ns_pid(pids[i]) == object)
+			return pids[i];
+	return 0;
+}
+
+/* What of an entry is not in the image in its final state yet: pages that CRIU wrote because nobody else could read
+ * them, and lazy ones that the last round did not see. */
+static int entry_runs(struct outgoing *o, uint64_t object, const struct pagemap_entry *en, const uint8_t *data,
+		      struct page_runs *out, struct err *e)
+{
+	pid_t pid = 0;
+
+	for (uint64_t p = 0; p < en->pages;) {
+		struct page_run run = { .object = object, .addr = en->addr + p * PAGE_BYTES };
+
+		if (!data) {
+			if (image_used(o->im, object, run.addr)) {
+				p++;
+				continue;
+			}
+			if (!pid && !(pid = pid_of_object(o, object)))
+				return err_set(e, EX_SOFTWARE, "memory: no process for pages of object %llu",
+					       (unsigned long long)object);
+			run.pid = pid;
+			run.vaddr = run.addr;
+			run.pages = 1;
+		} else {
+			run.vaddr = (uintptr_t)data + p * PAGE_BYTES;
+			run.pages = en->pages - p < RUN_PAGES ? (uint32_t)(en->pages - p) : RUN_PAGES;
+		}
+		if (add_run(out, run, e))
+			return -1;
+		p += run.pages;
+	}
+	return 0;
+}
+
+static int object_runs(struct outgoing *o, uint64_t object, const struct pagemap *pm, const struct dumped *d,
+		       struct page_runs *out, struct err *e)
+{
+	size_t at = 0;
+
+	for (size_t i = 0; i < pm->n; i++) {
+		const struct pagemap_entry *en = &pm->entry[i];
+		bool here = en->flags & PAGES_PRESENT;
+
+		if (here && (en->pages > d->len / PAGE_BYTES || at + en->pages * PAGE_BYTES > d->len))
+			return err_set(e, EX_SOFTWARE, "criu: its pagemap names more pages than there are");
+		if (entry_runs(o, object, en, here ? d->data + at : NULL, out, e))
+			return -1;
+		if (here)
+			at += en->pages * PAGE_BYTES;
+	}
+	return 0;
+}
+
+/* One pagemap: its pages into the image, then written anew with every page in the parent. */
+static int settle_pagemap(struct outgoing *o, const char *name, struct pages_stats *st, struct err *e)
+{
+	uint64_t object = pagemap_object(name);
+	AUTO_PAGEMAP struct pagemap *pm = NULL;
+	char path[PATH_MAX + 256];
+	struct page_runs runs = { 0 };
+	struct dumped d = { 0 };
+	int rc;
+
+	snprintf(path, sizeof(path), "%s/%s", o->ck->dir, name);
+	if (pagemap_read(&pm, path, e) || dumped_open(&d, o->ck->dir, pm->pages_id, e))
+		return -1;
+	rc = object_runs(o, object, pm, &d, &runs, e);
+	if (!rc && runs.n)
+		rc = sender_round(o->sender, &runs, false, true, st, e);
+	page_runs_clear(&runs);
+	dumped_clear(&d);
+	if (rc)
+		return -1;
+	for (size_t i = 0; i < pm->n; i++)
+		pm->entry[i].flags = PAGES_IN_PARENT;
+	snprintf(path, sizeof(path), "%s/pages-%u.img", o->ck->dir, pm->pages_id);
+	if (truncate(path, 0))
+		return err_sys(e, "%s", path);
+	snprintf(path, sizeof(path), "%s/%s", o->ck->dir, name);
+	return pagemap_write(pm, path, e);
+}
+
+static int send_image(struct outgoing *o, const char *name, struct err *e)
+{
+	char path[PATH_MAX + 256];
+	size_t len;
+
+	snprintf(path, sizeof(path), "%s/%s", o->ck->dir, name);
+	AUTO_FREE char *data = file_slurp(path, &len, e);
+	if (!data)
+		return -1;
+	o->rep.image_bytes += len;
+	return wire_send(o->ctl, FRAME_IMAGE, name, strlen(name) + 1, data, len, e);
+}
+
+static bool is_image(const char *name)
+{
+	size_t n = strlen(name);
+
+	return n > 4 && !strcmp(name + n - 4, ".img") && strncmp(name, "stats-", 6);
+}
+
+static int each_image(struct outgoing *o, int (*fn)(struct outgoing *, const char *, struct pages_stats *, struct err *),
+		      struct pages_stats *st, struct err *e)
+{
+	DIR *d = opendir(o->ck->dir);
+	struct dirent *de;
+	int rc = 0;
+
+	if (!d)
+		return err_sys(e, "%s", o->ck->dir);
+	while (!rc && (de = readdir(d)))
+		if (is_image(de->d_name))
+			rc = fn(o, de->d_name, st, e);
+	closedir(d);
+	return rc;
+}
+
+static int settle_one(struct outgoing *o, const char *name, struct pages_stats *st, struct err *e)
+{
+	return pagemap_object(name) ? settle_pagemap(o, name, st, e) : 0;
+}
+
+static int send_one(struct outgoing *o, const char *name, struct pages_stats *st, struct err *e)
+{
+	(void)st;
+	return send_image(o, name, e);
+}
+
+int outgoing_images(struct outgoing *o, struct pages_stats *st, struct err *e)
+{
+	if (each_image(o, settle_one, st, e))
+		return -1;
+	return o->ctl ? each_image(o, send_one, st, e) : 0;
+}
+
+/* ---- files that change without their times telling ---- */
+
+/* Where a path inside the service lies on this node, if it is in a folder that travels; else a path that is not there. */
+static void host_path(const struct service *s, const char *inside, char *out, size_t size)
+{
+	for (int i = 0; i < s->n_volumes; i++) {
+		size_t n = strlen(s->volumes[i].path);
+
+		if (!strncmp(inside, s->volumes[i].path, n) && (inside[n] == '/' || !inside[n])) {
+			snprintf(out, size, "%s%s", s->volumes[i].host, inside + n);
+			return;
+		}
+	}
+	snprintf(out, size, "%s%s", service_dir(s, "upper"), inside);
+}
+
+static int add_mapped(struct outgoing *o, const char *inside, struct tree_inode **list, size_t *n, struct err *e)
+{
+	char path[2 * PATH_MAX];
+	struct stat st;
+
+	host_path(o->svc, inside, path, sizeof(path));
+	if (lstat(path, &st) || !S_ISREG(st.st_mode))
+		return 0;
+	struct tree_inode *bigger = realloc(*list, (*n + 1) * sizeof(*bigger));
+	if (!bigger)
+		return err_set(e, EX_OSERR, "out of memory");
+	*list = bigger;
+	(*list)[(*n)++] = (struct tree_inode){ st.st_dev, st.st_ino };
+	return 0;
+}
+
+int outgoing_mapped_files(struct outgoing *o, struct tree_inode **list, size_t *n, struct err *e)
+{
+	AUTO_FREE pid_t *pids = NULL;
+	AUTO_FREE char *line = NULL;
+	size_t room = 0;
+	int n_pids, rc = 0;
+
+	if (cgroup_pids(o->svc->name, &pids, &n_pids, e))
+		return -1;
+	for (int i = 0; i < n_pids && !rc; i++) {
+		char path[64], perms[5];
+		int name;
+
+		snprintf(path, sizeof(path), "/proc/%d/maps", pids[i]);
+		AUTO_FILE FILE *f = fopen(path, "re");
+		while (!rc && f && getline(&line, &room, f) > 0) {
+			name = 0;
+			if (sscanf(line, "%*s %4s %*s %*s %*s %n", perms, &name) != 1 || perms[1] != 'w' ||
+			    perms[3] != 's' || line[name] != '/')
+				continue;
+			line[strcspn(line, "\n")] = 0;
+			rc = add_mapped(o, line + name, list, n, e);
+		}
+	}
+	return rc;
+}

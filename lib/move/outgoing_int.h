@@ -1,0 +1,49 @@
+/* SPDX-License-Identifier: MIT */
+/* The inside of an outgoing move, shared by outgoing.c (its steps) and outgoing_images.c (what CRIU wrote). */
+#ifndef EDGE_MOVE_OUTGOING_INT_H
+#define EDGE_MOVE_OUTGOING_INT_H
+
+#include <pthread.h>
+
+#include "lib/engine/engine.h"
+#include "lib/move/journal.h"
+#include "lib/move/outgoing.h"
+
+enum { DUMP_WHOLE = 1, DUMP_FAILED };
+
+struct outgoing {
+	struct move_options opt;
+	struct service *svc;
+	const struct engine *engine;
+	struct checkpoint *ck;
+	struct image *im;
+	struct journal *journal;
+	struct files files[CHECKPOINT_FOLDERS];
+	int n_files, lock;
+	struct stream *ctl, *bulk[BULK_STREAMS];
+	int n_bulk;
+	char to[256];
+	struct sender *sender;
+	struct page_runs runs;
+	struct criu criu;
+	/* the dump, in a thread of its own */
+	pthread_t dumper;
+	pthread_mutex_t dump_lock;
+	pthread_cond_t dump_cond;
+	int dump_state;
+	struct err dump_err;
+	/* where it stands: frozen here, network held, "go" said, killed here */
+	bool dumping, frozen, held, gone, retired;
+	double start, frozen_at;
+	struct move_report rep;
+};
+
+/* Starts the criu that will dump, while the service runs. */
+int outgoing_warm(struct outgoing *o, struct err *e);
+void outgoing_join_dump(struct outgoing *o);
+/* After the dump: the pages that only CRIU could read, and its images, with every page in the memory image. */
+int outgoing_images(struct outgoing *o, struct pages_stats *st, struct err *e);
+/* Files of the travelling folders that the service has mapped shared and writable. */
+int outgoing_mapped_files(struct outgoing *o, struct tree_inode **list, size_t *n, struct err *e);
+
+#endif

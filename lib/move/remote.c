@@ -1,0 +1,217 @@
+/* SPDX-License-Identifier: MIT */
+#include "lib/move/remote.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "lib/base/ssh.h"
+#include "lib/discover/node.h"
+#include "lib/move/wire.h"
+
+#define CONNECT_MS 10000
+#define ARGS_MAX 256
+
+/* What a node lets another one run. */
+static const char *const programs[] = { "edge-run", "edge-stop", "edge-checkpoint", "edge-ship", "edge-restore",
+					"edge-migrate" };
+
+struct stream *remote_open(const char *node, struct err *e)
+{
+	AUTO_REGISTRY struct registry *r = NULL;
+	AUTO_STREAM struct stream *s = NULL;
+	struct ssh_target t;
+
+	if (registry_open(&r, NULL, e) || node_target(r, node, &t, e))
+		return NULL;
+	s = ssh_open(&t, CONNECT_MS, e);
+	if (!s || wire_greet(s, e))
+		return NULL;
+	return TAKE_PTR(s);
+}
+
+/* One frame of the program's life; 1 when it was the last. */
+static int take_frame(const struct frame *f, FILE *out, int *status, struct err *e)
+{
+	if (f->kind == FRAME_RECORD)
+		return record_pass(out, (const char *)f->data, e);
+	if (f->kind == FRAME_NOTE) {
+		/* The far program's own message, already with its name before it. */
+		fprintf(stderr, "%s\n", (const char *)f->data);
+		return 0;
+	}
+	if (f->kind != FRAME_REPLY)
+		return err_set(e, EX_DATAERR, "unexpected frame %d", f->kind);
+	AUTO_JSON struct json *j = wire_json(f, e);
+	if (!j)
+		return -1;
+	if (json_str(j, "error"))
+		return err_set(e, (int)json_int(j, "code", EX_UNAVAILABLE), "%s", json_str(j, "error"));
+	*status = (int)json_int(j, "status", EX_SOFTWARE);
+	return 1;
+}
+
+int remote_run(const char *node, const char *program, const struct json *args, FILE *out, struct err *e)
+{
+	AUTO_STREAM struct stream *s = remote_open(node, e);
+	AUTO_JSON struct json *call = wire_request("run");
+	AUTO_FRAME struct frame f = { 0 };
+	int status = -1, rc = 0;
+
+	if (!s)
+		return -1;
+	json_set_str(call, "program", program);
+	json_set(call, "args", json_copy(args));
+	if (wire_send_json(s, FRAME_CALL, call, e))
+		return -1;
+	while (!rc)
+		if (wire_recv(s, &f, e) || (rc = take_frame(&f, out, &status, e)) < 0)
+			return -1;
+	return status;
+}
+
+/* ---- edge-serve's side ---- */
+
+struct child {
+	pid_t pid;
+	int out, err;
+};
+
+static int start_program(struct child *c, char *const argv[], struct err *e)
+{
+	int out[2], err[2];
+
+	if (pipe2(out, O_CLOEXEC))
+		return err_sys(e, "pipe");
+	if (pipe2(err, O_CLOEXEC)) {
+		close(out[0]);
+		close(out[1]);
+		return err_sys(e, "pipe");
+	}
+	c->pid = fork();
+	if (!c->pid) {
+		int null = open("/dev/null", O_RDONLY);
+
+		dup2(null, 0);
+		dup2(out[1], 1);
+		dup2(err[1], 2);
+		execvp(argv[0], argv);
+		dprintf(2, "edge-serve: %s: %s\n", argv[0], strerror(errno));
+		_exit(EX_UNAVAILABLE);
+	}
+	close(out[1]);
+	close(err[1]);
+	c->out = out[0];
+	c->err = err[0];
+	return c->pid < 0 ? err_sys(e, "fork") : 0;
+}
+
+struct lines {
+	int fd;
+	enum frame_kind kind;
+	char *buf;
+	size_t n, room;
+};
+
+/* Reads what there is and sends the whole lines of it. 1: more may come; 0: the end. */
+static int pump(struct lines *l, struct stream *s, struct err *e)
+{
+	ssize_t got;
+	char *nl;
+
+	if (l->room - l->n < 4096) {
+		char *bigger = realloc(l->buf, l->room + 65536);
+
+		if (!bigger)
+			return err_set(e, EX_OSERR, "out of memory");
+		l->buf = bigger;
+		l->room += 65536;
+	}
+	got = read(l->fd, l->buf + l->n, l->room - l->n);
+	if (got <= 0)
+		return 0;
+	l->n += (size_t)got;
+	while ((nl = memchr(l->buf, '\n', l->n))) {
+		size_t len = (size_t)(nl - l->buf);
+
+		if (wire_send(s, l->kind, l->buf, len, NULL, 0, e))
+			return -1;
+		l->n -= len + 1;
+		memmove(l->buf, nl + 1, l->n);
+	}
+	return l->n > FRAME_MAX / 2 ? err_set(e, EX_DATAERR, "line too long") : 1;
+}
+
+static int pump_all(struct child *c, struct stream *s, struct err *e)
+{
+	struct lines l[2] = { { .fd = c->out, .kind = FRAME_RECORD }, { .fd = c->err, .kind = FRAME_NOTE } };
+	int open = 2, rc = 1;
+
+	while (open && rc >= 0) {
+		struct pollfd p[2] = { { l[0].fd, POLLIN, 0 }, { l[1].fd, POLLIN, 0 } };
+
+		if (poll(p, 2, -1) < 0 && errno != EINTR)
+			rc = err_sys(e, "poll");
+		for (int i = 0; i < 2 && rc >= 0; i++)
+			if (p[i].revents && !(rc = pump(&l[i], s, e))) {
+				l[i].fd = -1;
+				open--;
+			}
+	}
+	free(l[0].buf);
+	free(l[1].buf);
+	return rc < 0 ? -1 : 0;
+}
+
+static int build_argv(const struct json *call, char *argv[ARGS_MAX + 2], struct err *e)
+{
+	const char *program = json_str(call, "program");
+	size_t n = json_len(call, "args");
+	AUTO_JSON struct json *args = json_get(call, "args");
+	bool known = false;
+
+	for (size_t i = 0; program && i < sizeof(programs) / sizeof(*programs); i++)
+		known |= !strcmp(program, programs[i]);
+	if (!known)
+		return err_set(e, EX_NOPERM, "%s: not a program that may be run from elsewhere",
+			       program ? program : "nothing");
+	if (n > ARGS_MAX)
+		return err_set(e, EX_DATAERR, "%s: too many arguments", program);
+	argv[0] = strdup(program);
+	for (size_t i = 0; i < n; i++) {
+		AUTO_JSON struct json *a = json_at(args, i);
+
+		if (!a || !json_value(a))
+			return err_set(e, EX_DATAERR, "%s: an argument is not a string", program);
+		argv[i + 1] = strdup(json_value(a));
+	}
+	return 0;
+}
+
+int remote_serve(struct stream *s, const struct json *call, struct err *e)
+{
+	char *argv[ARGS_MAX + 2] = { NULL };
+	AUTO_JSON struct json *answer = json_object();
+	struct child c = { 0 };
+	int status = 0, rc = build_argv(call, argv, e);
+
+	if (!rc)
+		rc = start_program(&c, argv, e);
+	for (char **a = argv; *a; a++)
+		free(*a);
+	if (rc)
+		return -1;
+	rc = pump_all(&c, s, e);
+	close(c.out);
+	close(c.err);
+	if (rc) /* nobody listens any more */
+		kill(c.pid, SIGTERM);
+	while (waitpid(c.pid, &status, 0) < 0 && errno == EINTR)
+		;
+	json_set_num(answer, "status", WIFEXITED(status) ? WEXITSTATUS(status) : EX_SOFTWARE);
+	return rc ? -1 : wire_send_json(s, FRAME_REPLY, answer, e);
+}

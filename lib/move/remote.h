@@ -1,0 +1,21 @@
+/* SPDX-License-Identifier: MIT */
+/* Running one of the toolkit's own programs on another node: edge-serve there starts it with these arguments, no shell in
+ * between; its records come back on `out`, its messages on stderr. */
+#ifndef EDGE_MOVE_REMOTE_H
+#define EDGE_MOVE_REMOTE_H
+
+#include <stdio.h>
+
+#include "lib/base/json.h"
+#include "lib/base/stream.h"
+
+/* Gives the program's exit status, or -1 when it could not be run there. `args`: an array of strings. */
+int remote_run(const char *node, const char *program, const struct json *args, FILE *out, struct err *e);
+
+/* edge-serve's side of it: runs the program that the call names, if it is one that may be, and answers. */
+int remote_serve(struct stream *s, const struct json *call, struct err *e);
+
+/* An open, greeted stream to a node by its name or URL. */
+struct stream *remote_open(const char *node, struct err *e);
+
+#endif

@@ -1,0 +1,86 @@
+/* SPDX-License-Identifier: MIT */
+#include "lib/move/serve.h"
+
+#include <fcntl.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "lib/discover/node.h"
+#include "lib/move/bulk.h"
+#include "lib/move/incoming.h"
+#include "lib/move/journal.h"
+#include "lib/move/remote.h"
+#include "lib/move/wire.h"
+
+static int describe(struct stream *s, struct err *e)
+{
+	AUTO_JSON struct json *answer = json_object();
+
+	json_set(answer, "node", node_describe());
+	return wire_send_json(s, FRAME_REPLY, answer, e);
+}
+
+/* The source's node is told how the move of a checkpoint that it holds has ended. */
+static int note_step(struct stream *s, const struct json *call, struct err *e)
+{
+	const char *move = json_str(call, "move"), *step = json_str(call, "step");
+	AUTO_JSON struct json *answer = json_object();
+	AUTO_JOURNAL struct journal *j = NULL;
+
+	if (!move || !step || (strcmp(step, "go") && strcmp(step, "handed-over") && strcmp(step, "failed")))
+		return err_set(e, EX_DATAERR, "no move or step in the call");
+	if (journal_open(&j, move, e) || journal_step(j, step, e))
+		return -1;
+	return wire_send_json(s, FRAME_REPLY, answer, e);
+}
+
+/* 1: the call has taken over the whole session. */
+static int on_call(struct stream *s, const struct json *call, struct err *e)
+{
+	const char *verb = json_str(call, "verb");
+
+	if (!verb)
+		return err_set(e, EX_DATAERR, "a call without a verb");
+	if (!strcmp(verb, "node"))
+		return describe(s, e);
+	if (!strcmp(verb, "run"))
+		return remote_serve(s, call, e);
+	if (!strcmp(verb, "note"))
+		return note_step(s, call, e);
+	if (!strcmp(verb, "prepare") || !strcmp(verb, "open")) {
+		incoming_serve(s, call, e); /* reports its own errors */
+		return 1;
+	}
+	if (!strcmp(verb, "attach")) {
+		const char *move = json_str(call, "move");
+
+		return bulk_attach(move ? move : "", e) ? -1 : 1;
+	}
+	return err_set(e, EX_DATAERR, "unknown verb: %s", verb);
+}
+
+int serve_session(struct err *e)
+{
+	int in = fcntl(STDIN_FILENO, F_DUPFD_CLOEXEC, 3), out = fcntl(STDOUT_FILENO, F_DUPFD_CLOEXEC, 3);
+	AUTO_STREAM struct stream *s = stream_fds(in, out, "caller");
+	AUTO_FRAME struct frame f = { 0 };
+	int rc = 0;
+
+	if (!s)
+		return err_set(e, EX_OSERR, "out of memory");
+	if (wire_greet(s, e))
+		return -1;
+	while (!rc) {
+		struct err failed = { 0 };
+
+		if (wire_recv(s, &f, e))
+			return e->code == EX_UNAVAILABLE ? 0 : -1; /* the caller has gone: that is the end */
+		if (f.kind != FRAME_CALL)
+			return err_set(e, EX_DATAERR, "caller: unexpected frame %d", f.kind);
+		AUTO_JSON struct json *call = wire_json(&f, &failed);
+		rc = call ? on_call(s, call, &failed) : -1;
+		if (rc < 0)
+			rc = wire_send_error(s, &failed, e);
+	}
+	return rc < 0 ? -1 : 0;
+}
