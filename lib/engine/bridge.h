@@ -32,7 +32,8 @@ struct bridge {
 int bridge_find(struct bridge *b, struct err *e);
 
 /* Who answers for an address on the bridge's network, as net_address_taken. */
-int neigh_probe(const struct bridge *b, const struct net_addr *a, int timeout_ms, struct err *e);
+int neigh_probe(const struct bridge *b, const struct net_addr *a, const unsigned char except[6], int timeout_ms,
+		struct err *e);
 /* Tells the neighbours of the interface `name` in the namespace that it has the address now. */
 int neigh_announce(int netns, const char *name, const unsigned char mac[6], const struct net_addr *a, struct err *e);
 

@@ -256,14 +256,13 @@ static const char *bare_line(char *line)
 	return colon ? colon + 3 : line;
 }
 
-/* The first few "Error" lines of criu's log on one line: the first names the cause, the rest what followed from it. */
-static void quote_log(const char *images, char *out, size_t size)
+void criu_quote_log(const char *folder, const char *name, char *out, size_t size)
 {
 	char path[PATH_MAX], line[512];
 	int n = 0;
 
 	*out = 0;
-	snprintf(path, sizeof(path), "%s/criu.log", images);
+	snprintf(path, sizeof(path), "%s/%s", folder, name);
 	AUTO_FILE FILE *f = fopen(path, "re");
 	while (f && n < LOG_LINES && fgets(line, sizeof(line), f)) {
 		if (!strstr(line, "Error ("))
@@ -279,7 +278,7 @@ static int fail(const struct criu_job *job, const struct answer *a, struct err *
 	const char *what = job->verb == CRIU_DUMP ? "dump" : job->verb == CRIU_RESTORE ? "restore" : "check";
 	char lines[768];
 
-	quote_log(job->images, lines, sizeof(lines));
+	criu_quote_log(job->images, "criu.log", lines, sizeof(lines));
 	return err_set(e, EX_UNAVAILABLE, "criu: %s: %s", what,
 		       *lines ? lines : *a->why ? a->why : "it failed and did not say why");
 }

@@ -53,6 +53,9 @@ int criu_start(struct criu *c, int netns, struct err *e);
 int criu_run(struct criu *c, const struct criu_job *job, pid_t *restored, struct err *e);
 /* Ends it if it still runs, and reaps it. Safe on a zeroed one. */
 void criu_close(struct criu *c);
+/* The first few "Error" lines of a log of criu's on one line ("" when there are none): the first names the cause, the
+ * rest what followed from it. */
+void criu_quote_log(const char *folder, const char *name, char *out, size_t size);
 /* "4.2.1", from `criu --version`; cached per process. "" when there is none. */
 const char *criu_version(void);
 

@@ -169,9 +169,14 @@ int neigh_announce(int netns, const char *name, const unsigned char mac[6], cons
 	return 0;
 }
 
-/* Does the frame say that somebody has the address? */
-static bool answers(const unsigned char *frame, size_t n, const struct net_addr *a, const unsigned char mac[6])
+/* Does the frame say that somebody has the address, other than this node and the one that may have it? */
+static bool answers(const unsigned char *frame, size_t n, const struct net_addr *a, const unsigned char mac[6],
+		    const unsigned char except[6])
 {
+	const struct ether_header *eth = (const void *)frame;
+
+	if (n < sizeof(*eth) || !memcmp(eth->ether_shost, except, 6))
+		return false;
 	if (a->family == AF_INET) {
 		const struct arp_frame *f = (const void *)frame;
 
@@ -182,7 +187,8 @@ static bool answers(const unsigned char *frame, size_t n, const struct net_addr 
 	       f->icmp.icmp6_type == ND_NEIGHBOR_ADVERT && !memcmp(f->target, a->ip, 16);
 }
 
-int neigh_probe(const struct bridge *b, const struct net_addr *a, int timeout_ms, struct err *e)
+int neigh_probe(const struct bridge *b, const struct net_addr *a, const unsigned char except[6], int timeout_ms,
+		struct err *e)
 {
 	int protocol = a->family == AF_INET ? ETHERTYPE_ARP : ETHERTYPE_IPV6, sent = 0;
 	double start = clock_ms(), now = start;
@@ -209,7 +215,7 @@ int neigh_probe(const struct bridge *b, const struct net_addr *a, int timeout_ms
 		if (poll(&p, 1, left > 0 ? (int)left + 1 : 0) <= 0)
 			continue;
 		ssize_t n = recv(fd, frame, sizeof(frame), 0);
-		if (n > 0 && answers(frame, (size_t)n, a, b->mac))
+		if (n > 0 && answers(frame, (size_t)n, a, b->mac, except))
 			return 1;
 	}
 	return 0;

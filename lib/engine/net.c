@@ -318,17 +318,19 @@ int net_hold(const struct service *s, struct err *e)
 
 int net_address_taken(const struct service *s, int timeout_ms, struct err *e)
 {
+	unsigned char mac[6] = { 0 };
 	struct net_addr a;
 	struct bridge b;
 
 	if (!s->addr[0])
 		return 0;
+	mac_parse(s->mac, mac);
 	if (net_addr_parse(&a, s->addr, e) || bridge_find(&b, e))
 		return -1;
 	const struct net_addr *own = a.family == AF_INET ? &b.v4 : &b.v6;
 	if (own->family && !memcmp(own->ip, a.ip, (size_t)a.len))
 		return 1; /* the node's own kernel does not answer its own probe */
-	return neigh_probe(&b, &a, timeout_ms, e);
+	return neigh_probe(&b, &a, mac, timeout_ms, e);
 }
 
 int net_same_link(const struct service *s, struct err *e)

@@ -20,7 +20,7 @@ int net_remove(const struct service *s, struct err *e);
  * (request and reply) or unsolicited neighbour advertisement, sent from inside. No-ops without a network. */
 int net_attach(const struct service *s, struct err *e);
 int net_hold(const struct service *s, struct err *e);
-/* 1 somebody on the bridge's network answers for the address (ARP probe of RFC 5227, or neighbour solicitation, within
+/* 1 somebody with another MAC than the service's answers for the address on the bridge's network (ARP probe of RFC 5227, or neighbour solicitation, within
  * timeout_ms); 0 nobody does. */
 int net_address_taken(const struct service *s, int timeout_ms, struct err *e);
 /* A descriptor of the namespace for setns(2). */

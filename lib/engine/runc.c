@@ -86,7 +86,7 @@ static void environment_add(struct json *j, char **add)
 
 /* Where a machine has version 1 of cgroups too, runc would have criu use the freezer of that one; but it is the version 2
  * freezer that holds our services, and criu leaves them frozen only if it knows of it. */
-static int criu_conf(const struct service *s, struct json *j, struct err *e)
+static int criu_conf(const struct service *s, struct json *j, bool tcp_close, struct err *e)
 {
 	AUTO_JSON struct json *old = json_get(j, "annotations"), *path = json_string(service_dir(s, "bundle/criu.conf"));
 	AUTO_FREE char *had = old && json_is_object(old) ? json_text(old) : strdup("{}"), *to = json_text(path);
@@ -98,11 +98,11 @@ static int criu_conf(const struct service *s, struct json *j, struct err *e)
 				    strlen(had) > 2 ? "," : "", to) < 0)
 		return err_sys(e, "service %s", s->name);
 	json_set(j, "annotations", json_parse(text, strlen(text), e));
-	snprintf(line, sizeof(line), "freeze-cgroup %s\n", cgroup_v2_dir(s->name));
+	snprintf(line, sizeof(line), "freeze-cgroup %s\n%s", cgroup_v2_dir(s->name), tcp_close ? "tcp-close\n" : "");
 	return file_write(json_value(path), line, strlen(line), 0600, e);
 }
 
-int runc_adapt(const struct service *s, const char *config, struct err *e)
+int runc_adapt(const struct service *s, const char *config, bool tcp_close, struct err *e)
 {
 	AUTO_JSON struct json *j = config_read(config, e);
 	char text[SERVICE_NAME_MAX + 16];
@@ -129,17 +129,16 @@ int runc_adapt(const struct service *s, const char *config, struct err *e)
 	for (int i = 0; i < s->n_volumes; i++)
 		volume_add(j, &s->volumes[i]);
 	environment_add(j, s->env);
-	if (file_mkdirs(service_dir(s, "bundle"), 0700, e) || criu_conf(s, j, e))
+	if (file_mkdirs(service_dir(s, "bundle"), 0700, e) || criu_conf(s, j, tcp_close, e))
 		return -1;
 	return json_write_file(j, service_dir(s, "bundle/config.json"), e);
 }
 
 /* runc's log is one JSON object a line; its last "msg" is the cause. */
-static int quote(const struct service *s, const char *verb, struct err *e)
+int runc_failed(const struct service *s, const char *verb, struct err *e)
 {
 	AUTO_FREE char *text = file_slurp(service_dir(s, "runc.log"), NULL, NULL);
-	char cause[512] = "failed without a word";
-	char *save = NULL;
+	char cause[512] = "failed without a word", criu[768] = "", *save = NULL;
 
 	for (char *l = text ? strtok_r(text, "\n", &save) : NULL; l; l = strtok_r(NULL, "\n", &save)) {
 		AUTO_JSON struct json *j = json_parse(l, strlen(l), NULL);
@@ -149,7 +148,10 @@ static int quote(const struct service *s, const char *verb, struct err *e)
 			snprintf(cause, sizeof(cause), "%s", json_str(j, "msg"));
 	}
 	cause[strcspn(cause, "\n")] = '\0';
-	return err_set(e, EX_UNAVAILABLE, "service %s: runc %s: %s", s->name, verb, cause);
+	if (!strcmp(verb, "checkpoint") || !strcmp(verb, "restore"))
+		criu_quote_log(service_dir(s, "runc.work"), verb[0] == 'c' ? "dump.log" : "restore.log", criu, sizeof(criu));
+	/* of a failure of criu's runc knows no more than that it failed */
+	return err_set(e, EX_UNAVAILABLE, "service %s: runc %s: %s", s->name, verb, criu[0] ? criu : cause);
 }
 
 int runc_do(const struct service *s, struct keeper *k, const char *const args[], struct err *e)
@@ -168,7 +170,7 @@ int runc_do(const struct service *s, struct keeper *k, const char *const args[],
 	unlink(log);
 	if (keeper_exec(k, argv, -1, "-", &pid, e) || keeper_wait(k, pid, RUNC_MS, &status, e))
 		return -1;
-	return WIFEXITED(status) && !WEXITSTATUS(status) ? 0 : quote(s, args[0], e);
+	return WIFEXITED(status) && !WEXITSTATUS(status) ? 0 : runc_failed(s, args[0], e);
 }
 
 int runc_pid(const struct service *s, pid_t *pid, struct err *e)
@@ -220,7 +222,7 @@ static int runc_start(struct service *s, struct keeper *k, struct err *e)
 	snprintf(config, sizeof(config), "%s/config.json", s->bundle);
 	snprintf(bundle, sizeof(bundle), "%s", service_dir(s, "bundle"));
 	snprintf(pid_file, sizeof(pid_file), "%s", service_dir(s, "runc.pid"));
-	if (runc_adapt(s, config, e) || file_mkdirs(runc_root(), 0700, e))
+	if (runc_adapt(s, config, false, e) || file_mkdirs(runc_root(), 0700, e))
 		return -1;
 	return runc_do(s, k, args, e) ? -1 : runc_pid(s, &s->pid, e);
 }
@@ -239,5 +241,8 @@ const struct engine engine_runc = {
 	.missing = runc_missing,
 	.check = runc_check,
 	.start = runc_start,
+	.dump = runc_dump,
+	.restore_arm = runc_restore_arm,
+	.restore = runc_restore,
 	.forget = runc_forget,
 };
