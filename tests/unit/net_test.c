@@ -95,10 +95,12 @@ static int frames_from(int fd, const char *mac)
 static void test_family(const char *addr, const char *complete, int protocol)
 {
 	struct service s = { .name = "net-test", .id = "00c0ffee01234567" };
+	struct service other = { .name = "other", .mac = "02:00:00:00:00:99" };
 	struct err e = { 0 };
 
 	printf("# %s\n", addr);
 	snprintf(s.addr, sizeof(s.addr), "%s", addr);
+	snprintf(other.addr, sizeof(other.addr), "%s", addr);
 	is_int(net_complete(&s, &e), 0, "an address is completed");
 	is_str(s.addr, complete, "... by the prefix of the bridge");
 	is_int((long long)strlen(s.mac), 17, "... and a hardware address is made");
@@ -106,21 +108,22 @@ static void test_family(const char *addr, const char *complete, int protocol)
 	is_int(net_address_taken(&s, 60, &e), 0, "nobody has it");
 	if (!ok(!net_create(&s, &e), "the network is made"))
 		printf("# %s\n", e.text);
-	is_int(net_address_taken(&s, 60, &e), 0, "while held, nobody answers for it");
+	is_int(net_address_taken(&other, 60, &e), 0, "while held, nobody answers for it");
 	AUTO_FD int fd = listener(protocol);
 	double start = clock_ms();
 	ok(!net_attach(&s, &e), "it is attached");
 	double attached = clock_ms();
 	ok(frames_from(fd, s.mac) >= 2, "the neighbours are told");
-	is_int(net_address_taken(&s, 1000, &e), 1, "now the address is taken");
+	is_int(net_address_taken(&other, 1000, &e), 1, "now the address is taken");
+	is_int(net_address_taken(&s, 60, &e), 0, "... though not for the service itself");
 	double before = clock_ms();
 	ok(!net_hold(&s, &e), "it is held again");
 	/* about a third of a millisecond; a machine that is busy with other things gets more, but not what a close takes */
 	double held = clock_ms();
 	printf("# attach %.3f ms, hold %.3f ms\n", attached - start, held - before);
 	ok(attached - start < 5 && held - before < 5, "both take no time worth mentioning");
-	is_int(net_address_taken(&s, 60, &e), 0, "and nobody answers any more");
-	ok(!net_attach(&s, &e) && net_address_taken(&s, 1000, &e) == 1, "it can be attached once more");
+	is_int(net_address_taken(&other, 60, &e), 0, "and nobody answers any more");
+	ok(!net_attach(&s, &e) && net_address_taken(&other, 1000, &e) == 1, "it can be attached once more");
 	ok(net_create(&s, &e) == -1, "it cannot be made twice");
 	ok(!net_remove(&s, &e) && access(file_path("/run/edge/netns/net-test"), F_OK), "it is removed");
 	ok(!net_remove(&s, &e), "removing what is not there is no error");
