@@ -115,23 +115,28 @@ make_node() { # NUMBER SUBNET COUNT DISK: its settings, its record, its disk
 # --- starting and stopping
 
 start_node() { # NODE; a line in the ready pipe tells when it serves
+	hold_signals
 	(
 		close_inherited
 		cgroup_enter "$1"
-		exec setsid unshare --mount --uts --ipc --net --cgroup --pid --fork "$self" __init "$1"
+		exec setsid unshare --mount --uts --ipc --net --cgroup --pid --fork --kill-child "$self" __init "$1"
 	) </dev/null >"$dir/$1/log" 2>&1 &
+	remember "$dir/$1/parent" $!
 	disown
+	heed_signals
 }
 
 stop_node() { # NODE: at once
-	local f freezer
-	wire_stop "$1"
-	end "$dir/$1/parent" # it dies with its child; killed first, it cannot leave a zombie to be waited for
-	freezer=$(cgroup_mounts | awk '$3 ~ /(^|,)freezer(,|$)/ { print $1; exit }')
-	if [[ -n $freezer && -d $freezer/$cgroup/$1 ]]; then # the frozen of a v1 freezer do not die
-		find "$freezer/$cgroup/$1" -depth -name freezer.state | while read -r f; do echo THAWED >"$f"; done
-	fi
+	local f pid
+	# All its processes go with the first of its PID namespace; --kill-child does that where it is not known yet.
+	if pid=$(pid_of "$dir/$1/pid"); then kill -KILL "$pid" 2>/dev/null || true; fi
+	while read -r f _; do # the frozen of a v1 freezer do not die
+		[[ -e $f/$cgroup/$1/freezer.state ]] || continue
+		find "$f/$cgroup/$1" -depth -name freezer.state | while read -r f; do echo THAWED >"$f"; done
+	done < <(cgroup_mounts)
+	end "$dir/$1/parent"
 	end "$dir/$1/pid"
+	wire_stop "$1"
 	if pid_of "$dir/switch.pid" >/dev/null; then in_switch ip link del "$1" 2>/dev/null || true; fi
 	cgroup_clear "$1"
 }
@@ -139,11 +144,10 @@ stop_node() { # NODE: at once
 # --- the node's first process
 
 node_main() { # NODE
-	local node=$1 pid parent number k mounts links
+	local node=$1 pid number k mounts links
 	# /proc is still the machine's here, so this is our pid as seen from there.
-	read -r pid _ _ parent _ </proc/self/stat
+	read -r pid _ </proc/self/stat
 	remember "$dir/$node/pid" "$pid"
-	remember "$dir/$node/parent" "$parent"
 	number=$(<"$dir/$node/number")
 	k=$(<"$dir/subnet")
 	exec 8>"$dir/ready"

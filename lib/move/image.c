@@ -386,9 +386,9 @@ static int link_layer(struct image *im, struct object *o, int layer, unsigned pa
 		return -1;
 	snprintf(path, sizeof(path), "%s/pages-%u.img", dir, pages_id);
 	snprintf(target, sizeof(target), "%s/%016" PRIx64 ".%d", im->dir, o->id, layer);
-	if (symlink(target, path) && errno != EEXIST)
-		return err_sys(e, "%s", path);
-	return 0;
+	/* Not a symbolic link: CRIU opens it when its root is the service's already. */
+	unlink(path);
+	return link(target, path) ? err_sys(e, "%s", path) : 0;
 }
 
 int image_link_parents(struct image *im, const char *images, struct err *e)

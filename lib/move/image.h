@@ -66,7 +66,8 @@ bool image_used(struct image *im, uint64_t object, uint64_t addr);
 uint64_t image_mark(struct image *im, uint64_t object, uint64_t addr);
 void image_set_mark(struct image *im, uint64_t object, uint64_t addr, uint64_t mark);
 
-/* Builds below the folder `images` the chain of CRIU parent images that holds all pages: "parent", "parent/parent", ... */
+/* Builds below the folder `images`, on the same filesystem, the chain of CRIU parent images that holds all pages: "parent",
+ * "parent/parent", ... */
 int image_link_parents(struct image *im, const char *images, struct err *e);
 
 uint64_t image_pages(struct image *im); /* pages with data */

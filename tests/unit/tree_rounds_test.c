@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 #include "tests/unit/tree_lab.h"
 
+#include <signal.h>
 #include <sys/mman.h>
+#include <sys/wait.h>
 
 /* Rounds as of a live move: full, delta while it changes, last delta. */
 static void test_rounds(void)
@@ -111,6 +113,108 @@ static void test_hot(void)
 	munmap(map, 2 * TREE_BLOCK);
 }
 
+/* What a service may do to its files at any moment. */
+static void churn(void)
+{
+	char name[32], other[32];
+	unsigned i;
+
+	for (i = 0;; i++) {
+		unsigned k = i * 7919 % 40;
+
+		snprintf(name, sizeof name, "dir.d/c%u", k);
+		snprintf(other, sizeof other, "dir.d/c%u", (k * 3 + i) % 40);
+		switch (i % 8) {
+		case 0:
+			mkdir(in("a", name), 0755);
+			break;
+		case 1:
+			rename(in("a", name), in("a", other));
+			break;
+		case 2:
+			unlink(in("a", name));
+			rmdir(in("a", name));
+			break;
+		case 3:
+			symlink("target", in("a", name));
+			break;
+		case 4:
+			link(in("a", "empty"), in("a", name));
+			break;
+		case 5:
+			truncate(in("a", "big"), i % 500000);
+			break;
+		default:
+			put(in("a", i % 2 ? name : "big"), i, 30000, i * 1000 % 400000);
+		}
+		usleep(100);
+	}
+}
+
+/* Rounds while everything changes, then one when nothing does. */
+static void test_churn(void)
+{
+	AUTO_TREE struct tree *s = NULL, *w = NULL, *after = NULL;
+	bool good = true;
+	size_t i, n, len;
+	pid_t pid;
+	int round;
+
+	fresh();
+	make_zoo();
+	put(in("a", "big"), 1, 400000, 0);
+	w = scan(dst, NULL);
+	pid = fork();
+	if (!pid) {
+		fclose(stdout);
+		churn();
+	}
+	for (round = 0; round < 15 && good; round++) {
+		AUTO_TREE_PLAN struct tree_plan *p = NULL;
+		AUTO_TREE_APPLY struct tree_apply *a = NULL;
+		AUTO_TREE_READER struct tree_reader *r = NULL;
+		AUTO_FREE uint8_t *b = NULL;
+		struct tree *s2 = NULL, *w2 = NULL;
+		const struct tree_block *needs;
+		static uint8_t buf[TREE_BLOCK];
+
+		if (round == 14) {
+			kill(pid, SIGKILL);
+			waitpid(pid, NULL, 0);
+		}
+		good = !tree_scan(&s2, src, s, NULL, 0, &e) &&
+		       (s ? !tree_encode_delta(s, s2, &b, &len, &e) && !tree_decode_delta(&w2, w, b, len, &e)
+			  : !tree_encode(s2, &b, &len, &e) && !tree_decode(&w2, b, len, &e)) &&
+		       !tree_plan(&p, w, w2, &e) &&
+		       !tree_apply_start(&a, p, dst, round < 14 ? TREE_LIVE : 0, &e) &&
+		       !tree_reader_open(&r, src, s2, &e);
+		needs = good ? tree_plan_needs(p, &n) : NULL;
+		for (i = 0; good && i < n; i++) {
+			int rc = tree_read(r, needs[i], buf, &len, &e);
+
+			good = rc == 1   ? !tree_forget(s2, needs[i], &e) && !tree_forget(w2, needs[i], &e)
+			       : rc == 0 ? !tree_apply_put(a, needs[i], buf, len, &e)
+					 : false;
+		}
+		good = good && !tree_apply_finish(a, &e);
+		tree_free(s);
+		tree_free(w);
+		s = s2;
+		w = w2;
+	}
+	if (!good)
+		printf("# round %d: %s\n", round, e.text);
+	if (round < 15) {
+		kill(pid, SIGKILL);
+		waitpid(pid, NULL, 0);
+	}
+	after = scan(dst, NULL);
+	ok(good && same(s, after), "rounds while everything changes end with equal trees");
+	tree_free(after);
+	after = scan(src, NULL);
+	ok(same(s, after), "and a scan by increments sees what a full one sees");
+}
+
 static void make_many(unsigned n)
 {
 	char name[40];
@@ -184,6 +288,7 @@ int main(void)
 	test_rounds();
 	test_many_rounds();
 	test_hot();
+	test_churn();
 	test_many();
 	return lab_end();
 }
