@@ -3,6 +3,7 @@
 
 #include <signal.h>
 #include <sys/mman.h>
+#include <sys/prctl.h>
 #include <sys/wait.h>
 
 /* Rounds as of a live move: full, delta while it changes, last delta. */
@@ -165,7 +166,12 @@ static void test_churn(void)
 	put(in("a", "big"), 1, 400000, 0);
 	w = scan(dst, NULL);
 	pid = fork();
+	if (pid < 0) {
+		ok(false, "fork");
+		return;
+	}
 	if (!pid) {
+		prctl(PR_SET_PDEATHSIG, SIGKILL);
 		fclose(stdout);
 		churn();
 	}
@@ -230,7 +236,7 @@ static void make_many(unsigned n)
 	}
 }
 
-/* The two times that stand inside a freeze, at half the number of files. Bounds are loose: other jobs run
+/* The two times that stand inside a freeze, at half the number of files unless TREE_TEST_FILES says more. Bounds are loose: other jobs run
  * beside. */
 static void test_many(void)
 {
