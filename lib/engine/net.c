@@ -94,14 +94,20 @@ static int ns_create(const struct service *s, struct err *e)
 	return rc;
 }
 
-/* Of the calling thread's namespace. A kernel without IPv6 has none of these: no harm. */
-static void sysctl6(const char *name, const char *key, const char *value)
+/* Of the calling thread's namespace; `family` "ipv4" or "ipv6". */
+static int sysctl_set(const char *family, const char *name, const char *key, const char *value)
 {
 	char path[128];
 
-	snprintf(path, sizeof(path), "/proc/sys/net/ipv6/conf/%s/%s", name, key);
+	snprintf(path, sizeof(path), "/proc/sys/net/%s/conf/%s/%s", family, name, key);
 	AUTO_FD int fd = open(path, O_WRONLY | O_CLOEXEC);
-	if (fd >= 0 && write(fd, value, 1) != 1)
+	return fd >= 0 && write(fd, value, 1) == 1 ? 0 : -1;
+}
+
+/* A kernel without IPv6 has none of these: no harm. */
+static void sysctl6(const char *name, const char *key, const char *value)
+{
+	if (sysctl_set("ipv6", name, key, value))
 		return;
 }
 
@@ -116,6 +122,15 @@ static int link_set(int fd, int index, const char *name, unsigned flags, int mas
 	if (master >= 0)
 		rtnl_add_u32(&m, IFLA_MASTER, (uint32_t)master);
 	return rtnl_talk(fd, &m);
+}
+
+/* While held, the node itself must neither take what comes out of this end nor answer it: it would answer ARP requests
+ * for any address of its own, and where the bridge has borrowed this end's hardware address, the farewell of a
+ * connection that has moved away would reach the node's own client. */
+static int port_deafen(const char *name, int fd)
+{
+	sysctl6(name, "disable_ipv6", "1");
+	return sysctl_set("ipv4", name, "rp_filter", "1") || link_set(fd, 0, name, IFF_UP | IFF_NOARP, -1) ? -1 : 0;
 }
 
 static int pair_create(const struct service *s, int fd, int ns, int mtu)
@@ -252,9 +267,7 @@ int net_create(const struct service *s, struct err *e)
 		err_sys(e, "service %s: cannot make interface %s", s->name, port_name(s));
 		goto undo;
 	}
-	/* While held, the node must not answer on this end, as it would for ARP requests for any address of its own. */
-	sysctl6(port_name(s), "disable_ipv6", "1");
-	if (link_set(out, 0, port_name(s), IFF_UP | IFF_NOARP, -1)) {
+	if (port_deafen(port_name(s), out)) {
 		err_sys(e, "service %s: interface %s", s->name, port_name(s));
 		goto undo;
 	}
