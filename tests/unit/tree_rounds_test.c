@@ -236,8 +236,8 @@ static void make_many(unsigned n)
 	}
 }
 
-/* The two times that stand inside a freeze, at half the number of files unless TREE_TEST_FILES says more. Bounds are loose: other jobs run
- * beside. */
+/* The two times that stand inside a freeze, at half the number of files unless TREE_TEST_FILES says more.
+ * Bounds are loose: other jobs run beside. */
 static void test_many(void)
 {
 	AUTO_TREE struct tree *s = NULL, *s2 = NULL, *s3 = NULL, *w = NULL, *w2 = NULL, *after = NULL;
