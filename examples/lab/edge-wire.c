@@ -20,6 +20,7 @@
 #include <sched.h>
 #include <signal.h>
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 #include <string.h>
 #include <sys/prctl.h>
@@ -53,6 +54,7 @@ struct frame {
 	struct virtio_net_hdr hdr;
 	unsigned char data[];
 };
+_Static_assert((offsetof(struct frame, data) + ETH_HLEN) % 4 == 0, "IP and TCP headers must be aligned");
 
 struct settings {
 	int64_t delay_ns, jitter_ns, queue_ns;
