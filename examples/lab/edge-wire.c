@@ -405,7 +405,7 @@ static void turn(struct way ways[2], struct settings *s, int sig, const char *pa
 {
 	static int64_t lead; /* how late a sleep usually ends */
 	struct pollfd p[3] = { { ways[0].in, POLLIN, 0 }, { ways[1].in, POLLIN, 0 }, { sig, POLLIN, 0 } };
-	int64_t next = deliver(&ways[0], lead), other = deliver(&ways[1], lead), wait, late;
+	int64_t next = deliver(&ways[0], lead), other = deliver(&ways[1], lead), wait;
 	struct timespec t;
 	struct signalfd_siginfo si;
 
@@ -416,7 +416,8 @@ static void turn(struct way ways[2], struct settings *s, int sig, const char *pa
 		wait = 0;
 	t = (struct timespec){ wait / 1000000000, wait % 1000000000 };
 	if (ppoll(p, 3, next == INT64_MAX ? NULL : &t, NULL) <= 0) {
-		late = now_ns(CLOCK_MONOTONIC) - next;
+		int64_t late = now_ns(CLOCK_MONOTONIC) - next;
+
 		if (wait && late >= 0 && late < LEAD_MAX_NS)
 			lead += (late - lead) / 8;
 		return;
