@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: MIT
 # From all bench records of a run (slurped) to lines of a table, cells parted by tabs, and the targets.
-def median: sort | if length == 0 then null else .[((length - 1) / 2) | floor] end;
+def median: sort | if length == 0 then null else (.[(length - 1) / 2 | floor] + .[length / 2 | floor]) / 2 end;
 def round1: (. * 10 | round) / 10;
 def cell: if . == null then "-" else tostring end;
 def both: map(values) | if length == 0 then "-" else "\(median | round1) / \(max | round1)" end;
