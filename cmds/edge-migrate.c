@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include "lib/base/opt.h"
+#include "lib/discover/node.h"
 #include "lib/move/migrate.h"
 #include "lib/move/remote.h"
 
@@ -31,25 +32,111 @@ static const struct cmd cmd = {
 	.opts = opts,
 };
 
+/* Only on a terminal, where it overwrites itself. */
+static void progress(void *ctx, const char *phase, uint64_t done, uint64_t all)
+{
+	const char *service = ctx;
+
+	fprintf(stderr, "\r%s: %-9s", service, phase);
+	if (all)
+		fprintf(stderr, " %3.0f %% of %.1f MB", 100.0 * (double)done / (double)all, (double)all / 1e6);
+	fputs("\033[K", stderr);
+	if (!strcmp(phase, "done"))
+		fputs("\r\033[K", stderr);
+}
+
+static int move_elsewhere(const char *service, const char *node, const char *dest)
+{
+	AUTO_JSON struct json *args = json_array();
+	struct err e = { 0 };
+	int rc;
+
+	json_add(args, json_string("--to"));
+	json_add(args, json_string(dest));
+	if (dry_run)
+		json_add(args, json_string("--dry-run"));
+	if (ship_base)
+		json_add(args, json_string("--ship-base"));
+	if (tcp_close)
+		json_add(args, json_string("--tcp-close"));
+	json_add(args, json_string("--"));
+	json_add(args, json_string(service));
+	rc = remote_run(node, "edge-migrate", args, stdout, &e);
+	return rc < 0 ? cmd_fail(&cmd, &e) : rc;
+}
+
+/* One service; its exit status, an error being told already. */
+static int move_one(const char *service, const char *node, const char *dest)
+{
+	struct move_options opt = {
+		.dry_run = dry_run,
+		.tcp_close = tcp_close,
+		.ship_base = ship_base,
+		.connect_ms = CONNECT_MS,
+		.progress = !quiet && isatty(STDERR_FILENO) ? progress : NULL,
+		.ctx = (void *)(uintptr_t)service,
+	};
+	AUTO_JSON struct json *rec = NULL;
+	struct err e = { 0 }, out = { 0 };
+	int status = 0;
+
+	if (node && strcmp(node, node_self()))
+		return move_elsewhere(service, node, dest);
+	if (migrate(service, dest, &opt, &rec, &e))
+		status = cmd_fail(&cmd, &e);
+	if (opt.progress)
+		progress(opt.ctx, "done", 0, 0);
+	if (rec && record_print(stdout, rec, &out))
+		status = cmd_fail(&cmd, &out);
+	return status;
+}
+
+static int move_records(void)
+{
+	AUTO_RECORDS struct records *in = records_open(stdin, "stdin");
+	int status = 0, rc;
+	struct err e;
+
+	for (;;) {
+		AUTO_JSON struct json *rec = NULL;
+
+		if ((rc = records_next(in, &rec, &e)) <= 0)
+			break;
+		const char *kind = json_str(rec, "kind"), *action = json_str(rec, "action");
+		const char *service = json_str(rec, "service"), *dest = to ? to : json_str(rec, "to");
+		if (!kind || !action || strcmp(kind, "move") || strcmp(action, "migrate")) {
+			if (record_pass(stdout, records_line(in), &e))
+				return cmd_fail(&cmd, &e);
+		} else if (!service || !dest) {
+			err_set(&e, EX_DATAERR, "move without a service or a destination");
+			cmd_fail(&cmd, &e);
+			status = EX_NO;
+		} else if (move_one(service, from ? from : json_str(rec, "from"), dest)) {
+			status = EX_NO;
+		}
+	}
+	return rc < 0 ? cmd_fail(&cmd, &e) : cmd_done(&cmd, status);
+}
+
 int main(int argc, char **argv)
 {
-	struct err e = { 0 };
 	int status = 0, first = cmd_parse(&cmd, argc, argv, &status);
-	struct move_options opt = { .connect_ms = CONNECT_MS };
+	struct err e;
 
 	if (first < 0)
 		return status;
 	signal(SIGPIPE, SIG_IGN);
-	opt.dry_run = dry_run;
-	opt.tcp_close = tcp_close;
-	opt.ship_base = ship_base;
+	if (argc - first == 1 && !strcmp(argv[first], "-"))
+		return move_records();
+	if (first == argc || !to) {
+		err_set(&e, EX_USAGE, first == argc ? "no service named (see edge-migrate --help)" : "--to is missing");
+		return cmd_fail(&cmd, &e);
+	}
 	for (int i = first; i < argc; i++) {
-		AUTO_JSON struct json *rec = NULL;
+		int rc = move_one(argv[i], from, to);
 
-		if (migrate(argv[i], to, &opt, &rec, &e))
-			status = cmd_fail(&cmd, &e);
-		if (rec)
-			record_print(stdout, rec, &e);
+		if (rc)
+			status = argc - first == 1 ? rc : EX_NO;
 	}
 	return cmd_done(&cmd, status);
 }

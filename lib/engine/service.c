@@ -155,6 +155,7 @@ static int copy_words(struct service *s, const struct json *j, struct err *e)
 		return err_set(e, EX_DATAERR, "service %s: id '%s': not 16 hex digits", s->name, s->id);
 	if (type && strcmp(type, "stateful") && strcmp(type, "stateless"))
 		return err_set(e, EX_DATAERR, "service %s: type '%s': not stateful or stateless", s->name, type);
+	s->moved = json_bool(j, "moved", false);
 	s->stateless = type && !strcmp(type, "stateless");
 	if (ip[0]) {
 		int64_t prefix = json_int(j, "prefix", -1);
@@ -265,6 +266,8 @@ struct json *service_to_json(const struct service *s)
 	}
 	set_strings(j, "argv", s->argv);
 	set_strings(j, "env", s->env);
+	if (s->moved)
+		json_set_bool(j, "moved", true);
 	if (s->pid) {
 		json_set_num(j, "pid", s->pid);
 		json_set_num(j, "start_time", (double)s->start_time);
@@ -379,5 +382,5 @@ bool service_running(const struct service *s)
 
 const char *service_state(const struct service *s)
 {
-	return !s->pid ? "stopped" : service_running(s) ? "running" : "exited";
+	return s->moved ? "moved" : !s->pid ? "stopped" : service_running(s) ? "running" : "exited";
 }

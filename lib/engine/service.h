@@ -40,6 +40,7 @@ struct service {
 	char **env;                         /* "KEY=VALUE" beside the usual ones, NULL-terminated, owned; or NULL */
 	long epoch;                         /* counts the moves */
 
+	bool moved;                         /* it has left this node; its folder is a cache for its return */
 	pid_t pid;                          /* of its first process, in the node's PID namespace; 0 when not running */
 	uint64_t start_time;                /* field 22 of /proc/PID/stat, against reuse of pids */
 	uint64_t log_ino;                   /* inode of the pipe that its output goes to */

@@ -48,7 +48,7 @@ static int start_check(struct service *s, struct err *e)
 		return err_set(e, EX_USAGE, "service %s: engine %s: unknown", s->name, s->engine);
 	if ((why = engine->missing()))
 		return err_set(e, EX_UNAVAILABLE, "service %s: engine %s: %s", s->name, s->engine, why);
-	if (!service_load(&old, s->name, NULL)) {
+	if (!service_load(&old, s->name, NULL) && !old->moved) {
 		if (service_running(old))
 			return err_set(e, EX_UNAVAILABLE, "service %s: already running", s->name);
 		return err_set(e, EX_UNAVAILABLE, "service %s: exists and is %s (edge-stop --rm %s removes it)", s->name,

@@ -19,6 +19,7 @@
 #include "lib/engine/criu.h"
 #include "lib/engine/engine.h"
 #include "lib/engine/net.h"
+#include "lib/move/layer.h"
 
 #define ARP_PROBE_MS 150
 #define CRIU_MS 10000
@@ -157,6 +158,7 @@ int check_facts(const struct service *s, const pid_t *pids, size_t n, struct jso
 {
 	AUTO_JSON struct json *base = json_array();
 	AUTO_FREE char *cpu = NULL;
+	char layer[65];
 	struct utsname u;
 	uint64_t bytes = 0;
 
@@ -166,8 +168,14 @@ int check_facts(const struct service *s, const pid_t *pids, size_t n, struct jso
 		return err_set(e, EX_UNAVAILABLE, "criu: not installed on this node");
 	cpu = cpu_image();
 	for (size_t i = 0; i < n; i++) {
-		base_of_process(s, pids[i], base);
+		if (!strcmp(s->root, "/"))
+			base_of_process(s, pids[i], base);
 		bytes += resident_bytes(pids[i]);
+	}
+	if (strcmp(s->root, "/")) {
+		if (layer_digest(s->root, layer, e))
+			return -1;
+		json_set_str(call, "layer", layer);
 	}
 	json_set_str(call, "arch", u.machine);
 	json_set_str(call, "kernel", u.release);
@@ -281,7 +289,7 @@ static void check_name(const struct service *s, struct json *list)
 		return;
 	if (!strcmp(here->id, s->id) && service_running(here))
 		refuse(list, "instance", "instance %s runs here already", s->id);
-	else if (strcmp(here->id, s->id))
+	else if (strcmp(here->id, s->id) && !here->moved)
 		refuse(list, "instance", "another instance has the name %s (%s)", s->name, here->id);
 }
 
@@ -307,7 +315,8 @@ static void check_network(const struct service *s, const struct json *call, stru
 		refuse(list, "address", "%s", rc > 0 ? "the address is in use by another machine" : e.text);
 }
 
-static void check_base(const struct service *s, const struct json *call, struct json *list)
+/* Files of the lower layer that are not the same here: refused, or with ship_base asked for. */
+static void check_base(const struct service *s, const struct json *call, struct json *list, struct json *wanted)
 {
 	AUTO_JSON struct json *base = json_get(call, "base");
 	char path[2 * PATH_MAX], hex[65];
@@ -320,14 +329,16 @@ static void check_base(const struct service *s, const struct json *call, struct 
 			continue;
 		snprintf(path, sizeof(path), "%s%s", strcmp(s->root, "/") ? s->root : "", inside);
 		check_file_digest(path, hex);
-		if (!*hex)
-			refuse(list, "base", "%s: missing here", inside);
-		else if (strcmp(hex, want))
-			refuse(list, "base", "%s: differs from the source's", inside);
+		if (!strcmp(hex, want))
+			continue;
+		if (json_bool(call, "ship_base", false))
+			json_add(wanted, json_string(inside));
+		else
+			refuse(list, "base", *hex ? "%s: differs from the source's" : "%s: missing here", inside);
 	}
 }
 
-struct json *check_here(const struct service *s, const struct json *call)
+struct json *check_here(const struct service *s, const struct json *call, struct json *wanted)
 {
 	const struct engine *engine = engine_find(s->engine);
 	struct json *list = json_array();
@@ -347,6 +358,6 @@ struct json *check_here(const struct service *s, const struct json *call)
 	check_memory(call, list);
 	check_name(s, list);
 	check_network(s, call, list);
-	check_base(s, call, list);
+	check_base(s, call, list, wanted);
 	return list;
 }

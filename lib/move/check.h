@@ -10,8 +10,9 @@
  * bytes, mem_bytes}. base: every file of the lower layer that the processes have mapped or open. */
 int check_facts(const struct service *s, const pid_t *pids, size_t n, struct json *call, struct err *e);
 
-/* The destination's: an array of {check, why}, empty when the service can come. `call` is the "prepare" call. */
-struct json *check_here(const struct service *s, const struct json *call);
+/* The destination's: an array of {check, why}, empty when the service can come. `call` is the "prepare" call; with its
+ * ship_base, paths of base files that must come along are added to the array `wanted` instead. */
+struct json *check_here(const struct service *s, const struct json *call, struct json *wanted);
 
 /* SHA-256 of a file as hex; "" when it cannot be read. */
 void check_file_digest(const char *path, char hex[65]);

@@ -55,6 +55,8 @@ int checkpoint_from_json(struct checkpoint **out, const struct json *j, struct e
 	strcpy(ck->id, id);
 	strcpy(ck->from, from);
 	ck->tcp_close = json_bool(j, "tcp_close", false);
+	ck->held = json_bool(j, "held", false);
+	ck->facts = json_get(j, "facts");
 	if (service_from_json(&ck->service, spec, e) || make_folder(ck, e))
 		return -1;
 	*out = TAKE_PTR(ck);
@@ -66,6 +68,7 @@ void checkpoint_to_json(const struct checkpoint *ck, struct json *j)
 	json_set_str(j, "checkpoint", ck->id);
 	json_set_str(j, "from", ck->from);
 	json_set_bool(j, "tcp_close", ck->tcp_close);
+	json_set_bool(j, "held", ck->held);
 	json_set(j, "service", service_to_json(ck->service));
 }
 
@@ -75,6 +78,7 @@ int checkpoint_save(const struct checkpoint *ck, struct err *e)
 	char path[PATH_MAX + 32];
 
 	checkpoint_to_json(ck, j);
+	json_set(j, "facts", ck->facts ? json_copy(ck->facts) : NULL);
 	snprintf(path, sizeof(path), "%s/checkpoint.json", ck->dir);
 	return json_write_file(j, path, e);
 }
@@ -101,6 +105,7 @@ void checkpoint_free(struct checkpoint *ck)
 {
 	if (ck->service)
 		service_free(ck->service);
+	json_free(ck->facts);
 	free(ck);
 }
 
@@ -165,13 +170,83 @@ int checkpoint_folders(const struct service *s, struct files *f, struct err *e)
 	if (open_folder(&f[n], 0, service_dir(s, "upper"), e))
 		return -1;
 	snprintf(f[n++].what, sizeof(f->what), "service %s", s->name);
-	for (int i = 0; i < s->n_volumes; i++, n++) {
-		if (open_folder(&f[n], (unsigned)n, s->volumes[i].host, e)) {
+	for (int i = 0; i < s->n_volumes + (s->bundle[0] != 0); i++, n++) {
+		bool volume = i < s->n_volumes;
+
+		if (open_folder(&f[n], (unsigned)n, volume ? s->volumes[i].host : service_dir(s, "bundle"), e)) {
 			while (n--)
 				files_clear(&f[n]);
 			return -1;
 		}
-		snprintf(f[n].what, sizeof(f->what), "volume %s", s->volumes[i].path);
+		snprintf(f[n].what, sizeof(f->what), "%s %s", volume ? "volume" : "bundle of service",
+			 volume ? s->volumes[i].path : s->name);
+	}
+	return n;
+}
+
+static void copied_path(const struct checkpoint *ck, int k, char path[PATH_MAX + 32])
+{
+	snprintf(path, PATH_MAX + 32, "%s/folders/%d", ck->dir, k);
+}
+
+static int copy_folder(const struct checkpoint *ck, struct files *f, int k, struct err *e)
+{
+	AUTO_TREE struct tree *want = NULL, *have = NULL;
+	AUTO_TREE_PLAN struct tree_plan *plan = NULL;
+	AUTO_TREE_APPLY struct tree_apply *apply = NULL;
+	AUTO_TREE_READER struct tree_reader *reader = NULL;
+	const struct tree_block *need;
+	char path[PATH_MAX + 32];
+	size_t n, len;
+	int rc;
+
+	copied_path(ck, k, path);
+	if (file_mkdirs(path, 0700, e))
+		return -1;
+	AUTO_FD int to = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	AUTO_FREE uint8_t *buf = malloc(TREE_BLOCK);
+	if (to < 0 || !buf)
+		return err_sys(e, "%s", path);
+	rc = tree_scan(&want, f->root, NULL, NULL, 0, e) || tree_scan(&have, to, NULL, NULL, 0, e) ||
+	     tree_plan(&plan, have, want, e) || tree_apply_start(&apply, plan, to, 0, e) ||
+	     tree_reader_open(&reader, f->root, want, e);
+	need = rc ? NULL : tree_plan_needs(plan, &n);
+	for (size_t i = 0; !rc && i < n; i++)
+		rc = tree_read(reader, need[i], buf, &len, e) || tree_apply_put(apply, need[i], buf, len, e);
+	if (!rc)
+		rc = tree_apply_finish(apply, e);
+	/* In this order: reader and plan point into the trees. */
+	tree_apply_free_auto(&apply);
+	tree_reader_free_auto(&reader);
+	tree_plan_free_auto(&plan);
+	apply = NULL;
+	reader = NULL;
+	plan = NULL;
+	return rc ? err_wrap(e, "%s", f->what) : 0;
+}
+
+int checkpoint_copy_folders(const struct checkpoint *ck, struct files *f, int n, struct err *e)
+{
+	for (int k = 0; k < n; k++)
+		if (copy_folder(ck, &f[k], k, e))
+			return -1;
+	return 0;
+}
+
+int checkpoint_copied_folders(const struct checkpoint *ck, struct files *f, struct err *e)
+{
+	char path[PATH_MAX + 32];
+	int n = checkpoint_folders(ck->service, f, e);
+
+	for (int k = 0; k < n; k++) {
+		int copy;
+
+		copied_path(ck, k, path);
+		copy = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+		if (copy < 0)
+			continue;
+		close(f[k].root);
+		f[k].root = copy;
 	}
 	return n;
 }

@@ -13,14 +13,16 @@
 #include "lib/move/files.h"
 #include "lib/move/image.h"
 
-#define CHECKPOINT_FOLDERS (SERVICE_VOLUMES_MAX + 1) /* upper layer, volumes */
+#define CHECKPOINT_FOLDERS (SERVICE_VOLUMES_MAX + 2) /* upper layer, volumes, bundle */
 
 struct checkpoint {
 	char id[33];           /* 32 hex digits */
 	char dir[PATH_MAX];
 	char from[256];        /* the source node's name */
 	struct service *service; /* owned */
+	struct json *facts;    /* owned; lib/move/check.h; NULL unless loaded or set */
 	bool tcp_close;
+	bool held;             /* the frozen service waits for it; else it went on */
 };
 
 /* A new one of this service (copied), with its folder. */
@@ -41,7 +43,11 @@ int checkpoint_complete(const struct checkpoint *ck, struct image *im, struct er
 
 /* Where a node keeps an instance's memory image. Static ring of buffers. */
 const char *checkpoint_memory_dir(const struct service *s);
-/* Opens the folders that travel: upper layer, then volumes. Their number, or -1. */
+/* Opens the folders that travel: upper layer, volumes, and the adapted bundle if there is one. Their number, or -1. */
 int checkpoint_folders(const struct service *s, struct files *f, struct err *e);
+/* Copies these folders into the checkpoint, where the service may change its own. */
+int checkpoint_copy_folders(const struct checkpoint *ck, struct files *f, int n, struct err *e);
+/* The folders as they were at the checkpoint: its copies if it has some, else the service's own. */
+int checkpoint_copied_folders(const struct checkpoint *ck, struct files *f, struct err *e);
 
 #endif

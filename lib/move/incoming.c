@@ -22,8 +22,11 @@
 #include "lib/move/files.h"
 #include "lib/move/image.h"
 #include "lib/move/journal.h"
+#include "lib/move/layer.h"
 #include "lib/move/pagemap.h"
 #include "lib/move/wire.h"
+
+#define LOCK_MS 2000 /* a keeper holds the lock for a moment when its service has ended */
 
 struct incoming {
 	struct stream *ctl;
@@ -35,7 +38,8 @@ struct incoming {
 	struct journal *journal;
 	struct keeper keeper;
 	struct criu criu;
-	struct files files[CHECKPOINT_FOLDERS];
+	struct files files[CHECKPOINT_FOLDERS], layer, base;
+	char layer_name[65];
 	int n_files, lock;
 	bool was_here;            /* the service's folder is older than this move */
 	bool net, cgroup, armed, running, sealed;
@@ -51,17 +55,46 @@ static int reply(struct incoming *in, struct json *j, struct err *e)
 
 /* ---- prepare ---- */
 
+/* Its lower layer: this node's own root, or a layer of the store. */
+static int place_root(struct incoming *in, const struct json *call, bool *need, struct err *e)
+{
+	const char *layer = json_str(call, "layer");
+	struct service *s = in->svc;
+
+	*need = false;
+	if (!layer)
+		return strcmp(s->root, "/") ? err_set(e, EX_DATAERR, "service %s: its root has no digest", s->name) : 0;
+	if (layer_place(layer, s->root, need, e))
+		return -1;
+	strcpy(in->layer_name, layer);
+	in->layer = (struct files){ .root = open(s->root, O_RDONLY | O_DIRECTORY | O_CLOEXEC), .what = "root" };
+	return in->layer.root < 0 ? err_sys(e, "%s", s->root) : 0;
+}
+
+static int place_base(struct incoming *in, struct err *e)
+{
+	char dir[PATH_MAX + 8];
+
+	snprintf(dir, sizeof(dir), "%s/base", in->ck->dir);
+	if (file_mkdirs(dir, 0700, e))
+		return -1;
+	in->base = (struct files){ .root = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC), .what = "base" };
+	return in->base.root < 0 ? err_sys(e, "%s", dir) : 0;
+}
+
 /* Where this node keeps the service's folders; those of an earlier stay are used again. */
 static int place_folders(struct incoming *in, struct err *e)
 {
 	struct service *s = in->svc, *old = NULL;
-	const char *const below[] = { "", "upper", "work", "root" };
+	const char *const below[] = { "", "upper", "work", "root", s->bundle[0] ? "bundle" : "" };
 
 	if (!service_load(&old, s->name, NULL)) {
 		in->was_here = !strcmp(old->id, s->id);
 		for (int i = 0; in->was_here && i < s->n_volumes && i < old->n_volumes; i++)
 			snprintf(s->volumes[i].host, PATH_MAX, "%s", old->volumes[i].host);
 		service_free(old);
+		if (!in->was_here && service_remove(s, e))
+			return -1;
 	}
 	for (size_t i = 0; i < sizeof(below) / sizeof(*below); i++)
 		if (file_mkdirs(service_dir(s, below[i]), 0755, e))
@@ -79,16 +112,24 @@ static int place_folders(struct incoming *in, struct err *e)
 	return in->n_files < 0 ? -1 : 0;
 }
 
-static int reserve(struct incoming *in, struct err *e)
+static int reserve(struct incoming *in, const struct json *call, struct json *wanted, struct json *answer,
+		   struct err *e)
 {
 	AUTO_JSON struct json *head = json_object();
+	bool need;
 
 	json_set_str(head, "role", "destination");
 	json_set_str(head, "service", in->svc->name);
 	json_set_str(head, "id", in->svc->id);
 	json_set_str(head, "from", in->ck->from);
-	if (journal_begin(&in->journal, in->ck->id, head, e) || place_folders(in, e))
+	if (journal_begin(&in->journal, in->ck->id, head, e) || place_root(in, call, &need, e) || place_folders(in, e))
 		return -1;
+	json_set_bool(answer, "need_layer", need);
+	if (json_len(wanted, NULL)) {
+		json_set(answer, "base", json_copy(wanted));
+		if (place_base(in, e))
+			return -1;
+	}
 	if (image_open(&in->im, checkpoint_memory_dir(in->svc), e) || image_begin(in->im, e))
 		return -1;
 	return bulk_listen(&in->bulk, in->ck->id, in->im, e);
@@ -96,34 +137,38 @@ static int reserve(struct incoming *in, struct err *e)
 
 static int prepare(struct incoming *in, const struct json *call, struct err *e)
 {
-	AUTO_JSON struct json *refusals = NULL, *answer = json_object();
-	char lock[SERVICE_NAME_MAX + 16];
+	AUTO_JSON struct json *refusals = NULL, *answer = json_object(), *wanted = json_array();
 
 	if (checkpoint_from_json(&in->ck, call, e))
 		return -1;
 	in->svc = in->ck->service;
 	in->engine = engine_find(in->svc->engine);
-	snprintf(lock, sizeof(lock), "service-%s", in->svc->name);
-	in->lock = file_lock(lock, e);
+	in->lock = service_lock(in->svc->name, LOCK_MS, e);
 	if (in->lock < 0)
 		return -1;
-	refusals = check_here(in->svc, call);
+	refusals = check_here(in->svc, call, wanted);
 	bool stop = json_len(refusals, NULL) || json_bool(call, "dry_run", false);
 	json_set(answer, "refusals", TAKE_PTR(refusals));
 	json_set_str(answer, "node", node_self());
-	if (!stop && reserve(in, e))
+	if (!stop && reserve(in, call, wanted, answer, e))
 		return -1;
 	if (reply(in, TAKE_PTR(answer), e))
 		return -1;
 	return stop;
 }
 
-/* A checkpoint that was sealed here before. */
+static bool is_running_here(const struct service *s)
+{
+	AUTO_SERVICE struct service *here = NULL;
+
+	return !service_load(&here, s->name, NULL) && service_running(here);
+}
+
+/* A checkpoint that was sealed here before, or a snapshot of this node's own. */
 static int reopen(struct incoming *in, const struct json *call, struct err *e)
 {
 	AUTO_JSON struct json *answer = json_object();
 	const char *id = json_str(call, "checkpoint");
-	char lock[SERVICE_NAME_MAX + 16];
 
 	if (checkpoint_load(&in->ck, id ? id : "", e))
 		return -1;
@@ -132,17 +177,36 @@ static int reopen(struct incoming *in, const struct json *call, struct err *e)
 	in->sealed = true;
 	if (!in->engine)
 		return err_set(e, EX_DATAERR, "checkpoint %s: unknown engine", id);
-	snprintf(lock, sizeof(lock), "service-%s", in->svc->name);
-	in->lock = file_lock(lock, e);
+	in->lock = service_lock(in->svc->name, LOCK_MS, e);
 	if (in->lock < 0)
 		return -1;
-	if (journal_open(&in->journal, in->ck->id, e) || image_open(&in->im, checkpoint_memory_dir(in->svc), e))
+	if (is_running_here(in->svc))
+		return err_set(e, EX_UNAVAILABLE, "service %s: runs here already", in->svc->name);
+	AUTO_JSON struct json *head = json_object();
+	if ((journal_open(&in->journal, in->ck->id, NULL) && journal_begin(&in->journal, in->ck->id, head, e)) ||
+	    image_open(&in->im, checkpoint_memory_dir(in->svc), e))
 		return -1;
 	in->was_here = true;
 	json_set_str(answer, "node", node_self());
 	json_set_str(answer, "from", in->ck->from);
 	json_set_str(answer, "service", in->svc->name);
 	return reply(in, TAKE_PTR(answer), e);
+}
+
+/* ---- files ---- */
+
+static int take_files(struct incoming *in, const struct json *call, struct err *e)
+{
+	int64_t k = json_int(call, "tree", -1);
+	struct files *f = k == FOLDER_LAYER ? &in->layer : k == FOLDER_BASE ? &in->base
+			  : k >= 0 && k < in->n_files       ? &in->files[k]
+							    : NULL;
+
+	if (!f || f->root < 0)
+		return err_set(e, EX_DATAERR, "no such folder");
+	if (files_receive(f, in->ctl, call, e) || (k == FOLDER_LAYER && layer_arrived(in->layer_name, f->tree, e)))
+		return -1;
+	return reply(in, json_object(), e);
 }
 
 /* ---- arm ---- */
@@ -237,7 +301,12 @@ static int finish(struct incoming *in, struct err *e)
 
 static int restore(struct incoming *in, struct err *e)
 {
+	char base[PATH_MAX + 8];
+
 	in->t_restore = clock_ms();
+	snprintf(base, sizeof(base), "%s/base", in->ck->dir);
+	if (base_install(base, in->svc, e))
+		return -1;
 	if (journal_step(in->journal, "restoring", e) || checkpoint_complete(in->ck, in->im, e) ||
 	    image_link_parents(in->im, in->ck->dir, e) || keeper_mount(&in->keeper, e))
 		return -1;
@@ -293,6 +362,8 @@ static void release(struct incoming *in)
 	criu_close(&in->criu);
 	for (int i = 0; i < in->n_files; i++)
 		files_clear(&in->files[i]);
+	files_clear(&in->layer);
+	files_clear(&in->base);
 	if (in->im)
 		image_free(in->im);
 	if (in->journal)
@@ -309,13 +380,8 @@ static int on_call(struct incoming *in, const struct json *call, bool *end, stru
 
 	if (!verb)
 		return err_set(e, EX_DATAERR, "a call without a verb");
-	if (!strcmp(verb, "files")) {
-		int64_t k = json_int(call, "tree", -1);
-
-		if (k < 0 || k >= in->n_files)
-			return err_set(e, EX_DATAERR, "no such folder");
-		return files_receive(&in->files[k], in->ctl, call, e) ? -1 : reply(in, json_object(), e);
-	}
+	if (!strcmp(verb, "files"))
+		return take_files(in, call, e);
 	if (!strcmp(verb, "arm"))
 		return arm(in, e);
 	*end = true;
@@ -354,7 +420,14 @@ static int serve(struct incoming *in, const struct json *first, struct err *e)
 
 int incoming_serve(struct stream *ctl, const struct json *call, struct err *e)
 {
-	struct incoming in = { .ctl = ctl, .lock = -1, .criu = { .sock = -1 }, .keeper = { .ctl = -1 } };
+	struct incoming in = {
+		.ctl = ctl,
+		.lock = -1,
+		.criu = { .sock = -1 },
+		.keeper = { .ctl = -1 },
+		.layer = { .root = -1 },
+		.base = { .root = -1 },
+	};
 	int rc = serve(&in, call, e);
 
 	/* Undone before it is reported: who hears of the failure may try again at once. */

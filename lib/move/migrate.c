@@ -5,6 +5,7 @@
 
 #include "lib/discover/node.h"
 #include "lib/engine/service.h"
+#include "lib/move/refusal.h"
 #include "lib/move/stateless.h"
 
 /* What would be done, or why it is not: a `move` record. Takes `refusals`. */
@@ -23,17 +24,6 @@ static struct json *move_record(const struct checkpoint *ck, const char *to, str
 	return j;
 }
 
-static int refused(const char *to, const struct json *refusals, struct err *e)
-{
-	AUTO_JSON struct json *first = json_at(refusals, 0);
-	size_t n = json_len(refusals, NULL);
-
-	err_set(e, EX_UNAVAILABLE, "node %s: refuses: %s: %s", to, json_str(first, "check"), json_str(first, "why"));
-	if (n > 1)
-		snprintf(e->text + strlen(e->text), sizeof(e->text) - strlen(e->text), " (and %zu more)", n - 1);
-	return -1;
-}
-
 static int live(struct outgoing *o, const char *to, const struct ssh_target *t, const struct move_options *opt,
 		struct json **record, struct err *e)
 {
@@ -47,7 +37,7 @@ static int live(struct outgoing *o, const char *to, const struct ssh_target *t, 
 		return -1;
 	if (rc) {
 		if (refusals && json_len(refusals, NULL))
-			refused(to, refusals, e);
+			refusal_error(to, refusals, e);
 		rc = refusals && json_len(refusals, NULL) ? -1 : 0;
 		*record = move_record(outgoing_checkpoint(o), to, TAKE_PTR(refusals));
 		return opt->dry_run ? 0 : rc;

@@ -13,6 +13,7 @@
 #include "lib/move/check.h"
 #include "lib/move/outgoing_int.h"
 
+#define LOCK_MS 2000
 #define ROUNDS_MAX 8
 #define FREEZE_MS 2000      /* limit of freezing the cgroup */
 #define FEW_PAGES 256       /* that changed in a round: the next one is the freeze */
@@ -21,8 +22,6 @@
 int outgoing_open(struct outgoing **out, const char *name, const struct move_options *opt, struct err *e)
 {
 	AUTO_OUTGOING struct outgoing *o = calloc(1, sizeof(*o));
-	char lock[SERVICE_NAME_MAX + 16];
-
 	if (!o)
 		return err_set(e, EX_OSERR, "out of memory");
 	o->opt = *opt;
@@ -31,8 +30,7 @@ int outgoing_open(struct outgoing **out, const char *name, const struct move_opt
 	o->start = clock_ms();
 	if (service_load(&o->svc, name, e))
 		return -1;
-	snprintf(lock, sizeof(lock), "service-%s", name);
-	o->lock = file_lock(lock, e);
+	o->lock = service_lock(name, LOCK_MS, e);
 	if (o->lock < 0)
 		return -1;
 	if (!service_running(o->svc))
@@ -44,6 +42,30 @@ int outgoing_open(struct outgoing **out, const char *name, const struct move_opt
 	    image_open(&o->im, checkpoint_memory_dir(o->svc), e) || image_begin(o->im, e))
 		return -1;
 	o->n_files = checkpoint_folders(o->svc, o->files, e);
+	if (o->n_files < 0)
+		return -1;
+	*out = TAKE_PTR(o);
+	return 0;
+}
+
+int outgoing_open_checkpoint(struct outgoing **out, const char *id, const struct move_options *opt, struct err *e)
+{
+	AUTO_OUTGOING struct outgoing *o = calloc(1, sizeof(*o));
+	AUTO_JSON struct json *spec = NULL;
+
+	if (!o)
+		return err_set(e, EX_OSERR, "out of memory");
+	o->opt = *opt;
+	o->lock = o->criu.sock = -1;
+	o->start = clock_ms();
+	o->shipping = o->kept = true;
+	if (checkpoint_load(&o->ck, id, e))
+		return -1;
+	o->facts = json_copy(o->ck->facts);
+	spec = service_to_json(o->ck->service);
+	if (service_from_json(&o->svc, spec, e) || image_open(&o->im, checkpoint_memory_dir(o->svc), e))
+		return -1;
+	o->n_files = checkpoint_copied_folders(o->ck, o->files, e);
 	if (o->n_files < 0)
 		return -1;
 	*out = TAKE_PTR(o);
@@ -128,17 +150,28 @@ static int attach_bulk(struct outgoing *o, struct err *e)
 	return sender_new(&o->sender, o->im, o->bulk, o->n_bulk, e);
 }
 
-int outgoing_prepare(struct outgoing *o, struct json **refusals, struct err *e)
+/* What the destination wants to know, once. */
+static int collect_facts(struct outgoing *o, struct err *e)
 {
-	AUTO_JSON struct json *call = wire_request("prepare");
-	AUTO_JSON struct json *answer = NULL;
 	AUTO_FREE pid_t *pids = NULL;
-	double start = clock_ms();
 	int n;
 
+	if (o->facts)
+		return 0;
+	o->facts = json_object();
+	return cgroup_pids(o->svc->name, &pids, &n, e) || check_facts(o->svc, pids, (size_t)n, o->facts, e) ? -1 : 0;
+}
+
+int outgoing_prepare(struct outgoing *o, struct json **refusals, struct err *e)
+{
+	AUTO_JSON struct json *call = NULL, *answer = NULL;
+	double start = clock_ms();
+
 	*refusals = NULL;
-	if (cgroup_pids(o->svc->name, &pids, &n, e) || check_facts(o->svc, pids, (size_t)n, call, e))
+	if (collect_facts(o, e))
 		return -1;
+	call = json_copy(o->facts);
+	json_set_str(call, "verb", "prepare");
 	checkpoint_to_json(o->ck, call);
 	json_set_bool(call, "dry_run", o->opt.dry_run);
 	json_set_bool(call, "ship_base", o->opt.ship_base);
@@ -147,10 +180,12 @@ int outgoing_prepare(struct outgoing *o, struct json **refusals, struct err *e)
 		return -1;
 	snprintf(o->to, sizeof(o->to), "%s", json_str(answer, "node") ? json_str(answer, "node") : "");
 	*refusals = json_get(answer, "refusals");
+	o->need_layer = json_bool(answer, "need_layer", false);
+	o->base = json_get(answer, "base");
 	o->rep.check = clock_ms() - start;
 	if (!*refusals || json_len(*refusals, NULL) || o->opt.dry_run)
 		return 1;
-	if (begin_journal(o, e) || attach_bulk(o, e))
+	if ((!o->shipping && begin_journal(o, e)) || attach_bulk(o, e))
 		return -1;
 	return 0;
 }
@@ -213,7 +248,7 @@ int outgoing_precopy(struct outgoing *o, struct err *e)
 	double start = clock_ms();
 	uint64_t before = UINT64_MAX;
 
-	if (send_files(o, false, e) || arm(o, e) || outgoing_warm(o, e))
+	if (outgoing_send_base(o, e) || send_files(o, false, e) || arm(o, e) || outgoing_warm(o, e))
 		return -1;
 	for (int i = 0; i < ROUNDS_MAX; i++) {
 		struct pages_stats st = { 0 };
@@ -229,6 +264,18 @@ int outgoing_precopy(struct outgoing *o, struct err *e)
 	if (send_files(o, false, e))
 		return -1;
 	o->rep.precopy = clock_ms() - start;
+	return 0;
+}
+
+int outgoing_capture(struct outgoing *o, struct err *e)
+{
+	struct stream *const none[] = { NULL };
+	struct pages_stats st = { 0 };
+
+	if (collect_facts(o, e) || outgoing_warm(o, e) || sender_new(&o->sender, o->im, none, 1, e) ||
+	    memory_round(o, false, false, &st, e))
+		return -1;
+	add_round(o, &st);
 	return 0;
 }
 
@@ -340,6 +387,7 @@ int outgoing_retire(struct outgoing *o, struct err *e)
 		return -1;
 	s->pid = 0;
 	s->start_time = 0;
+	s->moved = true;
 	if (service_save(s, e))
 		return -1;
 	/* The pages stay for a move back. */
@@ -401,22 +449,12 @@ void outgoing_join_dump(struct outgoing *o)
 	criu_close(&o->criu);
 }
 
-/* Whatever happened before "go": the service goes on here, with its connections. */
-static void thaw(struct outgoing *o)
-{
-	if (!o->frozen || o->gone)
-		return;
-	if (o->held)
-		net_attach(o->svc, NULL);
-	cgroup_thaw(o->svc->name, NULL);
-}
-
 void outgoing_free(struct outgoing *o)
 {
 	if (o->ctl)
 		stream_stop(o->ctl);
 	outgoing_join_dump(o);
-	thaw(o);
+	outgoing_thaw(o);
 	if (o->sender)
 		sender_free(o->sender);
 	for (int i = 0; i < o->n_bulk; i++)
@@ -425,19 +463,21 @@ void outgoing_free(struct outgoing *o)
 		stream_free(o->ctl);
 	for (int i = 0; i < o->n_files; i++)
 		files_clear(&o->files[i]);
-	if (o->im && !o->retired) /* an interrupted try keeps what it knows */
+	if (o->im && !o->retired && !o->kept) /* an interrupted try keeps what it knows */
 		image_save(o->im, 0, NULL);
 	if (o->im)
 		image_free(o->im);
-	if (o->journal && !o->retired && !o->gone)
+	if (o->journal && !o->retired && !o->gone && !o->kept)
 		journal_end(o->journal, NULL);
-	if (o->ck && !o->retired && !o->gone)
+	if (o->ck && !o->retired && !o->gone && !o->kept)
 		checkpoint_remove(o->ck, NULL);
 	if (o->journal)
 		journal_free(o->journal);
 	if (o->ck)
 		checkpoint_free(o->ck);
 	page_runs_clear(&o->runs);
+	json_free(o->facts);
+	json_free(o->base);
 	if (o->svc)
 		service_free(o->svc);
 	if (o->lock >= 0)

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
-/* A move as its source sees it. In order: open, connect, prepare, precopy, freeze, hand_over; or, for a checkpoint that
- * stays here, open, freeze. Until hand_over has said "go", outgoing_free thaws the service as if nothing had been. */
+/* A move as its source sees it. In order: open, connect, prepare, precopy, freeze, hand_over; for a checkpoint that stays
+ * here: open, capture, freeze, keep; and later, by any process: open_checkpoint, connect, prepare, ship.
+ * Until hand_over has said "go", outgoing_free thaws the service as if nothing had been. */
 #ifndef EDGE_MOVE_OUTGOING_H
 #define EDGE_MOVE_OUTGOING_H
 
@@ -38,21 +39,40 @@ void outgoing_free(struct outgoing *o);
 AUTO_DEFINE(struct outgoing, outgoing_free)
 #define AUTO_OUTGOING AUTO(outgoing_free_auto)
 
+/* A checkpoint that this node keeps. */
+int outgoing_open_checkpoint(struct outgoing **o, const char *id, const struct move_options *opt, struct err *e);
+
 /* One control and BULK_STREAMS bulk sessions, set up side by side. */
 int outgoing_connect(struct outgoing *o, const struct ssh_target *to, struct err *e);
 /* The destination's check. 0: it is ready; 1: it refuses, *refusals (new) says why, or it was a dry run. */
 int outgoing_prepare(struct outgoing *o, struct json **refusals, struct err *e);
 int outgoing_precopy(struct outgoing *o, struct err *e);
+/* Instead of the last three: the memory as it is now into this node's own store. */
+int outgoing_capture(struct outgoing *o, struct err *e);
 /* Stops the service, dumps it and, when connected, brings the rest over. */
 int outgoing_freeze(struct outgoing *o, struct err *e);
 /* Restore there, go, end here. *record (new): the service record from there, with "moved". */
 int outgoing_hand_over(struct outgoing *o, struct json **record, struct err *e);
 
+/* Makes the frozen state a checkpoint that others can load. copy: with its folders, so that the service can go on. */
+int outgoing_keep(struct outgoing *o, bool copy, struct err *e);
+/* All of an opened checkpoint to the destination, where it is sealed. *record (new): a `shipment`. */
+int outgoing_ship(struct outgoing *o, struct json **record, struct err *e);
+
+/* The frozen service goes on here, with its connections. Nothing happens when it is not frozen, or "go" was said. */
+void outgoing_thaw(struct outgoing *o);
+/* Ends a snapshot: the checkpoint stays. */
+int outgoing_leave(struct outgoing *o, struct err *e);
+/* Ends a checkpoint that was handed over: retires the service, removes checkpoint and journal. */
+int outgoing_finish(struct outgoing *o, struct err *e);
+/* Of the checkpoint: pages with data, and images. */
+uint64_t outgoing_bytes(const struct outgoing *o);
+
 const struct checkpoint *outgoing_checkpoint(const struct outgoing *o);
 const struct move_report *outgoing_report(const struct outgoing *o);
 /* {"frozen_ms": ..., "phases": {...}, ...}: the "moved" member of a service record. */
 struct json *outgoing_moved(const struct outgoing *o, const char *to);
-/* After the hand-over of a checkpoint by other means: kills the service here and keeps its folders as a cache. */
+/* After a hand-over by other means: kills the service here; its folders and pages stay as a cache. */
 int outgoing_retire(struct outgoing *o, struct err *e);
 
 #endif

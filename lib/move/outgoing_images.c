@@ -198,11 +198,51 @@ static int send_one(struct outgoing *o, const char *name, struct pages_stats *st
 	return send_image(o, name, e);
 }
 
+int outgoing_send_images(struct outgoing *o, struct err *e)
+{
+	return each_image(o, send_one, NULL, e);
+}
+
 int outgoing_images(struct outgoing *o, struct pages_stats *st, struct err *e)
 {
 	if (each_image(o, settle_one, st, e))
 		return -1;
-	return o->ctl ? each_image(o, send_one, st, e) : 0;
+	return o->ctl ? outgoing_send_images(o, e) : 0;
+}
+
+static int list_one(struct outgoing *o, const char *name, struct pages_stats *st, struct err *e)
+{
+	uint64_t object = pagemap_object(name);
+	AUTO_PAGEMAP struct pagemap *pm = NULL;
+	char path[PATH_MAX + 256];
+
+	(void)st;
+	if (!object)
+		return 0;
+	snprintf(path, sizeof(path), "%s/%s", o->ck->dir, name);
+	if (pagemap_read(&pm, path, e))
+		return -1;
+	for (size_t i = 0; i < pm->n; i++)
+		for (uint64_t p = 0; p < pm->entry[i].pages; p += RUN_PAGES) {
+			uint64_t left = pm->entry[i].pages - p;
+			struct page_run run = {
+				.object = object,
+				.addr = pm->entry[i].addr + p * PAGE_BYTES,
+				.pid = -1,
+				.pages = left < RUN_PAGES ? (uint32_t)left : RUN_PAGES,
+			};
+
+			if (add_run(&o->runs, run, e))
+				return -1;
+		}
+	return 0;
+}
+
+int outgoing_image_runs(struct outgoing *o, struct err *e)
+{
+	o->runs.n = 0;
+	o->runs.pages = 0;
+	return each_image(o, list_one, NULL, e);
 }
 
 /* ---- files that change without their times telling ---- */

@@ -20,6 +20,8 @@ struct outgoing {
 	struct journal *journal;
 	struct files files[CHECKPOINT_FOLDERS];
 	int n_files, lock;
+	bool need_layer;
+	struct json *base; /* owned: files of "/" to bring along; NULL */
 	struct stream *ctl, *bulk[BULK_STREAMS];
 	int n_bulk;
 	char to[256];
@@ -34,15 +36,23 @@ struct outgoing {
 	struct err dump_err;
 	/* where it stands: frozen here, network held, "go" said, killed here */
 	bool dumping, frozen, held, gone, retired;
+	bool shipping; /* an opened checkpoint: the service itself is none of ours */
+	bool kept;     /* the checkpoint stays when we end */
+	struct json *facts; /* owned: the call "prepare" without its verb */
 	double start, frozen_at;
 	struct move_report rep;
 };
 
+/* The lower layer and files of it that the destination asked for. */
+int outgoing_send_base(struct outgoing *o, struct err *e);
 /* Starts the criu that will dump, while the service runs. */
 int outgoing_warm(struct outgoing *o, struct err *e);
 void outgoing_join_dump(struct outgoing *o);
 /* After the dump: the pages that only CRIU could read, and its images, with every page in the memory image. */
 int outgoing_images(struct outgoing *o, struct pages_stats *st, struct err *e);
+/* Fills o->runs with every page that the checkpoint's pagemaps name, to be read from the image. */
+int outgoing_image_runs(struct outgoing *o, struct err *e);
+int outgoing_send_images(struct outgoing *o, struct err *e);
 /* Files of the travelling folders that the service has mapped shared and writable. */
 int outgoing_mapped_files(struct outgoing *o, struct tree_inode **list, size_t *n, struct err *e);
 

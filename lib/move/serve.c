@@ -10,6 +10,7 @@
 #include "lib/move/incoming.h"
 #include "lib/move/journal.h"
 #include "lib/move/remote.h"
+#include "lib/move/stateless.h"
 #include "lib/move/wire.h"
 
 static int describe(struct stream *s, struct err *e)
@@ -45,6 +46,8 @@ static int on_call(struct stream *s, const struct json *call, struct err *e)
 		return describe(s, e);
 	if (!strcmp(verb, "run"))
 		return remote_serve(s, call, e);
+	if (!strcmp(verb, "start"))
+		return stateless_serve(s, call, e);
 	if (!strcmp(verb, "note"))
 		return note_step(s, call, e);
 	if (!strcmp(verb, "prepare") || !strcmp(verb, "open")) {

@@ -1,0 +1,108 @@
+/* SPDX-License-Identifier: MIT */
+/* Freezes services, prints their checkpoints, and holds each until it was handed over. */
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "lib/base/opt.h"
+#include "lib/discover/node.h"
+#include "lib/move/hold.h"
+#include "lib/move/remote.h"
+
+static const char *to, *from;
+static long hold_s = 30, pid;
+static bool leave_running, tcp_close;
+
+static const struct opt opts[] = {
+	{ "to", 't', OPT_STR, &to, "NODE", "the destination that its record names" },
+	{ "from", 'f', OPT_STR, &from, "NODE", "the service runs on that node (default: this one)" },
+	{ "pid", 0, OPT_INT, &pid, "PID", "take a tree of processes that is no service; it goes on" },
+	{ "leave-running", 0, OPT_FLAG, &leave_running, NULL, "a snapshot: the service goes on at once" },
+	{ "hold", 0, OPT_INT, &hold_s, "SEC", "thaw it when nobody took it by then (default 30)" },
+	{ "tcp-close", 0, OPT_FLAG, &tcp_close, NULL, "close open connections instead of keeping them" },
+	{ 0 },
+};
+
+static const struct cmd cmd = {
+	.name = "edge-checkpoint",
+	.synopsis = "SERVICE | -",
+	.about = "Freezes a running service and holds it until its checkpoint was handed over.",
+	.opts = opts,
+};
+
+static int elsewhere(const char *service, const char *node)
+{
+	AUTO_JSON struct json *args = json_array();
+	struct err e = { 0 };
+	char seconds[24];
+	int rc;
+
+	snprintf(seconds, sizeof(seconds), "--hold=%ld", hold_s);
+	json_add(args, json_string(seconds));
+	if (to) {
+		json_add(args, json_string("--to"));
+		json_add(args, json_string(to));
+	}
+	if (leave_running)
+		json_add(args, json_string("--leave-running"));
+	if (tcp_close)
+		json_add(args, json_string("--tcp-close"));
+	json_add(args, json_string("--"));
+	json_add(args, json_string(service));
+	rc = remote_run(node, "edge-checkpoint", args, stdout, &e);
+	return rc < 0 ? cmd_fail(&cmd, &e) : rc;
+}
+
+static int take(const char *service, const char *node, const char *dest)
+{
+	struct move_options opt = { .tcp_close = tcp_close };
+	struct err e = { 0 };
+
+	if (node && strcmp(node, node_self()))
+		return elsewhere(service, node);
+	return hold(service, dest, leave_running, (int)hold_s, &opt, stdout, &e) ? cmd_fail(&cmd, &e) : 0;
+}
+
+static int take_records(void)
+{
+	AUTO_RECORDS struct records *in = records_open(stdin, "stdin");
+	int status = 0, rc;
+	struct err e;
+
+	for (;;) {
+		AUTO_JSON struct json *rec = NULL;
+
+		if ((rc = records_next(in, &rec, &e)) <= 0)
+			break;
+		const char *kind = json_str(rec, "kind"), *action = json_str(rec, "action");
+		const char *service = json_str(rec, "service");
+		if (!kind || !action || strcmp(kind, "move") || strcmp(action, "migrate")) {
+			if (record_pass(stdout, records_line(in), &e))
+				return cmd_fail(&cmd, &e);
+		} else if (!service || take(service, from ? from : json_str(rec, "from"), to ? to : json_str(rec, "to"))) {
+			status = EX_NO;
+		}
+	}
+	return rc < 0 ? cmd_fail(&cmd, &e) : cmd_done(&cmd, status);
+}
+
+int main(int argc, char **argv)
+{
+	int status = 0, first = cmd_parse(&cmd, argc, argv, &status);
+	struct move_options opt = { 0 };
+	struct err e = { 0 };
+
+	if (first < 0)
+		return status;
+	signal(SIGPIPE, SIG_IGN);
+	opt.tcp_close = tcp_close;
+	if (pid)
+		return hold_pid((pid_t)pid, &opt, stdout, &e) ? cmd_fail(&cmd, &e) : cmd_done(&cmd, 0);
+	if (argc - first != 1) {
+		err_set(&e, EX_USAGE, "one service, or - (see edge-checkpoint --help)");
+		return cmd_fail(&cmd, &e);
+	}
+	if (!strcmp(argv[first], "-"))
+		return take_records();
+	return cmd_done(&cmd, take(argv[first], from, to));
+}

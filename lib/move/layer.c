@@ -1,0 +1,166 @@
+/* SPDX-License-Identifier: MIT */
+#include "lib/move/layer.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <ftw.h>
+#include <string.h>
+#include <sys/sendfile.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "lib/base/file.h"
+
+static bool hex_valid(const char *hex)
+{
+	return strlen(hex) == 64 && strspn(hex, "0123456789abcdef") == 64;
+}
+
+static void to_hex(const uint8_t id[TREE_DIGEST], char hex[65])
+{
+	for (int i = 0; i < TREE_DIGEST; i++)
+		snprintf(hex + 2 * i, 3, "%02x", id[i]);
+}
+
+int layer_digest(const char *root, char hex[65], struct err *e)
+{
+	const char *store = file_path("/var/lib/edge/store/layers/");
+	AUTO_TREE struct tree *t = NULL;
+	uint8_t id[TREE_DIGEST];
+
+	if (!strncmp(root, store, strlen(store)) && hex_valid(root + strlen(store))) {
+		strcpy(hex, root + strlen(store));
+		return 0;
+	}
+	AUTO_FD int fd = open(root, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (fd < 0)
+		return err_sys(e, "root %s", root);
+	if (tree_scan(&t, fd, NULL, NULL, 0, e) || tree_id(t, id, e))
+		return err_wrap(e, "root %s", root);
+	to_hex(id, hex);
+	return 0;
+}
+
+/* Beside a layer that is not whole yet. */
+static void part_path(const char *hex, char path[PATH_MAX])
+{
+	snprintf(path, PATH_MAX, "%s", file_path("/var/lib/edge/store/layers/%s.part", hex));
+}
+
+int layer_place(const char *hex, char path[PATH_MAX], bool *need, struct err *e)
+{
+	char part[PATH_MAX];
+
+	if (!hex_valid(hex))
+		return err_set(e, EX_DATAERR, "layer: not a digest");
+	snprintf(path, PATH_MAX, "%s", file_path("/var/lib/edge/store/layers/%s", hex));
+	part_path(hex, part);
+	*need = access(path, F_OK) || !access(part, F_OK);
+	if (!*need)
+		return 0;
+	if (file_mkdirs(file_path("/var/lib/edge/store/layers"), 0700, e) || file_write(part, "", 0, 0600, e))
+		return -1;
+	return file_mkdirs(path, 0755, e);
+}
+
+int layer_arrived(const char *hex, struct tree *t, struct err *e)
+{
+	char part[PATH_MAX], got[65];
+	uint8_t id[TREE_DIGEST];
+
+	if (tree_id(t, id, e))
+		return -1;
+	to_hex(id, got);
+	if (strcmp(hex, got))
+		return err_set(e, EX_DATAERR, "layer %.12s: is another one, %.12s", hex, got);
+	part_path(hex, part);
+	return unlink(part) && errno != ENOENT ? err_sys(e, "%s", part) : 0;
+}
+
+/* ---- files of "/" ---- */
+
+/* Makes the folders above `to`, like those above the same path below `like`. */
+static int parents_like(const char *like, const char *root, const char *inside, struct err *e)
+{
+	char path[2 * PATH_MAX], model[2 * PATH_MAX];
+	struct stat st;
+
+	for (const char *p = strchr(inside + 1, '/'); p; p = strchr(p + 1, '/')) {
+		snprintf(path, sizeof(path), "%s%.*s", root, (int)(p - inside), inside);
+		snprintf(model, sizeof(model), "%s%.*s", like, (int)(p - inside), inside);
+		if (mkdir(path, 0755)) {
+			if (errno == EEXIST)
+				continue;
+			return err_sys(e, "%s", path);
+		}
+		if (!stat(*model ? model : "/", &st) && (chown(path, st.st_uid, st.st_gid) || chmod(path, st.st_mode & 07777)))
+			return err_sys(e, "%s", path);
+	}
+	return 0;
+}
+
+static int copy_file(const char *from, const char *to, struct err *e)
+{
+	AUTO_FD int in = open(from, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+	AUTO_FD int out = open(to, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0600);
+	struct stat st;
+	ssize_t n = 1;
+
+	if (in < 0 || out < 0 || fstat(in, &st))
+		return err_sys(e, "%s", in < 0 ? from : to);
+	while (n > 0)
+		n = sendfile(out, in, NULL, 1 << 30);
+	const struct timespec times[2] = { st.st_atim, st.st_mtim };
+	if (n < 0 || fchown(out, st.st_uid, st.st_gid) || fchmod(out, st.st_mode & 07777) || futimens(out, times))
+		return err_sys(e, "%s", to);
+	return 0;
+}
+
+int base_collect(const struct json *paths, const char *dir, struct err *e)
+{
+	for (size_t i = 0, n = json_len(paths, NULL); i < n; i++) {
+		AUTO_JSON struct json *p = json_at(paths, i);
+		const char *inside = json_value(p);
+		char to[2 * PATH_MAX];
+
+		if (!inside || *inside != '/' || strstr(inside, "/../"))
+			return err_set(e, EX_DATAERR, "base: not a path");
+		snprintf(to, sizeof(to), "%s%s", dir, inside);
+		if (file_mkdirs(dir, 0700, e) || parents_like("", dir, inside, e) || copy_file(inside, to, e))
+			return -1;
+	}
+	return 0;
+}
+
+/* nftw has no context argument. */
+static __thread struct {
+	const char *dir, *upper;
+	struct err *e;
+} installing;
+
+static int install_one(const char *path, const struct stat *st, int type, struct FTW *ftw)
+{
+	const char *inside = path + strlen(installing.dir);
+	char to[2 * PATH_MAX];
+
+	(void)st, (void)ftw;
+	if (type != FTW_F)
+		return 0;
+	snprintf(to, sizeof(to), "%s%s", installing.upper, inside);
+	if (parents_like("", installing.upper, inside, installing.e))
+		return -1;
+	return rename(path, to) ? err_sys(installing.e, "%s", to) : 0;
+}
+
+int base_install(const char *dir, const struct service *s, struct err *e)
+{
+	char upper[PATH_MAX];
+
+	if (access(dir, F_OK))
+		return 0;
+	snprintf(upper, sizeof(upper), "%s", service_dir(s, "upper"));
+	installing.dir = dir;
+	installing.upper = upper;
+	installing.e = e;
+	return nftw(dir, install_one, 16, FTW_PHYS) ? -1 : 0;
+}
