@@ -199,8 +199,8 @@ enum page_state image_get(struct image *im, uint64_t object, uint64_t addr, stru
 	return state;
 }
 
-/* Where a page lies; its state is set meanwhile, so that nobody trusts a half-written page. */
-static int page_locate(struct image *im, uint64_t object, uint64_t addr, enum page_state meanwhile, int *fd, off_t *at)
+/* Where pages of one chunk lie; their state is set meanwhile, so that nobody trusts half-written ones. */
+static int pages_locate(struct image *im, uint64_t object, uint64_t addr, unsigned n, int *fd, off_t *at)
 {
 	struct object *o;
 	struct window *w;
@@ -208,7 +208,7 @@ static int page_locate(struct image *im, uint64_t object, uint64_t addr, enum pa
 	pthread_mutex_lock(&im->lock);
 	struct chunk *c = chunk_at(im, object, addr, &o, &w, true);
 	if (c) {
-		c->state[page_of(addr)] = (uint8_t)meanwhile;
+		memset(c->state + page_of(addr), PAGE_NONE, n);
 		*fd = o->fd[w->layer];
 		*at = offset_of(w, addr);
 	}
@@ -216,34 +216,52 @@ static int page_locate(struct image *im, uint64_t object, uint64_t addr, enum pa
 	return c ? 0 : -1;
 }
 
-static void page_settle(struct image *im, uint64_t object, uint64_t addr, enum page_state state, const struct digest *d)
+static void pages_settle(struct image *im, uint64_t object, uint64_t addr, enum page_state state, const struct digest *d,
+			 unsigned n)
 {
 	pthread_mutex_lock(&im->lock);
 	struct chunk *c = chunk_at(im, object, addr, NULL, NULL, false);
-	c->state[page_of(addr)] = (uint8_t)state;
-	if (state == PAGE_DATA) {
-		c->digest[page_of(addr)] = *d;
-		image_hash_add(im, d, object, addr);
+	memset(c->state + page_of(addr), state, n);
+	for (unsigned i = 0; i < n && state == PAGE_DATA; i++) {
+		c->digest[page_of(addr) + i] = d[i];
+		if (im->indexed)
+			image_hash_add(im, &d[i], object, addr + (uint64_t)i * PAGE_BYTES);
 	}
 	pthread_mutex_unlock(&im->lock);
+}
+
+int image_put_run(struct image *im, uint64_t object, uint64_t addr, const struct digest *d, const void *pages, unsigned n,
+		  struct err *e)
+{
+	off_t at = 0;
+	int fd = -1;
+
+	if (page_of(addr) + n > PAGES_PER_CHUNK)
+		return err_set(e, EX_SOFTWARE, "memory image: run of pages crosses a chunk");
+	if (pages_locate(im, object, addr, n, &fd, &at))
+		return err_set(e, EX_DATAERR, "memory image: page %#" PRIx64 " lies outside", addr);
+	if (fd_pwrite_all(fd, pages, (size_t)n * PAGE_BYTES, at))
+		return err_sys(e, "memory image");
+	pages_settle(im, object, addr, PAGE_DATA, d, n);
+	return 0;
 }
 
 int image_put(struct image *im, uint64_t object, uint64_t addr, const struct digest *d, const void *page, struct err *e)
 {
 	struct digest old;
-	enum page_state was = image_get(im, object, addr, &old);
+	enum page_state was;
 	off_t at = 0;
 	int fd = -1;
 
-	if (page_locate(im, object, addr, PAGE_NONE, &fd, &at))
+	if (page)
+		return image_put_run(im, object, addr, d, page, 1, e);
+	was = image_get(im, object, addr, &old);
+	if (pages_locate(im, object, addr, 1, &fd, &at))
 		return err_set(e, EX_DATAERR, "memory image: page %#" PRIx64 " lies outside", addr);
 	/* A page that was never written is a hole, which reads as zeros already. */
-	if (!page && was == PAGE_DATA &&
-	    fallocate(fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, at, PAGE_BYTES))
+	if (was == PAGE_DATA && fallocate(fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, at, PAGE_BYTES))
 		return err_sys(e, "memory image");
-	if (page && fd_pwrite_all(fd, page, PAGE_BYTES, at))
-		return err_sys(e, "memory image");
-	page_settle(im, object, addr, page ? PAGE_DATA : PAGE_ZERO, d);
+	pages_settle(im, object, addr, PAGE_ZERO, NULL, 1);
 	return 0;
 }
 
@@ -281,6 +299,8 @@ int image_find(struct image *im, const struct digest *d, void *buf)
 	bool found;
 
 	pthread_mutex_lock(&im->lock);
+	if (!im->indexed)
+		image_hash_all(im);
 	found = image_hash_find(im, d, &object, &addr);
 	pthread_mutex_unlock(&im->lock);
 	if (!found || image_read(im, object, addr, buf))

@@ -54,6 +54,10 @@ int image_cover(struct image *im, const struct image_window *w, size_t n, struct
 enum page_state image_get(struct image *im, uint64_t object, uint64_t addr, struct digest *d);
 /* Writes a page and its digest; page NULL: a page of zeros. Its window must have been covered (else EX_DATAERR). */
 int image_put(struct image *im, uint64_t object, uint64_t addr, const struct digest *d, const void *page, struct err *e);
+/* The same for n pages of data one behind the other, which must not cross a multiple of IMAGE_RUN bytes: one write. */
+#define IMAGE_RUN (2u << 20)
+int image_put_run(struct image *im, uint64_t object, uint64_t addr, const struct digest *d, const void *pages, unsigned n,
+		  struct err *e);
 /* The page at an address into buf, checked against its digest: 0, or -1 when it is not there or damaged. */
 int image_read(struct image *im, uint64_t object, uint64_t addr, void *buf);
 /* A page anywhere in the image with that content, checked: 0 and the page in buf; else -1. */

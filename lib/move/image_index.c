@@ -71,6 +71,20 @@ bool image_hash_find(struct image *im, const struct digest *d, uint64_t *object,
 	return false;
 }
 
+static void hash_chunk(void *ctx, struct object *o, struct window *w, size_t k)
+{
+	for (size_t p = 0; p < PAGES_PER_CHUNK; p++)
+		if (w->chunk[k]->state[p] == PAGE_DATA)
+			image_hash_add(ctx, &w->chunk[k]->digest[p], o->id,
+				       w->number << WINDOW_BITS | k << CHUNK_BITS | p * PAGE_BYTES);
+}
+
+void image_hash_all(struct image *im)
+{
+	image_each_chunk(im, hash_chunk, im);
+	im->indexed = true;
+}
+
 /* ---- the index file: numbers in host order (it never leaves the node), closed by a SHA-256 of all before ---- */
 
 struct index_file {
@@ -124,7 +138,7 @@ static void put_window(struct index_file *x, const struct window *w)
 	}
 }
 
-static bool get_chunk(struct index_file *x, struct image *im, struct object *o, struct window *w)
+static bool get_chunk(struct index_file *x, struct window *w)
 {
 	uint64_t k = get64(x);
 	struct chunk *c = !x->bad && k < CHUNKS_PER_WINDOW && !w->chunk[k] ? calloc(1, sizeof(*c)) : NULL;
@@ -139,8 +153,6 @@ static bool get_chunk(struct index_file *x, struct image *im, struct object *o, 
 		if (c->state[p] != PAGE_DATA)
 			continue;
 		get(x, &c->digest[p], sizeof(struct digest));
-		image_hash_add(im, &c->digest[p], o->id,
-			       w->number << WINDOW_BITS | k << CHUNK_BITS | p * PAGE_BYTES);
 	}
 	return !x->bad;
 }
@@ -164,7 +176,7 @@ static bool get_object(struct index_file *x, struct image *im)
 		if (w->layer < 0 || (uint64_t)w->layer >= layers || (i && o->window[i - 1]->number >= w->number))
 			return false;
 		for (uint64_t chunks = get64(x); chunks; chunks--)
-			if (!get_chunk(x, im, o, w))
+			if (!get_chunk(x, w))
 				return false;
 	}
 	for (int layer = 0; layer < (int)layers; layer++)

@@ -48,6 +48,7 @@ struct image {
 	size_t n_objects;
 	struct place *place;
 	size_t places, places_used;
+	bool indexed; /* by content: from the first image_find on */
 };
 
 typedef void chunk_fn(void *ctx, struct object *o, struct window *w, size_t k);
@@ -55,6 +56,8 @@ void image_each_chunk(struct image *im, chunk_fn *fn, void *ctx);
 struct object *image_object_add(struct image *im, uint64_t id);
 int image_layer_open(struct image *im, struct object *o, int layer, struct err *e);
 void image_hash_add(struct image *im, const struct digest *d, uint64_t object, uint64_t addr);
+/* Enters all pages; a sender never looks, and is spared it. */
+void image_hash_all(struct image *im);
 bool image_hash_find(struct image *im, const struct digest *d, uint64_t *object, uint64_t *addr);
 
 #endif

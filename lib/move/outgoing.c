@@ -74,19 +74,11 @@ int outgoing_open_checkpoint(struct outgoing **out, const char *id, const struct
 
 /* ---- connect ---- */
 
-struct connecting {
-	const struct ssh_target *to;
-	int timeout_ms;
-	struct stream *stream;
-	struct err err;
-	pthread_t thread;
-};
-
 static void *connect_one(void *arg)
 {
 	struct connecting *c = arg;
 
-	c->stream = ssh_open(c->to, c->timeout_ms, &c->err);
+	c->stream = ssh_open(&c->to, c->timeout_ms, &c->err);
 	if (c->stream && wire_greet(c->stream, &c->err)) {
 		stream_free(c->stream);
 		c->stream = NULL;
@@ -94,33 +86,42 @@ static void *connect_one(void *arg)
 	return NULL;
 }
 
+/* The control session first: the destination checks while the bulk sessions shake hands. */
 int outgoing_connect(struct outgoing *o, const struct ssh_target *to, struct err *e)
 {
-	struct connecting c[1 + BULK_STREAMS];
+	struct connecting control = { .to = *to, .timeout_ms = o->opt.connect_ms };
 	double start = clock_ms();
-	int rc = 0, started = 1;
 
-	memset(c, 0, sizeof(c));
-	for (int i = 0; i <= BULK_STREAMS; i++) {
-		c[i].to = to;
-		c[i].timeout_ms = o->opt.connect_ms;
-	}
-	for (; started <= BULK_STREAMS; started++)
-		if (pthread_create(&c[started].thread, NULL, connect_one, &c[started]))
+	for (; o->n_connecting < BULK_STREAMS && !o->opt.dry_run; o->n_connecting++) {
+		struct connecting *c = &o->connecting[o->n_connecting];
+
+		*c = control;
+		if (pthread_create(&c->thread, NULL, connect_one, c))
 			break;
-	connect_one(&c[0]);
-	for (int i = 1; i < started; i++)
-		pthread_join(c[i].thread, NULL);
-	o->ctl = c[0].stream;
-	for (int i = 1; i < started; i++)
-		if (c[i].stream)
-			o->bulk[o->n_bulk++] = c[i].stream;
-	if (!o->ctl || !o->n_bulk) {
-		*e = o->ctl ? c[1].err : c[0].err;
-		rc = -1;
 	}
+	connect_one(&control);
+	o->ctl = control.stream;
 	o->rep.connect = clock_ms() - start;
-	return rc;
+	if (!o->ctl)
+		*e = control.err;
+	return o->ctl ? 0 : -1;
+}
+
+static int join_bulk(struct outgoing *o, struct err *e)
+{
+	struct err first = { 0 };
+
+	for (int i = 0; i < o->n_connecting; i++) {
+		pthread_join(o->connecting[i].thread, NULL);
+		if (o->connecting[i].stream)
+			o->bulk[o->n_bulk++] = o->connecting[i].stream;
+		else if (!first.text[0])
+			first = o->connecting[i].err;
+	}
+	o->n_connecting = 0;
+	if (!o->n_bulk && e)
+		*e = first;
+	return o->n_bulk ? 0 : -1;
 }
 
 /* ---- prepare ---- */
@@ -139,6 +140,8 @@ static int begin_journal(struct outgoing *o, struct err *e)
 
 static int attach_bulk(struct outgoing *o, struct err *e)
 {
+	if (join_bulk(o, e))
+		return -1;
 	for (int i = 0; i < o->n_bulk; i++) {
 		struct json *call = wire_request("attach");
 
@@ -453,6 +456,7 @@ void outgoing_free(struct outgoing *o)
 {
 	if (o->ctl)
 		stream_stop(o->ctl);
+	join_bulk(o, NULL);
 	outgoing_join_dump(o);
 	outgoing_thaw(o);
 	if (o->sender)

@@ -11,6 +11,15 @@
 
 enum { DUMP_WHOLE = 1, DUMP_FAILED };
 
+/* One session that is being set up, in a thread of its own. */
+struct connecting {
+	struct ssh_target to;
+	int timeout_ms;
+	struct stream *stream;
+	struct err err;
+	pthread_t thread;
+};
+
 struct outgoing {
 	struct move_options opt;
 	struct service *svc;
@@ -24,6 +33,8 @@ struct outgoing {
 	struct json *base; /* owned: files of "/" to bring along; NULL */
 	struct stream *ctl, *bulk[BULK_STREAMS];
 	int n_bulk;
+	struct connecting connecting[BULK_STREAMS];
+	int n_connecting;
 	char to[256];
 	struct sender *sender;
 	struct page_runs runs;

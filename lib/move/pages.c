@@ -137,6 +137,10 @@ static int flush(struct worker *w)
 {
 	unsigned n = w->n;
 
+	if (pages_store(w->s->im, w->item, w->page, n, &w->err))
+		return -1;
+	for (unsigned i = 0; i < n && w->s->final; i++)
+		image_use(w->s->im, w->item[i].object, w->item[i].addr);
 	if (!n || !w->stream) {
 		w->n = 0;
 		return 0;
@@ -176,17 +180,15 @@ static int consider(struct worker *w, const struct page_run *run, unsigned i)
 		if (!zero)
 			digest_of(page, PAGE_BYTES, &item->digest);
 		enum page_state was = image_get(im, run->object, addr, &old);
-		if (was != (zero ? PAGE_ZERO : PAGE_DATA) || (!zero && !digest_equal(&old, &item->digest)))
-			if (image_put(im, run->object, addr, &item->digest, zero ? NULL : page, &w->err))
-				return -1;
+		item->here = was == (zero ? PAGE_ZERO : PAGE_DATA) && (zero || digest_equal(&old, &item->digest));
 		image_set_mark(im, run->object, addr, mark);
 		memcpy(w->page + (size_t)w->n * PAGE_BYTES, page, PAGE_BYTES);
 		w->st.changed++;
 		w->st.zero += zero;
 		w->n++;
-	}
-	if (w->s->final)
+	} else if (w->s->final) {
 		image_use(im, run->object, addr);
+	}
 	return w->n == RUN_PAGES ? flush(w) : 0;
 }
 

@@ -12,7 +12,11 @@ struct page_item {
 	uint64_t object, addr;
 	struct digest digest;
 	bool zero;
+	bool here; /* the image of this node has it already */
 };
+
+/* Puts the pages of a batch, which lie one behind the other, into the image, neighbours in one write. */
+int pages_store(struct image *im, const struct page_item *item, const uint8_t *page, unsigned n, struct err *e);
 
 #define ITEM_BYTES (8 + 32)
 #define GROUP_BYTES (8 + 4)

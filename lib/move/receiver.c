@@ -65,12 +65,40 @@ int pages_get_head(const uint8_t *p, size_t len, struct page_item *item, unsigne
 			item[i].object = object;
 			item[i].addr = addr & ~(uint64_t)(PAGE_BYTES - 1);
 			item[i].zero = addr & 1;
+			item[i].here = false;
 			if (addr % PAGE_BYTES > 1)
 				return -1;
 			memcpy(&item[i].digest, p + 8, sizeof(struct digest));
 		}
 	}
 	*used = len - (size_t)(end - p);
+	return 0;
+}
+
+int pages_store(struct image *im, const struct page_item *item, const uint8_t *page, unsigned n, struct err *e)
+{
+	struct digest d[RUN_PAGES];
+
+	for (unsigned i = 0; i < n;) {
+		const struct page_item *first = &item[i];
+		unsigned same = 0;
+
+		if (first->here || first->zero) {
+			if (!first->here && image_put(im, first->object, first->addr, NULL, NULL, e))
+				return -1;
+			i++;
+			continue;
+		}
+		do
+			d[same] = item[i + same].digest;
+		while (++same, i + same < n && !item[i + same].here && !item[i + same].zero &&
+		       item[i + same].object == first->object &&
+		       item[i + same].addr == first->addr + (uint64_t)same * PAGE_BYTES &&
+		       item[i + same].addr % IMAGE_RUN);
+		if (image_put_run(im, first->object, first->addr, d, page + (size_t)i * PAGE_BYTES, same, e))
+			return -1;
+		i += same;
+	}
 	return 0;
 }
 
@@ -148,10 +176,8 @@ static int on_pages(struct receiver *r, const struct frame *f)
 		if (!page != it->zero || (page && !digest_equal(&got, &it->digest)))
 			return err_set(&r->err, EX_DATAERR, "page %#llx arrived damaged: its digest differs",
 				       (unsigned long long)it->addr);
-		if (image_put(r->im, it->object, it->addr, &it->digest, page, &r->err))
-			return -1;
 	}
-	return 0;
+	return pages_store(r->im, r->item, r->page, n, &r->err);
 }
 
 static int on_cover(struct receiver *r, const struct frame *f)
