@@ -39,7 +39,7 @@ static void progress(void *ctx, const char *phase, uint64_t done, uint64_t all)
 
 	fprintf(stderr, "\r%s: %-9s", service, phase);
 	if (all)
-		fprintf(stderr, " %3.0f %% of %.1f MB", 100.0 * (double)done / (double)all, (double)all / 1e6);
+		fprintf(stderr, " %3.0f %%", 100.0 * (double)done / (double)all);
 	fputs("\033[K", stderr);
 	if (!strcmp(phase, "done"))
 		fputs("\r\033[K", stderr);

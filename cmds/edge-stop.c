@@ -7,6 +7,7 @@
 #include "lib/discover/node.h"
 #include "lib/engine/engine.h"
 #include "lib/move/remote.h"
+#include "lib/move/store.h"
 
 #define GRACE_MAX_S 3600
 #define LOCK_MS 2000
@@ -30,6 +31,16 @@ static const struct cmd cmd = {
 	.opts = opts,
 };
 
+/* It runs elsewhere: only what it left here can go. */
+static int stop_moved(struct service *s, bool rm, struct err *e)
+{
+	if (!rm)
+		return err_set(e, EX_UNAVAILABLE, "service %s: has moved away (edge-stop --rm %s removes what it left)",
+			       s->name, s->name);
+	AUTO_JSON struct json *rec = service_record(s, "moved");
+	return service_remove(s, e) || store_forget(s->id, e) ? -1 : record_print(stdout, rec, e);
+}
+
 static int stop_here(const char *name, bool rm, struct err *e)
 {
 	AUTO_REGISTRY struct registry *r = NULL;
@@ -42,7 +53,11 @@ static int stop_here(const char *name, bool rm, struct err *e)
 	if (lock < 0)
 		return -1;
 	service_free(TAKE_PTR(s)); /* what was true before the lock may not be any more */
-	if (service_load(&s, name, e) || service_stop(s, (int)(grace_s * 1000), e) || (rm && service_remove(s, e)))
+	if (service_load(&s, name, e))
+		return -1;
+	if (s->moved)
+		return stop_moved(s, rm, e);
+	if (service_stop(s, (int)(grace_s * 1000), e) || (rm && (service_remove(s, e) || store_forget(s->id, e))))
 		return -1;
 	AUTO_JSON struct json *rec = service_record(s, "stopped");
 	snprintf(key, sizeof(key), "service/%s", s->id);

@@ -387,6 +387,7 @@ int criu_start(struct criu *c, int netns, struct err *e)
 		return err_sys(e, "criu: fork");
 	}
 	c->sock = ours;
+	c->child = true;
 	return 0;
 }
 
@@ -394,7 +395,7 @@ void criu_close(struct criu *c)
 {
 	if (c->sock >= 0)
 		close(c->sock);
-	if (c->pid > 0) {
+	if (c->child) {
 		kill(c->pid, SIGKILL);
 		while (waitpid(c->pid, NULL, 0) < 0 && errno == EINTR)
 			;

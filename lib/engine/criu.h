@@ -38,7 +38,8 @@ struct criu_job {
 
 /* A criu that waits for its request; sock is our end of its SEQPACKET socket. */
 struct criu {
-	pid_t pid; /* 0: not our child (a keeper's) */
+	pid_t pid;
+	bool child; /* ours; else a keeper's */
 	int sock;
 };
 

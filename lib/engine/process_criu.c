@@ -74,7 +74,6 @@ int process_restore_arm(struct service *s, struct keeper *k, struct criu *warm, 
 		return -1;
 	int rc = keeper_exec(k, argv, theirs, NULL, &warm->pid, e);
 	close(theirs);
-	warm->pid = 0; /* the keeper's child, not ours */
 	return rc;
 }
 

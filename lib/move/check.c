@@ -6,7 +6,6 @@
 #include <fcntl.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <sys/statvfs.h>
 #include <sys/utsname.h>
 #include <unistd.h>
 
@@ -20,6 +19,7 @@
 #include "lib/engine/engine.h"
 #include "lib/engine/net.h"
 #include "lib/move/layer.h"
+#include "lib/move/store.h"
 
 #define ARP_PROBE_MS 150
 #define CRIU_MS 10000
@@ -255,17 +255,15 @@ static void check_criu(const struct json *call, struct json *list)
 		refuse(list, "cpu", "the processor lacks features of the source's: %s", e.text);
 }
 
-static void check_space(const struct json *call, struct json *list)
+static void check_space(const struct service *s, const struct json *call, struct json *list)
 {
-	double need = json_num(call, "bytes", 0) + json_num(call, "mem_bytes", 0) + SPARE_BYTES;
+	double need = json_num(call, "bytes", 0) + json_num(call, "mem_bytes", 0) + SPARE_BYTES, have;
 	const char *state = file_path("/var/lib/edge");
-	struct statvfs v;
 
-	if (file_mkdirs(state, 0755, NULL) || statvfs(state, &v))
-		refuse(list, "space", "%s: %s", state, strerror(errno));
-	else if ((double)v.f_bavail * (double)v.f_frsize < need)
-		refuse(list, "space", "%.0f MB free in %s, %.0f MB needed", (double)v.f_bavail * (double)v.f_frsize / 1e6,
-		       state, need / 1e6);
+	file_mkdirs(state, 0755, NULL);
+	have = (double)store_make_room((uint64_t)need, s->id);
+	if (have < need)
+		refuse(list, "space", "%.0f MB free in %s, %.0f MB needed", have / 1e6, state, need / 1e6);
 }
 
 static void check_memory(const struct json *call, struct json *list)
@@ -354,7 +352,7 @@ struct json *check_here(const struct service *s, const struct json *call, struct
 	else if (engine->missing())
 		refuse(list, "engine", "engine %s: %s", s->engine, engine->missing());
 	check_criu(call, list);
-	check_space(call, list);
+	check_space(s, call, list);
 	check_memory(call, list);
 	check_name(s, list);
 	check_network(s, call, list);

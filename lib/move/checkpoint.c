@@ -152,11 +152,6 @@ int checkpoint_complete(const struct checkpoint *ck, struct image *im, struct er
 	return rc ? err_wrap(e, "checkpoint %s", ck->id) : 0;
 }
 
-const char *checkpoint_memory_dir(const struct service *s)
-{
-	return file_path("/var/lib/edge/store/memory/%s", s->id);
-}
-
 static int open_folder(struct files *f, unsigned number, const char *path, struct err *e)
 {
 	*f = (struct files){ .number = number, .root = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC) };

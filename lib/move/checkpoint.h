@@ -41,8 +41,6 @@ AUTO_DEFINE(struct checkpoint, checkpoint_free)
 /* Checks that the folder is whole: every page that its pagemaps name is in the image (and is used, image_use). */
 int checkpoint_complete(const struct checkpoint *ck, struct image *im, struct err *e);
 
-/* Where a node keeps an instance's memory image. Static ring of buffers. */
-const char *checkpoint_memory_dir(const struct service *s);
 /* Opens the folders that travel: upper layer, volumes, and the adapted bundle if there is one. Their number, or -1. */
 int checkpoint_folders(const struct service *s, struct files *f, struct err *e);
 /* Copies these folders into the checkpoint, where the service may change its own. */

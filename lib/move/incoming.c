@@ -6,6 +6,7 @@
 #include <fcntl.h>
 #include <signal.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -24,8 +25,10 @@
 #include "lib/move/journal.h"
 #include "lib/move/layer.h"
 #include "lib/move/pagemap.h"
+#include "lib/move/store.h"
 #include "lib/move/wire.h"
 
+#define HURRY_NICE (-10)
 #define LOCK_MS 2000 /* a keeper holds the lock for a moment when its service has ended */
 
 struct incoming {
@@ -130,7 +133,7 @@ static int reserve(struct incoming *in, const struct json *call, struct json *wa
 		if (place_base(in, e))
 			return -1;
 	}
-	if (image_open(&in->im, checkpoint_memory_dir(in->svc), e) || image_begin(in->im, e))
+	if (image_open(&in->im, store_memory_dir(in->svc->id), e) || image_begin(in->im, e))
 		return -1;
 	return bulk_listen(&in->bulk, in->ck->id, in->im, e);
 }
@@ -184,7 +187,7 @@ static int reopen(struct incoming *in, const struct json *call, struct err *e)
 		return err_set(e, EX_UNAVAILABLE, "service %s: runs here already", in->svc->name);
 	AUTO_JSON struct json *head = json_object();
 	if ((journal_open(&in->journal, in->ck->id, NULL) && journal_begin(&in->journal, in->ck->id, head, e)) ||
-	    image_open(&in->im, checkpoint_memory_dir(in->svc), e))
+	    image_open(&in->im, store_memory_dir(in->svc->id), e))
 		return -1;
 	in->was_here = true;
 	json_set_str(answer, "node", node_self());
@@ -226,6 +229,11 @@ static int arm(struct incoming *in, struct err *e)
 	in->armed = true;
 	if (in->engine->restore_arm(s, &in->keeper, &in->criu, e))
 		return -1;
+	/* From the freeze on, what restores it comes before other work on this node; the restored tasks get their own
+	 * priorities back. */
+	setpriority(PRIO_PROCESS, 0, HURRY_NICE);
+	if (in->criu.pid > 0)
+		setpriority(PRIO_PROCESS, (id_t)in->criu.pid, HURRY_NICE);
 	return reply(in, json_object(), e);
 }
 

@@ -11,6 +11,7 @@
 #include "lib/engine/engine.h"
 #include "lib/engine/net.h"
 #include "lib/move/check.h"
+#include "lib/move/store.h"
 #include "lib/move/outgoing_int.h"
 
 #define LOCK_MS 2000
@@ -39,7 +40,7 @@ int outgoing_open(struct outgoing **out, const char *name, const struct move_opt
 	if (!o->engine)
 		return err_set(e, EX_UNAVAILABLE, "service %s: unknown engine %s", name, o->svc->engine);
 	if (checkpoint_new(&o->ck, o->svc, opt->tcp_close, e) ||
-	    image_open(&o->im, checkpoint_memory_dir(o->svc), e) || image_begin(o->im, e))
+	    image_open(&o->im, store_memory_dir(o->svc->id), e) || image_begin(o->im, e))
 		return -1;
 	o->n_files = checkpoint_folders(o->svc, o->files, e);
 	if (o->n_files < 0)
@@ -63,7 +64,7 @@ int outgoing_open_checkpoint(struct outgoing **out, const char *id, const struct
 		return -1;
 	o->facts = json_copy(o->ck->facts);
 	spec = service_to_json(o->ck->service);
-	if (service_from_json(&o->svc, spec, e) || image_open(&o->im, checkpoint_memory_dir(o->svc), e))
+	if (service_from_json(&o->svc, spec, e) || image_open(&o->im, store_memory_dir(o->svc->id), e))
 		return -1;
 	o->n_files = checkpoint_copied_folders(o->ck, o->files, e);
 	if (o->n_files < 0)
@@ -138,6 +139,15 @@ static int begin_journal(struct outgoing *o, struct err *e)
 	return journal_begin(&o->journal, o->ck->id, head, e);
 }
 
+static void on_progress(void *ctx, uint64_t done, uint64_t all)
+{
+	struct outgoing *o = ctx;
+	char phase[32];
+
+	snprintf(phase, sizeof(phase), o->frozen ? "frozen" : "round %d", o->rep.rounds + 1);
+	o->opt.progress(o->opt.ctx, phase, done, all);
+}
+
 static int attach_bulk(struct outgoing *o, struct err *e)
 {
 	if (join_bulk(o, e))
@@ -150,7 +160,10 @@ static int attach_bulk(struct outgoing *o, struct err *e)
 		if (!answer)
 			return -1;
 	}
-	return sender_new(&o->sender, o->im, o->bulk, o->n_bulk, e);
+	if (sender_new(&o->sender, o->im, o->bulk, o->n_bulk, e))
+		return -1;
+	sender_progress(o->sender, o->opt.progress ? on_progress : NULL, o);
+	return 0;
 }
 
 /* What the destination wants to know, once. */
@@ -347,6 +360,7 @@ int outgoing_freeze(struct outgoing *o, struct err *e)
 	double start = clock_ms();
 	int rc;
 
+	outgoing_hurry(o);
 	if (!o->journal && begin_journal(o, e))
 		return -1;
 	if (journal_step(o->journal, "frozen", e))

@@ -58,6 +58,8 @@ struct outgoing {
 int outgoing_send_base(struct outgoing *o, struct err *e);
 /* Starts the criu that will dump, while the service runs. */
 int outgoing_warm(struct outgoing *o, struct err *e);
+/* While the service stands still, what moves it comes before other work on this node. */
+void outgoing_hurry(struct outgoing *o);
 void outgoing_join_dump(struct outgoing *o);
 /* After the dump: the pages that only CRIU could read, and its images, with every page in the memory image. */
 int outgoing_images(struct outgoing *o, struct pages_stats *st, struct err *e);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* Checkpoints that stay on this node for a while, and shipping them. */
 #include <fcntl.h>
+#include <sys/resource.h>
 
 #include "lib/base/clock.h"
 #include "lib/engine/cgroup.h"
@@ -50,6 +51,8 @@ static struct json *shipment(const struct outgoing *o)
 	return j;
 }
 
+#define HURRY_NICE (-10)
+
 static int send_once(struct outgoing *o, unsigned number, const char *path, struct err *e)
 {
 	struct files f = { .number = number, .root = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC), .what = "root" };
@@ -83,6 +86,13 @@ int outgoing_ship(struct outgoing *o, struct json **record, struct err *e)
 		return -1;
 	*record = shipment(o);
 	return 0;
+}
+
+void outgoing_hurry(struct outgoing *o)
+{
+	setpriority(PRIO_PROCESS, 0, HURRY_NICE);
+	if (o->criu.pid > 0)
+		setpriority(PRIO_PROCESS, (id_t)o->criu.pid, HURRY_NICE);
 }
 
 void outgoing_thaw(struct outgoing *o)

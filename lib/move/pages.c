@@ -48,6 +48,8 @@ struct sender {
 	const struct page_runs *runs;
 	atomic_size_t next;
 	bool ask, final;
+	void (*progress)(void *ctx, uint64_t done, uint64_t all);
+	void *progress_ctx;
 };
 
 static bool is_zero(const uint8_t *page)
@@ -234,8 +236,12 @@ static void *work(void *arg)
 	size_t i;
 	int rc = 0;
 
-	while (!rc && (i = atomic_fetch_add(&w->s->next, 1)) < runs->n)
+	while (!rc && (i = atomic_fetch_add(&w->s->next, 1)) < runs->n) {
 		rc = do_run(w, &runs->run[i]);
+		/* One thread speaks for all; they take their runs from the same heap. */
+		if (w->s->progress && w == w->s->worker)
+			w->s->progress(w->s->progress_ctx, i + 1, runs->n);
+	}
 	if (!rc)
 		rc = flush(w);
 	if (!rc)
@@ -343,6 +349,12 @@ int sender_round(struct sender *s, const struct page_runs *runs, bool ask, bool 
 	}
 	st->ms += clock_ms() - start;
 	return rc;
+}
+
+void sender_progress(struct sender *s, void (*fn)(void *ctx, uint64_t done, uint64_t all), void *ctx)
+{
+	s->progress = fn;
+	s->progress_ctx = ctx;
 }
 
 static int worker_init(struct worker *w, struct sender *s, struct stream *stream)
