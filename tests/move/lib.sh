@@ -1,0 +1,176 @@
+# shellcheck shell=bash
+# SPDX-License-Identifier: MIT
+# What the tests of moves share: a lab of their own, services in it, clients that stay connected, and TAP.
+# MOVES: how often each service goes there and back (default 1). B, EDGE_BIN: where the programs were built.
+set -u
+cd "$(dirname "${BASH_SOURCE[0]}")/../.." || exit 1
+if [[ $EUID != 0 ]]; then echo '1..0 # skip the lab needs root'; exit 0; fi
+B=${B:-build}
+export EDGE_BIN=${EDGE_BIN:-$PWD/$B/bin}
+export LAB=mv$((BASHPID % 1000000))
+MOVES=${MOVES:-1}
+lab=$PWD/examples/lab/lab
+tools=$PWD/tests/tools
+tmp=$(mktemp -d /tmp/edge-move.XXXXXX)
+count=0 failed=0
+nodes=(edge1 edge2)
+declare -A client_pid=() client_fd=()
+
+# --- the end, whatever comes
+
+clean() {
+	local name
+	for name in "${!client_pid[@]}"; do kill "${client_pid[$name]}" 2>/dev/null; done
+	"$lab" down >/dev/null 2>&1
+	rm -rf "$tmp"
+}
+trap clean EXIT
+trap 'exit 129' HUP
+trap 'exit 130' INT
+trap 'exit 143' TERM
+
+# --- TAP
+
+ok() { # TITLE COMMAND...
+	local title=$1
+	count=$((count + 1))
+	shift
+	if "$@" >"$tmp/out" 2>&1; then
+		echo "ok $count - $title"
+		return 0
+	fi
+	echo "not ok $count - $title"
+	sed 's/^/# /' "$tmp/out"
+	failed=1
+	return 1
+}
+is() { # TITLE WANTED HAVE
+	ok "$1" test "$3" = "$2" && return
+	diff <(echo "$2") <(echo "$3") | sed -n 's/^</# wanted:/p;s/^>/# have:  /p'
+	return 1
+}
+like() { # TITLE PATTERN (bash, extended) HAVE
+	local matches=1
+	[[ $3 =~ $2 ]] && matches=0
+	ok "$1" test $matches = 0 || printf '# wanted: %s\n# have:   %s\n' "$2" "$3"
+}
+finish() {
+	echo "1..$count"
+	exit "$failed"
+}
+need() { # PROGRAM...: what the test is about
+	local p
+	for p in "$@"; do
+		command -v "$p" >/dev/null && continue
+		echo "1..0 # skip $p is not installed"
+		exit 0
+	done
+}
+answer=''
+ready() { # NAME: waits until the client says so
+	await 20 said "$1" ready || sed 's/^/# /' "$tmp/$1.out"
+}
+await() { # SECONDS COMMAND...: until it succeeds
+	local end=$((SECONDS + $1))
+	shift
+	until "$@" >/dev/null 2>&1; do
+		((SECONDS < end)) || return 1
+		sleep 0.05
+	done
+}
+
+# --- the lab
+
+lab_up() { # OPTION...
+	if ! timeout 60 "$lab" up ${#nodes[@]} --share "$tmp" "$@"; then echo 'Bail out! no lab'; exit 1; fi
+	eval "$("$lab" env)"
+	subnet=10.77.$(<"$EDGE_LAB_DIR/subnet")
+	addr=$subnet.60
+}
+on() { # NODE COMMAND...
+	timeout 60 "$lab" exec "$@"
+}
+run() { # NAME OPTION... -- COMMAND...: starts a service on edge1, at $addr
+	local name=$1
+	shift
+	if ! on edge1 edge-run --name "$name" --addr "$addr" "$@" >"$tmp/record" 2>"$tmp/err"; then
+		sed 's/^/# /' "$tmp/err"
+		echo "Bail out! service $name does not start"
+		exit 1
+	fi
+}
+log() { # NODE NAME
+	on "$1" cat "/var/lib/edge/services/$2/log"
+}
+inside() { # NODE NAME COMMAND...: in the service's namespaces
+	local node=$1 pid
+	pid=$(on "$1" sed -n 's/.*"pid":\([0-9]*\).*/\1/p' "/var/lib/edge/services/$2/service.json")
+	shift 2
+	on "$node" nsenter -t "$pid" -m -u -i -n -p -r -w -- "$@"
+}
+stop() { # NODE NAME
+	on "$1" edge-stop --rm --grace 2 "$2" >/dev/null 2>&1
+}
+move() { # NAME FROM TO: the record into $tmp/moved, errors into $tmp/err
+	on "$2" "${move_env[@]}" edge-migrate "$1" --to "$3" >"$tmp/moved" 2>"$tmp/err"
+}
+move_env=()
+there_and_back() { # NAME [COMMAND run after each move]: one test a move
+	local name=$1 i from to
+	shift
+	for ((i = 0; i < 2 * MOVES; i++)); do
+		from=${nodes[i % 2]} to=${nodes[(i + 1) % 2]}
+		if ok "$name moves from $from to $to" move "$name" "$from" "$to"; then
+			sed -n 's/.*"frozen_ms":\([0-9.]*\),"total_ms":\([0-9.]*\),.*/# frozen \1 ms of \2 ms/p' "$tmp/moved"
+		else
+			sed 's/^/# /' "$tmp/err"
+			return 1
+		fi
+		# A moment in which the clients go on with it as it is now.
+		sleep 0.3
+		(($# == 0)) || "$@" "$to"
+	done
+}
+
+# --- clients: each stays connected until it is told to end, then checks and prints what it found
+
+client() { # NAME COMMAND...: in the background; its stdin stays open until `client_end`
+	local name=$1 fd
+	shift
+	mkfifo "$tmp/$name.in"
+	"$@" <"$tmp/$name.in" >"$tmp/$name.out" 2>&1 &
+	client_pid[$name]=$!
+	exec {fd}>"$tmp/$name.in"
+	client_fd[$name]=$fd
+}
+tell() { # NAME LINE...
+	local fd=${client_fd[$1]}
+	shift
+	printf '%s\n' "$@" >&"$fd"
+}
+client_end() { # NAME [SECONDS]: what the client said into `answer`, its lines that begin with # shown
+	local fd=${client_fd[$1]} pid=${client_pid[$1]}
+	exec {fd}>&-
+	await "${2:-60}" gone "$pid" || kill "$pid" 2>/dev/null
+	wait "$pid"
+	unset "client_pid[$1]"
+	rm -f "$tmp/$1.in"
+	grep '^#' "$tmp/$1.out"
+	answer=$(grep -v '^#' "$tmp/$1.out")
+}
+gone() { ! kill -0 "$1"; }
+said() { grep -q -e "$2" "$tmp/$1.out"; } # CLIENT PATTERN
+
+# --- what is left on a node that does not run the service NAME and never kept it (its store of pages does not count)
+
+remains() { # NODE NAME
+	# shellcheck disable=SC2016 # for the node's shell
+	on "$1" sh -c '
+		ls -d /run/edge/netns/"$1" /run/edge/move-* /var/lib/edge/checkpoints/* /var/lib/edge/journal/* 2>/dev/null
+		find /sys/fs/cgroup -path "*/edge/$1" 2>/dev/null
+		grep -e "/services/$1/" /proc/mounts
+		ip -o link | grep -o " ev[0-9a-f]*"
+		nft list tables 2>/dev/null
+		ps -eo comm= | grep -e ^edge- -e ^criu
+		true' sh "$2" 2>&1
+}
