@@ -275,6 +275,17 @@ static int on_ready(void *ctx)
 	return net_attach(in->svc, &e);
 }
 
+/* Until the source has heard of its outcome the move stays in the journal, where the source can ask for it. */
+static bool source_knows(struct incoming *in)
+{
+	AUTO_FRAME struct frame f = { 0 };
+
+	if (wire_expect(in->ctl, FRAME_CALL, &f, NULL))
+		return false;
+	AUTO_JSON struct json *call = wire_json(&f, NULL);
+	return call && json_str(call, "verb") && !strcmp(json_str(call, "verb"), "done");
+}
+
 /* The registry hears of it after the service runs; a registry that is gone does not stop a move. */
 static void publish(struct incoming *in)
 {
@@ -303,7 +314,8 @@ static int finish(struct incoming *in, struct err *e)
 	publish(in);
 	image_save(in->im, IMAGE_SWEEP, NULL);
 	checkpoint_remove(in->ck, NULL);
-	journal_end(in->journal, NULL);
+	if (source_knows(in))
+		journal_end(in->journal, NULL);
 	return rc;
 }
 

@@ -7,6 +7,7 @@
  *   IMAGE     the checkpoint's small files
  *   restore   all of it is here: put together, not yet running   -> {}
  *   go        run                                                -> {service}
+ *   done      the source knows: the journal can forget it
  *   seal      instead of the last three: keep it as a checkpoint -> {}
  *
  * Until "go" anything that goes wrong, the loss of the control stream included, undoes everything here. */

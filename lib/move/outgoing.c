@@ -93,6 +93,7 @@ int outgoing_connect(struct outgoing *o, const struct ssh_target *to, struct err
 	struct connecting control = { .to = *to, .timeout_ms = o->opt.connect_ms };
 	double start = clock_ms();
 
+	o->target = *to;
 	for (; o->n_connecting < BULK_STREAMS && !o->opt.dry_run; o->n_connecting++) {
 		struct connecting *c = &o->connecting[o->n_connecting];
 
@@ -387,75 +388,6 @@ int outgoing_freeze(struct outgoing *o, struct err *e)
 	add_round(o, &st);
 	o->rep.last_pages = st.sent;
 	return rc;
-}
-
-/* ---- hand-over ---- */
-
-int outgoing_retire(struct outgoing *o, struct err *e)
-{
-	struct service *s = o->svc;
-
-	o->frozen = false;
-	o->retired = true;
-	if (service_kill(s, e))
-		return -1;
-	outgoing_join_dump(o);
-	if (service_clear(s, e))
-		return -1;
-	s->pid = 0;
-	s->start_time = 0;
-	s->moved = true;
-	if (service_save(s, e))
-		return -1;
-	/* The pages stay for a move back. */
-	image_save(o->im, IMAGE_SWEEP, NULL);
-	return 0;
-}
-
-static int hand_over(struct outgoing *o, struct json **there, struct err *e)
-{
-	AUTO_JSON struct json *ready = wire_call(o->ctl, wire_request("restore"), e);
-
-	if (!ready)
-		return -1;
-	/* From here the source stays frozen until it knows. */
-	if (journal_step(o->journal, "go", e))
-		return -1;
-	o->gone = true;
-	*there = wire_call(o->ctl, wire_request("go"), e);
-	if (!*there) {
-		/* An answer that says no is an outcome too. */
-		o->gone = e->code == EX_UNAVAILABLE && strstr(e->text, "connection") != NULL;
-		return -1;
-	}
-	return 0;
-}
-
-int outgoing_hand_over(struct outgoing *o, struct json **record, struct err *e)
-{
-	AUTO_JSON struct json *there = NULL;
-	struct err late = { 0 };
-
-	if (hand_over(o, &there, e))
-		return -1;
-	o->rep.frozen = clock_ms() - o->frozen_at;
-	o->rep.restore = json_num(there, "restore_ms", 0);
-	o->rep.resume = json_num(there, "resume_ms", 0);
-	o->rep.wire_bytes = stream_sent(o->ctl);
-	for (int i = 0; i < o->n_bulk; i++)
-		o->rep.wire_bytes += stream_sent(o->bulk[i]);
-	/* The service runs there: what fails now costs nothing but a note. */
-	if (outgoing_retire(o, &late))
-		*e = late;
-	else
-		journal_end(o->journal, &late);
-	checkpoint_remove(o->ck, NULL);
-	o->rep.total = clock_ms() - o->start;
-	*record = json_get(there, "service");
-	if (!*record)
-		return err_set(e, EX_DATAERR, "%s: no service in its answer", stream_peer(o->ctl));
-	json_set(*record, "moved", outgoing_moved(o, o->to));
-	return 0;
 }
 
 void outgoing_join_dump(struct outgoing *o)

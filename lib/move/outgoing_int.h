@@ -35,6 +35,7 @@ struct outgoing {
 	int n_bulk;
 	struct connecting connecting[BULK_STREAMS];
 	int n_connecting;
+	struct ssh_target target;
 	char to[256];
 	struct sender *sender;
 	struct page_runs runs;

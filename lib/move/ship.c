@@ -102,23 +102,26 @@ static struct json *call_verb(struct stream *s, const char *verb, const char *ke
 static int restore_over(struct stream *s, const char *id, const char *from, bool held, struct json **record,
 			struct err *e)
 {
-	AUTO_JSON struct json *opened = NULL, *armed = NULL, *ready = NULL, *done = NULL;
+	AUTO_JSON struct json *opened = NULL, *armed = NULL, *ready = NULL, *done = NULL, *said = NULL;
 	struct err note = { 0 };
+	int rc;
 
 	if (!(opened = call_verb(s, "open", "checkpoint", id, e)) || !(armed = call_verb(s, "arm", NULL, NULL, e)) ||
 	    !(ready = call_verb(s, "restore", NULL, NULL, e)))
 		return -1;
 	if (held && tell_source(from, id, "go", e))
 		return -1;
-	done = call_verb(s, "go", NULL, NULL, e);
-	if (!done) {
-		/* A broken stream says nothing of the outcome: then the source stays frozen, and is told by hand. */
-		if (held && !strstr(e->text, "connection"))
+	rc = wire_ask(s, wire_request("go"), &done, e);
+	if (rc) {
+		/* A broken stream says nothing of the outcome: then the source stays frozen. */
+		if (held && rc > 0)
 			tell_source(from, id, "failed", &note);
 		return -1;
 	}
 	if (held && tell_source(from, id, "handed-over", e))
 		return -1;
+	said = wire_request("done");
+	wire_send_json(s, FRAME_CALL, said, NULL);
 	*record = json_get(done, "service");
 	return *record ? 0 : err_set(e, EX_DATAERR, "%s: no service in its answer", stream_peer(s));
 }

@@ -133,18 +133,25 @@ int wire_greet(struct stream *s, struct err *e)
 	return 0;
 }
 
-struct json *wire_call(struct stream *s, struct json *request, struct err *e)
+int wire_ask(struct stream *s, struct json *request, struct json **reply, struct err *e)
 {
 	AUTO_JSON struct json *req = request;
-	AUTO_JSON struct json *reply = NULL;
+	AUTO_JSON struct json *j = NULL;
 	AUTO_FRAME struct frame f = { 0 };
 
-	if (wire_send_json(s, FRAME_CALL, req, e) || wire_expect(s, FRAME_REPLY, &f, e))
-		return NULL;
-	reply = wire_json(&f, e);
-	if (!reply || reply_error(s, reply, e))
-		return NULL;
-	return TAKE_PTR(reply);
+	if (wire_send_json(s, FRAME_CALL, req, e) || wire_expect(s, FRAME_REPLY, &f, e) || !(j = wire_json(&f, e)))
+		return -1;
+	if (reply_error(s, j, e))
+		return 1;
+	*reply = TAKE_PTR(j);
+	return 0;
+}
+
+struct json *wire_call(struct stream *s, struct json *request, struct err *e)
+{
+	struct json *reply = NULL;
+
+	return wire_ask(s, request, &reply, e) ? NULL : reply;
 }
 
 struct json *wire_request(const char *verb)

@@ -57,7 +57,10 @@ struct json *wire_json(const struct frame *f, struct err *e);
 
 /* Both hellos: EX_UNAVAILABLE "PEER: speaks version 2, this is 1". */
 int wire_greet(struct stream *s, struct err *e);
-/* A call and its reply (a new value, or NULL with the far end's error, "PEER: " before it). Takes `request`. */
+/* A call and its reply. Takes `request`. 0: *reply is new; 1: the far end said no, its error with "PEER: " before it;
+ * -1: the stream failed, and what the far end did is unknown. */
+int wire_ask(struct stream *s, struct json *request, struct json **reply, struct err *e);
+/* The same where both failures are one: NULL. */
 struct json *wire_call(struct stream *s, struct json *request, struct err *e);
 /* {"verb":VERB} to add to. */
 struct json *wire_request(const char *verb);

@@ -1,0 +1,112 @@
+/* SPDX-License-Identifier: MIT */
+/* The hand-over: the one step of a move that both nodes must agree on. */
+#include <poll.h>
+#include <string.h>
+
+#include "lib/base/clock.h"
+#include "lib/engine/engine.h"
+#include "lib/move/outgoing_int.h"
+
+#define OUTCOME_MS 10000 /* how long the destination is asked for it after a broken connection */
+
+int outgoing_retire(struct outgoing *o, struct err *e)
+{
+	struct service *s = o->svc;
+
+	o->frozen = false;
+	o->retired = true;
+	if (service_kill(s, e))
+		return -1;
+	outgoing_join_dump(o);
+	if (service_clear(s, e))
+		return -1;
+	s->pid = 0;
+	s->start_time = 0;
+	s->moved = true;
+	if (service_save(s, e))
+		return -1;
+	/* The pages stay for a move back. */
+	image_save(o->im, IMAGE_SWEEP, NULL);
+	return 0;
+}
+
+/* The connection broke at "go": asks the destination how it ended. 1 it runs there, 0 it does not, -1 unknown. */
+static int learn_outcome(struct outgoing *o, struct json **there)
+{
+	double end = clock_ms() + OUTCOME_MS;
+
+	for (int pause_ms = 100; clock_ms() < end; pause_ms *= 2) {
+		AUTO_STREAM struct stream *s = ssh_open(&o->target, o->opt.connect_ms, NULL);
+		AUTO_JSON struct json *answer = NULL, *call = wire_request("outcome");
+
+		json_set_str(call, "move", o->ck->id);
+		json_set_str(call, "service", o->svc->name);
+		json_set_str(call, "id", o->svc->id);
+		if (s && !wire_greet(s, NULL) && !wire_ask(s, TAKE_PTR(call), &answer, NULL)) {
+			const char *step = json_str(answer, "step");
+			bool running = json_bool(answer, "running", false);
+
+			/* Still between the two: it will say one or the other. */
+			if (running || !step || !*step || !strcmp(step, "failed")) {
+				*there = json_object();
+				json_set(*there, "service", service_record(o->svc, "running"));
+				json_set_str(*there, "service.node", o->to);
+				return running;
+			}
+		}
+		poll(NULL, 0, pause_ms);
+	}
+	return -1;
+}
+
+static int hand_over(struct outgoing *o, struct json **there, struct err *e)
+{
+	AUTO_JSON struct json *ready = wire_call(o->ctl, wire_request("restore"), e);
+	int rc;
+
+	if (!ready)
+		return -1;
+	/* From here the source stays frozen until it knows. */
+	if (journal_step(o->journal, "go", e))
+		return -1;
+	o->gone = true;
+	rc = wire_ask(o->ctl, wire_request("go"), there, e);
+	if (rc < 0) {
+		rc = learn_outcome(o, there) - 1;
+		if (rc < -1)
+			return err_wrap(e, "service %s: stays frozen here, as nobody knows whether it runs there",
+					o->svc->name);
+	}
+	if (rc)
+		o->gone = false;
+	return rc ? -1 : 0;
+}
+
+int outgoing_hand_over(struct outgoing *o, struct json **record, struct err *e)
+{
+	AUTO_JSON struct json *there = NULL;
+	struct err late = { 0 };
+
+	if (hand_over(o, &there, e))
+		return -1;
+	o->rep.frozen = clock_ms() - o->frozen_at;
+	o->rep.restore = json_num(there, "restore_ms", 0);
+	o->rep.resume = json_num(there, "resume_ms", 0);
+	o->rep.wire_bytes = stream_sent(o->ctl);
+	for (int i = 0; i < o->n_bulk; i++)
+		o->rep.wire_bytes += stream_sent(o->bulk[i]);
+	/* The service runs there: what fails now costs nothing but a note. */
+	if (outgoing_retire(o, &late))
+		*e = late;
+	else
+		journal_end(o->journal, &late);
+	AUTO_JSON struct json *done = wire_request("done");
+	wire_send_json(o->ctl, FRAME_CALL, done, NULL);
+	checkpoint_remove(o->ck, NULL);
+	o->rep.total = clock_ms() - o->start;
+	*record = json_get(there, "service");
+	if (!*record)
+		return err_set(e, EX_DATAERR, "%s: no service in its answer", stream_peer(o->ctl));
+	json_set(*record, "moved", outgoing_moved(o, o->to));
+	return 0;
+}
