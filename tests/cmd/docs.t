@@ -1,0 +1,237 @@
+#!/usr/bin/perl
+# SPDX-License-Identifier: MIT
+# What the help, the manuals, the completions and the README say is true: they agree, and their examples run in a lab.
+# An example is a literal block behind the line `.\" test` in a manual, or `<!-- test -->` in README.md. Its lines
+# "edgeN# COMMAND" are run on that node (in comments: without being shown); what stands between them is the output,
+# stderr included. The address 10.77.0. stands for the lab's own.
+use strict;
+use warnings;
+use Cwd qw(realpath);
+use File::Basename qw(dirname basename);
+use File::Temp qw(tempdir);
+use Test::More;
+
+chdir realpath(dirname(__FILE__) . '/../..') or die;
+my $bin = realpath($ENV{EDGE_BIN} // ($ENV{B} // 'build') . '/bin');
+plan skip_all => 'the programs are not built' if !$bin || !-x "$bin/edge-run";
+$ENV{PATH} = "$bin:$ENV{PATH}";
+$ENV{EDGE_BIN} = $bin;
+my $tmp = tempdir('edge-docs.XXXXXX', TMPDIR => 1, CLEANUP => 1);
+my @programs = map { basename($_) } glob("$bin/edge $bin/edge-*");
+my %own = map { $_ => 1 } qw(help version completion);
+my %pages = map { basename($_) =~ /^(.+)\.(\d)$/ ? ($1 => "man/$1.$2") : () } glob('man/*.[18]');
+
+sub slurp { my ($path) = @_; open(my $f, '<', $path) or return ''; local $/; my $text = <$f>; return $text // '' }
+
+# Exit status, stdout and stderr of a program, its stdin at its end.
+sub run {
+	my (@argv) = @_;
+	my $pid = fork // die;
+	if (!$pid) {
+		open(STDIN, '<', '/dev/null') and open(STDOUT, '>', "$tmp/out") and open(STDERR, '>', "$tmp/err") and exec @argv;
+		exit 127;
+	}
+	waitpid($pid, 0);
+	return ($? >> 8, slurp("$tmp/out"), slurp("$tmp/err"));
+}
+
+# --- help, and what it says of options: name => argument
+
+sub options_of_help {
+	my ($help) = @_;
+	return map { /^  (?:-(\w), |    )--([\w-]+)(?: (\S+))?  / ? ($2 => $3 // '') : () } split /\n/, $help;
+}
+
+sub check_help {
+	my ($p) = @_;
+	my ($status, $help, $err) = run($p, '--help');
+	is("$status $err", '0 ', "$p --help exits 0 and says nothing on stderr");
+	like($help, qr/^Usage: \Q$p\E \[OPTION\].*\n\S.*\.\n\nOptions:\n/, "$p --help has usage, one sentence, options");
+	is_deeply([run($p, '-h')], [0, $help, ''], "$p -h is the same");
+	($status, my $version, $err) = run($p, '--version');
+	is("$status $err", '0 ', "$p --version exits 0 and says nothing on stderr");
+	like($version, qr/^\Q$p\E \d+\.\d+\.\d+\n$/, "$p --version prints name and version");
+	for my $bad ('--no-such-option', '-!') {
+		is_deeply([run($p, $bad)], [64, '', "$p: unknown option $bad (see $p --help)\n"], "$p $bad exits 64 with one line");
+	}
+	return $help;
+}
+
+# --- manuals
+
+# The options in a section of a manual: name => argument.
+sub options_of_manual {
+	my ($text, $section) = @_;
+	my ($part) = $text =~ /^\.Sh $section\n(.*?)(?=^\.Sh )/ms;
+	my %found;
+	for (split /\n/, $part // '') {
+		next if $section eq 'DESCRIPTION' && !/^\.It Fl/;
+		while (/Fl -([\w-]+)(?: Ar (\S+))?/g) { $found{$1} = $2 // '' }
+	}
+	return %found;
+}
+
+sub check_manual {
+	my ($p, $help) = @_;
+	my $page = $pages{$p};
+	ok($page, "$p has a manual") or return;
+	my $text = slurp($page);
+	my %help = options_of_help($help);
+	delete @help{ keys %own };
+	for my $section ('SYNOPSIS', 'DESCRIPTION') {
+		is_deeply({ options_of_manual($text, $section) }, \%help, "$page: $section has the options of --help, and no others");
+	}
+	my ($letters) = [sort map { /^  -(\w), --([\w-]+)/ && !$own{$2} ? "$1 $2" : () } split /\n/, $help];
+	my $told = [sort map { /^\.It Fl (\w) , Fl -([\w-]+)/ ? "$1 $2" : () } split /\n/, $text];
+	is_deeply($told, $letters, "$page has their letters");
+	my ($operands) = $help =~ /^Usage: \S+ \[OPTION\]\.\.\. ?(.*)/;
+	my ($synopsis) = $text =~ /^\.Sh SYNOPSIS\n(.*?)(?=^\.Sh )/ms;
+	$synopsis =~ s/Fl -[\w-]+ Ar \S+//g;
+	my %named = map { $_ => 1 } $synopsis =~ /Ar ([A-Z]+)/g;
+	is_deeply([sort keys %named], [sort($operands =~ /([A-Z]+)/g)], "$page: SYNOPSIS has the operands of --help");
+	like($text, qr/^\.Sh $_$/m, "$page has $_") for 'EXIT STATUS', 'EXAMPLES';
+}
+
+sub check_all_manuals {
+	my $concepts = slurp('man/edge.7');
+	my %program = map { $_ => 1 } @programs;
+	for my $p (@programs) {
+		like($concepts, qr/^\.(It )?Xr \Q$p\E [18]/m, "edge(7) names $p");
+	}
+	is(join(' ', grep { !$program{$_} } sort keys %pages), '', 'each manual of a program has its program');
+	SKIP: {
+		skip 'mandoc is not installed', 1 if system('command -v mandoc >/dev/null');
+		is(join('', map { `mandoc -Tlint -Wwarning $_ 2>&1` } glob('man/*')), '', 'mandoc has nothing to say');
+	}
+	my %missing;
+	for my $page (glob('man/*')) {
+		my $text = slurp($page);
+		while ($text =~ /Xr (edge\S*) (\d)/g) { $missing{"$1.$2 (in $page)"} = 1 if !-e "man/$1.$2" }
+	}
+	is(join(' ', sort keys %missing), '', 'no manual refers to one that there is not');
+}
+
+# --- completions
+
+sub check_completion {
+	my ($p, $help) = @_;
+	my %options = (options_of_help($help));
+	my %syntax = (bash => 'bash -n', zsh => 'zsh -n', fish => 'fish --no-execute');
+	for my $shell (sort keys %syntax) {
+		my ($status, $script, $err) = run($p, '--completion', $shell);
+		is("$status $err", '0 ', "$p --completion $shell exits 0 and says nothing on stderr");
+		my $mark = $shell eq 'fish' ? '-l ' : '--';
+		is(join(' ', grep { $script !~ /\Q$mark$_\E\b/ } sort keys %options), '', "... and has each option");
+		SKIP: {
+			skip "$shell is not installed", 1 if system("command -v $shell >/dev/null");
+			run($p, '--completion', $shell);
+			is(`$syntax{$shell} $tmp/out 2>&1`, '', "... and $shell can read it");
+		}
+	}
+}
+
+sub check_loaders {
+	for my $p (@programs) {
+		my $said = `bash -c '. completions/edge.bash; COMP_WORDS=($p --he); COMP_CWORD=1; f=\$(complete -p $p | sed "s/.*-F \\([^ ]*\\).*/\\1/"); \$f; echo "\${COMPREPLY[*]}"' 2>&1`;
+		is($said, "--help\n", "completions/edge.bash completes the options of $p");
+	}
+	for my $shell ('zsh', 'fish') {
+		SKIP: {
+			skip "$shell is not installed", 1 if system("command -v $shell >/dev/null");
+			my $check = $shell eq 'zsh' ? 'zsh -n' : 'fish --no-execute';
+			is(`$check completions/edge.$shell 2>&1`, '', "completions/edge.$shell can be read");
+		}
+	}
+}
+
+# --- examples
+
+my ($lab, $subnet);
+
+sub on {
+	my ($node, $command, $err) = @_;
+	open(my $f, '>', "$tmp/command") or die;
+	print $f "$command\n";
+	close $f;
+	return scalar `timeout 60 $lab exec $node sh $tmp/command 2>$err`;
+}
+
+# Of a file: [line, [node, command, wanted output or undef]...]...
+sub examples_of {
+	my ($path) = @_;
+	my $readme = $path =~ /\.md$/;
+	my ($begin, $end) = $readme ? (qr/^<!-- test/, qr/^```$/) : (qr/^\.\\" test/, qr/^\.Ed/);
+	my (@blocks, $steps);
+	my $n = 0;
+	for (split /\n/, slurp($path)) {
+		$n++;
+		if (/$begin/) { push @blocks, [$n, $steps = []]; next }
+		if ($steps && /$end/) { undef $steps; next }
+		my $hidden = $readme ? qr/^<!-- (edge\d)# (.*) -->$/ : qr/^\.\\" (edge\d)# (.*)$/;
+		if (!$readme && /^\.\\" (edge\d)# (.*)/ && !$steps) { push @blocks, [$n, $steps = []] }
+		next if !$steps || /^```/ || /^\.Bd/;
+		if ($_ =~ $hidden) { push @$steps, [$1, $2, undef]; next }
+		s/\\e/\\/g if !$readme;
+		if (/^(edge\d)# (.*)/) { push @$steps, [$1, $2, ''] }
+		elsif (@$steps && ($steps->[-1][2] // 'hidden') eq '' && unfinished($steps->[-1][1])) { $steps->[-1][1] .= "\n$_" }
+		elsif (@$steps) { $steps->[-1][2] .= "$_\n" }
+	}
+	return grep { @{ $_->[1] } } @blocks;
+}
+
+# Does the shell want more lines?
+sub unfinished {
+	my ($command) = @_;
+	return 1 if $command =~ /(\\|\|)$/;
+	my $quotes = () = $command =~ /'/g;
+	return $quotes % 2;
+}
+
+sub run_examples {
+	my ($path) = @_;
+	for my $block (examples_of($path)) {
+		my ($line, $steps) = @$block;
+		for (@$steps) {
+			my ($node, $command, $wanted) = @$_;
+			s/10\.77\.0\./$subnet./g for $command, grep { defined } $wanted;
+			my $have = on($node, $command, defined $wanted ? '&1' : "$tmp/err");
+			my $shown = $command =~ s/\n.*/ .../sr;
+			if (!defined $wanted) { $? == 0 or diag("$path:$line: $shown: ", slurp("$tmp/err")); next }
+			if ($wanted eq "...\n") { ok($? == 0, "$path:$line: $shown") or diag($have) }
+			else { is($have, $wanted, "$path:$line: $shown") }
+		}
+	}
+	for my $node ('edge1', 'edge2') {
+		on($node, 'cd /var/lib/edge/services 2>/dev/null && ls -A | xargs -r edge-stop --rm --grace 0', "$tmp/err");
+		on($node, 'rm -rf /tmp/data', "$tmp/err");
+	}
+}
+
+sub run_all_examples {
+	$ENV{LAB} = "docs$$";
+	$lab = realpath('examples/lab/lab');
+	$SIG{$_} = sub { exit 1 } for 'INT', 'TERM', 'HUP';
+	if (system("timeout 60 $lab up 2 --share $tmp >&2")) { fail('a lab for the examples'); return }
+	chomp(my $number = slurp("/run/edge-lab/$ENV{LAB}/subnet"));
+	$subnet = "10.77.$number";
+	run_examples($_) for glob('man/*'), 'README.md';
+}
+
+END {
+	my $status = $?;
+	system("$lab down >/dev/null 2>&1") if $lab;
+	$? = $status;
+}
+
+for my $p (@programs) {
+	my $help = check_help($p);
+	check_manual($p, $help);
+	check_completion($p, $help);
+}
+check_all_manuals();
+check_loaders();
+SKIP: {
+	skip 'the lab needs root', 1 if $>;
+	run_all_examples();
+}
+done_testing();
