@@ -1,0 +1,117 @@
+#!/bin/bash
+# SPDX-License-Identifier: MIT
+# Runs the tests: tests/run.sh [FILE|PATTERN]... (a pattern is a part of a test's path; without any: all of them)
+# Installs what is missing first (Debian packages; a CRIU that works on this kernel), then builds.
+#
+# B: the build folder (default build). JOBS: tests at a time (default 2; tests/rules.yml says which stay alone).
+# TEST_SECONDS: of patience with one test (default 600). MOVES: how often the moved services go there and back.
+# EDGE_STRICT: 1 makes a skipped test a failed one; so it is for root, who has all that the tests need.
+# A test may then only be skipped for what a kernel lacks: its reason begins with "kernel:".
+set -euo pipefail
+
+self=$(readlink -f "$0")
+top=${self%/tests/run.sh}
+export B=${B:-build}
+work=''
+
+say() { printf 'run.sh: %s\n' "$*" >&2; }
+
+# --- one test, as prove starts it
+
+filter() { # NAME: TAP from stdin to stdout; failures also to stderr, as prove shows nothing of what they say
+	perl -ne '
+		BEGIN { $| = 1; $name = shift }
+		if ($ENV{EDGE_STRICT} && /#\s*skip/i && !/#\s*skip\S*\s+kernel:/i) {
+			s/^1\.\.0\s*#/1..1\nnot ok 1 #/;
+			s/^ok/not ok/;
+			s/#\s*(?=skip)/- /i;
+		}
+		print;
+		$failed = /^not ok/m if /^(not )?ok|^1\.\./;
+		print STDERR "$name: $_" if $failed || /^Bail out/;' "$1"
+}
+
+one() { # FILE: ends when the test has cleaned up, whatever ends it
+	local pid out rc=0
+	exec 7<"$RUN_LOCK"
+	flock -s 7
+	exec 6> >(exec 7>&-; filter "${1#"$B/"}")
+	out=$!
+	timeout --kill-after=60 "${TEST_SECONDS:-600}" "$1" </dev/null >&6 6>&- 7>&- &
+	pid=$!
+	exec 6>&-
+	trap 'kill -TERM "$pid" 2>/dev/null || true' INT TERM HUP
+	while kill -0 "$pid" 2>/dev/null; do
+		rc=0
+		wait "$pid" || rc=$?
+	done
+	trap '' INT TERM HUP
+	((rc != 124)) || say "$1: not done after ${TEST_SECONDS:-600} s"
+	# Whoever still holds its output now is something that it left behind.
+	for _ in {1..100}; do
+		kill -0 "$out" 2>/dev/null || return $rc
+		sleep 0.05
+	done
+	say "$1: left a process behind that holds its output"
+	kill "$out" || true
+	return 1
+}
+
+# --- all of them
+
+tests() { # [PATTERN]...: as paths from the top
+	local all p t found
+	mapfile -t all < <(
+		printf '%s\n' tests/cmd/*.t tests/move/*.t tests/unit/*_test.c |
+			grep -v '\*' | sed -E "s|^(tests/unit/.*)\.c$|$B/\1|"
+	)
+	(($#)) || { printf '%s\n' "${all[@]}"; return; }
+	for p in "$@"; do
+		p=${p#./}
+		found=''
+		for t in "${all[@]}"; do
+			if [[ $t == *"${p%.c}"* ]]; then echo "$t"; found=1; fi
+		done
+		[[ -n $found ]] || { say "$p: no such test"; return 64; }
+	done
+}
+
+clean_up() {
+	# Those that were interrupted are still tidying up.
+	trap '' INT TERM HUP
+	[[ -n $work ]] || return 0
+	exec 7<"$work/lock"
+	flock -x -w 120 7 || say 'some tests do not end'
+	rm -rf "$work"
+}
+
+prepare() {
+	"$top/examples/install-packages" build run test </dev/null >&2 || return $?
+	if [[ -z ${EDGE_CRIU:-} ]]; then
+		EDGE_CRIU=$("$top/examples/get-criu" </dev/null) || return $?
+		export EDGE_CRIU
+	fi
+}
+
+main() {
+	local chosen
+	cd "$top"
+	export LC_ALL=C.UTF-8 EDGE_STRICT=${EDGE_STRICT:-$((EUID == 0))}
+	export PATH=$PATH:/usr/local/sbin:/usr/sbin:/sbin
+	chosen=$(tests "$@") || exit $?
+	if [[ $EUID == 0 ]]; then prepare || exit $?; fi
+	make -s -j"$(nproc)" B="$B" all units </dev/null || exit 70
+	EDGE_BIN=$(readlink -f "$B")/bin
+	export EDGE_BIN PATH=$EDGE_BIN:$PATH
+	unset LAB EDGE_ROOT EDGE_REGISTRY # of whoever calls
+	work=$(mktemp -d /tmp/edge-tests.XXXXXX)
+	touch "$work/lock"
+	trap clean_up EXIT
+	trap 'exit 130' INT
+	trap 'exit 143' TERM HUP
+	export RUN_LOCK=$work/lock HARNESS_RULESFILE=tests/rules.yml
+	# shellcheck disable=SC2086 # one name a line
+	prove --timer -j "${JOBS:-2}" --exec "$self --one" $chosen
+}
+
+if [[ ${1:-} == --one ]]; then one "$2"; else main "$@"; fi
