@@ -32,17 +32,28 @@ static const struct cmd cmd = {
 	.opts = opts,
 };
 
-/* Only on a terminal, where it overwrites itself. */
-static void progress(void *ctx, const char *phase, uint64_t done, uint64_t all)
+static volatile sig_atomic_t interrupted;
+
+static void on_signal(int number)
+{
+	(void)number;
+	interrupted = 1;
+}
+
+/* Shown only on a terminal, where it overwrites itself. */
+static int progress(void *ctx, const char *phase, uint64_t done, uint64_t all)
 {
 	const char *service = ctx;
 
+	if (quiet || !isatty(STDERR_FILENO))
+		return interrupted;
 	fprintf(stderr, "\r%s: %-9s", service, phase);
 	if (all)
 		fprintf(stderr, " %3.0f %%", 100.0 * (double)done / (double)all);
 	fputs("\033[K", stderr);
 	if (!strcmp(phase, "done"))
 		fputs("\r\033[K", stderr);
+	return interrupted;
 }
 
 static int move_elsewhere(const char *service, const char *node, const char *dest)
@@ -73,7 +84,7 @@ static int move_one(const char *service, const char *node, const char *dest)
 		.tcp_close = tcp_close,
 		.ship_base = ship_base,
 		.connect_ms = CONNECT_MS,
-		.progress = !quiet && isatty(STDERR_FILENO) ? progress : NULL,
+		.progress = progress,
 		.ctx = (void *)(uintptr_t)service,
 	};
 	AUTO_JSON struct json *rec = NULL;
@@ -83,9 +94,10 @@ static int move_one(const char *service, const char *node, const char *dest)
 	if (node && strcmp(node, node_self()))
 		return move_elsewhere(service, node, dest);
 	if (migrate(service, dest, &opt, &rec, &e))
-		status = cmd_fail(&cmd, &e);
-	if (opt.progress)
-		progress(opt.ctx, "done", 0, 0);
+		status = e.code;
+	progress(opt.ctx, "done", 0, 0);
+	if (status)
+		cmd_fail(&cmd, &e);
 	if (rec && record_print(stdout, rec, &out))
 		status = cmd_fail(&cmd, &out);
 	return status;
@@ -126,13 +138,17 @@ int main(int argc, char **argv)
 	if (first < 0)
 		return status;
 	signal(SIGPIPE, SIG_IGN);
+	/* A move that is interrupted is undone, not left half done. */
+	signal(SIGINT, on_signal);
+	signal(SIGTERM, on_signal);
+	signal(SIGHUP, on_signal);
 	if (argc - first == 1 && !strcmp(argv[first], "-"))
 		return move_records();
 	if (first == argc || !to) {
 		err_set(&e, EX_USAGE, first == argc ? "no service named (see edge-migrate --help)" : "--to is missing");
 		return cmd_fail(&cmd, &e);
 	}
-	for (int i = first; i < argc; i++) {
+	for (int i = first; i < argc && !interrupted; i++) {
 		int rc = move_one(argv[i], from, to);
 
 		if (rc)

@@ -76,6 +76,19 @@ tests() { # [PATTERN]...: as paths from the top
 	done
 }
 
+await() { # PID of prove
+	local pid=$1 rc=0 caught=0
+	trap 'caught=130' INT
+	trap 'caught=143' TERM HUP
+	while kill -0 "$pid" 2>/dev/null; do
+		rc=0
+		wait "$pid" || rc=$?
+		((caught == 0)) || kill -TERM -- "-$pid" 2>/dev/null || true
+	done
+	trap - INT TERM HUP
+	return $((caught ? caught : rc))
+}
+
 clean_up() {
 	# Those that were interrupted are still tidying up.
 	trap '' INT TERM HUP
@@ -107,11 +120,12 @@ main() {
 	work=$(mktemp -d /tmp/edge-tests.XXXXXX)
 	touch "$work/lock"
 	trap clean_up EXIT
-	trap 'exit 130' INT
-	trap 'exit 143' TERM HUP
 	export RUN_LOCK=$work/lock HARNESS_RULESFILE=tests/rules.yml
+	set -m # in a process group of its own, to end all of it at once
 	# shellcheck disable=SC2086 # one name a line
-	prove --timer -j "${JOBS:-2}" --exec "$self --one" $chosen
+	prove --timer -j "${JOBS:-2}" --exec "$self --one" $chosen </dev/null &
+	set +m
+	await $!
 }
 
 if [[ ${1:-} == --one ]]; then one "$2"; else main "$@"; fi

@@ -2,6 +2,7 @@
 #include "lib/move/files.h"
 
 #include <string.h>
+#include <sys/statvfs.h>
 
 #include <zstd.h>
 
@@ -237,6 +238,21 @@ static int send_wants(struct stream *s, const struct tree_plan *plan, struct err
 	return send_long(s, FRAME_BLOCKS_WANT, buf, n * 8, e);
 }
 
+/* Known before anything is touched, and long before the freeze. */
+static int check_room(const struct files *f, const struct tree_plan *plan, struct err *e)
+{
+	uint64_t need = tree_plan_space(plan), have;
+	struct statvfs v;
+
+	if (fstatvfs(f->root, &v))
+		return err_sys(e, "cannot see how much room there is");
+	have = (uint64_t)v.f_bavail * v.f_frsize;
+	if (need <= have)
+		return 0;
+	return err_set(e, EX_IOERR, "%.0f MB needed, %.0f MB free: No space left on device", (double)need / 1e6,
+		       (double)have / 1e6);
+}
+
 static int take_block(struct tree_apply *a, struct tree *want, const uint8_t **p, const uint8_t *end, struct err *e)
 {
 	struct tree_block b;
@@ -306,6 +322,8 @@ int files_receive(struct files *f, struct stream *s, const struct json *call, st
 		rc = tree_scan(&have, f->root, NULL, NULL, 0, &first);
 	if (!rc)
 		rc = tree_plan(&plan, delta ? f->tree : have, want, &first);
+	if (!rc)
+		rc = check_room(f, plan, &first);
 	if (!rc)
 		rc = tree_apply_start(&apply, plan, f->root, final ? 0 : TREE_LIVE, &first);
 	if (!delta && (plan ? send_wants(s, plan, e) : send_long(s, FRAME_BLOCKS_WANT, NULL, 0, e)))

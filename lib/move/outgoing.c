@@ -140,13 +140,21 @@ static int begin_journal(struct outgoing *o, struct err *e)
 	return journal_begin(&o->journal, o->ck->id, head, e);
 }
 
-static void on_progress(void *ctx, uint64_t done, uint64_t all)
+/* Between the steps. */
+static int go_on(struct outgoing *o, const char *phase, struct err *e)
+{
+	if (o->opt.progress && o->opt.progress(o->opt.ctx, phase, 0, 0))
+		return err_set(e, EX_TEMPFAIL, "service %s: interrupted: it goes on here", o->svc->name);
+	return 0;
+}
+
+static int on_progress(void *ctx, uint64_t done, uint64_t all)
 {
 	struct outgoing *o = ctx;
 	char phase[32];
 
 	snprintf(phase, sizeof(phase), o->frozen ? "frozen" : "round %d", o->rep.rounds + 1);
-	o->opt.progress(o->opt.ctx, phase, done, all);
+	return o->opt.progress(o->opt.ctx, phase, done, all);
 }
 
 static int attach_bulk(struct outgoing *o, struct err *e)
@@ -265,20 +273,23 @@ int outgoing_precopy(struct outgoing *o, struct err *e)
 	double start = clock_ms();
 	uint64_t before = UINT64_MAX;
 
-	if (outgoing_send_base(o, e) || send_files(o, false, e) || arm(o, e) || outgoing_warm(o, e))
+	if (go_on(o, "files", e) || outgoing_send_base(o, e) || send_files(o, false, e) || go_on(o, "memory", e) ||
+	    arm(o, e) || outgoing_warm(o, e))
 		return -1;
 	for (int i = 0; i < ROUNDS_MAX; i++) {
 		struct pages_stats st = { 0 };
 
-		if (memory_round(o, true, false, &st, e))
+		if (memory_round(o, true, false, &st, e)) {
+			go_on(o, "memory", e);
 			return -1;
+		}
 		add_round(o, &st);
 		if (st.changed < FEW_PAGES || (double)st.changed > STILL_SHRINKING * (double)before)
 			break;
 		before = st.changed;
 	}
 	/* Files written meanwhile, so that the freeze finds few. */
-	if (send_files(o, false, e))
+	if (send_files(o, false, e) || go_on(o, "freezing", e))
 		return -1;
 	o->rep.precopy = clock_ms() - start;
 	return 0;
@@ -383,7 +394,7 @@ int outgoing_freeze(struct outgoing *o, struct err *e)
 	if (wait_dump(o, rc ? NULL : e) || rc)
 		return -1;
 	start = clock_ms();
-	rc = outgoing_images(o, &st, e);
+	rc = outgoing_images(o, &st, e) || go_on(o, "restoring", e) ? -1 : 0;
 	o->rep.images = clock_ms() - start;
 	add_round(o, &st);
 	o->rep.last_pages = st.sent;

@@ -15,7 +15,8 @@
 struct move_options {
 	bool tcp_close, dry_run, ship_base;
 	int connect_ms;                       /* limit of one connection's set-up */
-	void (*progress)(void *ctx, const char *phase, uint64_t done, uint64_t all); /* may be NULL */
+	/* Called now and then before the hand-over (may be NULL). Not 0: the move is given up, EX_TEMPFAIL "interrupted". */
+	int (*progress)(void *ctx, const char *phase, uint64_t done, uint64_t all);
 	void *ctx;
 };
 

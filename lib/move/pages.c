@@ -48,7 +48,7 @@ struct sender {
 	const struct page_runs *runs;
 	atomic_size_t next;
 	bool ask, final;
-	void (*progress)(void *ctx, uint64_t done, uint64_t all);
+	int (*progress)(void *ctx, uint64_t done, uint64_t all);
 	void *progress_ctx;
 };
 
@@ -239,8 +239,9 @@ static void *work(void *arg)
 	while (!rc && (i = atomic_fetch_add(&w->s->next, 1)) < runs->n) {
 		rc = do_run(w, &runs->run[i]);
 		/* One thread speaks for all; they take their runs from the same heap. */
-		if (w->s->progress && w == w->s->worker)
-			w->s->progress(w->s->progress_ctx, i + 1, runs->n);
+		if (!rc && w->s->progress && w == w->s->worker &&
+		    w->s->progress(w->s->progress_ctx, i + 1, runs->n))
+			rc = err_set(&w->err, EX_TEMPFAIL, "interrupted");
 	}
 	if (!rc)
 		rc = flush(w);
@@ -351,7 +352,7 @@ int sender_round(struct sender *s, const struct page_runs *runs, bool ask, bool 
 	return rc;
 }
 
-void sender_progress(struct sender *s, void (*fn)(void *ctx, uint64_t done, uint64_t all), void *ctx)
+void sender_progress(struct sender *s, int (*fn)(void *ctx, uint64_t done, uint64_t all), void *ctx)
 {
 	s->progress = fn;
 	s->progress_ctx = ctx;

@@ -41,8 +41,9 @@ AUTO_DEFINE(struct sender, sender_free)
  * service's pages as they stay (image_use), and one that cannot be read is an error. Adds to *st. */
 int sender_round(struct sender *s, const struct page_runs *runs, bool ask, bool final, struct pages_stats *st,
 		 struct err *e);
-/* Called by one of the threads from time to time in a round, with the runs done so far and all of them. */
-void sender_progress(struct sender *s, void (*fn)(void *ctx, uint64_t done, uint64_t all), void *ctx);
+/* Called by one of the threads from time to time in a round, with the runs done so far and all of them. Not 0: the round
+ * is given up, EX_TEMPFAIL. */
+void sender_progress(struct sender *s, int (*fn)(void *ctx, uint64_t done, uint64_t all), void *ctx);
 
 /* The receiving end of one stream: handles its frames until the stream closes. What goes wrong is told to the sender
  * at its next SYNC; -1 when the stream itself is broken. */
