@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <sched.h>
 #include <signal.h>
 #include <stdint.h>
@@ -14,6 +15,7 @@
 #include "lib/base/auto.h"
 #include "lib/base/file.h"
 #include "lib/base/proc.h"
+#include "lib/engine/criu_limits.h"
 
 #define SWRK_FD 3        /* where criu swrk finds its socket */
 #define PAGES_FD 5       /* where it finds the stand-in for a reader of lazy pages */
@@ -265,7 +267,8 @@ void criu_quote_log(const char *folder, const char *name, char *out, size_t size
 	snprintf(path, sizeof(path), "%s/%s", folder, name);
 	AUTO_FILE FILE *f = fopen(path, "re");
 	while (f && n < LOG_LINES && fgets(line, sizeof(line), f)) {
-		if (!strstr(line, "Error ("))
+		/* Without CAP_SYS_RESOURCE criu cannot raise its own limit, says so and goes on. */
+		if (!strstr(line, "Error (") || strstr(line, "RLIMIT_NOFILE for self"))
 			continue;
 		line[strcspn(line, "\n")] = 0;
 		size_t len = strlen(out);
@@ -295,6 +298,22 @@ static int answer_notify(struct criu *c, const struct criu_job *job, const struc
 	return send_message(c, &m, e);
 }
 
+/* The next message of criu's; meanwhile its questions for limits are answered. */
+static ssize_t next_message(struct criu *c, uint8_t *buf, size_t size)
+{
+	while (c->limited) {
+		struct pollfd p[] = { { .fd = c->sock, .events = POLLIN }, { .fd = c->limits, .events = POLLIN } };
+
+		if (poll(p, 2, -1) < 0)
+			return -1;
+		if (p[1].revents & POLLIN)
+			criu_limits_answer(c->limits);
+		if (p[0].revents || !(p[1].revents & POLLIN))
+			break;
+	}
+	return recv(c->sock, buf, size, 0);
+}
+
 int criu_run(struct criu *c, const struct criu_job *job, pid_t *restored, struct err *e)
 {
 	static __thread uint8_t buf[MESSAGE_MAX];
@@ -306,7 +325,7 @@ int criu_run(struct criu *c, const struct criu_job *job, pid_t *restored, struct
 	if (send_request(c, job, job->metadata_only ? config : NULL, e))
 		return -1;
 	for (;;) {
-		ssize_t n = recv(c->sock, buf, sizeof(buf), 0);
+		ssize_t n = next_message(c, buf, sizeof(buf));
 
 		if (n < 0 && errno == EINTR)
 			continue;
@@ -349,13 +368,13 @@ const char *const *criu_argv(struct err *e)
 }
 
 /* In the child: descriptors 0 to 2 are /dev/null, 3 the socket, 5 a socket whose other end is gone. */
-static void become_criu(const char *const *argv, int netns, int sock)
+static void become_criu(const char *const *argv, int netns, int sock, bool limited)
 {
 	int null = open("/dev/null", O_RDWR), pages[2];
 
 	if (netns >= 0 && setns(netns, CLONE_NEWNET))
 		_exit(127);
-	if (socketpair(AF_UNIX, SOCK_STREAM, 0, pages))
+	if (socketpair(AF_UNIX, SOCK_STREAM, 0, pages) || (limited && criu_limits_install(sock)))
 		_exit(127);
 	sock = fcntl(sock, F_DUPFD, 16);
 	pages[0] = fcntl(pages[0], F_DUPFD, 16);
@@ -374,12 +393,12 @@ int criu_start(struct criu *c, int netns, struct err *e)
 	const char *const *argv = criu_argv(e);
 	int ours = -1, theirs = -1;
 
-	*c = (struct criu){ .sock = -1 };
+	*c = (struct criu){ .sock = -1, .limited = criu_limits_needed() };
 	if (!argv || criu_socketpair(&ours, &theirs, e))
 		return -1;
 	c->pid = fork();
 	if (!c->pid)
-		become_criu(argv, netns, theirs);
+		become_criu(argv, netns, theirs, c->limited);
 	close(theirs);
 	if (c->pid < 0) {
 		c->pid = 0;
@@ -388,6 +407,9 @@ int criu_start(struct criu *c, int netns, struct err *e)
 	}
 	c->sock = ours;
 	c->child = true;
+	if (c->limited)
+		c->limits = criu_limits_take(ours);
+	c->limited &= c->limits >= 0;
 	return 0;
 }
 
@@ -395,6 +417,8 @@ void criu_close(struct criu *c)
 {
 	if (c->sock >= 0)
 		close(c->sock);
+	if (c->limited)
+		close(c->limits);
 	if (c->child) {
 		kill(c->pid, SIGKILL);
 		while (waitpid(c->pid, NULL, 0) < 0 && errno == EINTR)

@@ -41,6 +41,8 @@ struct criu {
 	pid_t pid;
 	bool child; /* ours; else a keeper's */
 	int sock;
+	bool limited; /* its questions for limits come to us (criu_limits.h) */
+	int limits;
 };
 
 /* A socketpair of the kind `criu swrk` wants; ours is close-on-exec. */
