@@ -1,8 +1,8 @@
 #!/usr/bin/perl
 # SPDX-License-Identifier: MIT
 # http-client.pl get HOST PORT PATH BYTES_PER_S: one download, slow until stdin ends, then as fast as it comes.
-# http-client.pl count HOST PORT PATH: GETs on one connection until stdin ends; each body is a number, one more than the
-# one before.
+# http-client.pl count HOST PORT PATH: GETs on one connection until stdin ends; the bodies must be 1, 2, 3
+# and so on; the last one is told.
 use strict;
 use warnings;
 use Digest::SHA;
@@ -29,37 +29,41 @@ sub request {
 sub get {
 	my $left = request();
 	my $sum = Digest::SHA->new(256);
-	my ($start, $got, $gap, $slow) = (time, 0, 0, 1);
+	my ($start, $got, $slow) = (time, 0, 1);
 	print "ready\n";
 	while ($left > 0) {
-		my $t = time;
 		my $data = read_some(65536);
 		length $data or die "connection closed, $left bytes are lacking\n";
-		$gap = time - $t if $slow && time - $t > $gap;
 		$left -= length $data;
 		$got += length $data;
 		$sum->add($data);
-		sleep 0.002 while $slow && !($slow = !asked_to_end()) == 0 && $got > (time - $start) * $rate;
-		print "# $left bytes to come\n" if !$slow && !$gap--;
+		while ($slow && $got > (time - $start) * $rate) {
+			$slow = !asked_to_end();
+			sleep 0.002;
+		}
+		if (!$slow && defined $start) {
+			print $left > 0 ? "under way\n" : "over already\n";
+			print "# $left bytes to come after the moves\n";
+			$start = undef;
+		}
 	}
 	print $sum->hexdigest, "\n";
 }
 
 sub count {
-	my ($last, $gap, $n) = (undef, 0, 0);
+	my ($last, $gap, $n) = (0, 0, 0);
 	until (asked_to_end()) {
 		my $t = time;
 		my $body = read_bytes(request());
 		chomp $body;
-		!defined $last or $body == $last + 1 or die "wanted ${\($last + 1)}, got $body\n";
-		print "ready\n" if !defined $last;
-		$last = $body;
-		$n++;
+		$body == ++$last or die "wanted $last, got $body\n";
+		print "ready\n" if $last == 1;
 		$gap = time - $t if time - $t > $gap;
 		sleep 0.005;
 	}
-	print $n > 100 ? "no answer lost or doubled\n" : "only $n answers\n";
-	printf "# longest gap %.0f ms, %d answers\n", $gap * 1000, $n;
+	print $last > 100 ? "no answer lost or doubled\n" : "only $last answers\n";
+	print "count $last\n";
+	printf "# longest gap %.0f ms\n", $gap * 1000;
 }
 
 $what eq 'get' ? get() : count();
