@@ -3,7 +3,8 @@
 # What the help, the manuals, the completions and the README say is true: they agree, and their examples run in a lab.
 # An example is a literal block behind the line `.\" test` in a manual, or `<!-- test -->` in README.md. Its lines
 # "edgeN# COMMAND" are run on that node (in comments: without being shown); what stands between them is the output,
-# stderr included. The address 10.77.0. stands for the lab's own.
+# stderr included. The address 10.77.0. stands for the lab's own. Behind "test": "alone" takes away what the lab has set up
+# for a node, "netns" runs the whole block in a network namespace with an interface eth1.
 use strict;
 use warnings;
 use Cwd qw(realpath);
@@ -156,19 +157,19 @@ sub on {
 	return scalar `timeout 60 $lab exec $node sh $tmp/command 2>$err`;
 }
 
-# Of a file: [line, [node, command, wanted output or undef]...]...
+# Of a file: [line, [node, command, wanted output or undef]..., word behind "test"]...
 sub examples_of {
 	my ($path) = @_;
 	my $readme = $path =~ /\.md$/;
-	my ($begin, $end) = $readme ? (qr/^<!-- test/, qr/^```$/) : (qr/^\.\\" test/, qr/^\.Ed/);
+	my ($begin, $end) = $readme ? (qr/^<!-- test ?(\w*)/, qr/^```$/) : (qr/^\.\\" test ?(\w*)/, qr/^\.Ed/);
 	my (@blocks, $steps);
 	my $n = 0;
 	for (split /\n/, slurp($path)) {
 		$n++;
-		if (/$begin/) { push @blocks, [$n, $steps = []]; next }
+		if (/$begin/) { push @blocks, [$n, $steps = [], $1]; next }
 		if ($steps && /$end/) { undef $steps; next }
 		my $hidden = $readme ? qr/^<!-- (edge\d)# (.*) -->$/ : qr/^\.\\" (edge\d)# (.*)$/;
-		if (!$readme && /^\.\\" (edge\d)# (.*)/ && !$steps) { push @blocks, [$n, $steps = []] }
+		if (!$readme && /^\.\\" (edge\d)# (.*)/ && !$steps) { push @blocks, [$n, $steps = [], ''] }
 		next if !$steps || /^```/ || /^\.Bd/;
 		if ($_ =~ $hidden) { push @$steps, [$1, $2, undef]; next }
 		s/\\e/\\/g if !$readme;
@@ -182,19 +183,36 @@ sub examples_of {
 # Does the shell want more lines?
 sub unfinished {
 	my ($command) = @_;
-	return 1 if $command =~ /(\\|\|)$/;
+	return 1 if $command =~ /(\\|\||&&)$/;
 	my $quotes = () = $command =~ /'/g;
 	return $quotes % 2;
+}
+
+# What a command of a block of that kind is in the lab. The nodes share /root with this machine.
+sub adapted {
+	my ($command, $kind) = @_;
+	return $command if $kind ne 'alone';
+	$command =~ s{/root/\.ssh/}{/etc/edge/}g;
+	$command =~ s{ssh-ed25519 AAAA\.\.\. (edge\d)}{slurp("/run/edge-lab/$ENV{LAB}/$1/etc/key.pub") =~ s/\n//r}ge;
+	return "unset EDGE_REGISTRY\n$command";
+}
+
+sub in_namespace {
+	my ($steps) = @_;
+	my $all = join("\n", 'ip link add eth1 type veth peer name wire', 'ip addr add 10.77.0.1/24 dev eth1', 'ip link set eth1 up',
+		(map { $_->[1] } @$steps), 'ip -br -4 addr show dev br0 | grep -o 10.77.*');
+	return ["edge1", "unshare --net sh -ec '$all'", "10.77.0.1/24 \n"];
 }
 
 sub run_examples {
 	my ($path) = @_;
 	for my $block (examples_of($path)) {
-		my ($line, $steps) = @$block;
+		my ($line, $steps, $kind) = @$block;
+		$steps = [in_namespace($steps)] if $kind eq 'netns';
 		for (@$steps) {
 			my ($node, $command, $wanted) = @$_;
 			s/10\.77\.0\./$subnet./g for $command, grep { defined } $wanted;
-			my $have = on($node, $command, defined $wanted ? '&1' : "$tmp/err");
+			my $have = on($node, adapted($command, $kind), defined $wanted ? '&1' : "$tmp/err");
 			my $shown = $command =~ s/\n.*/ .../sr;
 			if (!defined $wanted) { $? == 0 or diag("$path:$line: $shown: ", slurp("$tmp/err")); next }
 			if ($wanted eq "...\n") { ok($? == 0, "$path:$line: $shown") or diag($have) }
