@@ -1,18 +1,23 @@
 # SPDX-License-Identifier: MIT
 # make                 programs into build/bin
-# make install         under DESTDIR and PREFIX
-# make check           all tests (tests/run.sh installs what they need first)
-# make lint asan soak bench
+# make install         under DESTDIR and PREFIX; uninstall takes it away again
+# make check           all tests; installs what they need first (as root)
+# make lint            clang-tidy, cppcheck, shellcheck, perl and mandoc
+# make asan            the tests with ASan and UBSan, built into build/asan
+# make soak            each service moves there and back 5 times
+# make bench           measured moves, beside the ways of today
+# B=DIR builds elsewhere; V=1 shows the commands
 PREFIX ?= /usr/local
 DESTDIR ?=
 B ?= build
 VERSION := 0.1.0
 
 CC ?= cc
+STRIP ?= strip
 CFLAGS ?= -O2 -g
 WARN := -Wall -Wextra -Wmissing-prototypes -Wstrict-prototypes -Wshadow -Wvla -Wno-format-truncation -Werror
-ALL_CFLAGS := -std=gnu11 $(WARN) -D_GNU_SOURCE -D_FILE_OFFSET_BITS=64 -DEDGE_VERSION='"$(VERSION)"' \
-	-fstack-protector-strong -I. -MMD -MP $(CFLAGS)
+FLAGS := -std=gnu11 -D_GNU_SOURCE -D_FILE_OFFSET_BITS=64 -DEDGE_VERSION='"$(VERSION)"' -I.
+ALL_CFLAGS := $(FLAGS) $(WARN) -fstack-protector-strong -MMD -MP $(CFLAGS)
 ALL_LDFLAGS := -Wl,--as-needed -Wl,-z,relro -Wl,-z,now $(LDFLAGS)
 LDLIBS := -ljq -lssh2 -lcrypto -lzstd -lxxhash -lpthread
 
@@ -22,8 +27,8 @@ LIB_SRC := $(wildcard lib/*/*.c)
 LIB_OBJ := $(LIB_SRC:%.c=$(B)/%.o)
 UNITS := $(patsubst tests/unit/%.c,%,$(wildcard tests/unit/*_test.c))
 TOOLS := $(patsubst %.c,%,$(wildcard examples/lab/*.c tests/bench/*.c tests/tools/*.c))
+MANUALS := $(wildcard man/*.[1-8])
 
-# V=1 shows the commands.
 Q := $(if $(V),,@)
 
 all: $(PROGRAMS:%=$(B)/bin/%) tools
@@ -48,9 +53,72 @@ $(B)/tests/unit/%: $(B)/tests/unit/%.o $(B)/libedge.a
 $(TOOLS:%=$(B)/%): $(B)/%: $(B)/%.o $(B)/libedge.a
 	$(Q)$(CC) $(ALL_CFLAGS) $(ALL_LDFLAGS) -o $@ $< $(B)/libedge.a $(LDLIBS)
 
+# --- installing
+
+SHARE := $(DESTDIR)$(PREFIX)/share
+EXAMPLES := $(SHARE)/edgetools/examples
+UNITDIR := $(DESTDIR)$(PREFIX)/lib/systemd/system
+SYSTEMD := $(wildcard examples/systemd/*.service examples/systemd/*.timer examples/systemd/*.socket)
+
+install: all
+	$(Q)install -d $(DESTDIR)$(PREFIX)/bin $(EXAMPLES)/lab $(SHARE)/bash-completion/completions \
+		$(SHARE)/zsh/site-functions $(SHARE)/fish/vendor_completions.d
+	$(Q)install -s --strip-program=$(STRIP) $(PROGRAMS:%=$(B)/bin/%) $(DESTDIR)$(PREFIX)/bin
+	$(Q)set -e; for p in $(PROGRAMS); do \
+		$(B)/bin/$$p --completion bash >$(SHARE)/bash-completion/completions/$$p; \
+		$(B)/bin/$$p --completion zsh >$(SHARE)/zsh/site-functions/_$$p; \
+		$(B)/bin/$$p --completion fish >$(SHARE)/fish/vendor_completions.d/$$p.fish; done
+	$(Q)set -e; for m in $(MANUALS); do install -D -m 644 -t $(SHARE)/man/man$${m##*.} $$m; done
+	$(Q)install -s --strip-program=$(STRIP) $(B)/examples/lab/edge-wire $(EXAMPLES)/lab
+	$(Q)install -t $(EXAMPLES)/lab examples/lab/lab
+	$(Q)install -m 644 -t $(EXAMPLES)/lab examples/lab/*.sh
+	$(Q)install -t $(EXAMPLES) examples/get-criu examples/install-packages
+	$(Q)$(if $(SYSTEMD),install -D -m 644 -t $(UNITDIR) $(SYSTEMD))
+
+uninstall:
+	$(Q)rm -f $(PROGRAMS:%=$(DESTDIR)$(PREFIX)/bin/%) $(PROGRAMS:%=$(SHARE)/bash-completion/completions/%) \
+		$(PROGRAMS:%=$(SHARE)/zsh/site-functions/_%) $(PROGRAMS:%=$(SHARE)/fish/vendor_completions.d/%.fish) \
+		$(foreach m,$(MANUALS),$(SHARE)/man/man$(subst .,,$(suffix $m))/$(notdir $m)) \
+		$(SYSTEMD:examples/systemd/%=$(UNITDIR)/%)
+	$(Q)rm -rf $(SHARE)/edgetools
+
+# --- testing
+
+check:
+	$(Q)B=$(B) tests/run.sh $(TESTS)
+
+SANITIZE := -fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer
+asan:
+	$(Q)B=$(B)/asan CFLAGS="-O1 -g $(SANITIZE) -include tests/asan.h" LDFLAGS="$(SANITIZE)" TEST_SECONDS=1800 \
+		tests/run.sh $(TESTS)
+
+soak:
+	$(Q)B=$(B) MOVES=5 TEST_SECONDS=3600 tests/run.sh tests/move/
+
+bench: all
+	$(Q)B=$(B) tests/bench/move
+
+# --- linting
+
+C_SRC := $(shell git ls-files '*.c' 2>/dev/null || find cmds lib tests examples -name '*.c')
+SCRIPTS := $(shell git grep -lE '^\#!.*sh$$' 2>/dev/null || grep -rlE '^\#!.*sh$$' --exclude-dir=.git --exclude-dir=build .)
+PERL := $(shell git grep -lE '^\#!.*perl' -- examples tests 2>/dev/null || grep -rlE '^\#!.*perl' examples tests)
+TIDIED := $(C_SRC:%=$(B)/lint/%.tidy)
+
+lint: $(TIDIED)
+	$(Q)cppcheck --quiet --enable=warning,performance,portability --error-exitcode=1 --inline-suppr --std=c11 \
+		--suppress=missingIncludeSystem -D_GNU_SOURCE -DEDGE_VERSION='""' -I. $(C_SRC)
+	$(Q)shellcheck -x $(SCRIPTS)
+	$(Q)for p in $(PERL); do perl -I tests/tools -c $$p 2>$(B)/lint/perl || { cat $(B)/lint/perl; exit 1; }; done
+	$(Q)$(if $(MANUALS),mandoc -T lint -W warning $(MANUALS))
+
+$(B)/lint/%.c.tidy: %.c .clang-tidy
+	$(Q)mkdir -p $(@D)
+	$(Q)clang-tidy --quiet $< -- $(FLAGS) >$@.out 2>&1 && touch $@ || { cat $@.out; exit 1; }
+
 clean:
 	rm -rf $(B)
 
-.PHONY: all tools units clean
+.PHONY: all tools units install uninstall check asan soak bench lint clean
 .SECONDARY:
 -include $(shell find $(B) -name '*.d' 2>/dev/null)
