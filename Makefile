@@ -121,4 +121,4 @@ clean:
 
 .PHONY: all tools units install uninstall check asan soak bench lint clean
 .SECONDARY:
--include $(shell find $(B) -name '*.d' 2>/dev/null)
+-include $(shell find $(B) -name '*.d' -type f 2>/dev/null)
