@@ -6,32 +6,47 @@
 #include <inttypes.h>
 #include <pthread.h>
 #include <string.h>
-#include <sys/stat.h>
 
 #include <openssl/evp.h>
 
 #include "lib/base/file.h"
 #include "lib/move/image_int.h"
-#include "lib/move/pagemap.h"
 
 bool digest_equal(const struct digest *a, const struct digest *b)
 {
 	return !memcmp(a, b, sizeof(*a));
 }
 
+static pthread_once_t sha256_once = PTHREAD_ONCE_INIT;
+static pthread_key_t sha256_ctx; /* frees a thread's context when the thread ends */
+static EVP_MD *sha256;
+
+static void free_ctx(void *ctx)
+{
+	EVP_MD_CTX_free(ctx);
+}
+
+static void sha256_init(void)
+{
+	sha256 = EVP_MD_fetch(NULL, "SHA256", NULL);
+	if (!sha256 || pthread_key_create(&sha256_ctx, free_ctx))
+		abort();
+}
+
 void digest_of(const void *data, size_t n, struct digest *d)
 {
 	/* Fetching the algorithm and allocating a context cost more than hashing a page does. */
 	static __thread EVP_MD_CTX *ctx;
-	static const EVP_MD *sha256;
 
-	if (!sha256)
-		sha256 = EVP_MD_fetch(NULL, "SHA256", NULL);
-	if (!ctx)
+	if (!ctx) {
+		pthread_once(&sha256_once, sha256_init);
 		ctx = EVP_MD_CTX_new();
-	EVP_DigestInit_ex(ctx, sha256, NULL);
-	EVP_DigestUpdate(ctx, data, n);
-	EVP_DigestFinal_ex(ctx, d->byte, NULL);
+		pthread_setspecific(sha256_ctx, ctx);
+	}
+	/* Without memory: a digest that was not taken would make pages equal that are not. */
+	if (!ctx || !EVP_DigestInit_ex(ctx, sha256, NULL) || !EVP_DigestUpdate(ctx, data, n) ||
+	    !EVP_DigestFinal_ex(ctx, d->byte, NULL))
+		abort();
 }
 
 /* ---- objects, windows, chunks: by address; the lock is held ---- */
@@ -50,7 +65,7 @@ struct object *image_object_add(struct image *im, uint64_t id)
 {
 	struct object *o = object_find(im, id), **bigger;
 
-	if (o)
+	if (o || im->n_objects >= OBJECTS_MAX)
 		return o;
 	bigger = realloc(im->object, (im->n_objects + 1) * sizeof(*bigger));
 	if (!bigger)
@@ -156,28 +171,60 @@ int image_layer_open(struct image *im, struct object *o, int layer, struct err *
 	return 0;
 }
 
+/* Takes back what a failed image_cover has begun: no window may be without its file. */
+static void cover_undo(struct image *im, struct object *o, int layer)
+{
+	size_t kept = 0;
+
+	for (size_t i = 0; i < o->n_windows; i++)
+		if (o->window[i]->layer < layer)
+			o->window[kept++] = o->window[i];
+		else
+			free(o->window[i]);
+	im->windows -= o->n_windows - kept;
+	o->n_windows = kept;
+	for (; o->n_layers > layer; o->n_layers--)
+		if (o->fd[o->n_layers - 1] >= 0)
+			close(o->fd[o->n_layers - 1]);
+}
+
+static int cover_window(struct image *im, struct image_window w, struct err *e)
+{
+	struct object *o;
+
+	if (w.number >= 1ULL << (56 - WINDOW_BITS))
+		return err_set(e, EX_DATAERR, "memory image: address out of range");
+	o = image_object_add(im, w.object);
+	if (!o)
+		return err_set(e, EX_UNAVAILABLE, "memory image: too many address spaces, or out of memory");
+	if (window_find(o, w.number))
+		return 0;
+	if (o->n_windows >= WINDOWS_MAX || im->windows >= IMAGE_WINDOWS_MAX)
+		return err_set(e, EX_UNAVAILABLE, "memory image: address space too scattered");
+	if (window_add(o, w.number, o->n_layers))
+		return err_set(e, EX_OSERR, "out of memory");
+	im->windows++;
+	o->grown = true;
+	return 0;
+}
+
 int image_cover(struct image *im, const struct image_window *w, size_t n, struct err *e)
 {
 	int rc = 0;
 
 	pthread_mutex_lock(&im->lock);
-	for (size_t i = 0; i < n && !rc; i++) {
-		struct object *o = image_object_add(im, w[i].object);
+	for (size_t i = 0; i < n && !rc; i++)
+		rc = cover_window(im, w[i], e);
+	for (size_t i = 0; i < im->n_objects; i++) {
+		struct object *o = im->object[i];
+		int layer = o->n_layers;
 
-		if (!o)
-			rc = err_set(e, EX_OSERR, "out of memory");
-		else if (w[i].number >= 1ULL << (56 - WINDOW_BITS))
-			rc = err_set(e, EX_DATAERR, "memory image: address out of range");
-		else if (o->n_windows >= WINDOWS_MAX)
-			rc = err_set(e, EX_UNAVAILABLE, "memory image: address space too scattered");
-		else if (!window_find(o, w[i].number))
-			o->grown = true, rc = window_add(o, w[i].number, o->n_layers);
+		if (!o->grown)
+			continue;
+		o->grown = false;
+		if (rc || (rc = image_layer_open(im, o, layer, e)))
+			cover_undo(im, o, layer);
 	}
-	for (size_t i = 0; i < im->n_objects && !rc; i++)
-		if (im->object[i]->grown) {
-			im->object[i]->grown = false;
-			rc = image_layer_open(im, im->object[i], im->object[i]->n_layers, e);
-		}
 	pthread_mutex_unlock(&im->lock);
 	return rc;
 }
@@ -190,11 +237,10 @@ enum page_state image_get(struct image *im, uint64_t object, uint64_t addr, stru
 
 	pthread_mutex_lock(&im->lock);
 	struct chunk *c = chunk_at(im, object, addr, NULL, NULL, false);
-	if (c) {
+	if (c && c->state[page_of(addr)] != PAGE_STALE)
 		state = c->state[page_of(addr)];
-		if (state == PAGE_DATA)
-			*d = c->digest[page_of(addr)];
-	}
+	if (state == PAGE_DATA)
+		*d = c->digest[page_of(addr)];
 	pthread_mutex_unlock(&im->lock);
 	return state;
 }
@@ -208,7 +254,7 @@ static int pages_locate(struct image *im, uint64_t object, uint64_t addr, unsign
 	pthread_mutex_lock(&im->lock);
 	struct chunk *c = chunk_at(im, object, addr, &o, &w, true);
 	if (c) {
-		memset(c->state + page_of(addr), PAGE_NONE, n);
+		memset(c->state + page_of(addr), PAGE_STALE, n);
 		*fd = o->fd[w->layer];
 		*at = offset_of(w, addr);
 	}
@@ -221,8 +267,9 @@ static void pages_settle(struct image *im, uint64_t object, uint64_t addr, enum 
 {
 	pthread_mutex_lock(&im->lock);
 	struct chunk *c = chunk_at(im, object, addr, NULL, NULL, false);
-	memset(c->state + page_of(addr), state, n);
-	for (unsigned i = 0; i < n && state == PAGE_DATA; i++) {
+	if (c) /* not swept meanwhile */
+		memset(c->state + page_of(addr), state, n);
+	for (unsigned i = 0; c && i < n && state == PAGE_DATA; i++) {
 		c->digest[page_of(addr) + i] = d[i];
 		if (im->indexed)
 			image_hash_add(im, &d[i], object, addr + (uint64_t)i * PAGE_BYTES);
@@ -246,23 +293,39 @@ int image_put_run(struct image *im, uint64_t object, uint64_t addr, const struct
 	return 0;
 }
 
-int image_put(struct image *im, uint64_t object, uint64_t addr, const struct digest *d, const void *page, struct err *e)
+/* A page of zeros. CRIU reads the file, so it must be a hole: one that was never written is. */
+static int put_zero(struct image *im, uint64_t object, uint64_t addr, struct err *e)
 {
-	struct digest old;
-	enum page_state was;
+	struct object *o;
+	struct window *w;
+	bool written = false;
 	off_t at = 0;
 	int fd = -1;
 
-	if (page)
-		return image_put_run(im, object, addr, d, page, 1, e);
-	was = image_get(im, object, addr, &old);
-	if (pages_locate(im, object, addr, 1, &fd, &at))
+	pthread_mutex_lock(&im->lock);
+	struct chunk *c = chunk_at(im, object, addr, &o, &w, true);
+	if (c) {
+		uint8_t *state = &c->state[page_of(addr)];
+
+		written = *state == PAGE_DATA || *state == PAGE_STALE;
+		*state = written ? PAGE_STALE : PAGE_ZERO;
+		fd = o->fd[w->layer];
+		at = offset_of(w, addr);
+	}
+	pthread_mutex_unlock(&im->lock);
+	if (!c)
 		return err_set(e, EX_DATAERR, "memory image: page %#" PRIx64 " lies outside", addr);
-	/* A page that was never written is a hole, which reads as zeros already. */
-	if (was == PAGE_DATA && fallocate(fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, at, PAGE_BYTES))
+	if (!written)
+		return 0;
+	if (fallocate(fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, at, PAGE_BYTES))
 		return err_sys(e, "memory image");
 	pages_settle(im, object, addr, PAGE_ZERO, NULL, 1);
 	return 0;
+}
+
+int image_put(struct image *im, uint64_t object, uint64_t addr, const struct digest *d, const void *page, struct err *e)
+{
+	return page ? image_put_run(im, object, addr, d, page, 1, e) : put_zero(im, object, addr, e);
 }
 
 int image_read(struct image *im, uint64_t object, uint64_t addr, void *buf)
@@ -275,7 +338,7 @@ int image_read(struct image *im, uint64_t object, uint64_t addr, void *buf)
 
 	pthread_mutex_lock(&im->lock);
 	struct chunk *c = chunk_at(im, object, addr, &o, &w, false);
-	enum page_state state = c ? c->state[page_of(addr)] : PAGE_NONE;
+	unsigned state = c ? c->state[page_of(addr)] : PAGE_NONE;
 	if (state == PAGE_DATA) {
 		want = c->digest[page_of(addr)];
 		fd = o->fd[w->layer];
@@ -316,7 +379,7 @@ int image_use(struct image *im, uint64_t object, uint64_t addr)
 
 	pthread_mutex_lock(&im->lock);
 	struct chunk *c = chunk_at(im, object, addr, NULL, NULL, false);
-	if (c && c->state[page_of(addr)] != PAGE_NONE) {
+	if (c && (c->state[page_of(addr)] == PAGE_ZERO || c->state[page_of(addr)] == PAGE_DATA)) {
 		c->used[page_of(addr) / 8] |= (uint8_t)(1 << page_of(addr) % 8);
 		rc = 0;
 	}
@@ -380,58 +443,4 @@ uint64_t image_pages(struct image *im)
 	image_each_chunk(im, count_pages, &n);
 	pthread_mutex_unlock(&im->lock);
 	return n;
-}
-
-/* ---- what CRIU reads ---- */
-
-/* The pagemap of one object at one layer: that layer's windows are here, those of deeper layers in the parent. */
-static int link_layer(struct image *im, struct object *o, int layer, unsigned pages_id, const char *dir, struct err *e)
-{
-	AUTO_PAGEMAP struct pagemap *pm = calloc(1, sizeof(*pm));
-	char path[PATH_MAX + 96], target[PATH_MAX + 64], name[64];
-
-	if (!pm || !(pm->entry = calloc(o->n_windows + 1, sizeof(*pm->entry))))
-		return err_set(e, EX_OSERR, "out of memory");
-	pm->pages_id = pages_id;
-	for (size_t i = 0; i < o->n_windows; i++)
-		if (o->window[i]->layer <= layer)
-			pm->entry[pm->n++] = (struct pagemap_entry){
-				.addr = o->window[i]->number << WINDOW_BITS,
-				.pages = (1ULL << WINDOW_BITS) / PAGE_BYTES,
-				.flags = o->window[i]->layer == layer ? PAGES_PRESENT : PAGES_IN_PARENT,
-			};
-	pagemap_name(o->id, name);
-	snprintf(path, sizeof(path), "%s/%s", dir, name);
-	if (pagemap_write(pm, path, e))
-		return -1;
-	snprintf(path, sizeof(path), "%s/pages-%u.img", dir, pages_id);
-	snprintf(target, sizeof(target), "%s/%016" PRIx64 ".%d", im->dir, o->id, layer);
-	/* Not a symbolic link: CRIU opens it when its root is the service's already. */
-	unlink(path);
-	return link(target, path) ? err_sys(e, "%s", path) : 0;
-}
-
-int image_link_parents(struct image *im, const char *images, struct err *e)
-{
-	char dir[PATH_MAX];
-	int depth = 0, rc = 0;
-
-	for (size_t i = 0; i < im->n_objects; i++)
-		if (im->object[i]->n_layers > depth)
-			depth = im->object[i]->n_layers;
-	snprintf(dir, sizeof(dir), "%s", images);
-	for (int level = 0; level < depth && !rc; level++) {
-		if (strlen(dir) + sizeof("/parent") > sizeof(dir))
-			return err_set(e, EX_SOFTWARE, "memory image: too many layers");
-		strcat(dir, "/parent");
-		if (mkdir(dir, 0700) && errno != EEXIST)
-			return err_sys(e, "%s", dir);
-		for (size_t i = 0; i < im->n_objects && !rc; i++) {
-			int layer = im->object[i]->n_layers - 1 - level;
-
-			if (layer >= 0)
-				rc = link_layer(im, im->object[i], layer, (unsigned)i + 1, dir, e);
-		}
-	}
-	return rc;
 }

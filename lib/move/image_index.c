@@ -11,7 +11,7 @@
 #include "lib/base/file.h"
 #include "lib/move/image_int.h"
 
-#define INDEX_MAGIC "EDGEMEM1"
+#define INDEX_MAGIC "EDGEMEM2"
 #define PLACES_MIN 4096u
 #define LAYERS_MAX 6 /* more make CRIU's chain long: such an image is begun anew */
 
@@ -148,7 +148,7 @@ static bool get_chunk(struct index_file *x, struct window *w)
 	w->chunk[k] = c;
 	get(x, c->state, sizeof(c->state));
 	for (size_t p = 0; p < PAGES_PER_CHUNK && !x->bad; p++) {
-		if (c->state[p] > PAGE_DATA)
+		if (c->state[p] > PAGE_STALE)
 			return false;
 		if (c->state[p] != PAGE_DATA)
 			continue;
@@ -162,7 +162,7 @@ static bool get_object(struct index_file *x, struct image *im)
 	uint64_t id = get64(x), layers = get64(x), windows = get64(x);
 	struct object *o = x->bad || layers > LAYERS_MAX || windows > WINDOWS_MAX ? NULL : image_object_add(im, id);
 
-	if (!o)
+	if (!o || o->window) /* the second would not fit into the first */
 		return false;
 	o->window = calloc(windows + 1, sizeof(struct window *));
 	for (uint64_t i = 0; i < windows && o->window; i++) {
@@ -171,18 +171,19 @@ static bool get_object(struct index_file *x, struct image *im)
 		if (!w)
 			return false;
 		o->window[o->n_windows++] = w;
+		im->windows++;
 		w->number = get64(x);
 		w->layer = (int)get64(x);
-		if (w->layer < 0 || (uint64_t)w->layer >= layers || (i && o->window[i - 1]->number >= w->number))
+		if (w->number >= 1ULL << (56 - WINDOW_BITS) || w->layer < 0 || (uint64_t)w->layer >= layers || (i && o->window[i - 1]->number >= w->number))
 			return false;
 		for (uint64_t chunks = get64(x); chunks; chunks--)
 			if (!get_chunk(x, w))
 				return false;
 	}
-	for (int layer = 0; layer < (int)layers; layer++)
+	for (int layer = 0; layer < (int)layers && !x->bad; layer++)
 		if (image_layer_open(im, o, layer, NULL))
 			return false;
-	return !x->bad;
+	return o->window && !x->bad;
 }
 
 static bool index_sum_ok(struct index_file *x)
@@ -238,7 +239,7 @@ static void forget_objects(struct image *im)
 	im->object = NULL;
 	im->last = NULL;
 	im->place = NULL;
-	im->n_objects = im->places = im->places_used = 0;
+	im->n_objects = im->windows = im->places = im->places_used = 0;
 }
 
 int image_open(struct image **out, const char *dir, struct err *e)
@@ -299,12 +300,11 @@ static void sweep_chunk(void *ctx, struct object *o, struct window *w, size_t k)
 		if (c->used[p / 8] >> p % 8 & 1)
 			any = true;
 		else
-			c->state[p] = PAGE_NONE;
+			c->state[p] = c->state[p] < PAGE_DATA ? PAGE_NONE : PAGE_STALE;
 	}
-	if (any)
+	if (any || fallocate(o->fd[w->layer], FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE,
+			     (off_t)w->rank << WINDOW_BITS | (off_t)k << CHUNK_BITS, 1 << CHUNK_BITS))
 		return;
-	fallocate(o->fd[w->layer], FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE,
-		  (off_t)w->rank << WINDOW_BITS | (off_t)k << CHUNK_BITS, 1 << CHUNK_BITS);
 	free(c->mark);
 	free(c);
 	w->chunk[k] = NULL;
@@ -338,9 +338,13 @@ static int index_write(struct image *im, bool sync, struct err *e)
 	EVP_DigestFinal_ex(x.sum, sum.byte, NULL);
 	EVP_MD_CTX_free(x.sum);
 	x.bad |= fwrite(&sum, sizeof(sum), 1, f) != 1;
-	if (x.bad || fflush(f) || (sync && fsync(fileno(f))) || rename(tmp, path))
-		return err_sys(e, "%s", path);
-	return 0;
+	if (x.bad || fflush(f) || (sync && fsync(fileno(f))) || rename(tmp, path)) {
+		err_sys(e, "%s", path);
+		unlink(tmp);
+		return -1;
+	}
+	AUTO_FD int folder = sync ? open(im->dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC) : -1;
+	return sync && (folder < 0 || fsync(folder)) ? err_sys(e, "%s", im->dir) : 0;
 }
 
 int image_save(struct image *im, int flags, struct err *e)

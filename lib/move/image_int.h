@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* The inside of a memory image, shared by image.c (pages by address) and image_index.c (by content, and on disk). */
+/* The inside of a memory image, shared by image.c (pages by address), image_index.c (by content, and on disk)
+ * and image_link.c (for CRIU). */
 #ifndef EDGE_MOVE_IMAGE_INT_H
 #define EDGE_MOVE_IMAGE_INT_H
 
@@ -11,10 +12,13 @@
 #define CHUNK_BITS 21
 #define PAGES_PER_CHUNK ((1u << CHUNK_BITS) / PAGE_BYTES)
 #define CHUNKS_PER_WINDOW (1u << (WINDOW_BITS - CHUNK_BITS))
+#define OBJECTS_MAX 32768
+#define IMAGE_WINDOWS_MAX 32768 /* of all objects: a hostile peer cannot make each cost 4 KiB without end */
+#define PAGE_STALE (PAGE_DATA + 1) /* no page, but its place in the file is not known to be a hole */
 #define WINDOWS_MAX 8192 /* of an object: half of the 16 TiB that a file may have on ext4 */
 
 struct chunk {
-	uint8_t state[PAGES_PER_CHUNK]; /* enum page_state */
+	uint8_t state[PAGES_PER_CHUNK]; /* enum page_state, or PAGE_STALE */
 	uint8_t used[PAGES_PER_CHUNK / 8];
 	struct digest digest[PAGES_PER_CHUNK];
 	uint64_t *mark;
@@ -45,7 +49,7 @@ struct image {
 	char dir[PATH_MAX];
 	pthread_mutex_t lock;
 	struct object **object, *last;
-	size_t n_objects;
+	size_t n_objects, windows; /* windows: of all objects */
 	struct place *place;
 	size_t places, places_used;
 	bool indexed; /* by content: from the first image_find on */
