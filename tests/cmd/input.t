@@ -171,6 +171,19 @@ refused "a definition that leads out of its root" 1 'edge-run: service: path: /\
 	'echo "{\"kind\":\"move\",\"action\":\"start\",\"service_spec\":{\"name\":\"x\",\"argv\":[\"true\"],\"volumes\":[{\"host\":\"/tmp\",\"path\":\"/../x\"}]}}" | edge-run -'
 unchanged "bad records change nothing"
 
+# --- a pipe that breaks does not leave the service frozen until the holder gives up
+
+thaws() { # COMMAND behind the holder
+	local start=$SECONDS
+	on edge1 sh -c "edge-checkpoint --hold 30 web | $1" >"$tmp/stdout" 2>"$tmp/stderr"
+	((SECONDS - start < 10)) || { echo "took $((SECONDS - start)) s"; cat "$tmp/stderr"; return 1; }
+}
+ok "a shipment that goes nowhere frees the service" thaws 'edge-ship --to nowhere'
+ok "... so does a restore at a node that does not have it" thaws \
+	"sed 's/.kind.:.checkpoint.,.id./\"kind\":\"shipment\",\"to\":\"edge2\",\"checkpoint\"/' | edge-restore"
+ok "... and a reader that goes away" thaws true
+unchanged "a pipe that breaks changes nothing"
+
 # --- terminals, and output that cannot be written
 
 for program in edge-ship edge-restore edge-serve; do
