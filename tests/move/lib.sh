@@ -1,16 +1,18 @@
 # shellcheck shell=bash
 # SPDX-License-Identifier: MIT
 # What the tests of moves share: a lab of their own, services in it, clients that stay connected, and TAP.
-# MOVES: how often each service goes there and back (default 1). B, EDGE_BIN: where the programs were built.
+# A node sees EDGE_BIN's folder and $tmp of this machine. MOVES: how often each service goes there and back (default 1). B, EDGE_BIN: where the programs were built.
 set -u
 cd "$(dirname "${BASH_SOURCE[0]}")/../.." || exit 1
 if [[ $EUID != 0 ]]; then echo '1..0 # skip the lab needs root'; exit 0; fi
 B=${B:-build}
-export EDGE_BIN=${EDGE_BIN:-$PWD/$B/bin}
+[[ $B == /* ]] || B=$PWD/$B
+export EDGE_BIN=${EDGE_BIN:-$B/bin}
 export LAB=mv$((BASHPID % 1000000))
 MOVES=${MOVES:-1}
 lab=$PWD/examples/lab/lab
 tools=$PWD/tests/tools
+built=$B/tests/tools
 tmp=$(mktemp -d /tmp/edge-move.XXXXXX)
 count=0 failed=0
 nodes=(edge1 edge2)
@@ -57,6 +59,9 @@ like() { # TITLE PATTERN (bash, extended) HAVE
 finish() {
 	echo "1..$count"
 	exit "$failed"
+}
+tool() { # NAME: builds a program of tests/tools if need be
+	[[ -x $built/$1 ]] || make -s B="$B" "$built/$1" >&2
 }
 need() { # PROGRAM...: what the test is about
 	local p
