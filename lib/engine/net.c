@@ -23,7 +23,7 @@ static const char *ns_path(const struct service *s)
 }
 
 /* The node's end of the pair. */
-static const char *port_name(const struct service *s)
+const char *net_port_name(const struct service *s)
 {
 	static _Thread_local char name[IFNAMSIZ];
 
@@ -31,7 +31,7 @@ static const char *port_name(const struct service *s)
 	return name;
 }
 
-static int mac_parse(const char *text, unsigned char mac[6])
+int net_mac_parse(const char *text, unsigned char mac[6])
 {
 	return sscanf(text, "%hhx:%hhx:%hhx:%hhx:%hhx:%hhx", mac, mac + 1, mac + 2, mac + 3, mac + 4, mac + 5) == 6 ? 0 : -1;
 }
@@ -139,7 +139,7 @@ static int pair_create(const struct service *s, int fd, int ns, int mtu)
 	struct ifinfomsg i = { 0 };
 	struct rtnl_msg m;
 
-	if (mac_parse(s->mac, inside)) {
+	if (net_mac_parse(s->mac, inside)) {
 		errno = EINVAL;
 		return -1;
 	}
@@ -147,7 +147,7 @@ static int pair_create(const struct service *s, int fd, int ns, int mtu)
 	memcpy(port, inside, 6);
 	port[0] = 0xfe;
 	rtnl_begin(&m, RTM_NEWLINK, NLM_F_CREATE | NLM_F_EXCL, &i, sizeof(i));
-	rtnl_add_str(&m, IFLA_IFNAME, port_name(s));
+	rtnl_add_str(&m, IFLA_IFNAME, net_port_name(s));
 	rtnl_add_u32(&m, IFLA_MTU, (uint32_t)mtu);
 	rtnl_add(&m, IFLA_ADDRESS, port, 6);
 	void *info = rtnl_nest(&m, IFLA_LINKINFO, NULL, 0);
@@ -264,11 +264,11 @@ int net_create(const struct service *s, struct err *e)
 	if (!s->addr[0])
 		return 0;
 	if (pair_create(s, out, ns, b.mtu) || inside_sysctls(ns)) {
-		err_sys(e, "service %s: cannot make interface %s", s->name, port_name(s));
+		err_sys(e, "service %s: cannot make interface %s", s->name, net_port_name(s));
 		goto undo;
 	}
-	if (port_deafen(port_name(s), out)) {
-		err_sys(e, "service %s: interface %s", s->name, port_name(s));
+	if (port_deafen(net_port_name(s), out)) {
+		err_sys(e, "service %s: interface %s", s->name, net_port_name(s));
 		goto undo;
 	}
 	if (!inside_configure(s, in, &a, e))
@@ -288,9 +288,9 @@ int net_remove(const struct service *s, struct err *e)
 	if (fd < 0)
 		return err_sys(e, "service %s: network", s->name);
 	rtnl_begin(&m, RTM_DELLINK, 0, &i, sizeof(i));
-	rtnl_add_str(&m, IFLA_IFNAME, port_name(s));
+	rtnl_add_str(&m, IFLA_IFNAME, net_port_name(s));
 	if (s->id[0] && rtnl_talk(fd, &m) && errno != ENODEV)
-		return err_sys(e, "service %s: cannot remove interface %s", s->name, port_name(s));
+		return err_sys(e, "service %s: cannot remove interface %s", s->name, net_port_name(s));
 	while (!umount2(path, MNT_DETACH))
 		;
 	/* unlink also takes the mount away from where keepers of other services still see it */
@@ -313,7 +313,7 @@ int net_attach(const struct service *s, struct err *e)
 	AUTO_FD int fd = rtnl_open(-1);
 	if (ns < 0)
 		return -1;
-	if (fd < 0 || mac_parse(s->mac, mac) || link_set(fd, 0, port_name(s), IFF_UP, b.index))
+	if (fd < 0 || net_mac_parse(s->mac, mac) || link_set(fd, 0, net_port_name(s), IFF_UP, b.index))
 		return err_sys(e, "service %s: cannot join bridge %s", s->name, b.name);
 	return neigh_announce(ns, INSIDE, mac, &a, e);
 }
@@ -324,7 +324,7 @@ int net_hold(const struct service *s, struct err *e)
 
 	if (!s->addr[0])
 		return 0;
-	if (fd < 0 || link_set(fd, 0, port_name(s), 0, 0))
+	if (fd < 0 || link_set(fd, 0, net_port_name(s), 0, 0))
 		return err_sys(e, "service %s: cannot leave the bridge", s->name);
 	return 0;
 }
@@ -337,7 +337,7 @@ int net_address_taken(const struct service *s, int timeout_ms, struct err *e)
 
 	if (!s->addr[0])
 		return 0;
-	mac_parse(s->mac, mac);
+	net_mac_parse(s->mac, mac);
 	if (net_addr_parse(&a, s->addr, e) || bridge_find(&b, e))
 		return -1;
 	const struct net_addr *own = a.family == AF_INET ? &b.v4 : &b.v6;

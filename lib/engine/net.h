@@ -29,4 +29,20 @@ int net_open(const struct service *s, struct err *e);
  * none; else 0. */
 int net_same_link(const struct service *s, struct err *e);
 
+/* The name of the node's end of the pair, of at most 15 characters. Static storage. */
+const char *net_port_name(const struct service *s);
+/* "02:..." into six bytes; -1 when it is none. */
+int net_mac_parse(const char *text, unsigned char mac[6]);
+
+/* What comes for a service while it is on its way: from the moment that the source holds it, the destination draws its
+ * frames here and keeps them (in a socket's buffer, at most 16 MB), and delivers them when it is back. So a request that
+ * was sent in the meantime is answered at once, and not after its sender's retransmission (200 ms and more). */
+struct net_catch {
+	int fd, to; /* from the bridge, and into the service; -1: none */
+};
+int net_catch_start(struct net_catch *c, const struct service *s, struct err *e);
+/* Joins the bridge as net_attach, and delivers what was caught. */
+int net_catch_attach(struct net_catch *c, const struct service *s, struct err *e);
+void net_catch_stop(struct net_catch *c);
+
 #endif

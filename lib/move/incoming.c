@@ -41,6 +41,7 @@ struct incoming {
 	struct journal *journal;
 	struct keeper keeper;
 	struct criu criu;
+	struct net_catch catch;
 	struct files files[CHECKPOINT_FOLDERS], layer, base;
 	char layer_name[65];
 	int n_files, lock;
@@ -272,7 +273,7 @@ static int on_ready(void *ctx)
 	if (journal_step(in->journal, "running", &e))
 		return -1;
 	in->running = true;
-	return net_attach(in->svc, &e);
+	return net_catch_attach(&in->catch, in->svc, &e);
 }
 
 /* Until the source has heard of its outcome the move stays in the journal, where the source can ask for it. */
@@ -380,6 +381,7 @@ static void release(struct incoming *in)
 	if (!in->running)
 		undo(in);
 	criu_close(&in->criu);
+	net_catch_stop(&in->catch);
 	for (int i = 0; i < in->n_files; i++)
 		files_clear(&in->files[i]);
 	files_clear(&in->layer);
@@ -404,6 +406,10 @@ static int on_call(struct incoming *in, const struct json *call, bool *end, stru
 		return take_files(in, call, e);
 	if (!strcmp(verb, "arm"))
 		return arm(in, e);
+	if (!strcmp(verb, "catch")) { /* without an answer; without it frames are lost, as on any bad day */
+		net_catch_start(&in->catch, in->svc, NULL);
+		return 0;
+	}
 	*end = true;
 	if (!strcmp(verb, "restore"))
 		return restore(in, e);
@@ -445,6 +451,7 @@ int incoming_serve(struct stream *ctl, const struct json *call, struct err *e)
 		.lock = -1,
 		.criu = { .sock = -1 },
 		.keeper = { .ctl = -1 },
+		.catch = { .fd = -1, .to = -1 },
 		.layer = { .root = -1 },
 		.base = { .root = -1 },
 	};

@@ -4,6 +4,7 @@
  *   prepare   what is to come; checked, refused or reserved      -> {refusals} | {move}
  *   files     a folder (lib/move/files.h), as often as need be   -> {}
  *   arm       network (held), cgroups, keeper, a warm criu       -> {}
+ *   catch     its network is held at the source now: keep what comes for it (no answer)
  *   IMAGE     the checkpoint's small files
  *   restore   all of it is here: put together, not yet running   -> {}
  *   go        run                                                -> {service}

@@ -326,8 +326,12 @@ static int at_point(void *ctx, const char *point)
 	struct outgoing *o = ctx;
 
 	if (!strcmp(point, "pre-dump")) {
+		AUTO_JSON struct json *catch = wire_request("catch");
+
 		o->held = true;
-		return net_hold(o->svc, &o->dump_err);
+		if (net_hold(o->svc, &o->dump_err))
+			return -1;
+		return o->ctl ? wire_send_json(o->ctl, FRAME_CALL, catch, &o->dump_err) : 0;
 	}
 	if (!strcmp(point, "post-dump")) {
 		double start = clock_ms();
