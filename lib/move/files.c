@@ -205,8 +205,7 @@ int files_send(struct files *f, struct stream *s, const struct tree_inode *mappe
 	if (!j)
 		return -1;
 	if (json_str(j, "error"))
-		return err_set(e, (int)json_int(j, "code", EX_UNAVAILABLE), "%s: %s", stream_peer(s),
-			       json_str(j, "error"));
+		return err_set(e, wire_code(j), "%s: %s", stream_peer(s), json_str(j, "error"));
 	if (!plan) {
 		st->files += tree_count(now);
 		if (tree_bytes(now) > st->raw_bytes - before)

@@ -10,6 +10,7 @@
 #define IMG_COMMON_MAGIC 0x54564319u
 #define PAGEMAP_MAGIC 0x56084025u
 #define ENTRY_MAX 64
+#define ENTRY_MIN 4 /* an address and a count, each at least two bytes */
 
 /* Fields of pagemap_entry; in_parent and compat_nr_pages are what older versions read. */
 enum { ENTRY_VADDR = 1, ENTRY_NR32 = 2, ENTRY_IN_PARENT = 3, ENTRY_FLAGS = 4, ENTRY_NR = 5 };
@@ -57,7 +58,7 @@ static bool parse(struct pagemap *pm, const uint8_t *p, size_t n)
 	memcpy(head, p, sizeof(head));
 	if (head[0] != IMG_COMMON_MAGIC || head[1] != PAGEMAP_MAGIC)
 		return false;
-	pm->entry = calloc(n / 6 + 1, sizeof(*pm->entry)); /* no entry is shorter: length, address and count */
+	pm->entry = calloc(n / (sizeof(uint32_t) + ENTRY_MIN) + 1, sizeof(*pm->entry));
 	if (!pm->entry)
 		return false;
 	for (p += sizeof(head); p < end; first = false) {
@@ -74,7 +75,7 @@ static bool parse(struct pagemap *pm, const uint8_t *p, size_t n)
 			pm->pages_id = (unsigned)v[1];
 			continue;
 		}
-		if (v[ENTRY_VADDR] % PAGE_BYTES)
+		if (len < ENTRY_MIN || v[ENTRY_VADDR] % PAGE_BYTES)
 			return false;
 		pm->entry[pm->n++] = (struct pagemap_entry){
 			.addr = v[ENTRY_VADDR],
@@ -156,19 +157,27 @@ void pagemap_free(struct pagemap *pm)
 	free(pm);
 }
 
-uint64_t pagemap_object(const char *file)
+static uint64_t object_of(const char *file)
 {
 	uint64_t id;
-	char end[8];
 
-	if (sscanf(file, "pagemap-shmem-%" SCNu64 ".%7s", &id, end) == 2 && !strcmp(end, "img"))
+	if (sscanf(file, "pagemap-shmem-%" SCNu64, &id) == 1)
 		return id | OBJECT_SHARED;
-	if (sscanf(file, "pagemap-%" SCNu64 ".%7s", &id, end) == 2 && !strcmp(end, "img"))
-		return id;
-	return 0;
+	return sscanf(file, "pagemap-%" SCNu64, &id) == 1 ? id : 0;
+}
+
+uint64_t pagemap_object(const char *file)
+{
+	uint64_t object = object_of(file);
+	char name[64];
+
+	/* One object has one name, so that what was checked is what CRIU reads. */
+	pagemap_name(object, name);
+	return strcmp(name, file) ? 0 : object;
 }
 
 void pagemap_name(uint64_t object, char name[64])
 {
-	snprintf(name, 64, "pagemap-%s%" PRIu64 ".img", object & OBJECT_SHARED ? "shmem-" : "", (uint64_t)(object & ~OBJECT_SHARED));
+	snprintf(name, 64, "pagemap-%s%" PRIu64 ".img", object & OBJECT_SHARED ? "shmem-" : "",
+		 (uint64_t)(object & ~OBJECT_SHARED));
 }

@@ -50,7 +50,7 @@ static int take_frame(const struct frame *f, FILE *out, int *status, struct err 
 	if (!j)
 		return -1;
 	if (json_str(j, "error"))
-		return err_set(e, (int)json_int(j, "code", EX_UNAVAILABLE), "%s", json_str(j, "error"));
+		return err_set(e, wire_code(j), "%s", json_str(j, "error"));
 	*status = (int)json_int(j, "status", EX_SOFTWARE);
 	return 1;
 }

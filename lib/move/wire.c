@@ -88,6 +88,13 @@ struct json *wire_json(const struct frame *f, struct err *e)
 	return TAKE_PTR(j);
 }
 
+int wire_code(const struct json *reply)
+{
+	int64_t code = json_int(reply, "code", EX_UNAVAILABLE);
+
+	return code > 0 && code <= 255 ? (int)code : EX_UNAVAILABLE;
+}
+
 /* An error reply as an error. */
 static int reply_error(struct stream *s, const struct json *j, struct err *e)
 {
@@ -95,7 +102,7 @@ static int reply_error(struct stream *s, const struct json *j, struct err *e)
 
 	if (!text)
 		return 0;
-	return err_set(e, (int)json_int(j, "code", EX_UNAVAILABLE), "%s: %s", stream_peer(s), text);
+	return err_set(e, wire_code(j), "%s: %s", stream_peer(s), text);
 }
 
 int wire_expect(struct stream *s, enum frame_kind kind, struct frame *f, struct err *e)

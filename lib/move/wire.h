@@ -54,6 +54,8 @@ int wire_expect(struct stream *s, enum frame_kind kind, struct frame *f, struct 
 int wire_send_json(struct stream *s, enum frame_kind kind, const struct json *j, struct err *e);
 int wire_send_error(struct stream *s, const struct err *why, struct err *e);
 struct json *wire_json(const struct frame *f, struct err *e);
+/* The exit status of an error reply: never 0, whatever it says. */
+int wire_code(const struct json *reply);
 
 /* Both hellos: EX_UNAVAILABLE "PEER: speaks version 2, this is 1". */
 int wire_greet(struct stream *s, struct err *e);
