@@ -3,6 +3,8 @@
 
 #include <fcntl.h>
 #include <string.h>
+#include <sys/file.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "lib/base/clock.h"
@@ -13,6 +15,39 @@ struct journal {
 	int fd;
 };
 
+static bool name_valid(const char *move)
+{
+	return *move && *move != '.' && !strchr(move, '/');
+}
+
+/* A file is there after a power cut once its folder is on disk, too. */
+static int sync_folder(struct err *e)
+{
+	const char *path = file_path("/var/lib/edge/journal");
+	AUTO_FD int fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+
+	return fd < 0 || fsync(fd) ? err_sys(e, "%s", path) : 0;
+}
+
+/* A line that was cut off was never a step, and must not swallow the next one. Several processes write: the file is
+ * locked. */
+static int cut_tail(struct journal *j, struct err *e)
+{
+	struct stat st;
+	char last = 0;
+
+	if (fstat(j->fd, &st))
+		return err_sys(e, "%s", j->path);
+	off_t end = st.st_size;
+	for (; end; end--) {
+		if (pread(j->fd, &last, 1, end - 1) != 1)
+			return err_sys(e, "%s", j->path);
+		if (last == '\n')
+			break;
+	}
+	return end < st.st_size && ftruncate(j->fd, end) ? err_sys(e, "%s", j->path) : 0;
+}
+
 static int open_file(struct journal **out, const char *move, int flags, struct err *e)
 {
 	AUTO_JOURNAL struct journal *j = calloc(1, sizeof(*j));
@@ -20,12 +55,12 @@ static int open_file(struct journal **out, const char *move, int flags, struct e
 	if (!j)
 		return err_set(e, EX_OSERR, "out of memory");
 	j->fd = -1;
-	if (strchr(move, '/') || *move == '.')
+	if (!name_valid(move))
 		return err_set(e, EX_DATAERR, "not the name of a move: %s", move);
 	if (file_mkdirs(file_path("/var/lib/edge/journal"), 0700, e))
 		return -1;
 	snprintf(j->path, sizeof(j->path), "%s", file_path("/var/lib/edge/journal/%s", move));
-	j->fd = open(j->path, flags | O_WRONLY | O_APPEND | O_CLOEXEC, 0600);
+	j->fd = open(j->path, flags | O_RDWR | O_APPEND | O_CLOEXEC, 0600);
 	if (j->fd < 0 && !(flags & O_CREAT))
 		return err_set(e, EX_UNAVAILABLE, "move %s: not in the journal", move);
 	if (j->fd < 0)
@@ -45,9 +80,15 @@ static int append(struct journal *j, struct json *line, const char *step, struct
 	/* One write: a line is there or not. */
 	if (!text || asprintf(&whole, "%s\n", text) < 0)
 		return err_set(e, EX_OSERR, "out of memory");
-	if (fd_write_all(j->fd, whole, strlen(whole)) || fdatasync(j->fd))
+	if (flock(j->fd, LOCK_EX))
 		return err_sys(e, "%s", j->path);
-	return 0;
+	int rc = cut_tail(j, e);
+	if (!rc && (fd_write_all(j->fd, whole, strlen(whole)) || fdatasync(j->fd))) {
+		rc = err_sys(e, "%s", j->path);
+		cut_tail(j, NULL);
+	}
+	flock(j->fd, LOCK_UN);
+	return rc;
 }
 
 int journal_begin(struct journal **out, const char *move, const struct json *head, struct err *e)
@@ -55,7 +96,7 @@ int journal_begin(struct journal **out, const char *move, const struct json *hea
 	AUTO_JOURNAL struct journal *j = NULL;
 	AUTO_JSON struct json *line = json_copy(head);
 
-	if (open_file(&j, move, O_CREAT | O_TRUNC, e) || append(j, line, "begun", e))
+	if (open_file(&j, move, O_CREAT | O_TRUNC, e) || append(j, line, "begun", e) || sync_folder(e))
 		return -1;
 	*out = TAKE_PTR(j);
 	return 0;
@@ -78,11 +119,11 @@ const char *journal_last(const char *move)
 	static __thread char step[32];
 	AUTO_FREE char *line = NULL;
 	size_t room = 0;
-	AUTO_FILE FILE *f = fopen(file_path("/var/lib/edge/journal/%s", move), "re");
+	AUTO_FILE FILE *f = name_valid(move) ? fopen(file_path("/var/lib/edge/journal/%s", move), "re") : NULL;
 
 	*step = 0;
 	while (f && getline(&line, &room, f) > 0) {
-		AUTO_JSON struct json *j = json_parse(line, strlen(line), NULL);
+		AUTO_JSON struct json *j = strchr(line, '\n') ? json_parse(line, strlen(line), NULL) : NULL;
 
 		if (j && json_str(j, "step"))
 			snprintf(step, sizeof(step), "%s", json_str(j, "step"));
