@@ -57,7 +57,11 @@ int checkpoint_from_json(struct checkpoint **out, const struct json *j, struct e
 	ck->tcp_close = json_bool(j, "tcp_close", false);
 	ck->held = json_bool(j, "held", false);
 	ck->facts = json_get(j, "facts");
-	if (service_from_json(&ck->service, spec, e) || make_folder(ck, e))
+	if (service_from_json(&ck->service, spec, e))
+		return -1;
+	if (!*ck->service->id) /* what is kept of it is kept by its id */
+		return err_set(e, EX_DATAERR, "service %s: it has no id", ck->service->name);
+	if (make_folder(ck, e))
 		return -1;
 	*out = TAKE_PTR(ck);
 	return 0;
@@ -93,7 +97,11 @@ int checkpoint_load(struct checkpoint **out, const char *id, struct err *e)
 	if (access(path, F_OK))
 		return err_set(e, EX_UNAVAILABLE, "checkpoint %s: not on this node", id);
 	AUTO_JSON struct json *j = json_read_file(path, e);
-	return j && !checkpoint_from_json(out, j, e) ? 0 : err_wrap(e, "checkpoint %s", id);
+	if (!j)
+		return err_wrap(e, "checkpoint %s", id);
+	if (!json_str(j, "checkpoint") || strcmp(json_str(j, "checkpoint"), id))
+		return err_set(e, EX_DATAERR, "checkpoint %s: its folder holds another one", id);
+	return checkpoint_from_json(out, j, e) ? err_wrap(e, "checkpoint %s", id) : 0;
 }
 
 int checkpoint_remove(const struct checkpoint *ck, struct err *e)
