@@ -14,6 +14,7 @@
 #include "lib/move/wire.h"
 
 #define STREAMS_MAX 8
+#define HANDOVER_S 5 /* in which a process that connects must hand its descriptors over */
 
 struct line {
 	pthread_t thread;
@@ -54,6 +55,7 @@ static void *receive(void *arg)
 /* The two descriptors that came over the socket; -1 when they did not. */
 static int take_descriptors(int sock, int fds[2])
 {
+	const struct timeval wait = { .tv_sec = HANDOVER_S };
 	char byte;
 	struct iovec io = { &byte, 1 };
 	union {
@@ -62,11 +64,15 @@ static int take_descriptors(int sock, int fds[2])
 	} control = { 0 };
 	struct msghdr m = { .msg_iov = &io, .msg_iovlen = 1, .msg_control = &control, .msg_controllen = sizeof(control) };
 
-	if (recvmsg(sock, &m, MSG_CMSG_CLOEXEC) != 1 || control.h.cmsg_type != SCM_RIGHTS ||
-	    control.h.cmsg_len != CMSG_LEN(2 * sizeof(int)))
+	setsockopt(sock, SOL_SOCKET, SO_RCVTIMEO, &wait, sizeof(wait));
+	if (recvmsg(sock, &m, MSG_CMSG_CLOEXEC) != 1 || control.h.cmsg_type != SCM_RIGHTS)
 		return -1;
 	memcpy(fds, CMSG_DATA(&control.h), 2 * sizeof(int));
-	return 0;
+	if (control.h.cmsg_len == CMSG_LEN(2 * sizeof(int)))
+		return 0;
+	if (control.h.cmsg_len == CMSG_LEN(sizeof(int)))
+		close(fds[0]);
+	return -1;
 }
 
 static void *accept_all(void *arg)
