@@ -34,6 +34,14 @@ struct stream *remote_open(const char *node, struct err *e)
 	return TAKE_PTR(s);
 }
 
+/* Its terminal is ours: no other node writes control characters to it. */
+static void plain(char *s)
+{
+	for (; *s; s++)
+		if ((unsigned char)*s < ' ' || *s == 0x7f)
+			*s = ' ';
+}
+
 /* One frame of the program's life; 1 when it was the last. */
 static int take_frame(const struct frame *f, FILE *out, int *status, struct err *e)
 {
@@ -41,6 +49,7 @@ static int take_frame(const struct frame *f, FILE *out, int *status, struct err 
 		return record_pass(out, (const char *)f->data, e);
 	if (f->kind == FRAME_NOTE) {
 		/* The far program's own message, already with its name before it. */
+		plain((char *)f->data);
 		fprintf(stderr, "%s\n", (const char *)f->data);
 		return 0;
 	}
@@ -51,7 +60,8 @@ static int take_frame(const struct frame *f, FILE *out, int *status, struct err 
 		return -1;
 	if (json_str(j, "error"))
 		return err_set(e, wire_code(j), "%s", json_str(j, "error"));
-	*status = (int)json_int(j, "status", EX_SOFTWARE);
+	int64_t code = json_int(j, "status", EX_SOFTWARE);
+	*status = code >= 0 && code <= 255 ? (int)code : EX_SOFTWARE;
 	return 1;
 }
 
@@ -105,9 +115,15 @@ static int start_program(struct child *c, char *const argv[], struct err *e)
 	}
 	close(out[1]);
 	close(err[1]);
+	if (c->pid < 0) {
+		err_sys(e, "fork");
+		close(out[0]);
+		close(err[0]);
+		return -1;
+	}
 	c->out = out[0];
 	c->err = err[0];
-	return c->pid < 0 ? err_sys(e, "fork") : 0;
+	return 0;
 }
 
 struct lines {
@@ -132,8 +148,10 @@ static int pump(struct lines *l, struct stream *s, struct err *e)
 		l->room += 65536;
 	}
 	got = read(l->fd, l->buf + l->n, l->room - l->n);
-	if (got <= 0)
-		return 0;
+	if (got < 0 && errno == EINTR)
+		return 1;
+	if (got <= 0) /* a last line may lack its newline */
+		return l->n ? wire_send(s, l->kind, l->buf, l->n, NULL, 0, e) : 0;
 	l->n += (size_t)got;
 	while ((nl = memchr(l->buf, '\n', l->n))) {
 		size_t len = (size_t)(nl - l->buf);
@@ -182,12 +200,16 @@ static int build_argv(const struct json *call, char *argv[ARGS_MAX + 2], struct 
 	if (n > ARGS_MAX)
 		return err_set(e, EX_DATAERR, "%s: too many arguments", program);
 	argv[0] = strdup(program);
+	if (!argv[0])
+		return err_set(e, EX_OSERR, "out of memory");
 	for (size_t i = 0; i < n; i++) {
 		AUTO_JSON struct json *a = json_at(args, i);
 
 		if (!a || !json_value(a))
 			return err_set(e, EX_DATAERR, "%s: an argument is not a string", program);
 		argv[i + 1] = strdup(json_value(a));
+		if (!argv[i + 1])
+			return err_set(e, EX_OSERR, "out of memory");
 	}
 	return 0;
 }
@@ -197,7 +219,7 @@ int remote_serve(struct stream *s, const struct json *call, struct err *e)
 	char *argv[ARGS_MAX + 2] = { NULL };
 	AUTO_JSON struct json *answer = json_object();
 	struct child c = { 0 };
-	int status = 0, rc = build_argv(call, argv, e);
+	int status = -1, rc = build_argv(call, argv, e);
 
 	if (!rc)
 		rc = start_program(&c, argv, e);
@@ -212,6 +234,6 @@ int remote_serve(struct stream *s, const struct json *call, struct err *e)
 		kill(c.pid, SIGTERM);
 	while (waitpid(c.pid, &status, 0) < 0 && errno == EINTR)
 		;
-	json_set_num(answer, "status", WIFEXITED(status) ? WEXITSTATUS(status) : EX_SOFTWARE);
+	json_set_num(answer, "status", status >= 0 && WIFEXITED(status) ? WEXITSTATUS(status) : EX_SOFTWARE);
 	return rc ? -1 : wire_send_json(s, FRAME_REPLY, answer, e);
 }
