@@ -111,6 +111,8 @@ static int send_pages(struct worker *w, unsigned n)
 	size_t raw = (size_t)data * PAGE_BYTES, packed = 0, head;
 	double t0 = clock_ms(), t1;
 
+	if (raw && fault_flip())
+		w->page[raw / 2] ^= 1;
 	if (w->raw_batches > 0) {
 		w->raw_batches--;
 	} else if (raw) {
@@ -123,8 +125,6 @@ static int send_pages(struct worker *w, unsigned n)
 	}
 	t1 = clock_ms();
 	head = pages_put_head(w->head, w->item, n, packed ? PAGES_ZSTD : 0);
-	if (fault_flip())
-		w->page[raw / 2] ^= 1;
 	if (wire_send(w->stream, FRAME_PAGES, w->head, head, packed ? w->out : w->page, packed ? packed : raw, &w->err))
 		return -1;
 	if (packed)

@@ -9,12 +9,10 @@
 bool fault_flip(void)
 {
 	static atomic_int armed = -1;
-	const char *fault;
+	const char *fault = getenv("EDGE_FAULT");
+	int unknown = -1;
 
-	if (atomic_load(&armed) < 0) {
-		fault = getenv("EDGE_FAULT");
-		atomic_store(&armed, fault && !strcmp(fault, "flip-page"));
-	}
+	atomic_compare_exchange_strong(&armed, &unknown, fault && !strcmp(fault, "flip-page"));
 	return atomic_exchange(&armed, 0) == 1;
 }
 
