@@ -315,8 +315,9 @@ int files_receive(struct files *f, struct stream *s, const struct json *call, st
 	if (recv_long(s, FRAME_MANIFEST, &buf, &len, e))
 		return -1;
 	if (delta && !f->tree)
-		return err_set(e, EX_DATAERR, "%s: a change without a beginning", f->what);
-	rc = delta ? tree_decode_delta(&want, f->tree, buf, len, &first) : tree_decode(&want, buf, len, &first);
+		rc = err_set(&first, EX_DATAERR, "a change without a beginning");
+	else
+		rc = delta ? tree_decode_delta(&want, f->tree, buf, len, &first) : tree_decode(&want, buf, len, &first);
 	if (!rc && !delta)
 		rc = tree_scan(&have, f->root, NULL, NULL, 0, &first);
 	if (!rc)
