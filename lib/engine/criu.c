@@ -30,7 +30,7 @@ enum {
 	OPT_IMAGES_DIR_FD = 1, OPT_PID = 2, OPT_LEAVE_RUNNING = 3, OPT_TCP_ESTABLISHED = 5, OPT_SHELL_JOB = 7,
 	OPT_FILE_LOCKS = 8, OPT_LOG_LEVEL = 9, OPT_LOG_FILE = 10, OPT_NOTIFY_SCRIPTS = 12, OPT_ROOT = 13,
 	OPT_LINK_REMAP = 18, OPT_CPU_CAP = 20, OPT_RST_SIBLING = 26, OPT_INHERIT_FD = 27, OPT_MANAGE_CGROUPS_MODE = 34,
-	OPT_GHOST_LIMIT = 35, OPT_EXTERNAL = 37, OPT_FREEZE_CGROUP = 44, OPT_TIMEOUT = 45, OPT_LAZY_PAGES = 48,
+	OPT_GHOST_LIMIT = 35, OPT_IRMAP_SCAN_PATHS = 36, OPT_EXTERNAL = 37, OPT_FREEZE_CGROUP = 44, OPT_TIMEOUT = 45, OPT_LAZY_PAGES = 48,
 	OPT_CONFIG_FILE = 51, OPT_TCP_CLOSE = 52, OPT_NETWORK_LOCK = 64, OPT_IMAGES_DIR = 68,
 };
 enum { CGROUPS_IGNORE = 0, NETWORK_LOCK_SKIP = 3 };
@@ -175,6 +175,8 @@ static void put_opts(struct message *m, const struct criu_job *job, const char *
 	put_int(m, OPT_NETWORK_LOCK, NETWORK_LOCK_SKIP);
 	put_flag(m, OPT_LAZY_PAGES, job->metadata_only);
 	put_str(m, OPT_CONFIG_FILE, config);
+	for (char *const *p = job->watched; p && *p; p++)
+		put_str(m, OPT_IRMAP_SCAN_PATHS, *p);
 	for (int i = 0; job->external && job->external[i]; i++)
 		put_str(m, OPT_EXTERNAL, job->external[i]);
 	for (int i = 0; job->inherit && job->inherit[i].key; i++)
@@ -415,7 +417,7 @@ int criu_start(struct criu *c, int netns, struct err *e)
 
 void criu_close(struct criu *c)
 {
-	if (c->sock >= 0)
+	if (c->sock > 0) /* a zeroed one has none */
 		close(c->sock);
 	if (c->limited)
 		close(c->limits);
