@@ -79,7 +79,11 @@ static int take_records(void)
 		if (!kind || !action || strcmp(kind, "move") || strcmp(action, "migrate")) {
 			if (record_pass(stdout, records_line(in), &e))
 				return cmd_fail(&cmd, &e);
-		} else if (!service || take(service, from ? from : json_str(rec, "from"), to ? to : json_str(rec, "to"))) {
+		} else if (!service) {
+			err_set(&e, EX_DATAERR, "move: the record does not name its service");
+			cmd_fail(&cmd, &e);
+			status = EX_NO;
+		} else if (take(service, from ? from : json_str(rec, "from"), to ? to : json_str(rec, "to"))) {
 			status = EX_NO;
 		}
 	}

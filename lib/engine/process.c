@@ -19,11 +19,9 @@
 #include "lib/engine/cgroup.h"
 #include "lib/engine/engine.h"
 
-extern char **environ;
-
-/* What Docker leaves to a container: enough for servers that change user or bind to low ports, and nothing that
+/* What Docker leaves to a container, except for making devices (there is no device cgroup): enough for servers that change user or bind to low ports, and nothing that
  * reaches beyond the service's own namespaces. */
-static const int kept_caps[] = { CAP_CHOWN, CAP_DAC_OVERRIDE, CAP_FSETID, CAP_FOWNER, CAP_MKNOD, CAP_NET_RAW,
+static const int kept_caps[] = { CAP_CHOWN, CAP_DAC_OVERRIDE, CAP_FSETID, CAP_FOWNER, CAP_NET_RAW,
 				 CAP_SETGID, CAP_SETUID, CAP_SETFCAP, CAP_SETPCAP, CAP_NET_BIND_SERVICE, CAP_SYS_CHROOT,
 				 CAP_KILL, CAP_AUDIT_WRITE };
 
@@ -98,11 +96,20 @@ static int identity_find(const char *user, struct identity *id, struct err *e)
 
 static int root_enter(const struct service *s, struct err *e)
 {
+	static const char *const read_only[] = { "/proc/sys", "/proc/sysrq-trigger" };
+
 	if (mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) || chdir(service_dir(s, "root")) ||
 	    syscall(SYS_pivot_root, ".", ".") || umount2(".", MNT_DETACH) || chdir("/"))
 		return err_sys(e, "cannot enter its root");
 	if (mount("proc", "/proc", "proc", MS_NOSUID | MS_NODEV | MS_NOEXEC, NULL))
 		return err_sys(e, "cannot mount /proc");
+	/* What is here belongs to the whole machine, and its owner is root: a service's root too. */
+	for (size_t i = 0; i < sizeof(read_only) / sizeof(*read_only); i++)
+		if (!access(read_only[i], F_OK) && /* not every kernel has them all */
+		    (mount(read_only[i], read_only[i], NULL, MS_BIND, NULL) ||
+		     mount(NULL, read_only[i], NULL,
+			   MS_BIND | MS_REMOUNT | MS_RDONLY | MS_NOSUID | MS_NODEV | MS_NOEXEC, NULL)))
+			return err_sys(e, "cannot protect %s", read_only[i]);
 	return 0;
 }
 

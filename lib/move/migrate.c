@@ -8,22 +8,6 @@
 #include "lib/move/refusal.h"
 #include "lib/move/stateless.h"
 
-/* What would be done, or why it is not: a `move` record. Takes `refusals`. */
-static struct json *move_record(const struct checkpoint *ck, const char *to, struct json *refusals)
-{
-	bool stay = json_len(refusals, NULL) > 0;
-	struct json *j = json_object();
-
-	json_set_str(j, "kind", "move");
-	json_set_str(j, "action", stay ? "stay" : "migrate");
-	json_set_str(j, "service", ck->service->name);
-	json_set_str(j, "id", ck->service->id);
-	json_set_str(j, "from", ck->from);
-	json_set_str(j, "to", to);
-	json_set(j, "refusals", refusals);
-	return j;
-}
-
 static int live(struct outgoing *o, const char *to, const struct ssh_target *t, const struct move_options *opt,
 		struct json **record, struct err *e)
 {
@@ -39,7 +23,7 @@ static int live(struct outgoing *o, const char *to, const struct ssh_target *t, 
 		if (refusals && json_len(refusals, NULL))
 			refusal_error(to, refusals, e);
 		rc = refusals && json_len(refusals, NULL) ? -1 : 0;
-		*record = move_record(outgoing_checkpoint(o), to, TAKE_PTR(refusals));
+		*record = refusal_record(outgoing_checkpoint(o)->service, node_self(), to, TAKE_PTR(refusals));
 		return opt->dry_run ? 0 : rc;
 	}
 	if (outgoing_precopy(o, e) || outgoing_freeze(o, e) || outgoing_hand_over(o, record, e))

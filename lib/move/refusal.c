@@ -15,3 +15,18 @@ int refusal_error(const char *to, const struct json *refusals, struct err *e)
 		snprintf(e->text + strlen(e->text), sizeof(e->text) - strlen(e->text), " (and %zu more)", n - 1);
 	return -1;
 }
+
+struct json *refusal_record(const struct service *s, const char *from, const char *to, struct json *refusals)
+{
+	bool stay = refusals && json_len(refusals, NULL);
+	struct json *j = json_object();
+
+	json_set_str(j, "kind", "move");
+	json_set_str(j, "action", stay ? "stay" : "migrate");
+	json_set_str(j, "service", s->name);
+	json_set_str(j, "id", s->id);
+	json_set_str(j, "from", from);
+	json_set_str(j, "to", to);
+	json_set(j, "refusals", refusals ? refusals : json_array());
+	return j;
+}

@@ -9,18 +9,33 @@
 #include "lib/move/refusal.h"
 #include "lib/move/remote.h"
 
-int ship(const struct json *checkpoint, const char *to, const struct move_options *opt, struct json **record,
-	 struct err *e)
+/* Tells the holder of the frozen source. */
+static int tell_source(const char *from, const char *move, const char *step, struct err *e)
 {
-	const char *id = json_str(checkpoint, "id"), *dest = to ? to : json_str(checkpoint, "to");
+	AUTO_JOURNAL struct journal *j = NULL;
+	AUTO_STREAM struct stream *s = NULL;
+	AUTO_JSON struct json *call = NULL, *answer = NULL;
+
+	if (!strcmp(from, node_self()))
+		return journal_open(&j, move, e) || journal_step(j, step, e) ? -1 : 0;
+	s = remote_open(from, e);
+	if (!s)
+		return -1;
+	call = wire_request("note");
+	json_set_str(call, "move", move);
+	json_set_str(call, "step", step);
+	answer = wire_call(s, TAKE_PTR(call), e);
+	return answer ? 0 : -1;
+}
+
+static int ship_to(const char *id, const char *dest, const struct move_options *opt, struct json **record, struct err *e)
+{
 	AUTO_REGISTRY struct registry *r = NULL;
 	AUTO_OUTGOING struct outgoing *o = NULL;
 	AUTO_JSON struct json *refusals = NULL;
 	struct ssh_target t;
 	int rc;
 
-	if (!id || !dest)
-		return err_set(e, EX_DATAERR, id ? "checkpoint %s: no destination (--to)" : "checkpoint without an id", id);
 	if (registry_open(&r, NULL, e) || node_target(r, dest, &t, e) || outgoing_open_checkpoint(&o, id, opt, e) ||
 	    outgoing_connect(o, &t, e))
 		return -1;
@@ -28,6 +43,24 @@ int ship(const struct json *checkpoint, const char *to, const struct move_option
 	if (rc > 0)
 		return refusal_error(dest, refusals, e);
 	return rc || outgoing_ship(o, record, e) ? -1 : 0;
+}
+
+/* A failure is told to the holder at once: it need not wait until its time is over. */
+int ship(const struct json *checkpoint, const char *to, const struct move_options *opt, struct json **record,
+	 struct err *e)
+{
+	const char *id = json_str(checkpoint, "id"), *dest = to ? to : json_str(checkpoint, "to");
+	struct err note = { 0 };
+
+	if (!id)
+		return err_set(e, EX_DATAERR, "checkpoint without an id");
+	if (!dest)
+		err_set(e, EX_USAGE, "checkpoint %s: no destination (--to)", id);
+	else if (!ship_to(id, dest, opt, record, e))
+		return 0;
+	if (json_bool(checkpoint, "held", false))
+		tell_source(node_self(), id, "failed", &note);
+	return -1;
 }
 
 /* ---- restore ---- */
@@ -53,25 +86,6 @@ static struct stream *local_session(pid_t *pid, struct err *e)
 	if (!s || wire_greet(s, e))
 		return NULL;
 	return TAKE_PTR(s);
-}
-
-/* Tells the holder of the frozen source. */
-static int tell_source(const char *from, const char *move, const char *step, struct err *e)
-{
-	AUTO_JOURNAL struct journal *j = NULL;
-	AUTO_STREAM struct stream *s = NULL;
-	AUTO_JSON struct json *call = NULL, *answer = NULL;
-
-	if (!strcmp(from, node_self()))
-		return journal_open(&j, move, e) || journal_step(j, step, e) ? -1 : 0;
-	s = remote_open(from, e);
-	if (!s)
-		return -1;
-	call = wire_request("note");
-	json_set_str(call, "move", move);
-	json_set_str(call, "step", step);
-	answer = wire_call(s, TAKE_PTR(call), e);
-	return answer ? 0 : -1;
 }
 
 /* A snapshot is not restored while the instance it was taken of runs: promise 1. */
@@ -107,8 +121,11 @@ static int restore_over(struct stream *s, const char *id, const char *from, bool
 	int rc;
 
 	if (!(opened = call_verb(s, "open", "checkpoint", id, e)) || !(armed = call_verb(s, "arm", NULL, NULL, e)) ||
-	    !(ready = call_verb(s, "restore", NULL, NULL, e)))
+	    !(ready = call_verb(s, "restore", NULL, NULL, e))) {
+		if (held)
+			tell_source(from, id, "failed", &note);
 		return -1;
+	}
 	if (held && tell_source(from, id, "go", e))
 		return -1;
 	rc = wire_ask(s, wire_request("go"), &done, e);
@@ -132,6 +149,7 @@ int restore(const struct json *shipment, const struct move_options *opt, struct 
 	const char *from = json_str(shipment, "from"), *instance = json_str(shipment, "instance");
 	bool held = json_bool(shipment, "held", false);
 	AUTO_STREAM struct stream *s = NULL;
+	struct err note = { 0 };
 	pid_t child = 0;
 
 	(void)opt;
@@ -142,6 +160,8 @@ int restore(const struct json *shipment, const struct move_options *opt, struct 
 	if (!held && instance && check_instance(instance, e))
 		return -1;
 	s = to && strcmp(to, node_self()) ? remote_open(to, e) : local_session(&child, e);
+	if (!s && held && from)
+		tell_source(from, id, "failed", &note);
 	if (!s || restore_over(s, id, from ? from : node_self(), held, record, e))
 		return -1;
 	json_set_str(*record, "restored.checkpoint", id);

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "lib/base/clock.h"
+#include "lib/discover/node.h"
 #include "lib/discover/registry.h"
 #include "lib/engine/engine.h"
 #include "lib/engine/net.h"
@@ -59,20 +60,24 @@ int migrate_stateless(struct service *s, const char *to, const struct ssh_target
 	    !(answer = wire_call(stream, TAKE_PTR(call), e)))
 		return -1;
 	refusals = json_get(answer, "refusals");
-	if (refusals && json_len(refusals, NULL))
-		return refusal_error(to, refusals, e);
-	*record = json_get(answer, opt->dry_run ? "move" : "service");
+	bool stay = refusals && json_len(refusals, NULL);
+	if (stay)
+		refusal_error(to, refusals, e);
+	if (stay || opt->dry_run) {
+		*record = refusal_record(s, node_self(), to, TAKE_PTR(refusals));
+		return stay && !opt->dry_run ? -1 : 0;
+	}
+	*record = json_get(answer, "service");
 	if (!*record)
 		return err_set(e, EX_DATAERR, "node %s: no service in its answer", to);
-	if (opt->dry_run)
-		return 0;
 	there = clock_ms() - start;
 	if (end_here(s, e))
 		return -1;
 	moved = json_object();
+	json_set_str(moved, "from", node_self());
 	json_set_str(moved, "to", to);
-	json_set_num(moved, "started_ms", there);
-	json_set_num(moved, "total_ms", clock_ms() - start);
+	json_set_num(moved, "started_ms", (double)(long long)(there * 1000) / 1000);
+	json_set_num(moved, "total_ms", (double)(long long)((clock_ms() - start) * 1000) / 1000);
 	json_set(*record, "moved", TAKE_PTR(moved));
 	return 0;
 }
@@ -110,13 +115,7 @@ int stateless_serve(struct stream *ctl, const struct json *call, struct err *e)
 	refusals = check_here(s, call, wanted);
 	bool stop = json_len(refusals, NULL) > 0;
 	json_set(answer, "refusals", TAKE_PTR(refusals));
-	if (json_bool(call, "dry_run", false)) {
-		json_set_str(answer, "move.kind", "move");
-		json_set_str(answer, "move.action", "migrate");
-		json_set_str(answer, "move.service", s->name);
-		json_set_str(answer, "move.id", s->id);
-	} else if (!stop && start_here(s, answer, e)) {
+	if (!stop && !json_bool(call, "dry_run", false) && start_here(s, answer, e))
 		return -1;
-	}
 	return wire_send_json(ctl, FRAME_REPLY, answer, e);
 }
