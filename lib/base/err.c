@@ -31,7 +31,7 @@ static int code_of(int error)
 	}
 }
 
-int err_set(struct err *e, int code, const char *fmt, ...)
+int (err_set)(struct err *e, int code, const char *fmt, ...)
 {
 	char text[sizeof(e->text)]; /* the arguments may point into e->text */
 	va_list ap;
@@ -47,7 +47,7 @@ int err_set(struct err *e, int code, const char *fmt, ...)
 	return -1;
 }
 
-int err_sys(struct err *e, const char *fmt, ...)
+int (err_sys)(struct err *e, const char *fmt, ...)
 {
 	int error = errno;
 	char text[sizeof(e->text)];
@@ -61,7 +61,7 @@ int err_sys(struct err *e, const char *fmt, ...)
 	return -1;
 }
 
-int err_wrap(struct err *e, const char *fmt, ...)
+int (err_wrap)(struct err *e, const char *fmt, ...)
 {
 	char prefix[sizeof(e->text)];
 	va_list ap;

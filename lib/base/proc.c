@@ -21,8 +21,6 @@
 #define OUT_MAX  (64u << 20)
 #define ERR_KEEP 4096 /* of stderr only the end is kept */
 
-extern char **environ;
-
 struct output {
 	int fd;
 	char *data; /* NULL: nothing yet */
