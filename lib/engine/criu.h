@@ -28,6 +28,7 @@ struct criu_job {
 	bool tcp_close;             /* connections are closed instead of moved */
 	bool shell_job;
 	bool sibling;               /* restore: the tree becomes a child of criu's parent */
+	char *const *watched;       /* dump: where inotify watches may point to, NULL-terminated */
 	const char *const *external; /* NULL-terminated: "mnt[/data]:v0" */
 	const struct criu_pair *inherit; /* ends with a NULL key; fds are criu's own numbers */
 	/* Called at each of criu's own points ("post-dump", "post-restore", ...) while the tasks stand still; `pid` is

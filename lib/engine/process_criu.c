@@ -6,6 +6,7 @@
 #include "lib/engine/cgroup.h"
 #include "lib/engine/net.h"
 #include "lib/engine/process_criu.h"
+#include "lib/engine/watches.h"
 
 #define LOG_FD 4 /* the log pipe's descriptor in a program that keeper_exec starts */
 
@@ -44,6 +45,7 @@ int process_dump(struct service *s, struct criu *warm, const char *images, bool 
 		 int (*at)(void *, const char *), void *ctx, struct err *e)
 {
 	struct points p = { at, ctx };
+	AUTO_WATCHES char **watched = watches_find(s);
 	struct externals x;
 
 	externals_of(s, false, &x);
@@ -56,6 +58,7 @@ int process_dump(struct service *s, struct criu *warm, const char *images, bool 
 				.metadata_only = true,
 				.leave_running = true, /* its frozen cgroup holds it */
 				.tcp_close = tcp_close,
+				.watched = watched,
 				.external = x.list,
 				.notify = on_dump,
 				.ctx = &p,
