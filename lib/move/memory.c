@@ -113,7 +113,7 @@ static int add_pages(struct page_runs *out, uint64_t object, const struct mappin
 	return 0;
 }
 
-/* 0 done, 1 the kernel has no PAGEMAP_SCAN, -1 out of memory. */
+/* 0 done, 1 the kernel has no PAGEMAP_SCAN, -1 with errno. */
 static int scan_mapping(int fd, const struct mapping *m, uint64_t object, pid_t pid, struct page_runs *out)
 {
 	static __thread struct page_region region[REGIONS];
@@ -133,7 +133,7 @@ static int scan_mapping(int fd, const struct mapping *m, uint64_t object, pid_t 
 		int n = ioctl(fd, PAGEMAP_SCAN, &arg);
 
 		if (n < 0)
-			return errno == ENOTTY || errno == EINVAL ? 1 : 0;
+			return errno == ENOTTY || errno == EINVAL ? 1 : -1;
 		for (int i = 0; i < n; i++)
 			if (add_pages(out, object, m, pid, region[i].start, region[i].end))
 				return -1;
@@ -147,14 +147,19 @@ static int scan_mapping(int fd, const struct mapping *m, uint64_t object, pid_t 
 static int walk_mapping(int fd, const struct mapping *m, uint64_t object, pid_t pid, struct page_runs *out)
 {
 	static __thread uint64_t entry[8192];
-	const uint64_t step = sizeof(entry) / sizeof(*entry) * PAGE_BYTES;
+	const uint64_t most = sizeof(entry) / sizeof(*entry) * PAGE_BYTES;
+	uint64_t n;
 
-	for (uint64_t at = m->start; at < m->end; at += step) {
-		uint64_t n = (m->end - at < step ? m->end - at : step) / PAGE_BYTES, from = 0;
+	for (uint64_t at = m->start; at < m->end; at += n * PAGE_BYTES) {
+		uint64_t from = 0;
+
+		n = (m->end - at < most ? m->end - at : most) / PAGE_BYTES;
 		ssize_t got = pread(fd, entry, n * 8, (off_t)(at / PAGE_BYTES * 8));
 		bool in = false;
 
-		n = got > 0 ? (uint64_t)got / 8 : 0;
+		if (got < 0)
+			return -1;
+		n = (uint64_t)got / 8;
 		for (uint64_t i = 0; i <= n; i++) {
 			bool want = i < n && (entry[i] & (PM_PRESENT | PM_SWAP)) &&
 				    !(m->private && (entry[i] & PM_FILE));
@@ -172,31 +177,49 @@ static int walk_mapping(int fd, const struct mapping *m, uint64_t object, pid_t 
 	return 0;
 }
 
-static int process_runs(pid_t pid, struct page_runs *out)
+static int mapping_runs(int fd, const struct mapping *m, uint64_t object, pid_t pid, struct page_runs *out)
+{
+	int rc = scan_mapping(fd, m, object, pid, out);
+
+	return rc > 0 ? walk_mapping(fd, m, object, pid, out) : rc;
+}
+
+/* One that has ended since it was listed has no memory; one that cannot be looked at is another matter, as what it has
+ * written since the last look would be lost. */
+static int process_gone(const char *path, struct err *e)
+{
+	return errno == ENOENT || errno == ESRCH ? 0 : err_sys(e, "%s", path);
+}
+
+static int process_runs(pid_t pid, struct page_runs *out, struct err *e)
 {
 	char path[64];
 	AUTO_FREE char *line = NULL;
 	size_t room = 0;
 	pid_t ns_pid = memory_ns_pid(pid);
 	struct mapping m;
-	int rc = 0;
 
 	snprintf(path, sizeof(path), "/proc/%d/maps", pid);
 	AUTO_FILE FILE *f = fopen(path, "re");
+	if (!f)
+		return process_gone(path, e);
 	snprintf(path, sizeof(path), "/proc/%d/pagemap", pid);
 	AUTO_FD int fd = open(path, O_RDONLY | O_CLOEXEC);
-	if (!f || fd < 0 || !ns_pid)
-		return 0;
-	while (rc >= 0 && getline(&line, &room, f) > 0) {
+	if (fd < 0)
+		return process_gone(path, e);
+	errno = 0;
+	while (getline(&line, &room, f) > 0) {
 		if (!parse_mapping(line, &m))
 			continue;
+		if (!ns_pid)
+			return err_set(e, EX_OSERR, "/proc/%d/status: no NSpid", pid);
 		uint64_t object = m.private ? (uint64_t)ns_pid : m.inode | OBJECT_SHARED;
 
-		rc = scan_mapping(fd, &m, object, pid, out);
-		if (rc > 0)
-			rc = walk_mapping(fd, &m, object, pid, out);
+		if (mapping_runs(fd, &m, object, pid, out))
+			return err_sys(e, "memory of process %d", pid);
+		errno = 0;
 	}
-	return rc;
+	return ferror(f) && errno != ESRCH ? err_sys(e, "/proc/%d/maps", pid) : 0;
 }
 
 static int by_place(const void *a, const void *b)
@@ -237,8 +260,8 @@ int memory_runs(const pid_t *pids, size_t n, struct page_runs *out, struct err *
 	out->n = 0;
 	out->pages = 0;
 	for (size_t i = 0; i < n; i++)
-		if (process_runs(pids[i], out) < 0)
-			return err_set(e, EX_OSERR, "out of memory");
+		if (process_runs(pids[i], out, e))
+			return -1;
 	if (out->n)
 		qsort(out->run, out->n, sizeof(*out->run), by_place);
 	drop_overlaps(out);
