@@ -166,6 +166,39 @@ client_end() { # NAME [SECONDS]: what the client said into `answer`, its lines t
 gone() { ! kill -0 "$1"; }
 said() { grep -q -e "$2" "$tmp/$1.out"; } # CLIENT PATTERN
 
+counter() { # [WHAT]: the service "counter" with a client; counter_kept says how both fared
+	on edge1 mkdir -p /var/lib/edge/app
+	cp "$tools/counter.pl" "$tmp"
+	on edge1 cp "$tmp/counter.pl" /var/lib/edge/app
+	run counter --port 8080 --volume /var/lib/edge/app:/app -- perl /app/counter.pl 8080 "$@"
+	await 5 bash -c "</dev/tcp/$addr/8080"
+	client counter perl "$tools/http-client.pl" count "$addr" 8080 /
+	ready counter
+}
+counter_kept() {
+	client_end counter
+	is 'the service lost neither a request nor its connection' "ready
+no answer lost or doubled" "$(grep -v ^count <<<"$answer")"
+}
+
+# --- a node that is not as it should be: each of these holds until `right` undoes it
+
+instead() { # NODE FILE SCRIPT: the script in place of a program, in this node only; $real is the program
+	# shellcheck disable=SC2016 # for the node's shell
+	on "$1" sh -c 'real=/var/lib/edge/real-${1##*/} fake=/var/lib/edge/fake-${1##*/}
+		cp "$1" "$real" && { printf "#!/bin/sh\nreal=%s\n" "$real"; cat; } >"$fake" && chmod 755 "$fake" &&
+		mount -n --bind "$fake" "$1"' sh "$2" <<<"$3"
+}
+over() { # NODE FILE OTHER: another file in its place
+	on "$1" mount -n --bind "$3" "$2"
+}
+right() { # NODE FILE
+	on "$1" sh -c 'umount -n "$1"; rm -f "/var/lib/edge/real-${1##*/}" "/var/lib/edge/fake-${1##*/}"' sh "$2"
+}
+criu_of() { # NODE: where the program is
+	on "$1" sh -c 'readlink -f "$(command -v criu || echo /usr/local/lib/edge-criu/usr/sbin/criu)"'
+}
+
 # --- what is left on a node that does not run the service NAME and never kept it (its store of pages does not count)
 
 remains() { # NODE NAME
