@@ -103,12 +103,14 @@ bench: all
 C_SRC := $(shell git ls-files '*.c' 2>/dev/null || find cmds lib tests examples -name '*.c')
 SCRIPTS := $(shell git grep -lE '^\#!.*sh$$' 2>/dev/null || grep -rlE '^\#!.*sh$$' --exclude-dir=.git --exclude-dir=build .)
 PERL := $(shell git grep -lE '^\#!.*perl' -- examples tests 2>/dev/null || grep -rlE '^\#!.*perl' examples tests)
+# Leaks: it does not know the cleanup attribute of AUTO_ variables.
+CPPCHECK_OFF := missingIncludeSystem memleak resourceLeak
 TIDIED := $(C_SRC:%=$(B)/lint/%.tidy)
 
 lint: $(TIDIED)
 	$(Q)cppcheck --quiet --enable=warning,performance,portability --error-exitcode=1 --inline-suppr --std=c11 \
-		--suppress=missingIncludeSystem -D_GNU_SOURCE -DEDGE_VERSION='""' -I. $(C_SRC)
-	$(Q)shellcheck -x $(SCRIPTS)
+		$(CPPCHECK_OFF:%=--suppress=%) -D_GNU_SOURCE -DEDGE_VERSION='""' -I. $(C_SRC)
+	$(Q)shellcheck -x -P SCRIPTDIR -S warning $(SCRIPTS)
 	$(Q)for p in $(PERL); do perl -I tests/tools -c $$p 2>$(B)/lint/perl || { cat $(B)/lint/perl; exit 1; }; done
 	$(Q)$(if $(MANUALS),mandoc -T lint -W warning $(MANUALS))
 

@@ -102,7 +102,7 @@ static int set_value(const struct parse *p, const struct opt *o, const char *arg
 {
 	struct opt_list *list;
 
-	if (o->arg && strchr(o->arg, '|') && !among(o->arg, arg))
+	if (arg && o->arg && strchr(o->arg, '|') && !among(o->arg, arg))
 		return usage(p->c, "--%s: not one of %s: %s", o->name, o->arg, arg);
 	switch (o->type) {
 	case OPT_FLAG:

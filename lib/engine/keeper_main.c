@@ -203,7 +203,7 @@ static void undo(struct self *k)
 
 static void command(struct self *k)
 {
-	struct keeper_ask ask;
+	struct keeper_ask ask = { 0 };
 	union {
 		struct cmsghdr h;
 		char room[CMSG_SPACE(sizeof(int))];

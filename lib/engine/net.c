@@ -246,7 +246,7 @@ static int inside_sysctls(int ns)
 int net_create(const struct service *s, struct err *e)
 {
 	struct net_addr a = { .family = 0 };
-	struct bridge b;
+	struct bridge b = { 0 };
 
 	if (s->addr[0] && (net_addr_parse(&a, s->addr, e) || bridge_find(&b, e)))
 		return -1;

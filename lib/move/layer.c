@@ -155,6 +155,7 @@ static int install_one(const char *path, const struct stat *st, int type, struct
 int base_install(const char *dir, const struct service *s, struct err *e)
 {
 	char upper[PATH_MAX];
+	int rc;
 
 	if (access(dir, F_OK))
 		return 0;
@@ -162,5 +163,7 @@ int base_install(const char *dir, const struct service *s, struct err *e)
 	installing.dir = dir;
 	installing.upper = upper;
 	installing.e = e;
-	return nftw(dir, install_one, 16, FTW_PHYS) ? -1 : 0;
+	rc = nftw(dir, install_one, 16, FTW_PHYS);
+	installing.upper = NULL;
+	return rc ? -1 : 0;
 }

@@ -366,7 +366,8 @@ static int wait_dump(struct outgoing *o, struct err *e)
 	pthread_mutex_unlock(&o->dump_lock);
 	if (o->dump_state == DUMP_WHOLE)
 		return 0;
-	*e = o->dump_err;
+	if (e)
+		*e = o->dump_err;
 	return -1;
 }
 

@@ -129,7 +129,7 @@ int pagemap_write(const struct pagemap *pm, const char *path, struct err *e)
 {
 	const uint32_t head[2] = { IMG_COMMON_MAGIC, PAGEMAP_MAGIC };
 	AUTO_FILE FILE *f = fopen(path, "we");
-	uint8_t buf[ENTRY_MAX];
+	uint8_t buf[ENTRY_MAX] = { 0 };
 
 	if (!f)
 		return err_sys(e, "%s", path);

@@ -21,11 +21,6 @@ struct tree_arena {
 	struct chunk *chunks;
 };
 
-int no_memory(struct err *e)
-{
-	return err_set(e, EX_OSERR, "files: out of memory");
-}
-
 struct tree_arena *arena_new(void)
 {
 	struct tree_arena *a = calloc(1, sizeof *a);
@@ -308,7 +303,7 @@ const char *path_show(const struct tree_entry *en)
 	if (!en->path_len)
 		return ".";
 	for (i = 0; i < sizeof ring[0] - 1 && en->path[i]; i++)
-		out[i] = (unsigned char)en->path[i] < 0x20 || en->path[i] == 0x7f ? '?' : en->path[i];
+		out[i] = (char)((unsigned char)en->path[i] < 0x20 || en->path[i] == 0x7f ? '?' : en->path[i]);
 	out[i] = 0;
 	return out;
 }

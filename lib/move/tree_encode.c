@@ -225,7 +225,7 @@ int tree_encode_delta(struct tree *base, const struct tree *t, uint8_t **buf, si
 		const struct tree_entry *en = i < t->n ? &t->entries[i] : NULL;
 		const struct tree_entry *was = j < base->n ? &base->entries[j] : NULL;
 
-		c = !en ? 1 : !was ? -1 : path_cmp(en->path, was->path);
+		c = i == t->n ? 1 : j == base->n ? -1 : path_cmp(en->path, was->path);
 		if (c > 0) {
 			put_num(&o, 0);
 			put_path(&o, was);

@@ -52,7 +52,11 @@ bool tree_lost(const struct tree *t, const uint8_t *digest);
 int path_cmp(const char *a, const char *b);
 const char *
 path_show(const struct tree_entry *en); /* for messages: printable, "." for the root; static ring */
-int no_memory(struct err *e);
+
+static inline int no_memory(struct err *e)
+{
+	return err_set(e, EX_OSERR, "files: out of memory");
+}
 
 static inline bool entry_whiteout(const struct tree_entry *en)
 {

@@ -258,7 +258,7 @@ static int plan_acts(struct tree_plan *p, struct err *e)
 
 	p->from = malloc((p->want->n + 1) * sizeof *p->from);
 	p->to = malloc((p->have->n + 1) * sizeof *p->to);
-	p->act = malloc(p->want->n + 1);
+	p->act = calloc(p->want->n + 1, 1);
 	if (!owner || !names || !p->from || !p->to || !p->act)
 		return no_memory(e);
 	match(p);

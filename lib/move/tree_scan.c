@@ -324,7 +324,7 @@ static int scan_folder(struct scan *s, int fd, int depth, uint32_t folder, uint3
 	count = read_names(s, fd, e);
 	if (count <= 0)
 		return (int)count;
-	own = malloc(s->names_len);
+	own = malloc(s->names_len + 1);
 	sorted = reallocarray(NULL, (size_t)count, sizeof *sorted);
 	if (!own || !sorted)
 		return no_memory(e);

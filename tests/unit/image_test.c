@@ -191,7 +191,7 @@ static void test_rest(void)
 static void test_index(void)
 {
 	AUTO_FREE char *index = NULL;
-	size_t n, refused = 0, tried = 0;
+	size_t n = 0, refused = 0, tried = 0;
 
 	for (int round = 0; round < 3; round++) {
 		AUTO_IMAGE struct image *im = NULL;

@@ -245,7 +245,8 @@ static void test_many(void)
 	struct moved m;
 	size_t n = 0, k = 0;
 	double t, best = 1e9;
-	unsigned many = getenv("TREE_TEST_FILES") ? (unsigned)atoi(getenv("TREE_TEST_FILES")) : 5000;
+	const char *files = getenv("TREE_TEST_FILES");
+	unsigned many = files ? (unsigned)atoi(files) : 5000;
 	int i;
 
 	fresh();
