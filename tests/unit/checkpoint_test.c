@@ -46,7 +46,7 @@ static void test_json(void)
 	ok(ck && !strcmp(ck->id, ID) && !strcmp(ck->from, "edge1") && ck->tcp_close && ck->held &&
 		   !strcmp(ck->service->name, "web") && !strcmp(json_str(ck->facts, "arch"), "x"),
 	   "... has all that it says");
-	ok(!stat(ck->dir, &st) && S_ISDIR(st.st_mode) && (st.st_mode & 07777) == 0700, "... and a folder for root alone");
+	ok(ck && !stat(ck->dir, &st) && S_ISDIR(st.st_mode) && (st.st_mode & 07777) == 0700, "... and a folder for root alone");
 	is_int(checkpoint_load(&again, ID, &e), -1, "one that was not saved cannot be loaded");
 	is_str(e.text, "checkpoint " ID ": not on this node", "... which is said");
 	is_int(e.code, EX_UNAVAILABLE, "... as unavailable");
