@@ -65,8 +65,10 @@ static unsigned keep_wanted(struct worker *w, const uint8_t *want)
 	unsigned kept = 0;
 
 	for (unsigned i = 0; i < w->n; i++) {
-		if (want && !(want[i / 8] >> i % 8 & 1))
+		if (want && !(want[i / 8] >> i % 8 & 1)) {
+			w->st.there += !w->item[i].zero;
 			continue;
+		}
 		if (kept != i) {
 			w->item[kept] = w->item[i];
 			memcpy(w->page + kept * PAGE_BYTES, w->page + i * PAGE_BYTES, PAGE_BYTES);
@@ -157,7 +159,6 @@ static int flush(struct worker *w)
 			return err_set(&w->err, EX_DATAERR, "%s: short answer", stream_peer(w->stream));
 		w->st.sent_bytes += head;
 		n = keep_wanted(w, w->frame.data);
-		w->st.there += w->n - n;
 	}
 	w->n = 0;
 	return n ? send_pages(w, n) : 0;
