@@ -60,7 +60,7 @@ netem() { # NODE IFACE COMMAND...: on what leaves by this interface, with a comm
 wire_program() {
 	local p bin
 	bin=$(cut -d: -f1 "$dir/path")
-	for p in "${EDGE_WIRE:-}" "${bin%/bin}/examples/lab/edge-wire" "$here/../../build/examples/lab/edge-wire"; do
+	for p in "${EDGE_WIRE:-}" "${bin%/bin}/examples/lab/edge-wire" "$here/../../build/examples/lab/edge-wire" "$here/edge-wire"; do
 		if [[ -x $p ]]; then echo "$p"; return 0; fi
 	done
 	die 69 "edge-wire: not built: run make, or name it in EDGE_WIRE"

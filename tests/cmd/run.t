@@ -90,8 +90,8 @@ HOME=/root
 LANG=C.UTF-8
 PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin
 TERM=dumb" "its environment is clean"
-is "$(ask a -- grep -E '^(CapEff|CapBnd|NoNewPrivs)' /proc/self/status | tr -d '\t')" "CapEff:00000000a80425fb
-CapBnd:00000000a80425fb
+is "$(ask a -- grep -E '^(CapEff|CapBnd|NoNewPrivs)' /proc/self/status | tr -d '\t')" "CapEff:00000000a00425fb
+CapBnd:00000000a00425fb
 NoNewPrivs:1" "its capabilities are cut"
 is "$(ask a --user nobody -- sh -c 'id -un; grep CapEff /proc/self/status | tr -d "\t"')" "nobody
 CapEff:0000000000000000" "it runs as the user asked for"
