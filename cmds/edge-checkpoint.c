@@ -30,7 +30,7 @@ static const struct cmd cmd = {
 	.opts = opts,
 };
 
-static int elsewhere(const char *service, const char *node)
+static int elsewhere(const char *service, const char *node, const char *dest)
 {
 	AUTO_JSON struct json *args = json_array();
 	struct err e = { 0 };
@@ -39,9 +39,9 @@ static int elsewhere(const char *service, const char *node)
 
 	snprintf(seconds, sizeof(seconds), "--hold=%ld", hold_s);
 	json_add(args, json_string(seconds));
-	if (to) {
+	if (dest) {
 		json_add(args, json_string("--to"));
-		json_add(args, json_string(to));
+		json_add(args, json_string(dest));
 	}
 	if (leave_running)
 		json_add(args, json_string("--leave-running"));
@@ -59,7 +59,7 @@ static int take(const char *service, const char *node, const char *dest)
 	struct err e = { 0 };
 
 	if (node && strcmp(node, node_self()))
-		return elsewhere(service, node);
+		return elsewhere(service, node, dest);
 	return hold(service, dest, leave_running, (int)hold_s, &opt, stdout, &e) ? cmd_fail(&cmd, &e) : 0;
 }
 

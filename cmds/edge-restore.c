@@ -29,13 +29,12 @@ static void tell(const struct err *e)
 
 static int restore_record(const struct json *rec, void *ctx, struct json **out, struct err *e)
 {
-	struct move_options opt = { 0 };
 	AUTO_JSON struct json *copy = json_copy(rec);
 
 	(void)ctx;
 	if (on)
 		json_set_str(copy, "to", on);
-	return restore(copy, &opt, out, e);
+	return restore(copy, out, e);
 }
 
 int main(int argc, char **argv)

@@ -53,41 +53,41 @@ static int ship_elsewhere(const char *node, const struct json *rec, struct json 
 	AUTO_FILE FILE *f = open_memstream(&text, &len);
 	int rc = remote_run(node, "edge-ship", args, f, e);
 	fflush(f);
-	if (rc)
-		return rc < 0 ? -1 : err_set(e, rc, "node %s: could not ship it", node);
+	if (rc) /* edge-ship there has said why */
+		return rc < 0 ? -1 : 1;
 	*out = json_parse(text, strcspn(text, "\n"), e);
 	return *out ? 0 : -1;
 }
 
 static int ship_record(const struct json *rec, void *ctx, struct json **out, struct err *e)
 {
-	struct move_options opt = { .connect_ms = CONNECT_MS, .ship_base = ship_base };
+	const struct move_options *opt = ctx;
 	const char *from = json_str(rec, "from");
 
-	(void)ctx;
 	if (from && strcmp(from, node_self()))
 		return ship_elsewhere(from, rec, out, e);
-	return ship(rec, to, &opt, out, e);
+	return ship(rec, to, opt, out, e);
 }
 
 int main(int argc, char **argv)
 {
 	static const char *const kinds[] = { "checkpoint", NULL };
 	int status = 0, failed = 0, first = cmd_parse(&cmd, argc, argv, &status);
+	struct move_options opt = { .connect_ms = CONNECT_MS, .ship_base = ship_base };
 	struct err e = { 0 };
 
 	if (first < 0)
 		return status;
 	signal(SIGPIPE, SIG_IGN);
 	if (first == argc)
-		return filter_records(stdin, stdout, kinds, ship_record, NULL, tell, &failed, &e)
+		return filter_records(stdin, stdout, kinds, ship_record, &opt, tell, &failed, &e)
 			       ? cmd_fail(&cmd, &e)
 			       : cmd_done(&cmd, failed ? EX_NO : 0);
 	for (int i = first; i < argc; i++) {
 		AUTO_JSON struct json *rec = json_object(), *made = NULL;
 
 		json_set_str(rec, "id", argv[i]);
-		if (ship_record(rec, NULL, &made, &e) || record_print(stdout, made, &e))
+		if (ship(rec, to, &opt, &made, &e) || record_print(stdout, made, &e))
 			status = argc - first == 1 ? cmd_fail(&cmd, &e) : (tell(&e), EX_NO);
 	}
 	return cmd_done(&cmd, status);

@@ -19,7 +19,8 @@ struct checkpoint {
 	char id[33];           /* 32 hex digits */
 	char dir[PATH_MAX];
 	char from[256];        /* the source node's name */
-	struct service *service; /* owned */
+	struct service *service; /* owned; NULL: a tree of processes that is no service */
+	pid_t tree;            /* its first process then, else 0 */
 	struct json *facts;    /* owned; lib/move/check.h; NULL unless loaded or set */
 	bool tcp_close;
 	bool held;             /* the frozen service waits for it; else it went on */
@@ -27,6 +28,8 @@ struct checkpoint {
 
 /* A new one of this service (copied), with its folder. */
 int checkpoint_new(struct checkpoint **ck, const struct service *s, bool tcp_close, struct err *e);
+/* A new one of a tree of processes. */
+int checkpoint_new_tree(struct checkpoint **ck, pid_t pid, bool tcp_close, struct err *e);
 /* {checkpoint: ID, from, tcp_close, service: {...}}: what travels, and what is kept in the folder. */
 int checkpoint_from_json(struct checkpoint **ck, const struct json *j, struct err *e);
 void checkpoint_to_json(const struct checkpoint *ck, struct json *j);
@@ -41,10 +44,20 @@ AUTO_DEFINE(struct checkpoint, checkpoint_free)
 /* Checks that the folder is whole: every page that its pagemaps name is in the image (and is used, image_use). */
 int checkpoint_complete(const struct checkpoint *ck, struct image *im, struct err *e);
 
+/* Gives it a memory image of its own, for what the service's image is not to be disturbed or waited for. */
+int checkpoint_own_memory(const struct checkpoint *ck, struct err *e);
+/* Its own, or the service's in the store. Static ring of buffers. */
+const char *checkpoint_memory_dir(const struct checkpoint *ck);
+/* Removes the checkpoints that were brought here of this instance before. */
+void checkpoint_supersede(const struct checkpoint *ck);
 /* Opens the folders that travel: upper layer, volumes, and the adapted bundle if there is one. Their number, or -1. */
 int checkpoint_folders(const struct service *s, struct files *f, struct err *e);
-/* Copies these folders into the checkpoint, where the service may change its own. */
-int checkpoint_copy_folders(const struct checkpoint *ck, struct files *f, int n, struct err *e);
+/* Brings the checkpoint's copy of this folder up to date, as the service may change its own. mapped: files that change without
+ * their times telling. live: they may change under us, and another copy follows. */
+int checkpoint_copy_folder(const struct checkpoint *ck, struct files *f, const struct tree_inode *mapped, size_t n_mapped,
+			   bool live, struct err *e);
+/* Makes the service's folders, which exist, what these copies say. Nothing happens if there are none. */
+int checkpoint_put_back(const struct checkpoint *ck, struct err *e);
 /* The folders as they were at the checkpoint: its copies if it has some, else the service's own. */
 int checkpoint_copied_folders(const struct checkpoint *ck, struct files *f, struct err *e);
 

@@ -29,6 +29,7 @@
 #include "lib/move/wire.h"
 
 #define HURRY_NICE (-10)
+#define ARP_PROBE_MS 150
 #define LOCK_MS 2000 /* a keeper holds the lock for a moment when its service has ended */
 
 struct incoming {
@@ -46,7 +47,9 @@ struct incoming {
 	char layer_name[65];
 	int n_files, lock;
 	bool was_here;            /* the service's folder is older than this move */
-	bool net, cgroup, armed, running, sealed;
+	bool net, cgroup, armed, running;
+	bool keep;                /* the checkpoint stays when the move does not succeed */
+	bool own;                 /* it was taken here, and stays in any case */
 	double t_restore, t_ready, t_go;
 };
 
@@ -107,7 +110,7 @@ static int place_folders(struct incoming *in, struct err *e)
 		char below_volume[32];
 
 		snprintf(below_volume, sizeof(below_volume), "volumes/%d", i);
-		if (!in->was_here)
+		if (!in->was_here && !in->own)
 			snprintf(s->volumes[i].host, PATH_MAX, "%s", service_dir(s, below_volume));
 		if (file_mkdirs(s->volumes[i].host, 0755, e))
 			return -1;
@@ -134,6 +137,8 @@ static int reserve(struct incoming *in, const struct json *call, struct json *wa
 		if (place_base(in, e))
 			return -1;
 	}
+	/* What was brought here of it before: its files and pages are about to change. */
+	checkpoint_supersede(in->ck);
 	if (image_open(&in->im, store_memory_dir(in->svc->id), e) || image_begin(in->im, e))
 		return -1;
 	return bulk_listen(&in->bulk, in->ck->id, in->im, e);
@@ -161,40 +166,72 @@ static int prepare(struct incoming *in, const struct json *call, struct err *e)
 	return stop;
 }
 
-static bool is_running_here(const struct service *s)
+/* Could it be started here as it is? */
+static int check_place(const struct service *s, bool *was_here, struct err *e)
 {
 	AUTO_SERVICE struct service *here = NULL;
+	int taken;
 
-	return !service_load(&here, s->name, NULL) && service_running(here);
+	*was_here = !service_load(&here, s->name, NULL) && !strcmp(here->id, s->id);
+	if (*was_here && service_running(here))
+		return err_set(e, EX_UNAVAILABLE, "service %s: runs here already", s->name);
+	if (here && !*was_here && !here->moved)
+		return err_set(e, EX_UNAVAILABLE, "service %s: another instance has the name (%s)", s->name, here->id);
+	taken = net_address_taken(s, ARP_PROBE_MS, e);
+	if (taken > 0)
+		return err_set(e, EX_UNAVAILABLE, "service %s: address %s: in use by another machine", s->name,
+			       service_ip(s));
+	return taken;
 }
 
 /* A checkpoint that was sealed here before, or a snapshot of this node's own. */
 static int reopen(struct incoming *in, const struct json *call, struct err *e)
 {
-	AUTO_JSON struct json *answer = json_object();
+	AUTO_JSON struct json *answer = json_object(), *head = json_object();
 	const char *id = json_str(call, "checkpoint");
 
+	in->keep = true;
 	if (checkpoint_load(&in->ck, id ? id : "", e))
 		return -1;
 	in->svc = in->ck->service;
 	in->engine = engine_find(in->svc->engine);
-	in->sealed = true;
 	if (!in->engine)
 		return err_set(e, EX_DATAERR, "checkpoint %s: unknown engine", id);
 	in->lock = service_lock(in->svc->name, LOCK_MS, e);
 	if (in->lock < 0)
 		return -1;
-	if (is_running_here(in->svc))
-		return err_set(e, EX_UNAVAILABLE, "service %s: runs here already", in->svc->name);
-	AUTO_JSON struct json *head = json_object();
-	if ((journal_open(&in->journal, in->ck->id, NULL) && journal_begin(&in->journal, in->ck->id, head, e)) ||
-	    image_open(&in->im, store_memory_dir(in->svc->id), e))
+	/* The holder of a frozen service waits for one try. */
+	in->keep = !in->ck->held;
+	in->own = in->keep && !strcmp(in->ck->from, node_self());
+	if (check_place(in->svc, &in->was_here, e) || journal_begin(&in->journal, in->ck->id, head, e) ||
+	    (in->own && (place_folders(in, e) || checkpoint_put_back(in->ck, e))) ||
+	    image_open(&in->im, checkpoint_memory_dir(in->ck), e))
 		return -1;
-	in->was_here = true;
 	json_set_str(answer, "node", node_self());
 	json_set_str(answer, "from", in->ck->from);
+	json_set_bool(answer, "held", in->ck->held);
 	json_set_str(answer, "service", in->svc->name);
+	json_set_str(answer, "instance", in->svc->id);
 	return reply(in, TAKE_PTR(answer), e);
+}
+
+int incoming_drop(struct stream *ctl, const struct json *call, struct err *e)
+{
+	AUTO_JSON struct json *answer = json_object();
+	AUTO_CHECKPOINT struct checkpoint *ck = NULL;
+	AUTO_SERVICE struct service *here = NULL;
+	const char *id = json_str(call, "checkpoint");
+
+	if (checkpoint_load(&ck, id ? id : "", e))
+		return -1;
+	AUTO_FD int lock = service_lock(ck->service->name, LOCK_MS, e);
+	if (lock < 0)
+		return -1;
+	if (!ck->held || !strcmp(ck->from, node_self()))
+		return err_set(e, EX_UNAVAILABLE, "checkpoint %s: was not brought here for a holder", id);
+	if (service_load(&here, ck->service->name, NULL)) /* its files came with the checkpoint */
+		service_remove(ck->service, NULL);
+	return checkpoint_remove(ck, e) ? -1 : wire_send_json(ctl, FRAME_REPLY, answer, e);
 }
 
 /* ---- files ---- */
@@ -314,9 +351,12 @@ static int finish(struct incoming *in, struct err *e)
 		rc = -1;
 	publish(in);
 	image_save(in->im, IMAGE_SWEEP, NULL);
-	checkpoint_remove(in->ck, NULL);
-	if (source_knows(in))
+	if (!in->own)
+		checkpoint_remove(in->ck, NULL);
+	if (source_knows(in)) {
 		journal_end(in->journal, NULL);
+		reply(in, json_object(), NULL);
+	}
 	return rc;
 }
 
@@ -346,9 +386,9 @@ static int seal(struct incoming *in, struct err *e)
 {
 	bulk_free(TAKE_PTR(in->bulk));
 	if (checkpoint_complete(in->ck, in->im, e) || image_save(in->im, IMAGE_SWEEP | IMAGE_SYNC, e) ||
-	    checkpoint_save(in->ck, e) || journal_step(in->journal, "sealed", e))
+	    checkpoint_save(in->ck, e))
 		return -1;
-	in->sealed = true;
+	in->keep = true;
 	return reply(in, json_object(), e);
 }
 
@@ -361,17 +401,17 @@ static void undo(struct incoming *in)
 		net_remove(in->svc, NULL);
 	if (in->cgroup)
 		cgroup_remove(in->svc->name, NULL);
-	if (in->sealed)
+	if (in->journal)
+		journal_end(in->journal, NULL);
+	if (in->keep && !in->own)
 		return;
 	/* What arrived of the memory stays in the store for the next try. */
 	if (in->im)
 		image_save(in->im, 0, NULL);
 	if (in->journal && !in->was_here)
 		service_remove(in->svc, NULL);
-	if (in->ck)
+	if (in->ck && !in->keep)
 		checkpoint_remove(in->ck, NULL);
-	if (in->journal)
-		journal_end(in->journal, NULL);
 }
 
 static void release(struct incoming *in)

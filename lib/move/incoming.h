@@ -8,7 +8,7 @@
  *   IMAGE     the checkpoint's small files
  *   restore   all of it is here: put together, not yet running   -> {}
  *   go        run                                                -> {service}
- *   done      the source knows: the journal can forget it
+ *   done      the source knows: the journal can forget it        -> {}
  *   seal      instead of the last three: keep it as a checkpoint -> {}
  *
  * Until "go" anything that goes wrong, the loss of the control stream included, undoes everything here. */
@@ -20,5 +20,8 @@
 
 /* Serves a whole move, from its "prepare" (or, for a sealed checkpoint, "open") call on; every answer has been sent. */
 int incoming_serve(struct stream *ctl, const struct json *call, struct err *e);
+
+/* Serves the call "drop": removes a checkpoint that was sealed here for a holder that does not wait any more. */
+int incoming_drop(struct stream *ctl, const struct json *call, struct err *e);
 
 #endif

@@ -96,8 +96,12 @@ int journal_begin(struct journal **out, const char *move, const struct json *hea
 	AUTO_JOURNAL struct journal *j = NULL;
 	AUTO_JSON struct json *line = json_copy(head);
 
-	if (open_file(&j, move, O_CREAT | O_TRUNC, e) || append(j, line, "begun", e) || sync_folder(e))
+	if (open_file(&j, move, O_CREAT | O_TRUNC, e))
 		return -1;
+	if (append(j, line, "begun", e) || sync_folder(e)) {
+		journal_end(j, NULL);
+		return -1;
+	}
 	*out = TAKE_PTR(j);
 	return 0;
 }
@@ -114,21 +118,61 @@ int journal_step(struct journal *j, const char *step, struct err *e)
 	return append(j, line, step, e);
 }
 
-const char *journal_last(const char *move)
+/* Of all lines the last that has the member. */
+static char *last_value(const char *path, const char *key)
 {
-	static __thread char step[32];
 	AUTO_FREE char *line = NULL;
+	char *value = NULL;
 	size_t room = 0;
-	AUTO_FILE FILE *f = name_valid(move) ? fopen(file_path("/var/lib/edge/journal/%s", move), "re") : NULL;
+	AUTO_FILE FILE *f = fopen(path, "re");
 
-	*step = 0;
 	while (f && getline(&line, &room, f) > 0) {
 		AUTO_JSON struct json *j = strchr(line, '\n') ? json_parse(line, strlen(line), NULL) : NULL;
 
-		if (j && json_str(j, "step"))
-			snprintf(step, sizeof(step), "%s", json_str(j, "step"));
+		if (!j || !json_str(j, key))
+			continue;
+		free(value);
+		value = strdup(json_str(j, key));
 	}
+	return value;
+}
+
+const char *journal_last(const char *move)
+{
+	static __thread char step[32];
+	AUTO_FREE char *last = journal_member(move, "step");
+
+	snprintf(step, sizeof(step), "%s", last ? last : "");
 	return step;
+}
+
+char *journal_member(const char *move, const char *key)
+{
+	return name_valid(move) ? last_value(file_path("/var/lib/edge/journal/%s", move), key) : NULL;
+}
+
+/* Is it one of the words? */
+static bool among(const char *words, const char *word)
+{
+	size_t n = strlen(word);
+
+	for (const char *p = words; *p; p += strcspn(p, " "), p += strspn(p, " "))
+		if (!strncmp(p, word, n) && (!p[n] || p[n] == ' '))
+			return true;
+	return false;
+}
+
+int journal_turn(const char *move, const char *from, const char *step, const struct json *more, struct err *e)
+{
+	AUTO_JOURNAL struct journal *j = NULL;
+	AUTO_JSON struct json *line = more ? json_copy(more) : json_object();
+
+	if (journal_open(&j, move, e))
+		return -1;
+	if (flock(j->fd, LOCK_EX))
+		return err_sys(e, "%s", j->path);
+	AUTO_FREE char *last = last_value(j->path, "step");
+	return last && among(from, last) ? append(j, line, step, e) : 1;
 }
 
 int journal_end(struct journal *j, struct err *e)

@@ -16,8 +16,14 @@ int journal_begin(struct journal **j, const char *move, const struct json *head,
 int journal_open(struct journal **j, const char *move, struct err *e);
 /* Appends {"step":STEP,"at":TIME} and waits until it is on disk. */
 int journal_step(struct journal *j, const char *step, struct err *e);
+/* Two programs may want to decide a move: appends the step, with the members of `more` (may be NULL), if the last one is a
+ * word of `from`, under the file's lock. 0 done; 1 it is another one, and nothing was written; EX_UNAVAILABLE when there is no
+ * such move. */
+int journal_turn(const char *move, const char *from, const char *step, const struct json *more, struct err *e);
 /* The step that was written last; "" when the move is not in the journal. Static storage per thread. */
 const char *journal_last(const char *move);
+/* The last value that a line gives for the string member `key` (new), or NULL. */
+char *journal_member(const char *move, const char *key);
 /* The move is over and both ends know: removes the file. */
 int journal_end(struct journal *j, struct err *e);
 void journal_free(struct journal *j);

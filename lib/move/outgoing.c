@@ -39,8 +39,8 @@ int outgoing_open(struct outgoing **out, const char *name, const struct move_opt
 	o->engine = engine_find(o->svc->engine);
 	if (!o->engine)
 		return err_set(e, EX_UNAVAILABLE, "service %s: unknown engine %s", name, o->svc->engine);
-	if (checkpoint_new(&o->ck, o->svc, opt->tcp_close, e) ||
-	    image_open(&o->im, store_memory_dir(o->svc->id), e) || image_begin(o->im, e))
+	if (checkpoint_new(&o->ck, o->svc, opt->tcp_close, e) || (opt->snapshot && checkpoint_own_memory(o->ck, e)) ||
+	    image_open(&o->im, checkpoint_memory_dir(o->ck), e) || image_begin(o->im, e))
 		return -1;
 	o->n_files = checkpoint_folders(o->svc, o->files, e);
 	if (o->n_files < 0)
@@ -64,7 +64,7 @@ int outgoing_open_checkpoint(struct outgoing **out, const char *id, const struct
 		return -1;
 	o->facts = json_copy(o->ck->facts);
 	spec = service_to_json(o->ck->service);
-	if (service_from_json(&o->svc, spec, e) || image_open(&o->im, store_memory_dir(o->svc->id), e))
+	if (service_from_json(&o->svc, spec, e) || image_open(&o->im, checkpoint_memory_dir(o->ck), e))
 		return -1;
 	o->n_files = checkpoint_copied_folders(o->ck, o->files, e);
 	if (o->n_files < 0)
@@ -184,7 +184,7 @@ static int collect_facts(struct outgoing *o, struct err *e)
 	if (o->facts)
 		return 0;
 	o->facts = json_object();
-	return cgroup_pids(o->svc->name, &pids, &n, e) || check_facts(o->svc, pids, (size_t)n, o->facts, e) ? -1 : 0;
+	return outgoing_pids(o, &pids, &n, e) || check_facts(o->svc, pids, (size_t)n, o->facts, e) ? -1 : 0;
 }
 
 int outgoing_prepare(struct outgoing *o, struct json **refusals, struct err *e)
@@ -235,7 +235,7 @@ static int memory_round(struct outgoing *o, bool ask, bool final, struct pages_s
 	AUTO_FREE pid_t *pids = NULL;
 	int n;
 
-	if (cgroup_pids(o->svc->name, &pids, &n, e) || memory_runs(pids, (size_t)n, &o->runs, e))
+	if (outgoing_pids(o, &pids, &n, e) || memory_runs(pids, (size_t)n, &o->runs, e))
 		return -1;
 	return sender_round(o->sender, &o->runs, ask, final, st, e);
 }
@@ -301,7 +301,7 @@ int outgoing_capture(struct outgoing *o, struct err *e)
 	struct pages_stats st = { 0 };
 
 	if (collect_facts(o, e) || outgoing_warm(o, e) || sender_new(&o->sender, o->im, none, 1, e) ||
-	    memory_round(o, false, false, &st, e))
+	    (o->opt.snapshot && outgoing_copy_folders(o, true, e)) || memory_round(o, false, false, &st, e))
 		return -1;
 	add_round(o, &st);
 	return 0;
@@ -337,7 +337,8 @@ static int at_point(void *ctx, const char *point)
 		double start = clock_ms();
 
 		o->rep.dump = start - o->frozen_at;
-		if (o->ctl && send_files(o, true, &o->dump_err))
+		if ((o->ctl && send_files(o, true, &o->dump_err)) ||
+		    (o->opt.snapshot && outgoing_copy_folders(o, false, &o->dump_err)))
 			return -1;
 		o->rep.files = clock_ms() - start;
 		dump_signal(o, DUMP_WHOLE);

@@ -14,6 +14,7 @@
 
 struct move_options {
 	bool tcp_close, dry_run, ship_base;
+	bool snapshot;                        /* the service goes on: its checkpoint has copies of its own */
 	int connect_ms;                       /* limit of one connection's set-up */
 	/* Called now and then before the hand-over (may be NULL). Not 0: the move is given up, EX_TEMPFAIL "interrupted". */
 	int (*progress)(void *ctx, const char *phase, uint64_t done, uint64_t all);
@@ -55,8 +56,8 @@ int outgoing_freeze(struct outgoing *o, struct err *e);
 /* Restore there, go, end here. *record (new): the service record from there, with "moved". */
 int outgoing_hand_over(struct outgoing *o, struct json **record, struct err *e);
 
-/* Makes the frozen state a checkpoint that others can load. copy: with its folders, so that the service can go on. */
-int outgoing_keep(struct outgoing *o, bool copy, struct err *e);
+/* Makes the frozen state a checkpoint that others can load. */
+int outgoing_keep(struct outgoing *o, struct err *e);
 /* All of an opened checkpoint to the destination, where it is sealed. *record (new): a `shipment`. */
 int outgoing_ship(struct outgoing *o, struct json **record, struct err *e);
 

@@ -6,6 +6,7 @@
 #include "lib/base/clock.h"
 #include "lib/engine/engine.h"
 #include "lib/move/outgoing_int.h"
+#include "lib/move/remote.h"
 
 #define OUTCOME_MS 10000 /* how long the destination is asked for it after a broken connection */
 
@@ -34,25 +35,17 @@ int outgoing_retire(struct outgoing *o, struct err *e)
 static int learn_outcome(struct outgoing *o, struct json **there)
 {
 	double end = clock_ms() + OUTCOME_MS;
+	AUTO_JSON struct json *record = service_record(o->svc, "running");
 
 	for (int pause_ms = 100; clock_ms() < end; pause_ms *= 2) {
 		AUTO_STREAM struct stream *s = ssh_open(&o->target, o->opt.connect_ms, NULL);
-		AUTO_JSON struct json *answer = NULL, *call = wire_request("outcome");
+		int known = s && !wire_greet(s, NULL) ? remote_outcome(s, o->ck->id, record) : -1;
 
-		json_set_str(call, "move", o->ck->id);
-		json_set_str(call, "service", o->svc->name);
-		json_set_str(call, "id", o->svc->id);
-		if (s && !wire_greet(s, NULL) && !wire_ask(s, TAKE_PTR(call), &answer, NULL)) {
-			const char *step = json_str(answer, "step");
-			bool running = json_bool(answer, "running", false);
-
-			/* Still between the two: it will say one or the other. */
-			if (running || !step || !*step || !strcmp(step, "failed")) {
-				*there = json_object();
-				json_set(*there, "service", service_record(o->svc, "running"));
-				json_set_str(*there, "service.node", o->to);
-				return running;
-			}
+		if (known >= 0) {
+			json_set_str(record, "node", o->to);
+			*there = json_object();
+			json_set(*there, "service", TAKE_PTR(record));
+			return known;
 		}
 		poll(NULL, 0, pause_ms);
 	}
@@ -84,7 +77,7 @@ static int hand_over(struct outgoing *o, struct json **there, struct err *e)
 
 int outgoing_hand_over(struct outgoing *o, struct json **record, struct err *e)
 {
-	AUTO_JSON struct json *there = NULL;
+	AUTO_JSON struct json *there = NULL, *said = NULL;
 	struct err late = { 0 };
 
 	if (hand_over(o, &there, e))
@@ -100,10 +93,10 @@ int outgoing_hand_over(struct outgoing *o, struct json **record, struct err *e)
 		*e = late;
 	else
 		journal_end(o->journal, &late);
-	AUTO_JSON struct json *done = wire_request("done");
-	wire_send_json(o->ctl, FRAME_CALL, done, NULL);
 	checkpoint_remove(o->ck, NULL);
 	o->rep.total = clock_ms() - o->start;
+	/* Answered when the registry has heard of it: who comes after us finds it there. */
+	wire_ask(o->ctl, wire_request("done"), &said, NULL);
 	*record = json_get(there, "service");
 	if (!*record)
 		return err_set(e, EX_DATAERR, "%s: no service in its answer", stream_peer(o->ctl));

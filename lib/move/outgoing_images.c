@@ -7,7 +7,6 @@
 #include <unistd.h>
 
 #include "lib/base/file.h"
-#include "lib/engine/cgroup.h"
 #include "lib/move/outgoing_int.h"
 #include "lib/move/pagemap.h"
 
@@ -63,7 +62,7 @@ static pid_t pid_of_object(struct outgoing *o, uint64_t object)
 	AUTO_FREE pid_t *pids = NULL;
 	int n;
 
-	if (cgroup_pids(o->svc->name, &pids, &n, NULL))
+	if (outgoing_pids(o, &pids, &n, NULL))
 		return 0;
 	for (int i = 0; i < n; i++)
 		if ((uint64_t)memory_ns_pid(pids[i]) == object)
@@ -284,7 +283,7 @@ int outgoing_mapped_files(struct outgoing *o, struct tree_inode **list, size_t *
 	size_t room = 0;
 	int n_pids, rc = 0;
 
-	if (cgroup_pids(o->svc->name, &pids, &n_pids, e))
+	if (outgoing_pids(o, &pids, &n_pids, e))
 		return -1;
 	for (int i = 0; i < n_pids && !rc; i++) {
 		char path[64], perms[5];

@@ -22,7 +22,8 @@ struct connecting {
 
 struct outgoing {
 	struct move_options opt;
-	struct service *svc;
+	struct service *svc; /* NULL: a tree of processes below `tree` */
+	pid_t tree;
 	const struct engine *engine;
 	struct checkpoint *ck;
 	struct image *im;
@@ -57,6 +58,10 @@ struct outgoing {
 
 /* The lower layer and files of it that the destination asked for. */
 int outgoing_send_base(struct outgoing *o, struct err *e);
+/* The folders as they are now, into the checkpoint. */
+int outgoing_copy_folders(struct outgoing *o, bool live, struct err *e);
+/* The processes that are to be moved; the caller frees *pids. */
+int outgoing_pids(const struct outgoing *o, pid_t **pids, int *n, struct err *e);
 /* Starts the criu that will dump, while the service runs. */
 int outgoing_warm(struct outgoing *o, struct err *e);
 /* While the service stands still, what moves it comes before other work on this node. */

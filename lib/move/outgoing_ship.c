@@ -9,13 +9,24 @@
 #include "lib/move/layer.h"
 #include "lib/move/outgoing_int.h"
 
-int outgoing_keep(struct outgoing *o, bool copy, struct err *e)
+int outgoing_copy_folders(struct outgoing *o, bool live, struct err *e)
 {
-	if (copy && checkpoint_copy_folders(o->ck, o->files, o->n_files, e))
+	AUTO_FREE struct tree_inode *mapped = NULL;
+	size_t n = 0;
+
+	if (outgoing_mapped_files(o, &mapped, &n, e))
 		return -1;
+	for (int k = 0; k < o->n_files; k++)
+		if (checkpoint_copy_folder(o->ck, &o->files[k], mapped, n, live, e))
+			return -1;
+	return 0;
+}
+
+int outgoing_keep(struct outgoing *o, struct err *e)
+{
 	if (checkpoint_complete(o->ck, o->im, e) || image_save(o->im, IMAGE_SWEEP, e))
 		return -1;
-	o->ck->held = !copy;
+	o->ck->held = !o->opt.snapshot;
 	json_free(o->ck->facts);
 	o->ck->facts = json_copy(o->facts);
 	return checkpoint_save(o->ck, e);

@@ -4,8 +4,10 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
+#include <pthread.h>
 #include <signal.h>
 #include <string.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -32,6 +34,22 @@ struct stream *remote_open(const char *node, struct err *e)
 	if (!s || wire_greet(s, e))
 		return NULL;
 	return TAKE_PTR(s);
+}
+
+int remote_outcome(struct stream *s, const char *move, const struct json *service)
+{
+	AUTO_JSON struct json *call = wire_request("outcome"), *answer = NULL;
+
+	json_set_str(call, "move", move);
+	json_set_str(call, "service", json_str(service, "name"));
+	json_set_str(call, "id", json_str(service, "id"));
+	if (wire_ask(s, TAKE_PTR(call), &answer, NULL))
+		return -1;
+	const char *step = json_str(answer, "step");
+	if (json_bool(answer, "running", false))
+		return 1;
+	/* Between the two it will say one or the other. */
+	return !step || !*step || !strcmp(step, "failed") ? 0 : -1;
 }
 
 /* Its terminal is ours: no other node writes control characters to it. */
@@ -65,22 +83,75 @@ static int take_frame(const struct frame *f, FILE *out, int *status, struct err 
 	return 1;
 }
 
+/* A thread that ends the session when nobody reads our output any more: the far program then hears of it too, although
+ * it may have nothing to print for a long time. */
+struct watch {
+	struct stream *s;
+	int out, end[2]; /* `end`: a pipe whose writing end is closed when the watch is over */
+	bool lost;
+	pthread_t thread;
+};
+
+static void *watch_output(void *arg)
+{
+	struct watch *w = arg;
+	struct pollfd p[2] = { { w->out, 0, 0 }, { w->end[0], POLLIN, 0 } };
+
+	while (poll(p, 2, -1) < 0)
+		;
+	w->lost = p[0].revents & (POLLERR | POLLHUP | POLLNVAL);
+	if (w->lost)
+		stream_stop(w->s);
+	return NULL;
+}
+
+static int watch_start(struct watch *w, struct stream *s, FILE *out, struct err *e)
+{
+	*w = (struct watch){ .s = s, .out = fileno(out), .end = { -1, -1 } }; /* out -1: a buffer */
+	if (pipe2(w->end, O_CLOEXEC))
+		return err_sys(e, "pipe");
+	if (!pthread_create(&w->thread, NULL, watch_output, w))
+		return 0;
+	close(w->end[0]);
+	close(w->end[1]);
+	return err_set(e, EX_OSERR, "cannot start a thread");
+}
+
+static bool watch_end(struct watch *w)
+{
+	close(w->end[1]);
+	pthread_join(w->thread, NULL);
+	close(w->end[0]);
+	return w->lost;
+}
+
+static int follow(struct stream *s, FILE *out, int *status, struct err *e)
+{
+	AUTO_FRAME struct frame f = { 0 };
+	struct watch w;
+	int rc = 0;
+
+	if (watch_start(&w, s, out, e))
+		return -1;
+	while (!rc)
+		rc = wire_recv(s, &f, e) ? -1 : take_frame(&f, out, status, e);
+	if (watch_end(&w) && rc < 0)
+		return err_set(e, EX_IOERR, "cannot write: %s", strerror(EPIPE));
+	return rc < 0 ? -1 : 0;
+}
+
 int remote_run(const char *node, const char *program, const struct json *args, FILE *out, struct err *e)
 {
 	AUTO_STREAM struct stream *s = remote_open(node, e);
 	AUTO_JSON struct json *call = wire_request("run");
-	AUTO_FRAME struct frame f = { 0 };
-	int status = -1, rc = 0;
+	int status = -1;
 
 	if (!s)
 		return -1;
 	json_set_str(call, "program", program);
 	json_set(call, "args", json_copy(args));
-	if (wire_send_json(s, FRAME_CALL, call, e))
+	if (wire_send_json(s, FRAME_CALL, call, e) || follow(s, out, &status, e))
 		return -1;
-	while (!rc)
-		if (wire_recv(s, &f, e) || (rc = take_frame(&f, out, &status, e)) < 0)
-			return -1;
 	return status;
 }
 
@@ -214,12 +285,54 @@ static int build_argv(const struct json *call, char *argv[ARGS_MAX + 2], struct 
 	return 0;
 }
 
+/* A thread that waits for the caller to go away, and then asks the program to end. A holder of a frozen service thaws it
+ * then. */
+struct caller {
+	struct stream *s;
+	int pidfd;
+	pthread_t thread;
+};
+
+static void *wait_caller(void *arg)
+{
+	struct caller *c = arg;
+	AUTO_FRAME struct frame f = { 0 };
+
+	while (!wire_recv(c->s, &f, NULL))
+		;
+	syscall(SYS_pidfd_send_signal, c->pidfd, SIGTERM, NULL, 0);
+	return NULL;
+}
+
+static int serve_child(struct stream *s, struct child *c, struct err *e)
+{
+	AUTO_JSON struct json *answer = json_object();
+	struct caller caller = { .s = s, .pidfd = (int)syscall(SYS_pidfd_open, c->pid, 0) };
+	bool watched = caller.pidfd >= 0 && !pthread_create(&caller.thread, NULL, wait_caller, &caller);
+	int status = -1, rc = pump_all(c, s, e);
+
+	close(c->out);
+	close(c->err);
+	if (rc) /* nobody listens any more */
+		kill(c->pid, SIGTERM);
+	while (waitpid(c->pid, &status, 0) < 0 && errno == EINTR)
+		;
+	json_set_num(answer, "status", status >= 0 && WIFEXITED(status) ? WEXITSTATUS(status) : EX_SOFTWARE);
+	if (!rc)
+		rc = wire_send_json(s, FRAME_REPLY, answer, e);
+	stream_stop(s);
+	if (watched)
+		pthread_join(caller.thread, NULL);
+	if (caller.pidfd >= 0)
+		close(caller.pidfd);
+	return rc;
+}
+
 int remote_serve(struct stream *s, const struct json *call, struct err *e)
 {
 	char *argv[ARGS_MAX + 2] = { NULL };
-	AUTO_JSON struct json *answer = json_object();
 	struct child c = { 0 };
-	int status = -1, rc = build_argv(call, argv, e);
+	int rc = build_argv(call, argv, e);
 
 	if (!rc)
 		rc = start_program(&c, argv, e);
@@ -227,13 +340,6 @@ int remote_serve(struct stream *s, const struct json *call, struct err *e)
 		free(*a);
 	if (rc)
 		return -1;
-	rc = pump_all(&c, s, e);
-	close(c.out);
-	close(c.err);
-	if (rc) /* nobody listens any more */
-		kill(c.pid, SIGTERM);
-	while (waitpid(c.pid, &status, 0) < 0 && errno == EINTR)
-		;
-	json_set_num(answer, "status", status >= 0 && WIFEXITED(status) ? WEXITSTATUS(status) : EX_SOFTWARE);
-	return rc ? -1 : wire_send_json(s, FRAME_REPLY, answer, e);
+	serve_child(s, &c, NULL); /* a caller that is gone hears of nothing */
+	return 1;
 }

@@ -12,8 +12,13 @@
 /* Gives the program's exit status, or -1 when it could not be run there. `args`: an array of strings. */
 int remote_run(const char *node, const char *program, const struct json *args, FILE *out, struct err *e);
 
-/* edge-serve's side of it: runs the program that the call names, if it is one that may be, and answers. */
+/* edge-serve's side of it: runs the program that the call names, if it is one that may be, and answers. 1: it ran, and the
+ * session is over. */
 int remote_serve(struct stream *s, const struct json *call, struct err *e);
+
+/* How a move went, as the node at the other end of the stream knows it: 1 the instance of the service record runs there, 0 it
+ * does not, -1 nothing is known yet. */
+int remote_outcome(struct stream *s, const char *move, const struct json *service);
 
 /* An open, greeted stream to a node by its name or URL. */
 struct stream *remote_open(const char *node, struct err *e);

@@ -8,6 +8,7 @@
 #include "lib/discover/node.h"
 #include "lib/engine/service.h"
 #include "lib/move/bulk.h"
+#include "lib/move/hold.h"
 #include "lib/move/incoming.h"
 #include "lib/move/journal.h"
 #include "lib/move/remote.h"
@@ -22,18 +23,15 @@ static int describe(struct stream *s, struct err *e)
 	return wire_send_json(s, FRAME_REPLY, answer, e);
 }
 
-/* The source's node is told how the move of a checkpoint that it holds has ended. */
+/* The source's node is told how the move of a checkpoint that it holds goes on. */
 static int note_step(struct stream *s, const struct json *call, struct err *e)
 {
 	const char *move = json_str(call, "move"), *step = json_str(call, "step");
 	AUTO_JSON struct json *answer = json_object();
-	AUTO_JOURNAL struct journal *j = NULL;
 
-	if (!move || !step || (strcmp(step, "go") && strcmp(step, "handed-over") && strcmp(step, "failed")))
+	if (!move || !step)
 		return err_set(e, EX_DATAERR, "no move or step in the call");
-	if (journal_open(&j, move, e) || journal_step(j, step, e))
-		return -1;
-	return wire_send_json(s, FRAME_REPLY, answer, e);
+	return hold_note(move, step, e) ? -1 : wire_send_json(s, FRAME_REPLY, answer, e);
 }
 
 /* How a move went here, for a source that lost its connection at "go": the journal's last step, and whether the instance
@@ -69,6 +67,8 @@ static int on_call(struct stream *s, const struct json *call, struct err *e)
 		return tell_outcome(s, call, e);
 	if (!strcmp(verb, "note"))
 		return note_step(s, call, e);
+	if (!strcmp(verb, "drop"))
+		return incoming_drop(s, call, e);
 	if (!strcmp(verb, "prepare") || !strcmp(verb, "open")) {
 		incoming_serve(s, call, e); /* reports its own errors */
 		return 1;

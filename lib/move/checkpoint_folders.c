@@ -1,0 +1,184 @@
+/* SPDX-License-Identifier: MIT */
+/* The folders that travel with a checkpoint, and the copies of them that a snapshot has. */
+#include <dirent.h>
+#include <fcntl.h>
+#include <string.h>
+
+#include "lib/base/file.h"
+#include "lib/discover/node.h"
+#include "lib/move/checkpoint.h"
+#include "lib/move/store.h"
+
+static void copied_path(const struct checkpoint *ck, int k, char path[PATH_MAX + 32])
+{
+	snprintf(path, PATH_MAX + 32, "%s/folders/%d", ck->dir, k);
+}
+
+/* Upper layer, volumes, bundle. Their number. */
+static int name_folders(const struct service *s, struct files *f, const char *path[CHECKPOINT_FOLDERS])
+{
+	int n = 0;
+
+	path[n] = service_dir(s, "upper");
+	snprintf(f[n++].what, sizeof(f->what), "service %s", s->name);
+	for (int i = 0; i < s->n_volumes; i++, n++) {
+		path[n] = s->volumes[i].host;
+		snprintf(f[n].what, sizeof(f->what), "volume %s", s->volumes[i].path);
+	}
+	if (s->bundle[0]) {
+		path[n] = service_dir(s, "bundle");
+		snprintf(f[n++].what, sizeof(f->what), "bundle of service %s", s->name);
+	}
+	return n;
+}
+
+/* Each from the checkpoint's copies (of `ck`, if it is not NULL) where there is one, else the service's own. */
+static int open_folders(const struct service *s, const struct checkpoint *ck, struct files *f, struct err *e)
+{
+	const char *own[CHECKPOINT_FOLDERS];
+	char copy[PATH_MAX + 32];
+	int n;
+
+	memset(f, 0, CHECKPOINT_FOLDERS * sizeof(*f));
+	n = name_folders(s, f, own);
+	for (int k = 0; k < n; k++) {
+		f[k].number = (unsigned)k;
+		f[k].root = -1;
+		if (ck) {
+			copied_path(ck, k, copy);
+			f[k].root = open(copy, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+		}
+		if (f[k].root < 0)
+			f[k].root = open(own[k], O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+		if (f[k].root >= 0)
+			continue;
+		err_sys(e, "%s", own[k]);
+		while (k--)
+			files_clear(&f[k]);
+		return -1;
+	}
+	return n;
+}
+
+int checkpoint_folders(const struct service *s, struct files *f, struct err *e)
+{
+	return open_folders(s, NULL, f, e);
+}
+
+int checkpoint_copied_folders(const struct checkpoint *ck, struct files *f, struct err *e)
+{
+	return open_folders(ck->service, ck, f, e);
+}
+
+/* Carries out a plan between two folders of this node. */
+static int carry_out(const struct tree_plan *plan, int from, struct tree *want, int to, int flags, struct err *e)
+{
+	AUTO_TREE_APPLY struct tree_apply *apply = NULL;
+	AUTO_TREE_READER struct tree_reader *reader = NULL;
+	AUTO_FREE uint8_t *buf = malloc(TREE_BLOCK);
+	const struct tree_block *need;
+	size_t n, len;
+	int rc;
+
+	if (!buf)
+		return err_set(e, EX_OSERR, "out of memory");
+	if (tree_apply_start(&apply, plan, to, flags, e) || tree_reader_open(&reader, from, want, e))
+		return -1;
+	need = tree_plan_needs(plan, &n);
+	for (size_t i = 0; i < n; i++) {
+		rc = tree_read(reader, need[i], buf, &len, e);
+		if (!rc)
+			rc = tree_apply_put(apply, need[i], buf, len, e);
+		else if (rc > 0) /* changed meanwhile */
+			rc = flags & TREE_LIVE ? tree_forget(want, need[i], e)
+					       : err_set(e, EX_SOFTWARE, "files change although nothing runs");
+		if (rc)
+			return -1;
+	}
+	return tree_apply_finish(apply, e);
+}
+
+/* Makes `to`, which is as *have says (NULL: as it is), like f->root; *have becomes what it then is. */
+static int copy_tree(const struct files *f, const struct tree_inode *mapped, size_t n_mapped, int to, struct tree **have,
+		     int flags, struct err *e)
+{
+	AUTO_TREE_PLAN struct tree_plan *plan = NULL;
+	AUTO_TREE struct tree *want = NULL;
+
+	if (tree_scan(&want, f->root, *have, mapped, n_mapped, e) || (!*have && tree_scan(have, to, NULL, NULL, 0, e)) ||
+	    tree_plan(&plan, *have, want, e) || carry_out(plan, f->root, want, to, flags, e))
+		return -1;
+	tree_plan_free(TAKE_PTR(plan)); /* it points into both */
+	tree_free(*have);
+	*have = TAKE_PTR(want);
+	return 0;
+}
+
+int checkpoint_copy_folder(const struct checkpoint *ck, struct files *f, const struct tree_inode *mapped, size_t n_mapped,
+			   bool live, struct err *e)
+{
+	char path[PATH_MAX + 32];
+
+	copied_path(ck, (int)f->number, path);
+	if (file_mkdirs(path, 0700, e))
+		return -1;
+	AUTO_FD int to = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (to < 0)
+		return err_sys(e, "%s", path);
+	if (copy_tree(f, mapped, n_mapped, to, &f->tree, TREE_DEVICES | (live ? TREE_LIVE : 0), e))
+		return err_wrap(e, "%s", f->what);
+	return 0;
+}
+
+int checkpoint_put_back(const struct checkpoint *ck, struct err *e)
+{
+	struct files f[CHECKPOINT_FOLDERS];
+	int n = checkpoint_folders(ck->service, f, e), rc = n < 0 ? -1 : 0;
+	char path[PATH_MAX + 32];
+
+	for (int k = 0; k < n; k++) {
+		AUTO_TREE struct tree *have = NULL;
+		int to = f[k].root;
+
+		copied_path(ck, k, path);
+		f[k].root = rc ? -1 : open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+		if (f[k].root >= 0 && copy_tree(&f[k], NULL, 0, to, &have, TREE_DEVICES, e))
+			rc = err_wrap(e, "%s", f[k].what);
+		close(to);
+		files_clear(&f[k]);
+	}
+	return rc;
+}
+
+/* ---- the memory beside them ---- */
+
+int checkpoint_own_memory(const struct checkpoint *ck, struct err *e)
+{
+	char path[PATH_MAX + 8];
+
+	snprintf(path, sizeof(path), "%s/memory", ck->dir);
+	return file_mkdirs(path, 0700, e);
+}
+
+const char *checkpoint_memory_dir(const struct checkpoint *ck)
+{
+	const char *own = file_path("/var/lib/edge/checkpoints/%s/memory", ck->id);
+
+	return ck->tree || !access(own, F_OK) ? own : store_memory_dir(ck->service->id);
+}
+
+void checkpoint_supersede(const struct checkpoint *ck)
+{
+	DIR *d = opendir(file_path("/var/lib/edge/checkpoints"));
+	struct dirent *de;
+
+	while (d && (de = readdir(d))) {
+		AUTO_CHECKPOINT struct checkpoint *old = NULL;
+
+		if (de->d_name[0] != '.' && strcmp(de->d_name, ck->id) && !checkpoint_load(&old, de->d_name, NULL) &&
+		    !strcmp(old->service->id, ck->service->id) && strcmp(old->from, node_self()))
+			checkpoint_remove(old, NULL);
+	}
+	if (d)
+		closedir(d);
+}

@@ -1,0 +1,56 @@
+# shellcheck shell=bash
+# SPDX-License-Identifier: MIT
+# A service whose every answer can be checked (tests/bench/memsrv.c) and its client, for tests that source lib.sh.
+
+put_in() { # DIR PROGRAM...: copies programs and the libraries they need below DIR, under their own paths
+	local dir=$1 p f
+	shift
+	mkdir -p "$dir"/{dev,etc,proc,tmp,var/tmp}
+	[[ -e $dir/etc/passwd ]] || echo 'root:x:0:0:root:/:/bin/sh' >"$dir/etc/passwd"
+	for p; do
+		while read -r f; do
+			mkdir -p "$dir/${f%/*}"
+			cp -L "$f" "$dir/$f"
+		done < <(realpath "$p"; ldd "$p" 2>/dev/null | grep -o '/[^ ]*')
+	done
+}
+mem_root() { # a root directory with memsrv alone
+	put_in "$tmp/root" "$B/tests/bench/memsrv"
+	mv "$tmp/root/$(realpath "$B/tests/bench/memsrv")" "$tmp/root/memsrv"
+}
+mem_run() { # NAME [OPTION...]: starts one on edge1
+	local name=$1
+	shift
+	run "$name" --port 7000 --root "$tmp/root" "$@" -- /memsrv --mem 8 --write 0.5
+	await 10 "$B/tests/bench/gapclient" --dead 500 "$addr" 7000 ping
+}
+gap_start() { # a client on one connection, until gap_end
+	"$B/tests/bench/gapclient" --interval 10 --dead 60000 --duration 500 "$addr" 7000 >"$tmp/gap" 2>&1 &
+	client_pid[gap]=$!
+}
+gap_end() { # prints what the client lost: nothing, on its first connection, to the same process
+	kill -TERM "${client_pid[gap]}"
+	wait "${client_pid[gap]}"
+	unset 'client_pid[gap]'
+	jq -c '[.lost, .duplicated, .stepped_back, .reconnects, .boot_ids]' "$tmp/gap"
+}
+answers() { "$B/tests/bench/gapclient" --dead 3000 "$addr" 7000 check; }
+
+# A command line in a node's shell: its standard output into `said`, its messages into `told`, the statuses of its last
+# pipe into `status`.
+said='' told='' status=''
+in_node() { # NODE COMMANDS
+	on "$1" bash -c "$2
+		echo \"\${PIPESTATUS[@]}\" >$tmp/status" >"$tmp/said" 2>"$tmp/told" </dev/null
+	gather
+}
+in_host() { # COMMANDS: the same on this machine, a third one
+	PATH=$EDGE_BIN:$PATH timeout 60 bash -c "$1
+		echo \"\${PIPESTATUS[@]}\" >$tmp/status" >"$tmp/said" 2>"$tmp/told" </dev/null
+	gather
+}
+gather() {
+	said=$(<"$tmp/said")
+	told=$(<"$tmp/told")
+	status=$(<"$tmp/status")
+}
