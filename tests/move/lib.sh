@@ -175,9 +175,9 @@ counter() { # [WHAT]: the service "counter" with a client; counter_kept says how
 	client counter perl "$tools/http-client.pl" count "$addr" 8080 /
 	ready counter
 }
-counter_kept() {
+counter_kept() { # [TITLE]
 	client_end counter
-	is 'the service lost neither a request nor its connection' "ready
+	is "${1:-the service lost neither a request nor its connection}" "ready
 no answer lost or doubled" "$(grep -v ^count <<<"$answer")"
 }
 

@@ -1,7 +1,8 @@
 #!/usr/bin/perl
 # SPDX-License-Identifier: MIT
-# counter.pl PORT [WHAT]: answers each HTTP request with a number, one more than the last. WHAT it holds meanwhile:
-# "alg": a socket of a kind that CRIU cannot dump; "memory": 32 MB that it changes from time to time.
+# counter.pl PORT [WHAT]: answers each HTTP request with a number, one more than the last (/peek: the last one again).
+# WHAT it holds meanwhile: "uring": a descriptor of a kind that CRIU cannot dump; "memory": 32 MB, of which each request
+# changes a byte.
 use strict;
 use warnings;
 use IO::Select;
@@ -9,8 +10,11 @@ use Socket;
 
 my ($port, $what) = (@ARGV, '');
 my ($n, %in, $held) = (0);
-if ($what eq 'alg') { socket($held, 38, SOCK_SEQPACKET, 0) or die "AF_ALG: $!\n" }
-if ($what eq 'memory') { $held = pack 'L*', map { int rand 2**32 } 1 .. 8 << 20 }
+if ($what eq 'uring') {
+	my $room = "\0" x 256;
+	syscall(425, 1, $room) >= 0 or die "io_uring: $!\n";    # the same number on all architectures
+}
+if ($what eq 'memory') { $held = join '', map { pack('Q', $_ + time) x 512 } 1 .. 8192 }
 socket(my $s, PF_INET, SOCK_STREAM, 0) or die "$!\n";
 setsockopt($s, SOL_SOCKET, SO_REUSEADDR, 1);
 bind($s, sockaddr_in($port, INADDR_ANY)) && listen($s, 5) or die "$!\n";
@@ -27,8 +31,8 @@ while (1) {
 			$all->remove($c);
 			next;
 		}
-		while ($in{$c} =~ s/^.*?\r\n\r\n//s) {
-			my $body = ++$n . "\n";
+		while ($in{$c} =~ s/^(.*?)\r\n\r\n//s) {
+			my $body = ($1 =~ m{^GET /peek } ? $n : ++$n) . "\n";
 			syswrite $c, "HTTP/1.1 200 OK\r\nContent-Length: " . length($body) . "\r\n\r\n$body";
 			substr($held, int rand length $held, 1) = 'x' if $what eq 'memory';
 		}
