@@ -417,7 +417,7 @@ int criu_start(struct criu *c, int netns, struct err *e)
 
 void criu_close(struct criu *c)
 {
-	if (c->sock >= 0)
+	if (c->sock > 0) /* a zeroed one has none */
 		close(c->sock);
 	if (c->limited)
 		close(c->limits);
