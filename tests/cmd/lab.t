@@ -127,6 +127,6 @@ ok 'a small disk is small' "$lab" up 1 --disk 64M
 ok 'and fills up' bash -c "! $lab exec edge1 dd if=/dev/zero of=/var/lib/edge/full bs=1M count=65 2>&1"
 ok 'a file of four terabytes fits when it is sparse' "$lab" exec edge1 sh -c 'rm /var/lib/edge/full; truncate -s 4T /var/lib/edge/sparse'
 "$lab" down
-ok 'a start that is interrupted leaves nothing' bash -c "timeout -s INT 0.4 $lab up 3; true"
+ok 'a start that is interrupted leaves nothing' bash -c "! timeout -s INT 0.4 $lab up 3 || $lab down"
 is 'not a trace' '' "$(left_over)"
 echo "1..$n"
