@@ -360,8 +360,13 @@ static struct ssh *ssh_new(int timeout_ms, struct err *e)
 		return NULL;
 	}
 	libssh2_session_set_blocking(s->session, 0);
+#if LIBSSH2_VERSION_NUM >= 0x010b01 /* which wants the same as a pointer to a function */
+	libssh2_session_callback_set2(s->session, LIBSSH2_CALLBACK_SEND, (libssh2_cb_generic *)take_packet);
+	libssh2_session_callback_set2(s->session, LIBSSH2_CALLBACK_RECV, (libssh2_cb_generic *)take_bytes);
+#else
 	libssh2_session_callback_set(s->session, LIBSSH2_CALLBACK_SEND, take_packet);
 	libssh2_session_callback_set(s->session, LIBSSH2_CALLBACK_RECV, take_bytes);
+#endif
 	return s;
 }
 
