@@ -16,10 +16,10 @@
 #include "lib/base/file.h"
 #include "lib/base/proc.h"
 #include "lib/engine/criu_limits.h"
+#include "lib/engine/message.h"
 
 #define SWRK_FD 3        /* where criu swrk finds its socket */
 #define PAGES_FD 5       /* where it finds the stand-in for a reader of lazy pages */
-#define MESSAGE_MAX 65536
 #define LOG_LINES 3      /* how many of criu's error lines an error quotes */
 
 /* Field numbers of criu's images/rpc.proto. */
@@ -35,106 +35,14 @@ enum {
 };
 enum { CGROUPS_IGNORE = 0, NETWORK_LOCK_SKIP = 3 };
 
-/* A protobuf message under construction; `full` when it did not fit. */
-struct message {
-	uint8_t buf[MESSAGE_MAX];
-	size_t len;
-	bool full;
-};
-
-static void put_byte(struct message *m, uint8_t b)
-{
-	if (m->len < sizeof(m->buf))
-		m->buf[m->len++] = b;
-	else
-		m->full = true;
-}
-
-static void put_varint(struct message *m, uint64_t v)
-{
-	for (; v >= 0x80; v >>= 7)
-		put_byte(m, (uint8_t)(v | 0x80));
-	put_byte(m, (uint8_t)v);
-}
-
-static void put_int(struct message *m, int field, int64_t v)
-{
-	put_varint(m, (uint64_t)field << 3);
-	put_varint(m, (uint64_t)v);
-}
-
-static void put_bytes(struct message *m, int field, const void *data, size_t n)
-{
-	put_varint(m, (uint64_t)field << 3 | 2);
-	put_varint(m, n);
-	for (size_t i = 0; i < n; i++)
-		put_byte(m, ((const uint8_t *)data)[i]);
-}
-
-static void put_str(struct message *m, int field, const char *s)
-{
-	if (s)
-		put_bytes(m, field, s, strlen(s));
-}
-
-static void put_flag(struct message *m, int field, bool v)
-{
-	if (v)
-		put_int(m, field, 1);
-}
-
-/* One field of a received message: a number, or n bytes at `data`. */
-struct field {
-	unsigned number;
-	uint64_t value;
-	const uint8_t *data;
-	size_t n;
-};
-
-static bool get_varint(const uint8_t **p, const uint8_t *end, uint64_t *v)
-{
-	*v = 0;
-	for (int shift = 0; *p < end && shift < 64; shift += 7) {
-		uint8_t b = *(*p)++;
-
-		*v |= (uint64_t)(b & 0x7f) << shift;
-		if (!(b & 0x80))
-			return true;
-	}
-	return false;
-}
-
-static bool next_field(const uint8_t **p, const uint8_t *end, struct field *f)
-{
-	uint64_t tag;
-
-	if (*p >= end || !get_varint(p, end, &tag))
-		return false;
-	*f = (struct field){ .number = (unsigned)(tag >> 3) };
-	switch (tag & 7) {
-	case 0:
-		return get_varint(p, end, &f->value);
-	case 2:
-		if (!get_varint(p, end, &f->value) || f->value > (size_t)(end - *p))
-			return false;
-		f->n = (size_t)f->value;
-		f->data = *p;
-		*p += f->n;
-		return true;
-	default:
-		return false;
-	}
-}
-
 static void put_pair(struct message *m, const struct criu_pair *pair)
 {
 	static __thread struct message sub;
 
-	sub.len = 0;
-	sub.full = false;
-	put_str(&sub, 1, pair->key);
-	put_int(&sub, 2, pair->fd);
-	put_bytes(m, OPT_INHERIT_FD, sub.buf, sub.len);
+	message_empty(&sub);
+	message_str(&sub, 1, pair->key);
+	message_int(&sub, 2, pair->fd);
+	message_bytes(m, OPT_INHERIT_FD, sub.buf, sub.len);
 	m->full |= sub.full;
 }
 
@@ -150,35 +58,35 @@ static int write_config(const struct criu_job *job, char path[PATH_MAX], struct 
 
 static void put_opts(struct message *m, const struct criu_job *job, const char *config)
 {
-	put_int(m, OPT_IMAGES_DIR_FD, -1);
-	put_str(m, OPT_IMAGES_DIR, job->images);
-	put_int(m, OPT_LOG_LEVEL, 2);
-	put_str(m, OPT_LOG_FILE, "criu.log");
+	message_int(m, OPT_IMAGES_DIR_FD, -1);
+	message_str(m, OPT_IMAGES_DIR, job->images);
+	message_int(m, OPT_LOG_LEVEL, 2);
+	message_str(m, OPT_LOG_FILE, "criu.log");
 	if (job->verb != CRIU_DUMP && job->verb != CRIU_RESTORE)
 		return;
 	if (job->pid)
-		put_int(m, OPT_PID, job->pid);
-	put_flag(m, OPT_LEAVE_RUNNING, job->leave_running);
-	put_flag(m, OPT_TCP_ESTABLISHED, !job->tcp_close);
-	put_flag(m, OPT_TCP_CLOSE, job->tcp_close);
-	put_flag(m, OPT_SHELL_JOB, job->shell_job);
-	put_flag(m, OPT_FILE_LOCKS, true);
-	put_flag(m, OPT_LINK_REMAP, job->verb == CRIU_DUMP);
-	put_flag(m, OPT_NOTIFY_SCRIPTS, job->notify != NULL);
-	put_str(m, OPT_ROOT, job->root);
-	put_flag(m, OPT_RST_SIBLING, job->sibling);
-	put_int(m, OPT_MANAGE_CGROUPS_MODE, CGROUPS_IGNORE);
-	put_int(m, OPT_GHOST_LIMIT, 64 << 20);
-	put_int(m, OPT_TIMEOUT, 30);
-	put_str(m, OPT_FREEZE_CGROUP, job->freeze_cgroup);
+		message_int(m, OPT_PID, job->pid);
+	message_flag(m, OPT_LEAVE_RUNNING, job->leave_running);
+	message_flag(m, OPT_TCP_ESTABLISHED, !job->tcp_close);
+	message_flag(m, OPT_TCP_CLOSE, job->tcp_close);
+	message_flag(m, OPT_SHELL_JOB, job->shell_job);
+	message_flag(m, OPT_FILE_LOCKS, true);
+	message_flag(m, OPT_LINK_REMAP, job->verb == CRIU_DUMP);
+	message_flag(m, OPT_NOTIFY_SCRIPTS, job->notify != NULL);
+	message_str(m, OPT_ROOT, job->root);
+	message_flag(m, OPT_RST_SIBLING, job->sibling);
+	message_int(m, OPT_MANAGE_CGROUPS_MODE, CGROUPS_IGNORE);
+	message_int(m, OPT_GHOST_LIMIT, 64 << 20);
+	message_int(m, OPT_TIMEOUT, 30);
+	message_str(m, OPT_FREEZE_CGROUP, job->freeze_cgroup);
 	/* The service's whole network is held by lib/engine/net while it is frozen, on both nodes. */
-	put_int(m, OPT_NETWORK_LOCK, NETWORK_LOCK_SKIP);
-	put_flag(m, OPT_LAZY_PAGES, job->metadata_only);
-	put_str(m, OPT_CONFIG_FILE, config);
+	message_int(m, OPT_NETWORK_LOCK, NETWORK_LOCK_SKIP);
+	message_flag(m, OPT_LAZY_PAGES, job->metadata_only);
+	message_str(m, OPT_CONFIG_FILE, config);
 	for (char *const *p = job->watched; p && *p; p++)
-		put_str(m, OPT_IRMAP_SCAN_PATHS, *p);
+		message_str(m, OPT_IRMAP_SCAN_PATHS, *p);
 	for (int i = 0; job->external && job->external[i]; i++)
-		put_str(m, OPT_EXTERNAL, job->external[i]);
+		message_str(m, OPT_EXTERNAL, job->external[i]);
 	for (int i = 0; job->inherit && job->inherit[i].key; i++)
 		put_pair(m, &job->inherit[i]);
 }
@@ -196,11 +104,11 @@ static int send_request(struct criu *c, const struct criu_job *job, const char *
 {
 	static __thread struct message m, opts;
 
-	opts.len = m.len = 0;
-	opts.full = m.full = false;
+	message_empty(&opts);
+	message_empty(&m);
 	put_opts(&opts, job, config);
-	put_int(&m, REQ_TYPE, job->verb);
-	put_bytes(&m, REQ_OPTS, opts.buf, opts.len);
+	message_int(&m, REQ_TYPE, job->verb);
+	message_bytes(&m, REQ_OPTS, opts.buf, opts.len);
 	m.full |= opts.full;
 	return send_message(c, &m, e);
 }
@@ -220,7 +128,7 @@ static void parse_notify(const struct field *f, struct answer *a)
 	const uint8_t *p = f->data, *end = p + f->n;
 	struct field g;
 
-	while (next_field(&p, end, &g))
+	while (field_next(&p, end, &g))
 		if (g.number == 1 && g.data)
 			snprintf(a->point, sizeof(a->point), "%.*s", (int)g.n, (const char *)g.data);
 		else if (g.number == 2)
@@ -233,7 +141,7 @@ static void parse_answer(const uint8_t *p, size_t n, struct answer *a)
 	struct field f;
 
 	memset(a, 0, sizeof(*a));
-	while (next_field(&p, end, &f))
+	while (field_next(&p, end, &f))
 		if (f.number == RESP_TYPE) {
 			a->type = (int)f.value;
 		} else if (f.number == RESP_SUCCESS) {
@@ -242,7 +150,7 @@ static void parse_answer(const uint8_t *p, size_t n, struct answer *a)
 			const uint8_t *q = f.data, *qend = q + f.n;
 			struct field g;
 
-			while (next_field(&q, qend, &g))
+			while (field_next(&q, qend, &g))
 				if (g.number == 1)
 					a->restored = (pid_t)g.value;
 		} else if (f.number == RESP_NOTIFY && f.data) {
@@ -293,10 +201,9 @@ static int answer_notify(struct criu *c, const struct criu_job *job, const struc
 	static __thread struct message m;
 	bool ok = !job->notify || !job->notify(job->ctx, a->point, a->point_pid);
 
-	m.len = 0;
-	m.full = false;
-	put_int(&m, REQ_TYPE, TYPE_NOTIFY);
-	put_int(&m, REQ_NOTIFY_SUCCESS, ok);
+	message_empty(&m);
+	message_int(&m, REQ_TYPE, TYPE_NOTIFY);
+	message_int(&m, REQ_NOTIFY_SUCCESS, ok);
 	return send_message(c, &m, e);
 }
 

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "lib/engine/cgroup.h"
+#include "lib/engine/criu_timers.h"
 #include "lib/engine/net.h"
 #include "lib/engine/process_criu.h"
 #include "lib/engine/watches.h"
@@ -29,27 +30,31 @@ static void externals_of(const struct service *s, bool restore, struct externals
 }
 
 struct points {
+	const char *images;
+	struct err why; /* of our own failure at a point */
 	int (*at)(void *, const char *);
 	void *ctx;
 };
 
 static int on_dump(void *ctx, const char *point, pid_t pid)
 {
-	const struct points *p = ctx;
+	struct points *p = ctx;
 
 	(void)pid;
+	if (!strcmp(point, "post-dump") && criu_mend_timers(p->images, &p->why))
+		return -1;
 	return p->at ? p->at(p->ctx, point) : 0;
 }
 
 int process_dump(struct service *s, struct criu *warm, const char *images, bool tcp_close,
 		 int (*at)(void *, const char *), void *ctx, struct err *e)
 {
-	struct points p = { at, ctx };
+	struct points p = { .images = images, .at = at, .ctx = ctx };
 	AUTO_WATCHES char **watched = watches_find(s);
 	struct externals x;
 
 	externals_of(s, false, &x);
-	return criu_run(warm,
+	int rc = criu_run(warm,
 			&(struct criu_job){
 				.verb = CRIU_DUMP,
 				.images = images,
@@ -64,6 +69,9 @@ int process_dump(struct service *s, struct criu *warm, const char *images, bool 
 				.ctx = &p,
 			},
 			NULL, e);
+	if (rc && p.why.text[0])
+		*e = p.why;
+	return rc;
 }
 
 int process_restore_arm(struct service *s, struct keeper *k, struct criu *warm, struct err *e)

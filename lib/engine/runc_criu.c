@@ -7,6 +7,7 @@
 #include "lib/base/file.h"
 #include "lib/base/proc.h"
 #include "lib/engine/cgroup.h"
+#include "lib/engine/criu_timers.h"
 #include "lib/engine/runc.h"
 
 #define DUMP_MS 120000
@@ -47,6 +48,8 @@ int runc_dump(struct service *s, struct criu *warm, const char *images, bool tcp
 		return err_set(e, EX_UNAVAILABLE, "service %s: dump: given up", s->name);
 	if (proc_run(argv, NULL, DUMP_MS, NULL))
 		return runc_failed(s, "checkpoint", e);
+	if (criu_mend_timers(images, e))
+		return -1;
 	if (at && at(ctx, "post-dump"))
 		return err_set(e, EX_UNAVAILABLE, "service %s: dump: given up", s->name);
 	return 0;
