@@ -9,6 +9,7 @@
 
 #include "lib/base/file.h"
 #include "lib/discover/node.h"
+#include "lib/move/check.h"
 #include "lib/move/pagemap.h"
 
 static bool id_valid(const char *id)
@@ -107,6 +108,10 @@ int checkpoint_save(const struct checkpoint *ck, struct err *e)
 	char path[PATH_MAX + 32];
 
 	checkpoint_to_json(ck, j);
+	struct json *digests = checkpoint_digests(ck, e);
+	if (!digests)
+		return -1;
+	json_set(j, "images", digests);
 	json_set(j, "facts", ck->facts ? json_copy(ck->facts) : NULL);
 	snprintf(path, sizeof(path), "%s/checkpoint.json", ck->dir);
 	return json_write_file(j, path, e);
@@ -122,11 +127,15 @@ int checkpoint_load(struct checkpoint **out, const char *id, struct err *e)
 	if (access(path, F_OK))
 		return err_set(e, EX_UNAVAILABLE, "checkpoint %s: not on this node", id);
 	AUTO_JSON struct json *j = json_read_file(path, e);
-	if (!j)
-		return err_wrap(e, "checkpoint %s", id);
-	if (!json_str(j, "checkpoint") || strcmp(json_str(j, "checkpoint"), id))
+	AUTO_JSON struct json *images = j ? json_get(j, "images") : NULL;
+	AUTO_CHECKPOINT struct checkpoint *ck = NULL;
+
+	if (j && (!json_str(j, "checkpoint") || strcmp(json_str(j, "checkpoint"), id)))
 		return err_set(e, EX_DATAERR, "checkpoint %s: its folder holds another one", id);
-	return checkpoint_from_json(out, j, e) ? err_wrap(e, "checkpoint %s", id) : 0;
+	if (!j || checkpoint_from_json(&ck, j, e) || checkpoint_verify(ck, images, e))
+		return err_wrap(e, "checkpoint %s", id);
+	*out = TAKE_PTR(ck);
+	return 0;
 }
 
 int checkpoint_remove(const struct checkpoint *ck, struct err *e)

@@ -41,6 +41,10 @@ void checkpoint_free(struct checkpoint *ck);
 AUTO_DEFINE(struct checkpoint, checkpoint_free)
 #define AUTO_CHECKPOINT AUTO(checkpoint_free_auto)
 
+/* SHA-256 of each of CRIU's images in the folder: a new array of {name, sha256}. */
+struct json *checkpoint_digests(const struct checkpoint *ck, struct err *e);
+/* Whether these images are there as they were; EX_DATAERR "NAME: missing" or "NAME: damaged". */
+int checkpoint_verify(const struct checkpoint *ck, const struct json *digests, struct err *e);
 /* Checks that the folder is whole: every page that its pagemaps name is in the image (and is used, image_use). */
 int checkpoint_complete(const struct checkpoint *ck, struct image *im, struct err *e);
 

@@ -48,6 +48,7 @@ struct incoming {
 	int n_files, lock;
 	bool was_here;            /* the service's folder is older than this move */
 	bool net, cgroup, armed, running;
+	bool opened;              /* it was sealed here before, and verified when it was opened */
 	bool keep;                /* the checkpoint stays when the move does not succeed */
 	bool own;                 /* it was taken here, and stays in any case */
 	double t_restore, t_ready, t_go;
@@ -201,6 +202,7 @@ static int reopen(struct incoming *in, const struct json *call, struct err *e)
 	if (in->lock < 0)
 		return -1;
 	/* The holder of a frozen service waits for one try. */
+	in->opened = true;
 	in->keep = !in->ck->held;
 	in->own = in->keep && !strcmp(in->ck->from, node_self());
 	if (check_place(in->svc, &in->was_here, e) || journal_begin(&in->journal, in->ck->id, head, e) ||
@@ -292,6 +294,14 @@ static int take_image(struct incoming *in, const struct frame *f, struct err *e)
 	return 0;
 }
 
+/* The images arrived as they were sent. */
+static int verify_images(struct incoming *in, const struct json *call, struct err *e)
+{
+	AUTO_JSON struct json *digests = json_get(call, "images");
+
+	return checkpoint_verify(in->ck, digests, e) ? err_wrap(e, "checkpoint %s", in->ck->id) : 0;
+}
+
 /* Called while all is restored and nothing runs. The source learns it, and says go, once. */
 static int on_ready(void *ctx)
 {
@@ -360,13 +370,13 @@ static int finish(struct incoming *in, struct err *e)
 	return rc;
 }
 
-static int restore(struct incoming *in, struct err *e)
+static int restore(struct incoming *in, const struct json *call, struct err *e)
 {
 	char base[PATH_MAX + 8];
 
 	in->t_restore = clock_ms();
 	snprintf(base, sizeof(base), "%s/base", in->ck->dir);
-	if (base_install(base, in->svc, e))
+	if ((!in->opened && verify_images(in, call, e)) || base_install(base, in->svc, e))
 		return -1;
 	if (journal_step(in->journal, "restoring", e) || checkpoint_complete(in->ck, in->im, e) ||
 	    image_link_parents(in->im, in->ck->dir, e) || keeper_mount(&in->keeper, e))
@@ -382,11 +392,11 @@ static int restore(struct incoming *in, struct err *e)
 
 /* ---- the rest ---- */
 
-static int seal(struct incoming *in, struct err *e)
+static int seal(struct incoming *in, const struct json *call, struct err *e)
 {
 	bulk_free(TAKE_PTR(in->bulk));
-	if (checkpoint_complete(in->ck, in->im, e) || image_save(in->im, IMAGE_SWEEP | IMAGE_SYNC, e) ||
-	    checkpoint_save(in->ck, e))
+	if (verify_images(in, call, e) || checkpoint_complete(in->ck, in->im, e) ||
+	    image_save(in->im, IMAGE_SWEEP | IMAGE_SYNC, e) || checkpoint_save(in->ck, e))
 		return -1;
 	in->keep = true;
 	return reply(in, json_object(), e);
@@ -452,9 +462,9 @@ static int on_call(struct incoming *in, const struct json *call, bool *end, stru
 	}
 	*end = true;
 	if (!strcmp(verb, "restore"))
-		return restore(in, e);
+		return restore(in, call, e);
 	if (!strcmp(verb, "seal"))
-		return seal(in, e);
+		return seal(in, call, e);
 	if (!strcmp(verb, "abort"))
 		return reply(in, json_object(), e);
 	return err_set(e, EX_DATAERR, "unknown verb in a move: %s", verb);

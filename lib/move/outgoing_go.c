@@ -54,7 +54,7 @@ static int learn_outcome(struct outgoing *o, struct json **there)
 
 static int hand_over(struct outgoing *o, struct json **there, struct err *e)
 {
-	AUTO_JSON struct json *ready = wire_call(o->ctl, wire_request("restore"), e);
+	AUTO_JSON struct json *ready = outgoing_call_with_images(o, "restore", e);
 	int rc;
 
 	if (!ready)

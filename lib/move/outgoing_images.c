@@ -202,6 +202,16 @@ int outgoing_send_images(struct outgoing *o, struct err *e)
 	return each_image(o, send_one, NULL, e);
 }
 
+struct json *outgoing_call_with_images(struct outgoing *o, const char *verb, struct err *e)
+{
+	AUTO_JSON struct json *call = wire_request(verb), *digests = checkpoint_digests(o->ck, e);
+
+	if (!digests)
+		return NULL;
+	json_set(call, "images", TAKE_PTR(digests));
+	return wire_call(o->ctl, TAKE_PTR(call), e);
+}
+
 int outgoing_images(struct outgoing *o, struct pages_stats *st, struct err *e)
 {
 	if (each_image(o, settle_one, st, e))

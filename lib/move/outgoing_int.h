@@ -72,6 +72,8 @@ int outgoing_images(struct outgoing *o, struct pages_stats *st, struct err *e);
 /* Fills o->runs with every page that the checkpoint's pagemaps name, to be read from the image. */
 int outgoing_image_runs(struct outgoing *o, struct err *e);
 int outgoing_send_images(struct outgoing *o, struct err *e);
+/* A call that names the digests of all images sent. */
+struct json *outgoing_call_with_images(struct outgoing *o, const char *verb, struct err *e);
 /* Files of the travelling folders that the service has mapped shared and writable. */
 int outgoing_mapped_files(struct outgoing *o, struct tree_inode **list, size_t *n, struct err *e);
 

@@ -34,7 +34,7 @@ int outgoing_keep(struct outgoing *o, struct err *e)
 
 static int seal(struct outgoing *o, struct err *e)
 {
-	AUTO_JSON struct json *answer = wire_call(o->ctl, wire_request("seal"), e);
+	AUTO_JSON struct json *answer = outgoing_call_with_images(o, "seal", e);
 
 	return answer ? 0 : -1;
 }

@@ -156,9 +156,9 @@ refused "a line that is nested too deep" 65 'edge-ship: stdin: line 1: .*' \
 	sh -c "printf '%100s%100s\n' '' '' | sed 's/ \{100\}/{\"a\":/;s/ /{\"a\":/g' | edge-ship"
 refused "bytes that are no text" 65 'edge-ship: stdin: line 1: .*' sh -c "head -c 1000 /bin/true | edge-ship"
 refused "a checkpoint without an id" 1 'edge-ship: checkpoint without an id' sh -c 'echo "{\"kind\":\"checkpoint\"}" | edge-ship --to edge2'
-refused "a checkpoint that goes nowhere" 1 'edge-ship: checkpoint 00112233445566778899aabbccddeeff: no destination \(--to\)' \
+refused "a checkpoint that goes nowhere" 1 'edge-ship: checkpoint 00112233445566778899aabbccddeeff: not on this node' \
 	sh -c 'echo "{\"kind\":\"checkpoint\",\"id\":\"00112233445566778899aabbccddeeff\"}" | edge-ship'
-refused "a shipment without a checkpoint" 1 'edge-restore: record without a checkpoint.s id' sh -c 'echo "{\"kind\":\"shipment\"}" | edge-restore'
+refused "a shipment without a checkpoint" 1 'edge-restore: shipment without a checkpoint' sh -c 'echo "{\"kind\":\"shipment\"}" | edge-restore'
 refused "a move without a service" 1 'edge-migrate: move without a service or a destination' \
 	sh -c 'echo "{\"kind\":\"move\",\"action\":\"migrate\"}" | edge-migrate -'
 refused "a stop without a service" 1 'edge-stop: move: the record to stop a service does not name it' \
@@ -180,7 +180,7 @@ thaws() { # COMMAND behind the holder
 }
 ok "a shipment that goes nowhere frees the service" thaws 'edge-ship --to nowhere'
 ok "... so does a restore at a node that does not have it" thaws \
-	"sed 's/.kind.:.checkpoint.,.id./\"kind\":\"shipment\",\"to\":\"edge2\",\"checkpoint\"/' | edge-restore"
+	"sed -u 's/.kind.:.checkpoint.,.id./\"kind\":\"shipment\",\"to\":\"edge2\",\"checkpoint\"/' | edge-restore"
 ok "... and a reader that goes away" thaws true
 unchanged "a pipe that breaks changes nothing"
 
