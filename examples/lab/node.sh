@@ -153,7 +153,7 @@ node_main() { # NODE
 	exec 8>"$dir/ready"
 	failed="$node failed" # also seen when the function has returned
 	trap 'echo "$failed" >&8' EXIT
-	in_switch ip link add "$node" up type veth peer name uplink netns 1
+	in_switch ip link add "$node" up type veth peer name uplink netns "/proc/$pid/ns/net"
 	node_network "$number" "$k"
 	mounts=$(cgroup_mounts)
 	links=$(find /sys/fs/cgroup -maxdepth 1 -type l -printf '%f %l\n' 2>/dev/null || true)
