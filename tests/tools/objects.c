@@ -83,7 +83,8 @@ static void child_main(void)
 		of_deleted->calls++;
 		/* Whether the parent's locks are there is only seen from another process. */
 		int fd = open("/tmp/locked", O_RDWR);
-		c = fcntl(fd, F_SETLK, &l) && errno == EAGAIN && flock(fd, LOCK_EX | LOCK_NB) && errno == EWOULDBLOCK;
+		int taken = fcntl(fd, F_SETLK, &l) && errno == EAGAIN && flock(fd, LOCK_EX | LOCK_NB) && errno == EWOULDBLOCK;
+		c = (char)taken;
 		close(fd);
 		if (write(from_child[1], &c, 1) != 1)
 			break;
