@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "lib/engine/service.h"
 
+#include <arpa/inet.h>
 #include <ctype.h>
 #include <dirent.h>
 #include <errno.h>
@@ -137,6 +138,21 @@ static int copy_lists(struct service *s, const struct json *j, struct err *e)
 	return 0;
 }
 
+/* "10.77.0.201/24", "fd00::1"; it becomes part of addresses, rules and messages. */
+static bool addr_valid(const char *addr)
+{
+	const char *slash = strchr(addr, '/');
+	struct in6_addr parsed;
+	char ip[64];
+
+	snprintf(ip, sizeof(ip), "%.*s", (int)strcspn(addr, "/"), addr);
+	int bits = inet_pton(AF_INET, ip, &parsed) == 1 ? 32 : inet_pton(AF_INET6, ip, &parsed) == 1 ? 128 : -1;
+	if (bits < 0 || !slash)
+		return bits > 0;
+	size_t n = strlen(slash + 1);
+	return n && n <= 3 && strspn(slash + 1, "0123456789") == n && atoi(slash + 1) <= bits;
+}
+
 static int copy_words(struct service *s, const struct json *j, struct err *e)
 {
 	const char *type = json_str(j, "type");
@@ -164,6 +180,8 @@ static int copy_words(struct service *s, const struct json *j, struct err *e)
 			snprintf(s->addr, sizeof(s->addr), "%s/%d", ip, (int)prefix);
 		else
 			snprintf(s->addr, sizeof(s->addr), "%s", ip);
+		if (!addr_valid(s->addr))
+			return err_set(e, EX_DATAERR, "service %s: addr '%s': not an address", s->name, s->addr);
 	}
 	return 0;
 }
