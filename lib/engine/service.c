@@ -181,7 +181,7 @@ static int copy_words(struct service *s, const struct json *j, struct err *e)
 		else
 			snprintf(s->addr, sizeof(s->addr), "%s", ip);
 		if (!addr_valid(s->addr))
-			return err_set(e, EX_DATAERR, "service %s: addr '%s': not an address", s->name, s->addr);
+			return err_set(e, EX_DATAERR, "service %s: address %s: not an IP address", s->name, s->addr);
 	}
 	return 0;
 }
