@@ -36,6 +36,14 @@ static bool refused(const char *text)
 	return from(&ck, text) == -1 && !ck && e.code == EX_DATAERR;
 }
 
+static void put_image(const struct checkpoint *ck, const char *name, const char *text)
+{
+	char path[PATH_MAX + 32];
+
+	snprintf(path, sizeof(path), "%s/%s", ck->dir, name);
+	file_write(path, text, strlen(text), 0600, &e);
+}
+
 static void test_json(void)
 {
 	AUTO_CHECKPOINT struct checkpoint *ck = NULL, *again = NULL;
@@ -50,7 +58,10 @@ static void test_json(void)
 	is_int(checkpoint_load(&again, ID, &e), -1, "one that was not saved cannot be loaded");
 	is_str(e.text, "checkpoint " ID ": not on this node", "... which is said");
 	is_int(e.code, EX_UNAVAILABLE, "... as unavailable");
+	put_image(ck, "inventory.img", "x");
 	is_int(checkpoint_save(ck, &e) || checkpoint_load(&again, ID, &e), 0, "saved and loaded");
+	if (!again)
+		return;
 	AUTO_JSON struct json *a = json_object(), *b = json_object();
 	checkpoint_to_json(ck, a);
 	checkpoint_to_json(again, b);
@@ -104,7 +115,18 @@ static void test_damage(void)
 	char path[PATH_MAX + 32];
 
 	from(&ck, "{\"checkpoint\":\"" ID "\",\"from\":\"edge1\",\"service\":" SERVICE "}");
+	put_image(ck, "inventory.img", "x");
+	put_image(ck, "core-1.img", "one");
 	checkpoint_save(ck, &e);
+	is_int(checkpoint_load(&again, ID, &e), 0, "a whole one is loaded");
+	checkpoint_free(TAKE_PTR(again));
+	put_image(ck, "core-1.img", "two");
+	is_int(checkpoint_load(&again, ID, &e), -1, "one with a changed image is refused");
+	is_str(e.text, "checkpoint " ID ": core-1.img: damaged", "... by its name");
+	snprintf(path, sizeof(path), "%s/core-1.img", ck->dir);
+	unlink(path);
+	is_int(checkpoint_load(&again, ID, &e), -1, "one without an image is refused");
+	is_str(e.text, "checkpoint " ID ": core-1.img: missing", "... by its name");
 	snprintf(path, sizeof(path), "%s/checkpoint.json", ck->dir);
 	truncate(path, 20);
 	is_int(checkpoint_load(&again, ID, &e), -1, "a shortened one is refused");

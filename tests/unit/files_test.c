@@ -60,6 +60,7 @@ static void *serve(void *arg)
 		if (!call)
 			break;
 		d->calls++;
+		d->last_final = json_bool(call, "final", false);
 		d->last = (struct err){ 0 };
 		if (files_receive(&d->f, d->s, call, &d->last)) {
 			d->failed++;
@@ -67,7 +68,6 @@ static void *serve(void *arg)
 		} else {
 			wire_send_json(d->s, FRAME_REPLY, empty, NULL);
 		}
-		d->last_final = json_bool(call, "final", false);
 	}
 	return NULL;
 }
