@@ -36,6 +36,8 @@ const struct engine *engine_find(const char *name); /* NULL: unknown */
 /* Start to running: folders, upper with its masks, network (refusing an address that is taken), cgroups, keeper, engine;
  * attached to the bridge; service.json written. All undone on failure. */
 int service_start(struct service *s, struct err *e);
+/* The same, but not attached to the bridge. */
+int service_start_held(struct service *s, struct err *e);
 /* SIGTERM to the first process, after grace_ms SIGKILL to all; then service_clear. A service that does not run: 0. */
 int service_stop(struct service *s, int grace_ms, struct err *e);
 /* Kills all its processes at once (frozen or not), waits until they are gone. */

@@ -91,12 +91,12 @@ static int start_inside(struct service *s, struct keeper *k, struct err *e)
 		return -1;
 	/* 0 if it has ended already, which is its own affair: the keeper notices */
 	s->start_time = service_start_time(s->pid);
-	if (service_save(s, e) || net_attach(s, e))
+	if (service_save(s, e))
 		return -1;
 	return keeper_release(k, s->pid, e);
 }
 
-int service_start(struct service *s, struct err *e)
+int service_start_held(struct service *s, struct err *e)
 {
 	struct keeper k = { .pid = 0, .ctl = -1 };
 
@@ -110,6 +110,19 @@ int service_start(struct service *s, struct err *e)
 	if (!root_prepare(s, e) && !net_create(s, e) && !cgroup_create(s, e) && !start_inside(s, &k, e))
 		return 0;
 	keeper_cancel(&k);
+	service_clear(s, NULL);
+	file_remove_tree(service_dir(s, NULL), NULL);
+	s->pid = 0;
+	return -1;
+}
+
+int service_start(struct service *s, struct err *e)
+{
+	if (service_start_held(s, e))
+		return -1;
+	if (!net_attach(s, e))
+		return 0;
+	service_kill(s, NULL);
 	service_clear(s, NULL);
 	file_remove_tree(service_dir(s, NULL), NULL);
 	s->pid = 0;

@@ -113,8 +113,28 @@ int checkpoint_save(const struct checkpoint *ck, struct err *e)
 		return -1;
 	json_set(j, "images", digests);
 	json_set(j, "facts", ck->facts ? json_copy(ck->facts) : NULL);
+	if (ck->own_memory)
+		json_set_bool(j, "own_memory", true);
+	struct json *copies = ck->n_copies ? json_array() : NULL;
+	for (int k = 0; k < ck->n_copies; k++)
+		json_add(copies, json_string(ck->copy[k]));
+	json_set(j, "copies", copies);
 	snprintf(path, sizeof(path), "%s/checkpoint.json", ck->dir);
 	return json_write_file(j, path, e);
+}
+
+/* Only a checkpoint of this node's own has them: none of this comes over the wire. */
+static void read_copies(struct checkpoint *ck, const struct json *j)
+{
+	AUTO_JSON struct json *copies = json_get(j, "copies");
+	size_t n = copies ? json_len(copies, NULL) : 0;
+
+	ck->own_memory = json_bool(j, "own_memory", false);
+	for (; (size_t)ck->n_copies < n && ck->n_copies < CHECKPOINT_FOLDERS; ck->n_copies++) {
+		AUTO_JSON struct json *copy = json_at(copies, (size_t)ck->n_copies);
+
+		snprintf(ck->copy[ck->n_copies], sizeof(ck->copy[0]), "%s", json_value(copy) ? json_value(copy) : "");
+	}
 }
 
 int checkpoint_load(struct checkpoint **out, const char *id, struct err *e)
@@ -134,6 +154,7 @@ int checkpoint_load(struct checkpoint **out, const char *id, struct err *e)
 		return err_set(e, EX_DATAERR, "checkpoint %s: its folder holds another one", id);
 	if (!j || checkpoint_from_json(&ck, j, e) || checkpoint_verify(ck, images, e))
 		return err_wrap(e, "checkpoint %s", id);
+	read_copies(ck, j);
 	*out = TAKE_PTR(ck);
 	return 0;
 }
@@ -149,6 +170,18 @@ void checkpoint_free(struct checkpoint *ck)
 		service_free(ck->service);
 	json_free(ck->facts);
 	free(ck);
+}
+
+/* What lay on a disk for an unknown time is read before it is used. */
+static int check_page(const struct checkpoint *ck, struct image *im, uint64_t object, uint64_t addr, struct err *e)
+{
+	uint8_t page[PAGE_BYTES];
+
+	if (image_use(im, object, addr))
+		return err_set(e, EX_DATAERR, "page %#llx is missing", (unsigned long long)addr);
+	if (ck->own_memory && image_read(im, object, addr, page))
+		return err_set(e, EX_DATAERR, "page %#llx is damaged", (unsigned long long)addr);
+	return 0;
 }
 
 /* Every page of one pagemap. */
@@ -167,9 +200,8 @@ static int check_pagemap(const struct checkpoint *ck, const char *name, struct i
 		if (!(en->flags & PAGES_IN_PARENT))
 			return err_set(e, EX_DATAERR, "%s: pages that are not in the memory image", name);
 		for (uint64_t p = 0; p < en->pages; p++)
-			if (image_use(im, object, en->addr + p * PAGE_BYTES))
-				return err_set(e, EX_DATAERR, "%s: page %#llx is missing", name,
-					       (unsigned long long)(en->addr + p * PAGE_BYTES));
+			if (check_page(ck, im, object, en->addr + p * PAGE_BYTES, e))
+				return err_wrap(e, "%s", name);
 	}
 	return 0;
 }

@@ -24,6 +24,9 @@ struct checkpoint {
 	struct json *facts;    /* owned; lib/move/check.h; NULL unless loaded or set */
 	bool tcp_close;
 	bool held;             /* the frozen service waits for it; else it went on */
+	bool own_memory;       /* it has a memory image of its own */
+	int n_copies;          /* and copies of so many folders */
+	char copy[CHECKPOINT_FOLDERS][65]; /* what these are: digests of their manifests */
 };
 
 /* A new one of this service (copied), with its folder. */
@@ -48,8 +51,10 @@ int checkpoint_verify(const struct checkpoint *ck, const struct json *digests, s
 /* Checks that the folder is whole: every page that its pagemaps name is in the image (and is used, image_use). */
 int checkpoint_complete(const struct checkpoint *ck, struct image *im, struct err *e);
 
+/* Is this tree what copy k was? EX_DATAERR. */
+int checkpoint_check_copy(const struct checkpoint *ck, int k, struct tree *t, struct err *e);
 /* Gives it a memory image of its own, for what the service's image is not to be disturbed or waited for. */
-int checkpoint_own_memory(const struct checkpoint *ck, struct err *e);
+int checkpoint_own_memory(struct checkpoint *ck, struct err *e);
 /* Its own, or the service's in the store. Static ring of buffers. */
 const char *checkpoint_memory_dir(const struct checkpoint *ck);
 /* Removes the checkpoints that were brought here of this instance before. */
@@ -58,9 +63,10 @@ void checkpoint_supersede(const struct checkpoint *ck);
 int checkpoint_folders(const struct service *s, struct files *f, struct err *e);
 /* Brings the checkpoint's copy of this folder up to date, as the service may change its own. mapped: files that change without
  * their times telling. live: they may change under us, and another copy follows. */
-int checkpoint_copy_folder(const struct checkpoint *ck, struct files *f, const struct tree_inode *mapped, size_t n_mapped,
+int checkpoint_copy_folder(struct checkpoint *ck, struct files *f, const struct tree_inode *mapped, size_t n_mapped,
 			   bool live, struct err *e);
-/* Makes the service's folders, which exist, what these copies say. Nothing happens if there are none. */
+/* Makes the service's folders, which exist, what these copies say. Nothing happens if there are none; EX_DATAERR when one is not
+ * what it was. */
 int checkpoint_put_back(const struct checkpoint *ck, struct err *e);
 /* The folders as they were at the checkpoint: its copies if it has some, else the service's own. */
 int checkpoint_copied_folders(const struct checkpoint *ck, struct files *f, struct err *e);

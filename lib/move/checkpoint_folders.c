@@ -44,15 +44,16 @@ static int open_folders(const struct service *s, const struct checkpoint *ck, st
 	for (int k = 0; k < n; k++) {
 		f[k].number = (unsigned)k;
 		f[k].root = -1;
-		if (ck) {
+		bool copied = ck && k < ck->n_copies;
+		if (copied)
 			copied_path(ck, k, copy);
-			f[k].root = open(copy, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-		}
-		if (f[k].root < 0)
-			f[k].root = open(own[k], O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+		f[k].root = open(copied ? copy : own[k], O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 		if (f[k].root >= 0)
 			continue;
-		err_sys(e, "%s", own[k]);
+		if (copied)
+			err_set(e, EX_DATAERR, "checkpoint %s: %s: is missing", ck->id, f[k].what);
+		else
+			err_sys(e, "%s", own[k]);
 		while (k--)
 			files_clear(&f[k]);
 		return -1;
@@ -114,7 +115,29 @@ static int copy_tree(const struct files *f, const struct tree_inode *mapped, siz
 	return 0;
 }
 
-int checkpoint_copy_folder(const struct checkpoint *ck, struct files *f, const struct tree_inode *mapped, size_t n_mapped,
+static int digest_of_tree(struct tree *t, char hex[65], struct err *e)
+{
+	uint8_t id[TREE_DIGEST];
+
+	if (tree_id(t, id, e))
+		return -1;
+	for (int i = 0; i < TREE_DIGEST; i++)
+		snprintf(hex + 2 * i, 3, "%02x", id[i]);
+	return 0;
+}
+
+int checkpoint_check_copy(const struct checkpoint *ck, int k, struct tree *t, struct err *e)
+{
+	char hex[65];
+
+	if (k >= ck->n_copies)
+		return 0;
+	if (digest_of_tree(t, hex, e))
+		return -1;
+	return strcmp(hex, ck->copy[k]) ? err_set(e, EX_DATAERR, "checkpoint %s: its copy is damaged", ck->id) : 0;
+}
+
+int checkpoint_copy_folder(struct checkpoint *ck, struct files *f, const struct tree_inode *mapped, size_t n_mapped,
 			   bool live, struct err *e)
 {
 	char path[PATH_MAX + 32];
@@ -127,34 +150,41 @@ int checkpoint_copy_folder(const struct checkpoint *ck, struct files *f, const s
 		return err_sys(e, "%s", path);
 	if (copy_tree(f, mapped, n_mapped, to, &f->tree, TREE_DEVICES | (live ? TREE_LIVE : 0), e))
 		return err_wrap(e, "%s", f->what);
-	return 0;
+	if (ck->n_copies <= (int)f->number)
+		ck->n_copies = (int)f->number + 1;
+	return digest_of_tree(f->tree, ck->copy[f->number], e);
 }
 
 int checkpoint_put_back(const struct checkpoint *ck, struct err *e)
 {
-	struct files f[CHECKPOINT_FOLDERS];
-	int n = checkpoint_folders(ck->service, f, e), rc = n < 0 ? -1 : 0;
-	char path[PATH_MAX + 32];
+	struct files from[CHECKPOINT_FOLDERS], to[CHECKPOINT_FOLDERS];
+	int n = checkpoint_folders(ck->service, to, e), rc = 0;
 
+	if (n < 0)
+		return -1;
+	if (ck->n_copies != n)
+		rc = err_set(e, EX_DATAERR, "checkpoint %s: it has no copies of the service's folders", ck->id);
+	else if (checkpoint_copied_folders(ck, from, e) < 0)
+		rc = -1;
+	bool opened = !rc;
 	for (int k = 0; k < n; k++) {
-		AUTO_TREE struct tree *have = NULL;
-		int to = f[k].root;
-
-		copied_path(ck, k, path);
-		f[k].root = rc ? -1 : open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-		if (f[k].root >= 0 && copy_tree(&f[k], NULL, 0, to, &have, TREE_DEVICES, e))
-			rc = err_wrap(e, "%s", f[k].what);
-		close(to);
-		files_clear(&f[k]);
+		if (!rc && (copy_tree(&from[k], NULL, 0, to[k].root, &to[k].tree, TREE_DEVICES, e) ||
+			    checkpoint_check_copy(ck, k, to[k].tree, e)))
+			rc = err_wrap(e, "%s", to[k].what);
+		files_clear(&to[k]);
+		if (opened)
+			files_clear(&from[k]);
 	}
 	return rc;
 }
 
 /* ---- the memory beside them ---- */
 
-int checkpoint_own_memory(const struct checkpoint *ck, struct err *e)
+int checkpoint_own_memory(struct checkpoint *ck, struct err *e)
 {
 	char path[PATH_MAX + 8];
+
+	ck->own_memory = true;
 
 	snprintf(path, sizeof(path), "%s/memory", ck->dir);
 	return file_mkdirs(path, 0700, e);
@@ -162,9 +192,9 @@ int checkpoint_own_memory(const struct checkpoint *ck, struct err *e)
 
 const char *checkpoint_memory_dir(const struct checkpoint *ck)
 {
-	const char *own = file_path("/var/lib/edge/checkpoints/%s/memory", ck->id);
-
-	return ck->tree || !access(own, F_OK) ? own : store_memory_dir(ck->service->id);
+	if (ck->tree || ck->own_memory)
+		return file_path("/var/lib/edge/checkpoints/%s/memory", ck->id);
+	return store_memory_dir(ck->service->id);
 }
 
 void checkpoint_supersede(const struct checkpoint *ck)

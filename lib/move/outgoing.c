@@ -64,7 +64,8 @@ int outgoing_open_checkpoint(struct outgoing **out, const char *id, const struct
 		return -1;
 	o->facts = json_copy(o->ck->facts);
 	spec = service_to_json(o->ck->service);
-	if (service_from_json(&o->svc, spec, e) || image_open(&o->im, checkpoint_memory_dir(o->ck), e))
+	if (service_from_json(&o->svc, spec, e) || image_open(&o->im, checkpoint_memory_dir(o->ck), e) ||
+	    checkpoint_complete(o->ck, o->im, e))
 		return -1;
 	o->n_files = checkpoint_copied_folders(o->ck, o->files, e);
 	if (o->n_files < 0)

@@ -90,7 +90,8 @@ int outgoing_ship(struct outgoing *o, struct json **record, struct err *e)
 	if (outgoing_send_base(o, e))
 		return -1;
 	for (int i = 0; i < o->n_files; i++)
-		if (files_send(&o->files[i], o->ctl, NULL, 0, true, &o->rep.file, e))
+		if (files_send(&o->files[i], o->ctl, NULL, 0, true, &o->rep.file, e) ||
+		    checkpoint_check_copy(o->ck, i, o->files[i].tree, e))
 			return -1;
 	if (outgoing_image_runs(o, e) || sender_round(o->sender, &o->runs, true, true, &o->rep.memory, e) ||
 	    outgoing_send_images(o, e) || seal(o, e))

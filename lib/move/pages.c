@@ -211,6 +211,9 @@ static int do_run(struct worker *w, const struct page_run *run)
 {
 	size_t n = read_run(w, run);
 
+	if (n < run->pages && run->pid < 0)
+		return err_set(&w->err, EX_DATAERR, "memory: page %#llx is damaged",
+			       (unsigned long long)(run->addr + n * PAGE_BYTES));
 	if (n < run->pages && w->s->final)
 		return err_set(&w->err, EX_OSERR, "memory: cannot read %u pages of process %d at %#llx", run->pages,
 			       run->pid, (unsigned long long)run->vaddr);

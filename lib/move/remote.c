@@ -46,10 +46,11 @@ int remote_outcome(struct stream *s, const char *move, const struct json *servic
 	if (wire_ask(s, TAKE_PTR(call), &answer, NULL))
 		return -1;
 	const char *step = json_str(answer, "step");
-	if (json_bool(answer, "running", false))
+	bool running = json_bool(answer, "running", false), over = !step || !*step;
+	if (running && (over || !strcmp(step, "running")))
 		return 1;
-	/* Between the two it will say one or the other. */
-	return !step || !*step || !strcmp(step, "failed") ? 0 : -1;
+	/* In between it will come to one or the other. */
+	return !running && (over || !strcmp(step, "failed")) ? 0 : -1;
 }
 
 /* Its terminal is ours: no other node writes control characters to it. */
