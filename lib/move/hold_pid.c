@@ -29,16 +29,16 @@ static int add_pid(struct tree_pids *t, pid_t pid, struct err *e)
 	return 0;
 }
 
-/* 0 when there is no such process. */
+/* -1 when there is no such process; 0 for one from outside. */
 static pid_t parent_of(pid_t pid)
 {
 	char path[64], text[1024], *tail;
-	int parent = 0;
+	int parent = -1;
 
 	snprintf(path, sizeof(path), "/proc/%d/stat", (int)pid);
 	AUTO_FILE FILE *f = fopen(path, "re");
 	if (!f || !fgets(text, sizeof(text), f) || !(tail = strrchr(text, ')')) || sscanf(tail, ") %*c %d", &parent) != 1)
-		return 0;
+		return -1;
 	return parent;
 }
 
@@ -85,9 +85,8 @@ static int check_tree(pid_t pid, struct err *e)
 {
 	char path[64], line[PATH_MAX];
 
-	if (pid <= 0 || !parent_of(pid))
-		return err_set(e, EX_UNAVAILABLE, "process %d: %s", (int)pid,
-			       pid == 1 ? "is the first of all" : "no such process");
+	if (pid <= 0 || parent_of(pid) < 0)
+		return err_set(e, EX_UNAVAILABLE, "process %d: no such process", (int)pid);
 	for (pid_t p = getpid(); p > 0; p = parent_of(p))
 		if (p == pid)
 			return err_set(e, EX_USAGE, "process %d: this program is one of its children", (int)pid);
