@@ -289,8 +289,9 @@ struct json *service_to_json(const struct service *s)
 	if (s->pid) {
 		json_set_num(j, "pid", s->pid);
 		json_set_num(j, "start_time", (double)s->start_time);
-		json_set_num(j, "log_ino", (double)s->log_ino);
 	}
+	if (s->log_ino)
+		json_set_num(j, "log_ino", (double)s->log_ino);
 	return j;
 }
 

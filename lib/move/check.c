@@ -32,14 +32,18 @@ void check_file_digest(const char *path, char hex[65])
 	unsigned char sum[EVP_MAX_MD_SIZE];
 	unsigned len = 0;
 	ssize_t n;
-	AUTO_FD int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NOCTTY);
-	EVP_MD_CTX *ctx = EVP_MD_CTX_new();
+	AUTO_FD int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NOCTTY | O_NONBLOCK);
+	EVP_MD_CTX *ctx;
+	struct stat st;
 
 	*hex = 0;
+	if (fd < 0 || fstat(fd, &st) || !S_ISREG(st.st_mode))
+		return;
+	ctx = EVP_MD_CTX_new();
 	EVP_DigestInit_ex(ctx, EVP_sha256(), NULL);
-	while (fd >= 0 && (n = read(fd, buf, sizeof(buf))) > 0)
+	while ((n = read(fd, buf, sizeof(buf))) > 0)
 		EVP_DigestUpdate(ctx, buf, (size_t)n);
-	if (fd >= 0 && !n) {
+	if (!n) {
 		EVP_DigestFinal_ex(ctx, sum, &len);
 		for (unsigned i = 0; i < len; i++)
 			snprintf(hex + 2 * i, 3, "%02x", sum[i]);
@@ -261,6 +265,10 @@ static void check_space(const struct service *s, const struct json *call, struct
 	const char *state = file_path("/var/lib/edge");
 
 	file_mkdirs(state, 0755, NULL);
+	if (!(need >= 0 && need < 1e18)) {
+		refuse(list, "space", "the source announces %g bytes", need);
+		return;
+	}
 	have = (double)store_make_room((uint64_t)need, s->id);
 	if (have < need)
 		refuse(list, "space", "%.0f MB free in %s, %.0f MB needed", have / 1e6, state, need / 1e6);

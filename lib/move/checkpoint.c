@@ -82,6 +82,8 @@ int checkpoint_from_json(struct checkpoint **out, const struct json *j, struct e
 	ck->facts = json_get(j, "facts");
 	if (service_from_json(&ck->service, spec, e))
 		return -1;
+	ck->service->pid = 0; /* what ran there does not run here */
+	ck->service->start_time = 0;
 	if (!*ck->service->id) /* what is kept of it is kept by its id */
 		return err_set(e, EX_DATAERR, "service %s: it has no id", ck->service->name);
 	if (make_folder(ck, e))
@@ -157,6 +159,11 @@ int checkpoint_load(struct checkpoint **out, const char *id, struct err *e)
 	read_copies(ck, j);
 	*out = TAKE_PTR(ck);
 	return 0;
+}
+
+bool checkpoint_exists(const char *id)
+{
+	return id_valid(id) && !access(file_path("/var/lib/edge/checkpoints/%s", id), F_OK);
 }
 
 int checkpoint_remove(const struct checkpoint *ck, struct err *e)

@@ -39,6 +39,8 @@ void checkpoint_to_json(const struct checkpoint *ck, struct json *j);
 int checkpoint_save(const struct checkpoint *ck, struct err *e);
 /* EX_UNAVAILABLE "checkpoint ID: not on this node"; EX_DATAERR when it is damaged. */
 int checkpoint_load(struct checkpoint **ck, const char *id, struct err *e);
+/* Whether this node has one of that id. */
+bool checkpoint_exists(const char *id);
 int checkpoint_remove(const struct checkpoint *ck, struct err *e);
 void checkpoint_free(struct checkpoint *ck);
 AUTO_DEFINE(struct checkpoint, checkpoint_free)

@@ -44,9 +44,12 @@ struct json *checkpoint_digests(const struct checkpoint *ck, struct err *e)
 
 int checkpoint_verify(const struct checkpoint *ck, const struct json *digests, struct err *e)
 {
+	AUTO_JSON struct json *now = checkpoint_digests(ck, e);
 	size_t n = digests ? json_len(digests, NULL) : 0;
 	char path[PATH_MAX + 256], hex[65];
 
+	if (!now)
+		return -1;
 	if (!n)
 		return err_set(e, EX_DATAERR, "its list of images is missing");
 	for (size_t i = 0; i < n; i++) {
@@ -62,5 +65,7 @@ int checkpoint_verify(const struct checkpoint *ck, const struct json *digests, s
 		if (strcmp(hex, want))
 			return err_set(e, EX_DATAERR, "%s: damaged", name);
 	}
+	if (json_len(now, NULL) != n)
+		return err_set(e, EX_DATAERR, "images that are not in its list");
 	return 0;
 }

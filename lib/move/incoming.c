@@ -90,20 +90,23 @@ static int place_base(struct incoming *in, struct err *e)
 	return in->base.root < 0 ? err_sys(e, "%s", dir) : 0;
 }
 
-/* Where this node keeps the service's folders; those of an earlier stay are used again. */
-static int place_folders(struct incoming *in, struct err *e)
+/* What an earlier stay has left; another instance's leavings of that name go. */
+static int find_earlier(struct incoming *in, struct service **old, struct err *e)
 {
-	struct service *s = in->svc, *old = NULL;
+	*old = NULL;
+	if (service_load(old, in->svc->name, NULL))
+		return 0;
+	in->was_here = !strcmp((*old)->id, in->svc->id);
+	return in->was_here ? 0 : service_remove(in->svc, e);
+}
+
+/* Where this node keeps the service's folders; those of an earlier stay are used again, and never one that the peer
+ * names. */
+static int place_folders(struct incoming *in, const struct service *old, struct err *e)
+{
+	struct service *s = in->svc;
 	const char *const below[] = { "", "upper", "work", "root", s->bundle[0] ? "bundle" : "" };
 
-	if (!service_load(&old, s->name, NULL)) {
-		in->was_here = !strcmp(old->id, s->id);
-		for (int i = 0; in->was_here && i < s->n_volumes && i < old->n_volumes; i++)
-			snprintf(s->volumes[i].host, PATH_MAX, "%s", old->volumes[i].host);
-		service_free(old);
-		if (!in->was_here && service_remove(s, e))
-			return -1;
-	}
 	for (size_t i = 0; i < sizeof(below) / sizeof(*below); i++)
 		if (file_mkdirs(service_dir(s, below[i]), 0755, e))
 			return -1;
@@ -111,7 +114,9 @@ static int place_folders(struct incoming *in, struct err *e)
 		char below_volume[32];
 
 		snprintf(below_volume, sizeof(below_volume), "volumes/%d", i);
-		if (!in->was_here && !in->own)
+		if (in->was_here && i < old->n_volumes)
+			snprintf(s->volumes[i].host, PATH_MAX, "%s", old->volumes[i].host);
+		else if (!in->own)
 			snprintf(s->volumes[i].host, PATH_MAX, "%s", service_dir(s, below_volume));
 		if (file_mkdirs(s->volumes[i].host, 0755, e))
 			return -1;
@@ -124,13 +129,15 @@ static int reserve(struct incoming *in, const struct json *call, struct json *wa
 		   struct err *e)
 {
 	AUTO_JSON struct json *head = json_object();
+	AUTO_SERVICE struct service *old = NULL;
 	bool need;
 
 	json_set_str(head, "role", "destination");
 	json_set_str(head, "service", in->svc->name);
 	json_set_str(head, "id", in->svc->id);
 	json_set_str(head, "from", in->ck->from);
-	if (journal_begin(&in->journal, in->ck->id, head, e) || place_root(in, call, &need, e) || place_folders(in, e))
+	if (find_earlier(in, &old, e) || journal_begin(&in->journal, in->ck->id, head, e) ||
+	    place_root(in, call, &need, e) || place_folders(in, old, e))
 		return -1;
 	json_set_bool(answer, "need_layer", need);
 	if (json_len(wanted, NULL)) {
@@ -149,6 +156,9 @@ static int prepare(struct incoming *in, const struct json *call, struct err *e)
 {
 	AUTO_JSON struct json *refusals = NULL, *answer = json_object(), *wanted = json_array();
 
+	/* One that is here already, this node's own among them, is not begun anew. */
+	if (checkpoint_exists(json_str(call, "checkpoint")))
+		return err_set(e, EX_UNAVAILABLE, "checkpoint %s: is on this node already", json_str(call, "checkpoint"));
 	if (checkpoint_from_json(&in->ck, call, e))
 		return -1;
 	in->svc = in->ck->service;
@@ -189,6 +199,7 @@ static int check_place(const struct service *s, bool *was_here, struct err *e)
 static int reopen(struct incoming *in, const struct json *call, struct err *e)
 {
 	AUTO_JSON struct json *answer = json_object(), *head = json_object();
+	AUTO_SERVICE struct service *old = NULL;
 	const char *id = json_str(call, "checkpoint");
 
 	in->keep = true;
@@ -206,7 +217,7 @@ static int reopen(struct incoming *in, const struct json *call, struct err *e)
 	in->keep = !in->ck->held;
 	in->own = in->keep && !strcmp(in->ck->from, node_self());
 	if (check_place(in->svc, &in->was_here, e) || journal_begin(&in->journal, in->ck->id, head, e) ||
-	    (in->own && (place_folders(in, e) || checkpoint_put_back(in->ck, e))) ||
+	    (in->own && (find_earlier(in, &old, e) || place_folders(in, old, e) || checkpoint_put_back(in->ck, e))) ||
 	    image_open(&in->im, checkpoint_memory_dir(in->ck), e))
 		return -1;
 	json_set_str(answer, "node", node_self());
@@ -258,6 +269,8 @@ static int arm(struct incoming *in, struct err *e)
 {
 	struct service *s = in->svc;
 
+	if (in->cgroup)
+		return err_set(e, EX_DATAERR, "service %s: is armed already", s->name);
 	if (cgroup_create(s, e))
 		return -1;
 	in->cgroup = true;
@@ -360,6 +373,7 @@ static int finish(struct incoming *in, struct err *e)
 	if (keeper_release(&in->keeper, s->pid, e) || service_save(s, e))
 		rc = -1;
 	publish(in);
+	close(TAKE_FD(in->lock)); /* it can be stopped, or moved on, while we wait for the source */
 	image_save(in->im, IMAGE_SWEEP, NULL);
 	if (!in->own)
 		checkpoint_remove(in->ck, NULL);
@@ -375,6 +389,7 @@ static int restore(struct incoming *in, const struct json *call, struct err *e)
 	char base[PATH_MAX + 8];
 
 	in->t_restore = clock_ms();
+	bulk_free(TAKE_PTR(in->bulk)); /* nothing changes any more */
 	snprintf(base, sizeof(base), "%s/base", in->ck->dir);
 	if ((!in->opened && verify_images(in, call, e)) || base_install(base, in->svc, e))
 		return -1;
@@ -382,8 +397,8 @@ static int restore(struct incoming *in, const struct json *call, struct err *e)
 	    image_link_parents(in->im, in->ck->dir, e) || keeper_mount(&in->keeper, e))
 		return -1;
 	if (in->engine->restore(in->svc, &in->keeper, &in->criu, in->ck->dir, in->ck->tcp_close, on_ready, in, e)) {
-		if (in->running && journal_step(in->journal, "failed", NULL))
-			return -1;
+		if (in->running)
+			journal_step(in->journal, "failed", NULL);
 		in->running = false;
 		return -1;
 	}
@@ -481,7 +496,7 @@ static int serve(struct incoming *in, const struct json *first, struct err *e)
 	while (!rc && !end) {
 		if (wire_recv(in->ctl, &f, e))
 			return -1;
-		if (f.kind == FRAME_IMAGE) {
+		if (f.kind == FRAME_IMAGE && !in->opened) {
 			rc = take_image(in, &f, e);
 		} else if (f.kind == FRAME_CALL) {
 			AUTO_JSON struct json *call = wire_json(&f, e);
