@@ -1,4 +1,4 @@
-# shellcheck shell=bash
+# shellcheck shell=bash disable=SC2016 # what is quoted so is for the nodes' shells
 # SPDX-License-Identifier: MIT
 # What the tests of moves share: a lab of their own, services in it, clients that stay connected, and TAP.
 # A node sees EDGE_BIN's folder and $tmp of this machine. MOVES: how often each service goes there and back (default 1). B, EDGE_BIN: where the programs were built.
@@ -184,7 +184,6 @@ no answer lost or doubled" "$(grep -v ^count <<<"$answer")"
 # --- a node that is not as it should be: each of these holds until `right` undoes it
 
 instead() { # NODE FILE SCRIPT: the script in place of a program, in this node only; $real is the program
-	# shellcheck disable=SC2016 # for the node's shell
 	on "$1" sh -c 'real=/var/lib/edge/real-${1##*/} fake=/var/lib/edge/fake-${1##*/}
 		cp "$1" "$real" && { printf "#!/bin/sh\nreal=%s\n" "$real"; cat; } >"$fake" && chmod 755 "$fake" &&
 		mount -n --bind "$fake" "$1"' sh "$2" <<<"$3"
@@ -202,7 +201,6 @@ criu_of() { # NODE: where the program is
 # --- what is left on a node that does not run the service NAME and never kept it (its store of pages does not count)
 
 remains() { # NODE NAME
-	# shellcheck disable=SC2016 # for the node's shell
 	on "$1" sh -c '
 		ls -d /run/edge/netns/"$1" /run/edge/move-* /var/lib/edge/checkpoints/* /var/lib/edge/journal/* 2>/dev/null
 		find /sys/fs/cgroup -path "*/edge/$1" 2>/dev/null
