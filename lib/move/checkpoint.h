@@ -46,6 +46,8 @@ void checkpoint_free(struct checkpoint *ck);
 AUTO_DEFINE(struct checkpoint, checkpoint_free)
 #define AUTO_CHECKPOINT AUTO(checkpoint_free_auto)
 
+/* Is a file of the folder one of the images that travel? */
+bool checkpoint_is_image(const char *name);
 /* SHA-256 of each of CRIU's images in the folder: a new array of {name, sha256}. */
 struct json *checkpoint_digests(const struct checkpoint *ck, struct err *e);
 /* Whether these images are there as they were; EX_DATAERR "NAME: missing" or "NAME: damaged". */

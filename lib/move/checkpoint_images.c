@@ -7,10 +7,12 @@
 #include "lib/move/check.h"
 #include "lib/move/checkpoint.h"
 
-static bool is_image(const char *name)
+bool checkpoint_is_image(const char *name)
 {
 	size_t n = strlen(name);
 
+	if (!strcmp(name, "descriptors.json")) /* runc's own */
+		return true;
 	return n > 4 && !strcmp(name + n - 4, ".img") && strncmp(name, "stats-", 6) && !strchr(name, '/');
 }
 
@@ -29,7 +31,7 @@ struct json *checkpoint_digests(const struct checkpoint *ck, struct err *e)
 		char path[PATH_MAX + 256], hex[65];
 		struct json *image;
 
-		if (!is_image(de->d_name))
+		if (!checkpoint_is_image(de->d_name))
 			continue;
 		snprintf(path, sizeof(path), "%s/%s", ck->dir, de->d_name);
 		check_file_digest(path, hex);
@@ -56,7 +58,7 @@ int checkpoint_verify(const struct checkpoint *ck, const struct json *digests, s
 		AUTO_JSON struct json *image = json_at(digests, i);
 		const char *name = json_str(image, "name"), *want = json_str(image, "sha256");
 
-		if (!name || !want || !is_image(name))
+		if (!name || !want || !checkpoint_is_image(name))
 			return err_set(e, EX_DATAERR, "its list of images is damaged");
 		snprintf(path, sizeof(path), "%s/%s", ck->dir, name);
 		check_file_digest(path, hex);

@@ -64,14 +64,21 @@ static int reply(struct incoming *in, struct json *j, struct err *e)
 /* ---- prepare ---- */
 
 /* Its lower layer: this node's own root, or a layer of the store. */
-static int place_root(struct incoming *in, const struct json *call, bool *need, struct err *e)
+static int place_root(struct incoming *in, const struct service *old, const struct json *call, bool *need,
+		      struct err *e)
 {
 	const char *layer = json_str(call, "layer");
 	struct service *s = in->svc;
+	char here[65];
 
 	*need = false;
 	if (!layer)
 		return strcmp(s->root, "/") ? err_set(e, EX_DATAERR, "service %s: its root has no digest", s->name) : 0;
+	/* Back where it started, from a folder that is in no store. */
+	if (in->was_here && !layer_digest(old->root, here, NULL) && !strcmp(here, layer)) {
+		strcpy(s->root, old->root);
+		return 0;
+	}
 	if (layer_place(layer, s->root, need, e))
 		return -1;
 	strcpy(in->layer_name, layer);
@@ -137,7 +144,7 @@ static int reserve(struct incoming *in, const struct json *call, struct json *wa
 	json_set_str(head, "id", in->svc->id);
 	json_set_str(head, "from", in->ck->from);
 	if (find_earlier(in, &old, e) || journal_begin(&in->journal, in->ck->id, head, e) ||
-	    place_root(in, call, &need, e) || place_folders(in, old, e))
+	    place_root(in, old, call, &need, e) || place_folders(in, old, e))
 		return -1;
 	json_set_bool(answer, "need_layer", need);
 	if (json_len(wanted, NULL)) {

@@ -163,13 +163,6 @@ static int send_image(struct outgoing *o, const char *name, struct err *e)
 	return wire_send(o->ctl, FRAME_IMAGE, name, strlen(name) + 1, data, len, e);
 }
 
-static bool is_image(const char *name)
-{
-	size_t n = strlen(name);
-
-	return n > 4 && !strcmp(name + n - 4, ".img") && strncmp(name, "stats-", 6);
-}
-
 static int each_image(struct outgoing *o, int (*fn)(struct outgoing *, const char *, struct pages_stats *, struct err *),
 		      struct pages_stats *st, struct err *e)
 {
@@ -180,7 +173,7 @@ static int each_image(struct outgoing *o, int (*fn)(struct outgoing *, const cha
 	if (!d)
 		return err_sys(e, "%s", o->ck->dir);
 	while (!rc && (de = readdir(d)))
-		if (is_image(de->d_name))
+		if (checkpoint_is_image(de->d_name))
 			rc = fn(o, de->d_name, st, e);
 	closedir(d);
 	return rc;
