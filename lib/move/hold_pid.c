@@ -170,7 +170,7 @@ int hold_pid(pid_t pid, const struct move_options *opt, FILE *out, struct err *e
 
 	if (!o)
 		return err_set(e, EX_OSERR, "out of memory");
-	o->lock = o->criu.sock = -1;
+	outgoing_init(o);
 	o->tree = pid;
 	if (check_tree(pid, e) || checkpoint_new_tree(&o->ck, pid, opt->tcp_close, e) || snapshot(o, e))
 		return -1;

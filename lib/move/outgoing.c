@@ -20,14 +20,19 @@
 #define FEW_PAGES 256       /* that changed in a round: the next one is the freeze */
 #define STILL_SHRINKING 0.7 /* a round that changed more than this of the round before is the last */
 
+void outgoing_init(struct outgoing *o)
+{
+	o->lock = o->criu.sock = -1;
+	o->catch = (struct net_catch){ -1, -1 };
+}
+
 int outgoing_open(struct outgoing **out, const char *name, const struct move_options *opt, struct err *e)
 {
 	AUTO_OUTGOING struct outgoing *o = calloc(1, sizeof(*o));
 	if (!o)
 		return err_set(e, EX_OSERR, "out of memory");
 	o->opt = *opt;
-	o->lock = -1;
-	o->criu.sock = -1;
+	outgoing_init(o);
 	o->start = clock_ms();
 	if (service_load(&o->svc, name, e))
 		return -1;
@@ -57,7 +62,7 @@ int outgoing_open_checkpoint(struct outgoing **out, const char *id, const struct
 	if (!o)
 		return err_set(e, EX_OSERR, "out of memory");
 	o->opt = *opt;
-	o->lock = o->criu.sock = -1;
+	outgoing_init(o);
 	o->start = clock_ms();
 	o->shipping = o->kept = true;
 	if (checkpoint_load(&o->ck, id, e))
@@ -332,7 +337,9 @@ static int at_point(void *ctx, const char *point)
 		o->held = true;
 		if (net_hold(o->svc, &o->dump_err))
 			return -1;
-		return o->ctl ? wire_send_json(o->ctl, FRAME_CALL, catch, &o->dump_err) : 0;
+		/* What comes for it meanwhile is kept where it will run: there, or here. */
+		return o->ctl ? wire_send_json(o->ctl, FRAME_CALL, catch, &o->dump_err)
+			      : net_catch_start(&o->catch, o->svc, &o->dump_err);
 	}
 	if (!strcmp(point, "post-dump")) {
 		double start = clock_ms();
@@ -423,6 +430,7 @@ void outgoing_free(struct outgoing *o)
 	join_bulk(o, NULL);
 	outgoing_join_dump(o);
 	outgoing_thaw(o);
+	net_catch_stop(&o->catch);
 	if (o->sender)
 		sender_free(o->sender);
 	for (int i = 0; i < o->n_bulk; i++)

@@ -6,6 +6,7 @@
 #include <pthread.h>
 
 #include "lib/engine/engine.h"
+#include "lib/engine/net.h"
 #include "lib/move/journal.h"
 #include "lib/move/outgoing.h"
 
@@ -41,6 +42,7 @@ struct outgoing {
 	struct sender *sender;
 	struct page_runs runs;
 	struct criu criu;
+	struct net_catch catch; /* of a checkpoint that stays here */
 	/* the dump, in a thread of its own */
 	pthread_t dumper;
 	pthread_mutex_t dump_lock;
@@ -56,6 +58,8 @@ struct outgoing {
 	struct move_report rep;
 };
 
+/* Of zeroed memory. */
+void outgoing_init(struct outgoing *o);
 /* The lower layer and files of it that the destination asked for. */
 int outgoing_send_base(struct outgoing *o, struct err *e);
 /* The folders as they are now, into the checkpoint. */

@@ -113,7 +113,7 @@ void outgoing_thaw(struct outgoing *o)
 		return;
 	outgoing_join_dump(o);
 	if (o->held)
-		net_attach(o->svc, NULL);
+		net_catch_attach(&o->catch, o->svc, NULL);
 	cgroup_thaw(o->svc->name, NULL);
 	o->frozen = o->held = false;
 }

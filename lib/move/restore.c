@@ -120,9 +120,10 @@ static int open_there(struct restoring *r, struct err *e)
 /* All of it up to the point where it runs at our word. */
 static int make_ready(struct restoring *r, struct err *e)
 {
-	AUTO_JSON struct json *armed = NULL, *ready = NULL;
+	AUTO_JSON struct json *armed = NULL, *ready = NULL, *catch = wire_request("catch");
 
-	if (open_there(r, e) || check_instance(r, e) || ask(r, "arm", &armed, e) || ask(r, "restore", &ready, e) ||
+	if (open_there(r, e) || check_instance(r, e) || ask(r, "arm", &armed, e) ||
+	    (r->held && wire_send_json(r->s, FRAME_CALL, catch, e)) || ask(r, "restore", &ready, e) ||
 	    tell_source(r, "go", e)) {
 		/* Counts only while nobody has said "go" to the source: if that came through, it asks the destination. */
 		tell_source(r, "refused", NULL);
