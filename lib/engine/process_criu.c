@@ -71,6 +71,8 @@ int process_dump(struct service *s, struct criu *warm, const char *images, bool 
 			NULL, e);
 	if (rc && p.why.text[0])
 		*e = p.why;
+	else if (rc)
+		err_wrap(e, "service %s", s->name);
 	return rc;
 }
 
@@ -89,6 +91,7 @@ int process_restore_arm(struct service *s, struct keeper *k, struct criu *warm, 
 }
 
 struct ready {
+	struct service *s;
 	int (*fn)(void *);
 	void *ctx;
 };
@@ -97,14 +100,16 @@ static int on_restore(void *ctx, const char *point, pid_t pid)
 {
 	const struct ready *r = ctx;
 
-	(void)pid;
-	return !strcmp(point, "post-restore") ? r->fn(r->ctx) : 0;
+	if (strcmp(point, "post-restore"))
+		return 0;
+	r->s->pid = pid;
+	return r->fn(r->ctx);
 }
 
 int process_restore(struct service *s, struct keeper *k, struct criu *warm, const char *images, bool tcp_close,
 		    int (*ready)(void *), void *ctx, struct err *e)
 {
-	struct ready r = { ready, ctx };
+	struct ready r = { s, ready, ctx };
 	char log_key[64];
 	struct externals x;
 
@@ -112,7 +117,7 @@ int process_restore(struct service *s, struct keeper *k, struct criu *warm, cons
 	externals_of(s, true, &x);
 	snprintf(log_key, sizeof(log_key), "pipe:[%llu]", (unsigned long long)s->log_ino);
 	const struct criu_pair inherit[] = { { s->log_ino ? log_key : NULL, LOG_FD }, { NULL, 0 } };
-	return criu_run(warm,
+	int rc = criu_run(warm,
 			&(struct criu_job){
 				.verb = CRIU_RESTORE,
 				.images = images,
@@ -124,5 +129,10 @@ int process_restore(struct service *s, struct keeper *k, struct criu *warm, cons
 				.notify = on_restore,
 				.ctx = &r,
 			},
-			&s->pid, e);
+			NULL, e);
+	if (rc) {
+		s->pid = 0;
+		err_wrap(e, "service %s", s->name);
+	}
+	return rc;
 }

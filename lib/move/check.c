@@ -176,6 +176,8 @@ int check_facts(const struct service *s, const pid_t *pids, size_t n, struct jso
 			base_of_process(s, pids[i], base);
 		bytes += resident_bytes(pids[i]);
 	}
+	if (json_len(base, NULL) >= BASE_MAX)
+		return err_set(e, EX_UNAVAILABLE, "service %s: uses more than %d files of /", s->name, BASE_MAX);
 	if (strcmp(s->root, "/")) {
 		if (layer_digest(s->root, layer, e))
 			return -1;

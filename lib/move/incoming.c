@@ -112,8 +112,14 @@ static int find_earlier(struct incoming *in, struct service **old, struct err *e
 static int place_folders(struct incoming *in, const struct service *old, struct err *e)
 {
 	struct service *s = in->svc;
-	const char *const below[] = { "", "upper", "work", "root", s->bundle[0] ? "bundle" : "" };
+	const char *const below[] = { "upper", "work", "root", s->bundle[0] ? "bundle" : "upper" };
 
+	/* What a service has, setuid files among it, is not for the node's other users. */
+	if (file_mkdirs(file_path("/var/lib/edge/services"), 0700, e) || file_mkdirs(service_dir(s, "volumes"), 0700, e))
+		return -1;
+	if (chmod(file_path("/var/lib/edge/services"), 0700) || chmod(service_dir(s, NULL), 0700) ||
+	    chmod(service_dir(s, "volumes"), 0700))
+		return err_sys(e, "service %s: its folder", s->name);
 	for (size_t i = 0; i < sizeof(below) / sizeof(*below); i++)
 		if (file_mkdirs(service_dir(s, below[i]), 0755, e))
 			return -1;
@@ -193,7 +199,8 @@ static int check_place(const struct service *s, bool *was_here, struct err *e)
 	*was_here = !service_load(&here, s->name, NULL) && !strcmp(here->id, s->id);
 	if (*was_here && service_running(here))
 		return err_set(e, EX_UNAVAILABLE, "service %s: runs here already", s->name);
-	if (here && !*was_here && !here->moved)
+	/* Also one that has left: what was brought here of this checkpoint lies in that folder. */
+	if (here && !*was_here)
 		return err_set(e, EX_UNAVAILABLE, "service %s: another instance has the name (%s)", s->name, here->id);
 	taken = net_address_taken(s, ARP_PROBE_MS, e);
 	if (taken > 0)
@@ -337,7 +344,10 @@ static int on_ready(void *ctx)
 		return -1;
 	in->t_go = clock_ms();
 	in->svc->epoch++;
-	if (journal_step(in->journal, "running", &e))
+	in->svc->start_time = service_start_time(in->svc->pid);
+	in->svc->log_ino = in->keeper.log_ino;
+	/* Before the commit: a service that runs is one that this node knows of. */
+	if (service_save(in->svc, &e) || journal_step(in->journal, "running", &e))
 		return -1;
 	in->running = true;
 	return net_catch_attach(&in->catch, in->svc, &e);
@@ -371,13 +381,11 @@ static int finish(struct incoming *in, struct err *e)
 	struct service *s = in->svc;
 	AUTO_JSON struct json *answer = json_object();
 
-	s->start_time = service_start_time(s->pid);
-	s->log_ino = in->keeper.log_ino;
 	json_set(answer, "service", service_record(s, "running"));
 	json_set_num(answer, "restore_ms", in->t_ready - in->t_restore);
 	json_set_num(answer, "resume_ms", clock_ms() - in->t_go);
 	int rc = reply(in, TAKE_PTR(answer), e);
-	if (keeper_release(&in->keeper, s->pid, e) || service_save(s, e))
+	if (keeper_release(&in->keeper, s->pid, e))
 		rc = -1;
 	publish(in);
 	close(TAKE_FD(in->lock)); /* it can be stopped, or moved on, while we wait for the source */
@@ -407,6 +415,7 @@ static int restore(struct incoming *in, const struct json *call, struct err *e)
 		if (in->running)
 			journal_step(in->journal, "failed", NULL);
 		in->running = false;
+		in->svc->pid = 0;
 		return -1;
 	}
 	return finish(in, e);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "lib/move/journal.h"
 
+#include <dirent.h>
 #include <fcntl.h>
 #include <string.h>
 #include <sys/file.h>
@@ -173,6 +174,25 @@ int journal_turn(const char *move, const char *from, const char *step, const str
 		return err_sys(e, "%s", j->path);
 	AUTO_FREE char *last = last_value(j->path, "step");
 	return last && among(from, last) ? append(j, line, step, e) : 1;
+}
+
+bool journal_find(const char *role, const char *id, char move[64])
+{
+	DIR *d = opendir(file_path("/var/lib/edge/journal"));
+	bool found = false;
+	struct dirent *de;
+
+	while (d && !found && (de = readdir(d))) {
+		if (de->d_name[0] == '.' || strlen(de->d_name) >= 64)
+			continue;
+		AUTO_FREE char *its_role = journal_member(de->d_name, "role"), *its_id = journal_member(de->d_name, "id");
+
+		found = its_role && its_id && !strcmp(its_role, role) && !strcmp(its_id, id);
+		snprintf(move, 64, "%s", de->d_name);
+	}
+	if (d)
+		closedir(d);
+	return found;
 }
 
 int journal_end(struct journal *j, struct err *e)

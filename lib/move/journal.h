@@ -24,6 +24,8 @@ int journal_turn(const char *move, const char *from, const char *step, const str
 const char *journal_last(const char *move);
 /* The last value that a line gives for the string member `key` (new), or NULL. */
 char *journal_member(const char *move, const char *key);
+/* A move of that role ("source") and instance that is still in the journal: its name, or false. */
+bool journal_find(const char *role, const char *id, char move[64]);
 /* The move is over and both ends know: removes the file. */
 int journal_end(struct journal *j, struct err *e);
 void journal_free(struct journal *j);

@@ -79,30 +79,36 @@ int layer_arrived(const char *hex, struct tree *t, struct err *e)
 
 /* ---- files of "/" ---- */
 
-/* Makes the folders above `to`, like those above the same path below `like`. */
-static int parents_like(const char *like, const char *root, const char *inside, struct err *e)
+/* The folder of `inside`, its parents made like those of this node's own root where they are missing; by descriptors, and
+ * through no link: the service may have put some there. */
+static int parent_like(const char *root, const char *inside, struct err *e)
 {
-	char path[2 * PATH_MAX], model[2 * PATH_MAX];
-	struct stat st;
+	int at = open(root, O_PATH | O_DIRECTORY | O_CLOEXEC);
+	char model[PATH_MAX];
 
-	for (const char *p = strchr(inside + 1, '/'); p; p = strchr(p + 1, '/')) {
-		snprintf(path, sizeof(path), "%s%.*s", root, (int)(p - inside), inside);
-		snprintf(model, sizeof(model), "%s%.*s", like, (int)(p - inside), inside);
-		if (mkdir(path, 0755)) {
-			if (errno == EEXIST)
-				continue;
-			return err_sys(e, "%s", path);
+	for (const char *p = inside + 1, *slash; at >= 0 && (slash = strchr(p, '/')); p = slash + 1) {
+		AUTO_FREE char *name = strndup(p, (size_t)(slash - p));
+		struct stat st;
+		int next;
+
+		snprintf(model, sizeof(model), "%.*s", (int)(slash - inside), inside);
+		bool made = name && !mkdirat(at, name, 0755);
+		next = name ? openat(at, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC) : -1;
+		if (next >= 0 && made && !stat(model, &st) &&
+		    (fchown(next, st.st_uid, st.st_gid) || fchmod(next, st.st_mode & 07777))) {
+			close(next);
+			next = -1;
 		}
-		if (!stat(*model ? model : "/", &st) && (chown(path, st.st_uid, st.st_gid) || chmod(path, st.st_mode & 07777)))
-			return err_sys(e, "%s", path);
+		close(at);
+		at = next;
 	}
-	return 0;
+	return at < 0 ? err_sys(e, "base: %s", inside) : at;
 }
 
-static int copy_file(const char *from, const char *to, struct err *e)
+static int copy_file(const char *from, int folder, const char *to, struct err *e)
 {
 	AUTO_FD int in = open(from, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
-	AUTO_FD int out = open(to, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0600);
+	AUTO_FD int out = openat(folder, to, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0600);
 	struct stat st;
 	ssize_t n = 1;
 
@@ -121,12 +127,13 @@ int base_collect(const struct json *paths, const char *dir, struct err *e)
 	for (size_t i = 0, n = json_len(paths, NULL); i < n; i++) {
 		AUTO_JSON struct json *p = json_at(paths, i);
 		const char *inside = json_value(p);
-		char to[2 * PATH_MAX];
 
 		if (!inside || *inside != '/' || strstr(inside, "/../"))
 			return err_set(e, EX_DATAERR, "base: not a path");
-		snprintf(to, sizeof(to), "%s%s", dir, inside);
-		if (file_mkdirs(dir, 0700, e) || parents_like("", dir, inside, e) || copy_file(inside, to, e))
+		if (file_mkdirs(dir, 0700, e))
+			return -1;
+		AUTO_FD int folder = parent_like(dir, inside, e);
+		if (folder < 0 || copy_file(inside, folder, strrchr(inside, '/') + 1, e))
 			return -1;
 	}
 	return 0;
@@ -141,15 +148,14 @@ static __thread struct {
 static int install_one(const char *path, const struct stat *st, int type, struct FTW *ftw)
 {
 	const char *inside = path + strlen(installing.dir);
-	char to[2 * PATH_MAX];
 
 	(void)st, (void)ftw;
 	if (type != FTW_F)
 		return 0;
-	snprintf(to, sizeof(to), "%s%s", installing.upper, inside);
-	if (parents_like("", installing.upper, inside, installing.e))
+	AUTO_FD int folder = parent_like(installing.upper, inside, installing.e);
+	if (folder < 0)
 		return -1;
-	return rename(path, to) ? err_sys(installing.e, "%s", to) : 0;
+	return renameat(AT_FDCWD, path, folder, strrchr(inside, '/') + 1) ? err_sys(installing.e, "base: %s", inside) : 0;
 }
 
 int base_install(const char *dir, const struct service *s, struct err *e)

@@ -26,6 +26,22 @@ void outgoing_init(struct outgoing *o)
 	o->catch = (struct net_catch){ -1, -1 };
 }
 
+/* A move that was broken off: whoever made it is gone, as we have the lock. Before "go" the service goes on here; after it
+ * only the destination knows, and the service must not be touched. */
+static int settle_earlier(struct outgoing *o, struct err *e)
+{
+	AUTO_JOURNAL struct journal *j = NULL;
+	char move[64];
+
+	if (!journal_find("source", o->svc->id, move))
+		return 0;
+	if (!strcmp(journal_last(move), "go"))
+		return err_set(e, EX_TEMPFAIL, "service %s: move %.12s: nobody knows how it ended", o->svc->name, move);
+	if (net_attach(o->svc, e) || cgroup_thaw(o->svc->name, e) || journal_open(&j, move, e))
+		return -1;
+	return journal_end(j, e);
+}
+
 int outgoing_open(struct outgoing **out, const char *name, const struct move_options *opt, struct err *e)
 {
 	AUTO_OUTGOING struct outgoing *o = calloc(1, sizeof(*o));
@@ -41,6 +57,8 @@ int outgoing_open(struct outgoing **out, const char *name, const struct move_opt
 		return -1;
 	if (!service_running(o->svc))
 		return err_set(e, EX_UNAVAILABLE, "service %s: does not run here", name);
+	if (settle_earlier(o, e))
+		return -1;
 	o->engine = engine_find(o->svc->engine);
 	if (!o->engine)
 		return err_set(e, EX_UNAVAILABLE, "service %s: unknown engine %s", name, o->svc->engine);
@@ -193,6 +211,31 @@ static int collect_facts(struct outgoing *o, struct err *e)
 	return outgoing_pids(o, &pids, &n, e) || check_facts(o->svc, pids, (size_t)n, o->facts, e) ? -1 : 0;
 }
 
+/* The destination gets what it was offered, and nothing else of this node. */
+static int check_wishes(const struct outgoing *o, struct err *e)
+{
+	AUTO_JSON struct json *offered = json_get(o->facts, "base");
+	size_t n = o->base ? json_len(o->base, NULL) : 0;
+
+	if ((n && !o->opt.ship_base) || (o->need_layer && !json_str(o->facts, "layer")))
+		return err_set(e, EX_DATAERR, "%s: asks for what it was not offered", stream_peer(o->ctl));
+	for (size_t i = 0; i < n; i++) {
+		AUTO_JSON struct json *path = json_at(o->base, i);
+		bool found = false;
+
+		for (size_t k = 0, all = offered ? json_len(offered, NULL) : 0; k < all && !found; k++) {
+			AUTO_JSON struct json *file = json_at(offered, k);
+
+			found = json_value(path) && json_str(file, "path") &&
+				!strcmp(json_value(path), json_str(file, "path"));
+		}
+		if (!found)
+			return err_set(e, EX_DATAERR, "%s: asks for a file that it was not offered",
+				       stream_peer(o->ctl));
+	}
+	return 0;
+}
+
 int outgoing_prepare(struct outgoing *o, struct json **refusals, struct err *e)
 {
 	AUTO_JSON struct json *call = NULL, *answer = NULL;
@@ -213,6 +256,8 @@ int outgoing_prepare(struct outgoing *o, struct json **refusals, struct err *e)
 	*refusals = json_get(answer, "refusals");
 	o->need_layer = json_bool(answer, "need_layer", false);
 	o->base = json_get(answer, "base");
+	if (check_wishes(o, e))
+		return -1;
 	o->rep.check = clock_ms() - start;
 	if (!*refusals || json_len(*refusals, NULL) || o->opt.dry_run)
 		return 1;

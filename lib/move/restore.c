@@ -199,9 +199,9 @@ static int restore_one(struct restoring *r, struct json **record, struct err *e)
 			tell_source(r, "failed", NULL);
 		return -1;
 	}
-	/* If this does not reach the holder, it asks the destination itself. */
-	tell_source(r, "handed-over", NULL);
-	ask(r, "done", &said, NULL);
+	/* If this does not reach the holder, it asks the destination itself, which must still know. */
+	if (!tell_source(r, "handed-over", NULL))
+		ask(r, "done", &said, NULL);
 	json_set_str(*record, "restored.checkpoint", r->id);
 	json_set_str(*record, "restored.from", r->from);
 	return 0;
