@@ -149,6 +149,9 @@ static int reserve(struct incoming *in, const struct json *call, struct json *wa
 	json_set_str(head, "service", in->svc->name);
 	json_set_str(head, "id", in->svc->id);
 	json_set_str(head, "from", in->ck->from);
+	if (in->keep && (checkpoint_remove(in->ck, e) || file_mkdirs(in->ck->dir, 0700, e)))
+		return -1;
+	in->keep = false;
 	if (find_earlier(in, &old, e) || journal_begin(&in->journal, in->ck->id, head, e) ||
 	    place_root(in, old, call, &need, e) || place_folders(in, old, e))
 		return -1;
@@ -169,9 +172,12 @@ static int prepare(struct incoming *in, const struct json *call, struct err *e)
 {
 	AUTO_JSON struct json *refusals = NULL, *answer = json_object(), *wanted = json_array();
 
-	/* One that is here already, this node's own among them, is not begun anew. */
-	if (checkpoint_exists(json_str(call, "checkpoint")))
-		return err_set(e, EX_UNAVAILABLE, "checkpoint %s: is on this node already", json_str(call, "checkpoint"));
+	const char *from = json_str(call, "from");
+
+	/* One that was brought here before stays until it is really replaced; one of this node's own is not replaced. */
+	in->keep = checkpoint_exists(json_str(call, "checkpoint"));
+	if (in->keep && from && !strcmp(from, node_self()))
+		return err_set(e, EX_UNAVAILABLE, "checkpoint %s: is of this node", json_str(call, "checkpoint"));
 	if (checkpoint_from_json(&in->ck, call, e))
 		return -1;
 	in->svc = in->ck->service;

@@ -28,7 +28,7 @@ fails() { # TITLE STATUS ERROR (a pattern) [VAR=VALUE...]: of a move to edge2
 
 if [[ $(cat /proc/sys/kernel/io_uring_disabled 2>/dev/null) == 0 ]]; then
 	counter uring
-	fails 'criu cannot dump an io_uring' 69 'criu: dump: .*FDs.*'
+	fails 'criu cannot dump an io_uring' 69 'service counter: criu: dump: .*FDs.*'
 	counter_kept
 	stop edge1 counter
 else
@@ -36,13 +36,13 @@ else
 fi
 
 counter memory
-fails 'criu fails early in its dump' 69 'criu: dump: .*' CRIU_FAULT=1
-fails 'criu fails in the middle of its dump' 69 'criu: dump: .*' CRIU_FAULT=5
+fails 'criu fails early in its dump' 69 'service counter: criu: dump: .*' CRIU_FAULT=1
+fails 'criu fails in the middle of its dump' 69 'service counter: criu: dump: .*' CRIU_FAULT=5
 instead edge2 "$criu" '[ "$1" != swrk ] || export CRIU_FAULT=6; exec $real "$@"'
-fails 'criu fails at the end of its restore' 69 'node edge2: criu: restore: .*'
+fails 'criu fails at the end of its restore' 69 'node edge2: service counter: criu: restore: .*'
 right edge2 "$criu"
 instead edge2 "$criu" '[ "$1" != swrk ] || exit 1; exec $real "$@"'
-fails 'criu ends before its restore' 74 'node edge2: criu: .*'
+fails 'criu ends before its restore' 74 'node edge2: service counter: criu: .*'
 right edge2 "$criu"
 on edge2 rm -rf /var/lib/edge/store
 instead edge2 "$criu" '[ "$1" != swrk ] || fallocate -l $(($(stat -f -c "%a*%S" /var/lib/edge))) /var/lib/edge/fill
