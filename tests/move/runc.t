@@ -1,0 +1,53 @@
+#!/bin/bash
+# SPDX-License-Identifier: MIT
+# The counter of node.t as an OCI bundle with the runc engine, to a node that has neither the bundle nor its root.
+. "$(dirname "$0")/lib.sh"
+need node perl runc jq
+lab_up
+bundle=/var/lib/edge/bundle
+cat >"$tmp/counter.js" <<'END'
+const http = require('http');
+let n = 0;
+http.createServer((request, answer) => {
+	const body = (++n) + '\n';
+	answer.setHeader('Content-Length', body.length);
+	answer.end(body);
+}).listen(8080, '0.0.0.0');
+END
+# A root of node and the libraries that it needs.
+make_bundle() {
+	on edge1 bash -c '
+		set -e
+		mkdir -p '$bundle'/rootfs/{proc,dev,sys,tmp,etc}
+		cd '$bundle'
+		for f in $(readlink -f "$(command -v node)") $(ldd "$(readlink -f "$(command -v node)")" | grep -o "/[^ ]*"); do
+			mkdir -p "rootfs${f%/*}"
+			cp "$f" "rootfs$f"
+		done
+		cp '"$tmp"'/counter.js rootfs/
+		runc spec
+		jq --arg node "$(readlink -f "$(command -v node)")" \
+			".process.args = [\$node, \"/counter.js\"] | .process.terminal = false | .root.readonly = false" \
+			config.json >adapted
+		mv adapted config.json'
+}
+ok 'a bundle is made' make_bundle
+run oci --bundle $bundle --port 8080
+is 'its engine is runc' runc "$(jq -r .engine "$tmp/record")"
+await 5 bash -c "</dev/tcp/$addr/8080"
+client oci perl "$tools/http-client.pl" count "$addr" 8080 /
+ready oci
+there_and_back oci
+client_end oci
+last=$(sed -n 's/^count //p' <<<"$answer")
+is 'the counter goes on for the client, on one connection' "ready
+no answer lost or doubled
+count $last" "$answer"
+is 'and for whom comes next' "$((last + 1))" "$(curl -s "http://$addr:8080/")"
+ok 'it moves once more' move oci edge1 edge2
+ok 'its root is there already' test "$(jq .moved.bytes_sent "$tmp/moved")" -lt 3000000
+is 'runc there knows it' running "$(on edge2 runc --root /run/edge/runc state oci | jq -r .status)"
+is 'and runc where it was does not' '' "$(on edge1 runc --root /run/edge/runc list -q)"
+ok 'it stops' stop edge2 oci
+is 'and is gone for runc, too' '' "$(on edge2 runc --root /run/edge/runc list -q)"
+finish
