@@ -43,6 +43,8 @@ struct net_catch {
 int net_catch_start(struct net_catch *c, const struct service *s, struct err *e);
 /* Joins the bridge as net_attach, and delivers what was caught. */
 int net_catch_attach(struct net_catch *c, const struct service *s, struct err *e);
+/* Instead, when it is back at another node: sends what was caught after it. */
+void net_catch_pass_on(struct net_catch *c);
 void net_catch_stop(struct net_catch *c);
 
 #endif

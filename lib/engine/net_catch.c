@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <linux/filter.h>
 #include <linux/if_packet.h>
+#include <linux/virtio_net.h>
 #include <net/ethernet.h>
 #include <net/if.h>
 #include <string.h>
@@ -89,6 +90,25 @@ int net_catch_attach(struct net_catch *c, const struct service *s, struct err *e
 		if (n > 0 && send(c->to, frame, (size_t)n, 0) < 0 && errno != ENOBUFS && errno != EAGAIN)
 			break;
 	return 0;
+}
+
+/* As from this node's own address: the switches must not think that the sender were here. */
+void net_catch_pass_on(struct net_catch *c)
+{
+	static __thread unsigned char frame[FRAME_BYTES];
+	struct sockaddr_ll own = { 0 };
+	socklen_t len = sizeof(own);
+	ssize_t n = 0;
+
+	if (c->fd < 0 || getsockname(c->fd, (struct sockaddr *)&own, &len) || own.sll_halen != ETH_ALEN)
+		return;
+	while ((n = recv(c->fd, frame, sizeof(frame), 0)) > 0 || (n < 0 && errno == EINTR)) {
+		if (n < (ssize_t)(sizeof(struct virtio_net_hdr) + ETH_HLEN))
+			continue;
+		memcpy(frame + sizeof(struct virtio_net_hdr) + ETH_ALEN, own.sll_addr, ETH_ALEN);
+		if (send(c->fd, frame, (size_t)n, 0) < 0 && errno != ENOBUFS && errno != EAGAIN)
+			return;
+	}
 }
 
 /* Not before the service runs: the kernel lets the closing of a packet socket wait for all processors. */

@@ -1,10 +1,7 @@
 /* SPDX-License-Identifier: MIT */
-#include "lib/move/incoming.h"
+#include "lib/move/incoming_int.h"
 
-#include <dirent.h>
-#include <errno.h>
 #include <fcntl.h>
-#include <signal.h>
 #include <string.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
@@ -15,46 +12,16 @@
 #include "lib/discover/node.h"
 #include "lib/discover/registry.h"
 #include "lib/engine/cgroup.h"
-#include "lib/engine/engine.h"
-#include "lib/engine/net.h"
-#include "lib/move/bulk.h"
 #include "lib/move/check.h"
-#include "lib/move/checkpoint.h"
 #include "lib/move/files.h"
 #include "lib/move/image.h"
-#include "lib/move/journal.h"
 #include "lib/move/layer.h"
-#include "lib/move/pagemap.h"
 #include "lib/move/store.h"
 #include "lib/move/wire.h"
 
 #define HURRY_NICE (-10)
-#define ARP_PROBE_MS 150
-#define LOCK_MS 2000 /* a keeper holds the lock for a moment when its service has ended */
 
-struct incoming {
-	struct stream *ctl;
-	struct checkpoint *ck;    /* what comes, and its folder */
-	struct service *svc;      /* = ck->service */
-	const struct engine *engine;
-	struct image *im;
-	struct bulk *bulk;
-	struct journal *journal;
-	struct keeper keeper;
-	struct criu criu;
-	struct net_catch catch;
-	struct files files[CHECKPOINT_FOLDERS], layer, base;
-	char layer_name[65];
-	int n_files, lock;
-	bool was_here;            /* the service's folder is older than this move */
-	bool net, cgroup, armed, running;
-	bool opened;              /* it was sealed here before, and verified when it was opened */
-	bool keep;                /* the checkpoint stays when the move does not succeed */
-	bool own;                 /* it was taken here, and stays in any case */
-	double t_restore, t_ready, t_go;
-};
-
-static int reply(struct incoming *in, struct json *j, struct err *e)
+int incoming_reply(struct incoming *in, struct json *j, struct err *e)
 {
 	AUTO_JSON struct json *owned = j;
 
@@ -62,81 +29,6 @@ static int reply(struct incoming *in, struct json *j, struct err *e)
 }
 
 /* ---- prepare ---- */
-
-/* Its lower layer: this node's own root, or a layer of the store. */
-static int place_root(struct incoming *in, const struct service *old, const struct json *call, bool *need,
-		      struct err *e)
-{
-	const char *layer = json_str(call, "layer");
-	struct service *s = in->svc;
-	char here[65];
-
-	*need = false;
-	if (!layer)
-		return strcmp(s->root, "/") ? err_set(e, EX_DATAERR, "service %s: its root has no digest", s->name) : 0;
-	/* Back where it started, from a folder that is in no store. */
-	if (in->was_here && !layer_digest(old->root, here, NULL) && !strcmp(here, layer)) {
-		strcpy(s->root, old->root);
-		return 0;
-	}
-	if (layer_place(layer, s->root, need, e))
-		return -1;
-	strcpy(in->layer_name, layer);
-	in->layer = (struct files){ .root = open(s->root, O_RDONLY | O_DIRECTORY | O_CLOEXEC), .what = "root" };
-	return in->layer.root < 0 ? err_sys(e, "%s", s->root) : 0;
-}
-
-static int place_base(struct incoming *in, struct err *e)
-{
-	char dir[PATH_MAX + 8];
-
-	snprintf(dir, sizeof(dir), "%s/base", in->ck->dir);
-	if (file_mkdirs(dir, 0700, e))
-		return -1;
-	in->base = (struct files){ .root = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC), .what = "base" };
-	return in->base.root < 0 ? err_sys(e, "%s", dir) : 0;
-}
-
-/* What an earlier stay has left; another instance's leavings of that name go. */
-static int find_earlier(struct incoming *in, struct service **old, struct err *e)
-{
-	*old = NULL;
-	if (service_load(old, in->svc->name, NULL))
-		return 0;
-	in->was_here = !strcmp((*old)->id, in->svc->id);
-	return in->was_here ? 0 : service_remove(in->svc, e);
-}
-
-/* Where this node keeps the service's folders; those of an earlier stay are used again, and never one that the peer
- * names. */
-static int place_folders(struct incoming *in, const struct service *old, struct err *e)
-{
-	struct service *s = in->svc;
-	const char *const below[] = { "upper", "work", "root", s->bundle[0] ? "bundle" : "upper" };
-
-	/* What a service has, setuid files among it, is not for the node's other users. */
-	if (file_mkdirs(file_path("/var/lib/edge/services"), 0700, e) || file_mkdirs(service_dir(s, "volumes"), 0700, e))
-		return -1;
-	if (chmod(file_path("/var/lib/edge/services"), 0700) || chmod(service_dir(s, NULL), 0700) ||
-	    chmod(service_dir(s, "volumes"), 0700))
-		return err_sys(e, "service %s: its folder", s->name);
-	for (size_t i = 0; i < sizeof(below) / sizeof(*below); i++)
-		if (file_mkdirs(service_dir(s, below[i]), 0755, e))
-			return -1;
-	for (int i = 0; i < s->n_volumes; i++) {
-		char below_volume[32];
-
-		snprintf(below_volume, sizeof(below_volume), "volumes/%d", i);
-		if (in->was_here && i < old->n_volumes)
-			snprintf(s->volumes[i].host, PATH_MAX, "%s", old->volumes[i].host);
-		else if (!in->own)
-			snprintf(s->volumes[i].host, PATH_MAX, "%s", service_dir(s, below_volume));
-		if (file_mkdirs(s->volumes[i].host, 0755, e))
-			return -1;
-	}
-	in->n_files = checkpoint_folders(s, in->files, e);
-	return in->n_files < 0 ? -1 : 0;
-}
 
 static int reserve(struct incoming *in, const struct json *call, struct json *wanted, struct json *answer,
 		   struct err *e)
@@ -152,13 +44,13 @@ static int reserve(struct incoming *in, const struct json *call, struct json *wa
 	if (in->keep && (checkpoint_remove(in->ck, e) || file_mkdirs(in->ck->dir, 0700, e)))
 		return -1;
 	in->keep = false;
-	if (find_earlier(in, &old, e) || journal_begin(&in->journal, in->ck->id, head, e) ||
-	    place_root(in, old, call, &need, e) || place_folders(in, old, e))
+	if (incoming_find_earlier(in, &old, e) || journal_begin(&in->journal, in->ck->id, head, e) ||
+	    incoming_place_root(in, old, call, &need, e) || incoming_place_folders(in, old, e))
 		return -1;
 	json_set_bool(answer, "need_layer", need);
 	if (json_len(wanted, NULL)) {
 		json_set(answer, "base", json_copy(wanted));
-		if (place_base(in, e))
+		if (incoming_place_base(in, e))
 			return -1;
 	}
 	/* What was brought here of it before: its files and pages are about to change. */
@@ -191,80 +83,9 @@ static int prepare(struct incoming *in, const struct json *call, struct err *e)
 	json_set_str(answer, "node", node_self());
 	if (!stop && reserve(in, call, wanted, answer, e))
 		return -1;
-	if (reply(in, TAKE_PTR(answer), e))
+	if (incoming_reply(in, TAKE_PTR(answer), e))
 		return -1;
 	return stop;
-}
-
-/* Could it be started here as it is? */
-static int check_place(const struct service *s, bool *was_here, struct err *e)
-{
-	AUTO_SERVICE struct service *here = NULL;
-	int taken;
-
-	*was_here = !service_load(&here, s->name, NULL) && !strcmp(here->id, s->id);
-	if (*was_here && service_running(here))
-		return err_set(e, EX_UNAVAILABLE, "service %s: runs here already", s->name);
-	/* Also one that has left: what was brought here of this checkpoint lies in that folder. */
-	if (here && !*was_here)
-		return err_set(e, EX_UNAVAILABLE, "service %s: another instance has the name (%s)", s->name, here->id);
-	taken = net_address_taken(s, ARP_PROBE_MS, e);
-	if (taken > 0)
-		return err_set(e, EX_UNAVAILABLE, "service %s: address %s: in use by another machine", s->name,
-			       service_ip(s));
-	return taken;
-}
-
-/* A checkpoint that was sealed here before, or a snapshot of this node's own. */
-static int reopen(struct incoming *in, const struct json *call, struct err *e)
-{
-	AUTO_JSON struct json *answer = json_object(), *head = json_object();
-	AUTO_SERVICE struct service *old = NULL;
-	const char *id = json_str(call, "checkpoint");
-
-	in->keep = true;
-	if (checkpoint_load(&in->ck, id ? id : "", e))
-		return -1;
-	in->svc = in->ck->service;
-	in->engine = engine_find(in->svc->engine);
-	if (!in->engine)
-		return err_set(e, EX_DATAERR, "checkpoint %s: unknown engine", id);
-	in->lock = service_lock(in->svc->name, LOCK_MS, e);
-	if (in->lock < 0)
-		return -1;
-	/* The holder of a frozen service waits for one try. */
-	in->opened = true;
-	in->keep = !in->ck->held;
-	in->own = in->keep && !strcmp(in->ck->from, node_self());
-	if (check_place(in->svc, &in->was_here, e) || journal_begin(&in->journal, in->ck->id, head, e) ||
-	    (in->own && (find_earlier(in, &old, e) || place_folders(in, old, e) || checkpoint_put_back(in->ck, e))) ||
-	    image_open(&in->im, checkpoint_memory_dir(in->ck), e))
-		return -1;
-	json_set_str(answer, "node", node_self());
-	json_set_str(answer, "from", in->ck->from);
-	json_set_bool(answer, "held", in->ck->held);
-	json_set_str(answer, "service", in->svc->name);
-	json_set_str(answer, "instance", in->svc->id);
-	return reply(in, TAKE_PTR(answer), e);
-}
-
-int incoming_drop(struct stream *ctl, const struct json *call, struct err *e)
-{
-	AUTO_JSON struct json *answer = json_object();
-	AUTO_CHECKPOINT struct checkpoint *ck = NULL;
-	AUTO_SERVICE struct service *here = NULL;
-	const char *id = json_str(call, "checkpoint");
-
-	if (checkpoint_load(&ck, id ? id : "", e))
-		return -1;
-	AUTO_FD int lock = service_lock(ck->service->name, LOCK_MS, e);
-	if (lock < 0)
-		return -1;
-	if (!ck->held || !strcmp(ck->from, node_self()))
-		return err_set(e, EX_UNAVAILABLE, "checkpoint %s: was not brought here for a holder", id);
-	if (service_load(&here, ck->service->name, NULL)) /* its files came with the checkpoint */
-		service_remove(ck->service, NULL);
-	return checkpoint_remove(ck, e) ? -1 : wire_send_json(ctl, FRAME_REPLY, answer, e);
 }
 
 /* ---- files ---- */
@@ -280,7 +101,7 @@ static int take_files(struct incoming *in, const struct json *call, struct err *
 		return err_set(e, EX_DATAERR, "no such folder");
 	if (files_receive(f, in->ctl, call, e) || (k == FOLDER_LAYER && layer_arrived(in->layer_name, f->tree, e)))
 		return -1;
-	return reply(in, json_object(), e);
+	return incoming_reply(in, json_object(), e);
 }
 
 /* ---- arm ---- */
@@ -307,7 +128,7 @@ static int arm(struct incoming *in, struct err *e)
 	setpriority(PRIO_PROCESS, 0, HURRY_NICE);
 	if (in->criu.pid > 0)
 		setpriority(PRIO_PROCESS, (id_t)in->criu.pid, HURRY_NICE);
-	return reply(in, json_object(), e);
+	return incoming_reply(in, json_object(), e);
 }
 
 /* ---- restore and go ---- */
@@ -343,7 +164,7 @@ static int on_ready(void *ctx)
 	struct err e = { 0 };
 
 	in->t_ready = clock_ms();
-	if (reply(in, json_object(), &e) || wire_expect(in->ctl, FRAME_CALL, &f, &e))
+	if (incoming_reply(in, json_object(), &e) || wire_expect(in->ctl, FRAME_CALL, &f, &e))
 		return -1;
 	AUTO_JSON struct json *call = wire_json(&f, &e);
 	if (!call || !json_str(call, "verb") || strcmp(json_str(call, "verb"), "go"))
@@ -390,7 +211,7 @@ static int finish(struct incoming *in, struct err *e)
 	json_set(answer, "service", service_record(s, "running"));
 	json_set_num(answer, "restore_ms", in->t_ready - in->t_restore);
 	json_set_num(answer, "resume_ms", clock_ms() - in->t_go);
-	int rc = reply(in, TAKE_PTR(answer), e);
+	int rc = incoming_reply(in, TAKE_PTR(answer), e);
 	if (keeper_release(&in->keeper, s->pid, e))
 		rc = -1;
 	publish(in);
@@ -400,7 +221,7 @@ static int finish(struct incoming *in, struct err *e)
 		checkpoint_remove(in->ck, NULL);
 	if (source_knows(in)) {
 		journal_end(in->journal, NULL);
-		reply(in, json_object(), NULL);
+		incoming_reply(in, json_object(), NULL);
 	}
 	return rc;
 }
@@ -436,7 +257,7 @@ static int seal(struct incoming *in, const struct json *call, struct err *e)
 	    image_save(in->im, IMAGE_SWEEP | IMAGE_SYNC, e) || checkpoint_save(in->ck, e))
 		return -1;
 	in->keep = true;
-	return reply(in, json_object(), e);
+	return incoming_reply(in, json_object(), e);
 }
 
 static void undo(struct incoming *in)
@@ -503,7 +324,7 @@ static int on_call(struct incoming *in, const struct json *call, bool *end, stru
 	if (!strcmp(verb, "seal"))
 		return seal(in, call, e);
 	if (!strcmp(verb, "abort"))
-		return reply(in, json_object(), e);
+		return incoming_reply(in, json_object(), e);
 	return err_set(e, EX_DATAERR, "unknown verb in a move: %s", verb);
 }
 
@@ -511,7 +332,7 @@ static int serve(struct incoming *in, const struct json *first, struct err *e)
 {
 	AUTO_FRAME struct frame f = { 0 };
 	bool open = !strcmp(json_str(first, "verb"), "open"), end = false;
-	int rc = open ? reopen(in, first, e) : prepare(in, first, e);
+	int rc = open ? incoming_reopen(in, first, e) : prepare(in, first, e);
 
 	if (rc)
 		return rc < 0 ? -1 : 0;

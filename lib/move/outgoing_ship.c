@@ -127,7 +127,10 @@ int outgoing_leave(struct outgoing *o, struct err *e)
 int outgoing_finish(struct outgoing *o, struct err *e)
 {
 	struct err late = { 0 };
-	int rc = outgoing_retire(o, e);
+	int rc;
+
+	net_catch_pass_on(&o->catch);
+	rc = outgoing_retire(o, e);
 
 	checkpoint_remove(o->ck, NULL);
 	journal_end(o->journal, rc ? &late : e);

@@ -122,6 +122,7 @@ broken 'nobody waits for it' edge-restore '^edge-restore: .*checkpoint [0-9a-f]*
 ok 'after all of that the service answers, and its memory is whole' answers
 gap_end
 is 'its client lost nothing, on one connection' '[0,0,0,0,1]' "$gap"
+ok 'nor did it wait for much longer than it was held' jq -e '.longest_gap_ms < 8000' "$tmp/gap"
 is 'nothing is left at the destination' '' "$(remains edge2 m)"
 is 'nothing but the service is left at the source' '' \
 	"$(remains edge1 m | grep -v -e netns/m -e cgroup -e services/m -e ' ev' -e edge-keepe)"

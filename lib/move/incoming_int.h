@@ -1,0 +1,55 @@
+/* SPDX-License-Identifier: MIT */
+/* The inside of an incoming move, shared by incoming.c (its steps) and incoming_place.c (where it is put). */
+#ifndef EDGE_MOVE_INCOMING_INT_H
+#define EDGE_MOVE_INCOMING_INT_H
+
+#include "lib/engine/criu.h"
+#include "lib/engine/engine.h"
+#include "lib/engine/keeper.h"
+#include "lib/engine/net.h"
+#include "lib/move/bulk.h"
+#include "lib/move/checkpoint.h"
+#include "lib/move/incoming.h"
+#include "lib/move/journal.h"
+
+#define LOCK_MS 2000 /* a keeper holds the lock for a moment when its service has ended */
+
+struct incoming {
+	struct stream *ctl;
+	struct checkpoint *ck;    /* what comes, and its folder */
+	struct service *svc;      /* = ck->service */
+	const struct engine *engine;
+	struct image *im;
+	struct bulk *bulk;
+	struct journal *journal;
+	struct keeper keeper;
+	struct criu criu;
+	struct net_catch catch;
+	struct files files[CHECKPOINT_FOLDERS], layer, base;
+	char layer_name[65];
+	int n_files, lock;
+	bool was_here;            /* the service's folder is older than this move */
+	bool net, cgroup, armed, running;
+	bool opened;              /* it was sealed here before, and verified when it was opened */
+	bool keep;                /* the checkpoint stays when the move does not succeed */
+	bool own;                 /* it was taken here, and stays in any case */
+	double t_restore, t_ready, t_go;
+};
+
+/* Takes `j`. */
+int incoming_reply(struct incoming *in, struct json *j, struct err *e);
+
+/* What an earlier stay has left, or NULL; another instance's leavings of that name go. */
+int incoming_find_earlier(struct incoming *in, struct service **old, struct err *e);
+/* Its lower layer: this node's own root, the folder of an earlier stay, or a layer, which must come when *need. */
+int incoming_place_root(struct incoming *in, const struct service *old, const struct json *call, bool *need,
+			struct err *e);
+/* Where files of "/" that differ here are put for a while. */
+int incoming_place_base(struct incoming *in, struct err *e);
+/* Where this node keeps the service's folders; those of an earlier stay are used again, and never one that the peer
+ * names. */
+int incoming_place_folders(struct incoming *in, const struct service *old, struct err *e);
+/* The call "open": a checkpoint that was sealed here before, or a snapshot of this node's own. */
+int incoming_reopen(struct incoming *in, const struct json *call, struct err *e);
+
+#endif

@@ -1,0 +1,156 @@
+/* SPDX-License-Identifier: MIT */
+/* Where what comes is put, and what was put there before. */
+#include <fcntl.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "lib/base/file.h"
+#include "lib/discover/node.h"
+#include "lib/move/incoming_int.h"
+#include "lib/move/layer.h"
+#include "lib/move/wire.h"
+
+#define ARP_PROBE_MS 150
+
+int incoming_place_root(struct incoming *in, const struct service *old, const struct json *call, bool *need,
+			struct err *e)
+{
+	const char *layer = json_str(call, "layer");
+	struct service *s = in->svc;
+	char here[65];
+
+	*need = false;
+	if (!layer)
+		return strcmp(s->root, "/") ? err_set(e, EX_DATAERR, "service %s: its root has no digest", s->name) : 0;
+	/* Back where it started, from a folder that is in no store. */
+	if (in->was_here && !layer_digest(old->root, here, NULL) && !strcmp(here, layer)) {
+		strcpy(s->root, old->root);
+		return 0;
+	}
+	if (layer_place(layer, s->root, need, e))
+		return -1;
+	strcpy(in->layer_name, layer);
+	in->layer = (struct files){ .root = open(s->root, O_RDONLY | O_DIRECTORY | O_CLOEXEC), .what = "root" };
+	return in->layer.root < 0 ? err_sys(e, "%s", s->root) : 0;
+}
+
+int incoming_place_base(struct incoming *in, struct err *e)
+{
+	char dir[PATH_MAX + 8];
+
+	snprintf(dir, sizeof(dir), "%s/base", in->ck->dir);
+	if (file_mkdirs(dir, 0700, e))
+		return -1;
+	in->base = (struct files){ .root = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC), .what = "base" };
+	return in->base.root < 0 ? err_sys(e, "%s", dir) : 0;
+}
+
+int incoming_find_earlier(struct incoming *in, struct service **old, struct err *e)
+{
+	*old = NULL;
+	if (service_load(old, in->svc->name, NULL))
+		return 0;
+	in->was_here = !strcmp((*old)->id, in->svc->id);
+	return in->was_here ? 0 : service_remove(in->svc, e);
+}
+
+int incoming_place_folders(struct incoming *in, const struct service *old, struct err *e)
+{
+	struct service *s = in->svc;
+	const char *const below[] = { "upper", "work", "root", s->bundle[0] ? "bundle" : "upper" };
+
+	/* What a service has, setuid files among it, is not for the node's other users. */
+	if (file_mkdirs(file_path("/var/lib/edge/services"), 0700, e) || file_mkdirs(service_dir(s, "volumes"), 0700, e))
+		return -1;
+	if (chmod(file_path("/var/lib/edge/services"), 0700) || chmod(service_dir(s, NULL), 0700) ||
+	    chmod(service_dir(s, "volumes"), 0700))
+		return err_sys(e, "service %s: its folder", s->name);
+	for (size_t i = 0; i < sizeof(below) / sizeof(*below); i++)
+		if (file_mkdirs(service_dir(s, below[i]), 0755, e))
+			return -1;
+	for (int i = 0; i < s->n_volumes; i++) {
+		char below_volume[32];
+
+		snprintf(below_volume, sizeof(below_volume), "volumes/%d", i);
+		if (in->was_here && i < old->n_volumes)
+			snprintf(s->volumes[i].host, PATH_MAX, "%s", old->volumes[i].host);
+		else if (!in->own)
+			snprintf(s->volumes[i].host, PATH_MAX, "%s", service_dir(s, below_volume));
+		if (file_mkdirs(s->volumes[i].host, 0755, e))
+			return -1;
+	}
+	in->n_files = checkpoint_folders(s, in->files, e);
+	return in->n_files < 0 ? -1 : 0;
+}
+
+/* Could it be started here as it is? */
+static int check_place(const struct service *s, bool *was_here, struct err *e)
+{
+	AUTO_SERVICE struct service *here = NULL;
+	int taken;
+
+	*was_here = !service_load(&here, s->name, NULL) && !strcmp(here->id, s->id);
+	if (*was_here && service_running(here))
+		return err_set(e, EX_UNAVAILABLE, "service %s: runs here already", s->name);
+	/* Also one that has left: what was brought here of this checkpoint lies in that folder. */
+	if (here && !*was_here)
+		return err_set(e, EX_UNAVAILABLE, "service %s: another instance has the name (%s)", s->name, here->id);
+	taken = net_address_taken(s, ARP_PROBE_MS, e);
+	if (taken > 0)
+		return err_set(e, EX_UNAVAILABLE, "service %s: address %s: in use by another machine", s->name,
+			       service_ip(s));
+	return taken;
+}
+
+int incoming_reopen(struct incoming *in, const struct json *call, struct err *e)
+{
+	AUTO_JSON struct json *answer = json_object(), *head = json_object();
+	AUTO_SERVICE struct service *old = NULL;
+	const char *id = json_str(call, "checkpoint");
+
+	in->keep = true;
+	if (checkpoint_load(&in->ck, id ? id : "", e))
+		return -1;
+	in->svc = in->ck->service;
+	in->engine = engine_find(in->svc->engine);
+	if (!in->engine)
+		return err_set(e, EX_DATAERR, "checkpoint %s: unknown engine", id);
+	in->lock = service_lock(in->svc->name, LOCK_MS, e);
+	if (in->lock < 0)
+		return -1;
+	/* The holder of a frozen service waits for one try. */
+	in->opened = true;
+	in->keep = !in->ck->held;
+	in->own = in->keep && !strcmp(in->ck->from, node_self());
+	if (check_place(in->svc, &in->was_here, e) || journal_begin(&in->journal, in->ck->id, head, e) ||
+	    (in->own && (incoming_find_earlier(in, &old, e) || incoming_place_folders(in, old, e) ||
+			 checkpoint_put_back(in->ck, e))) ||
+	    image_open(&in->im, checkpoint_memory_dir(in->ck), e))
+		return -1;
+	json_set_str(answer, "node", node_self());
+	json_set_str(answer, "from", in->ck->from);
+	json_set_bool(answer, "held", in->ck->held);
+	json_set_str(answer, "service", in->svc->name);
+	json_set_str(answer, "instance", in->svc->id);
+	return incoming_reply(in, TAKE_PTR(answer), e);
+}
+
+int incoming_drop(struct stream *ctl, const struct json *call, struct err *e)
+{
+	AUTO_JSON struct json *answer = json_object();
+	AUTO_CHECKPOINT struct checkpoint *ck = NULL;
+	AUTO_SERVICE struct service *here = NULL;
+	const char *id = json_str(call, "checkpoint");
+
+	if (checkpoint_load(&ck, id ? id : "", e))
+		return -1;
+	AUTO_FD int lock = service_lock(ck->service->name, LOCK_MS, e);
+	if (lock < 0)
+		return -1;
+	if (!ck->held || !strcmp(ck->from, node_self()))
+		return err_set(e, EX_UNAVAILABLE, "checkpoint %s: was not brought here for a holder", id);
+	if (service_load(&here, ck->service->name, NULL)) /* its files came with the checkpoint */
+		service_remove(ck->service, NULL);
+	return checkpoint_remove(ck, e) ? -1 : wire_send_json(ctl, FRAME_REPLY, answer, e);
+}
