@@ -200,7 +200,16 @@ criu_of() { # NODE: where the program is
 
 # --- what is left on a node that does not run the service NAME and never kept it (its store of pages does not count)
 
-remains() { # NODE NAME
+remains() { # NODE NAME: what still is there after 3 seconds; a session's last program may take a moment to end
+	local left i
+	for ((i = 0; i < 20; i++)); do
+		left=$(remains_now "$@")
+		[[ $left ]] || return 0
+		sleep 0.15
+	done
+	echo "$left"
+}
+remains_now() { # NODE NAME
 	on "$1" sh -c '
 		ls -d /run/edge/netns/"$1" /run/edge/move-* /var/lib/edge/checkpoints/* /var/lib/edge/journal/* 2>/dev/null
 		find /sys/fs/cgroup -path "*/edge/$1" 2>/dev/null
