@@ -40,6 +40,12 @@ static const struct cmd cmd = {
 
 static int take_path(char to[PATH_MAX], const char *what, const char *path, struct err *e)
 {
+	if (path && on && strcmp(on, node_self())) { /* a folder there, of which nothing is known here */
+		if (path[0] != '/' || strlen(path) >= PATH_MAX)
+			return err_set(e, EX_USAGE, "%s %s: not an absolute path", what, path);
+		memcpy(to, path, strlen(path) + 1);
+		return 0;
+	}
 	if (path && !realpath(path, to))
 		return err_set(e, EX_UNAVAILABLE, "%s %s: no such folder", what, path);
 	return 0;

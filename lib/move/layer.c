@@ -22,16 +22,35 @@ static void to_hex(const uint8_t id[TREE_DIGEST], char hex[65])
 		snprintf(hex + 2 * i, 3, "%02x", id[i]);
 }
 
-int layer_digest(const char *root, char hex[65], struct err *e)
+/* Beside a layer that is not whole yet. */
+static void part_path(const char *hex, char path[PATH_MAX])
+{
+	snprintf(path, PATH_MAX, "%s", file_path("/var/lib/edge/store/layers/%s.part", hex));
+}
+
+/* A whole one of the store has its name. */
+static bool name_of_stored(const char *root, char hex[65])
 {
 	const char *store = file_path("/var/lib/edge/store/layers/");
+	size_t n = strlen(store);
+	char part[PATH_MAX];
+
+	if (strncmp(root, store, n) || !hex_valid(root + n))
+		return false;
+	part_path(root + n, part);
+	if (!access(part, F_OK))
+		return false;
+	strcpy(hex, root + n);
+	return true;
+}
+
+int layer_digest(const char *root, char hex[65], struct err *e)
+{
 	AUTO_TREE struct tree *t = NULL;
 	uint8_t id[TREE_DIGEST];
 
-	if (!strncmp(root, store, strlen(store)) && hex_valid(root + strlen(store))) {
-		strcpy(hex, root + strlen(store));
+	if (name_of_stored(root, hex))
 		return 0;
-	}
 	AUTO_FD int fd = open(root, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	if (fd < 0)
 		return err_sys(e, "root %s", root);
@@ -39,12 +58,6 @@ int layer_digest(const char *root, char hex[65], struct err *e)
 		return err_wrap(e, "root %s", root);
 	to_hex(id, hex);
 	return 0;
-}
-
-/* Beside a layer that is not whole yet. */
-static void part_path(const char *hex, char path[PATH_MAX])
-{
-	snprintf(path, PATH_MAX, "%s", file_path("/var/lib/edge/store/layers/%s.part", hex));
 }
 
 int layer_place(const char *hex, char path[PATH_MAX], bool *need, struct err *e)

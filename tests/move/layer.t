@@ -34,6 +34,10 @@ on edge1 edge-run --name two --root $root -- /bin/sh -c 'while sleep 1; do :; do
 ok 'another service with that root' move two edge1 edge2
 ok '... finds it there' test "$(sent)" -lt 1000000
 is 'the node keeps it once' 1 "$(on edge2 sh -c 'ls /var/lib/edge/store/layers | wc -l')"
+on edge2 sh -c 'cd /var/lib/edge/store/layers && set -- * && touch "$1.part" && rm "$1/ballast"'
+ok 'a layer whose transfer was broken off' move one edge1 edge2
+ok '... is made whole' test "$(sent)" -gt 2900000
+is '... for good' '' "$(on edge2 sh -c 'ls /var/lib/edge/store/layers | grep part')"
 
 # --- files of /
 on edge1 edge-run --name base --addr "$subnet.61" -- perl -e '$SIG{TERM} = sub { exit }; while (1) { sleep 1 }' >/dev/null
@@ -47,4 +51,12 @@ is '... into the service alone' "$(on edge1 sha256sum "$perl" | cut -d' ' -f1)" 
 	"$(inside edge2 base sha256sum "$perl" | cut -d' ' -f1)"
 ok 'and moves on with it' move base edge2 edge3
 ok 'and back to where it began' move base edge3 edge1
+on edge1 edge-run --name pipe -- perl -e '$SIG{TERM} = sub { exit }; while (1) { sleep 1 }' >/dev/null
+is 'a pipe is refused, too' "75 1 0" \
+	"$(on edge1 bash -c 'edge-checkpoint pipe 2>/dev/null | edge-ship --to edge2 2>/dev/null | edge-restore
+		echo "${PIPESTATUS[@]}"')"
+is '... or brings the file along' "edge2" \
+	"$(on edge1 bash -c 'edge-checkpoint pipe | edge-ship --ship-base --to edge2 | edge-restore' | jq -r .node)"
+is '... into the service' "$(on edge1 sha256sum "$perl" | cut -d' ' -f1)" \
+	"$(inside edge2 pipe sha256sum "$perl" | cut -d' ' -f1)"
 finish

@@ -4,6 +4,7 @@
 # shellcheck disable=SC2016
 . "$(dirname "$0")/lib.sh"
 need jq
+nodes=(edge1 edge2 edge3)
 lab_up
 PATH=$EDGE_BIN:$PATH
 here() { "$@" >"$tmp/said" 2>"$tmp/err"; }
@@ -31,6 +32,52 @@ here edge-stop --on edge1 --rm far
 ok 'it stops' here edge-stop --on edge2 --rm far
 here edge-stop --on edge2 far
 is 'and is not known any more' "69 edge-stop: service far: no such service on this node" "$? $(<"$tmp/err")"
+
+# --- what goes over: folders of there, and every option as it was given
+on edge1 mkdir -p /var/lib/edge/data
+ok 'options go over' here edge-run --on "ssh://root@$subnet.1" --name far --addr "$addr" --port 80 --volume /var/lib/edge/data:/data \
+	--env 'A=b "c" $d' --profile cpu=0.5,mem=64M --user 65534:65534 -- sh -c 'echo "$A" "$(id -u)"; exec sleep 1000' x 'y z'
+await 5 on edge1 test -s /var/lib/edge/services/far/log
+is 'as they are' 'b "c" $d 65534' "$(log edge1 far)"
+is 'all of them' '["10.77.'"${subnet##*.}"'.60",[80],{"cpu":0.5,"mem_bytes":67108864},"edge1"]' \
+	"$(jq -c '[.addr, .ports, .profile, .node]' "$tmp/said")"
+here edge-run --on edge1 --name other --root /nowhere -- true
+is 'a folder is looked for there' "69 edge-run: root /nowhere: no such folder" "$? $(<"$tmp/err")"
+here edge-run --on edge1 --name other --root etc -- true
+is 'and must be named in full' "64 edge-run: root etc: not an absolute path" "$? $(<"$tmp/err")"
+
+# --- plans
+plan='{"kind":"move","action":"migrate","service":"far","from":"edge1","to":"edge2"}'
+here edge-migrate --dry-run - <<<"$plan
+{\"kind\":\"move\",\"action\":\"migrate\",\"service\":\"none\",\"from\":\"edge1\",\"to\":\"edge2\"}
+{\"kind\":\"node\"}"
+is 'one part of a plan fails, the rest is carried out' '1 ["move","migrate"] ["node",null]' \
+	"$? $(jq -c '[.kind, .action]' "$tmp/said" | tr '\n' ' ' | sed 's/ $//')"
+is 'and says so once' 'edge-migrate: service none: no such service on this node' "$(<"$tmp/err")"
+is 'a dry run changes nothing' 'running ' "$(on edge1 jq -r '"running"' /var/lib/edge/services/far/service.json) $(remains edge2 far)"
+on edge3 ip addr add "$addr/24" dev br0
+here edge-migrate --from edge1 --to edge2 far
+is 'a refusal travels' "69 [\"stay\",\"address\"]" "$? $(jq -c '[.action, .refusals[0].check]' "$tmp/said")"
+on edge3 ip addr del "$addr/24" dev br0
+here edge-migrate - <<<"$plan"
+is 'the plan itself' '0 ["edge2","running",1]' "$? $(jq -c '[.node, .state, .epoch]' "$tmp/said")"
+here edge-stop --on edge1 far
+is 'who stops it where it was hears of that' \
+	'69 edge-stop: service far: has moved away (edge-stop --rm far removes what it left)' "$? $(<"$tmp/err")"
+is 'and the registry is not touched' running "$(jq -r .state "$EDGE_LAB_DIR/registry/service/"*.json)"
+here edge-stop --on edge1 --rm far
+is 'what it left can be removed' '0 "moved"' "$? $(jq -c .state "$tmp/said")"
+
+# --- an end in the middle: the program there ends, too
+edge-checkpoint --from edge2 far >"$tmp/held" 2>/dev/null &
+pid=$!
+await 10 test -s "$tmp/held"
+kill "$pid"
+wait "$pid" 2>/dev/null
+ok 'an interrupted holder lets go' await 5 here edge-migrate --dry-run --from edge2 --to edge1 far
+ok 'it stops' here edge-stop --on edge2 --rm far
+is 'nothing is left' '' "$(remains edge1 far)$(remains edge2 far)"
+is 'not in the registry either' '' "$(ls "$EDGE_LAB_DIR/registry/service")"
 here edge-migrate far --from nowhere --to edge2
 is 'a node that nobody knows' "69 edge-migrate: node nowhere: not in the registry" "$? $(<"$tmp/err")"
 finish

@@ -48,6 +48,20 @@ ok 'it moves once more' move oci edge1 edge2
 ok 'its root is there already' test "$(jq .moved.bytes_sent "$tmp/moved")" -lt 3000000
 is 'runc there knows it' running "$(on edge2 runc --root /run/edge/runc state oci | jq -r .status)"
 is 'and runc where it was does not' '' "$(on edge1 runc --root /run/edge/runc list -q)"
+
+# --- a restore that fails
+pid=$(on edge2 cat /var/lib/edge/services/oci/runc.pid)
+on edge2 sh -c "edge-checkpoint oci | edge-ship --to edge1" >"$tmp/shipment" 2>"$tmp/held" &
+holder=$!
+await 30 test -s "$tmp/shipment"
+is 'criu fails: it is not restored' 1 \
+	"$(on edge1 env CRIU_FAULT=6 edge-restore <"$tmp/shipment" >"$tmp/out" 2>"$tmp/err"; echo $?)"
+like 'criu fails: one line says why' '^edge-restore: this node: service oci: runc restore: [^
+]*$' "$(<"$tmp/err")"
+ok 'criu fails: the holder ends' await 10 gone "$holder"
+is 'criu fails: it goes on where it was' "$pid $((last + 2))" \
+	"$(on edge2 cat /var/lib/edge/services/oci/runc.pid) $(curl -s "http://$addr:8080/")"
+is 'criu fails: nothing is left' '' "$(remains edge1 oci)$(on edge1 runc --root /run/edge/runc list -q)"
 ok 'it stops' stop edge2 oci
 is 'and is gone for runc, too' '' "$(on edge2 runc --root /run/edge/runc list -q)"
 finish
