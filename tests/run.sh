@@ -83,7 +83,7 @@ await() { # PID of prove
 	while kill -0 "$pid" 2>/dev/null; do
 		rc=0
 		wait "$pid" || rc=$?
-		((caught == 0)) || kill -TERM -- "-$pid" 2>/dev/null || true
+		((caught == 0)) || { kill -TERM -- "-$pid"; kill -CONT -- "-$pid"; } 2>/dev/null || true
 	done
 	trap - INT TERM HUP
 	return $((caught ? caught : rc))
