@@ -4,7 +4,7 @@
 # they have ended.
 . "$(dirname "$0")/lib.sh"
 . "$(dirname "$0")/mem.sh"
-need jq
+need jq cc
 nodes=(edge1)
 lab_up
 addr=$subnet.1
@@ -12,8 +12,7 @@ start() { # NAME COMMAND: in the background of the node, as somebody might have 
 	on edge1 sh -c "setsid $2 </dev/null >/dev/null 2>&1 & echo \$! >$tmp/$1.pid"
 	pid=$(<"$tmp/$1.pid")
 }
-memsrv=$(realpath "$B/tests/bench/memsrv")
-cp "$memsrv" "$tmp/memsrv"
+memsrv "$tmp/memsrv"
 # Two processes with a pipe between them, the server a child of a shell.
 start mem "sh -c 'sleep 1000 | cat & $tmp/memsrv --mem 16 --write 1; wait'"
 await 10 answers

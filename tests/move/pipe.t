@@ -4,7 +4,7 @@
 # leaves the service where it was, with its connections.
 . "$(dirname "$0")/lib.sh"
 . "$(dirname "$0")/mem.sh"
-need jq ldd
+need jq cc
 nodes=(edge1 edge2 edge3)
 lab_up
 mem_root

@@ -4,7 +4,7 @@
 # it is gone, here or elsewhere, whatever it did meanwhile.
 . "$(dirname "$0")/lib.sh"
 . "$(dirname "$0")/mem.sh"
-need jq ldd
+need jq cc
 nodes=(edge1 edge2 edge3)
 lab_up
 
