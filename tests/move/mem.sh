@@ -1,4 +1,4 @@
-# shellcheck shell=bash
+# shellcheck shell=bash disable=SC2034,SC2154
 # SPDX-License-Identifier: MIT
 # A service whose every answer can be checked (tests/bench/memsrv.c) and its client, for tests that source lib.sh.
 

@@ -115,6 +115,12 @@ on edge2 sh -c 'fallocate -l $(($(df --output=avail -B1 /var/lib/edge | tail -n 
 broken 'the disk is full' edge-restore 'No space left on device'
 on edge2 rm /var/lib/edge/ballast
 let_go 'the disk is full'
+ship 30
+in_node edge2 "edge-restore <$tmp/shipment & edge-restore <$tmp/shipment; a=\$?; wait \$!; echo \$((a + \$?)) >$tmp/sum"
+is 'of two that restore it, one does' '1 1' "$(<"$tmp/sum") $(wc -l <<<"$said")"
+ok '... and the holder has heard of it' await 5 gone "$holder"
+rm -f "$tmp/shipment"
+in_node edge2 'edge-checkpoint m | edge-ship --to edge1 | edge-restore'
 ship 3
 ok 'a holder gives up while it is under way' await 10 gone "$holder"
 broken 'nobody waits for it' edge-restore '^edge-restore: .*checkpoint [0-9a-f]*: not on this node$'
