@@ -36,10 +36,14 @@ int net_mac_parse(const char *text, unsigned char mac[6]);
 
 /* What comes for a service while it is on its way: from the moment that the source holds it, the destination draws its
  * frames here and keeps them (in a socket's buffer, at most 16 MB), and delivers them when it is back. So a request that
- * was sent in the meantime is answered at once, and not after its sender's retransmission (200 ms and more). */
+ * was sent in the meantime is answered at once, and not after its sender's retransmission (200 ms and more). So too what
+ * the restored connections themselves say before they are let out: their unsent data and window probes. */
 struct net_catch {
-	int fd, to; /* from the bridge, and into the service; -1: none */
+	int fd, port, inside; /* at the bridge; at the node's end of the pair; at the service's own end. -1: none */
 };
+#define NET_CATCH_NONE ((struct net_catch){ -1, -1, -1 })
+/* The service's interface in its namespace. */
+#define NET_INSIDE "eth0"
 int net_catch_start(struct net_catch *c, const struct service *s, struct err *e);
 /* Joins the bridge as net_attach, and delivers what was caught. */
 int net_catch_attach(struct net_catch *c, const struct service *s, struct err *e);

@@ -100,10 +100,9 @@ static int on_restore(void *ctx, const char *point, pid_t pid)
 {
 	const struct ready *r = ctx;
 
-	if (strcmp(point, "post-restore"))
-		return 0;
-	r->s->pid = pid;
-	return r->fn(r->ctx);
+	if (!strcmp(point, "post-restore"))
+		r->s->pid = pid;
+	return strcmp(point, "pre-resume") ? 0 : r->fn(r->ctx);
 }
 
 int process_restore(struct service *s, struct keeper *k, struct criu *warm, const char *images, bool tcp_close,

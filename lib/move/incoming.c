@@ -359,7 +359,7 @@ int incoming_serve(struct stream *ctl, const struct json *call, struct err *e)
 		.lock = -1,
 		.criu = { .sock = -1 },
 		.keeper = { .ctl = -1 },
-		.catch = { .fd = -1, .to = -1 },
+		.catch = NET_CATCH_NONE,
 		.layer = { .root = -1 },
 		.base = { .root = -1 },
 	};

@@ -23,7 +23,7 @@
 void outgoing_init(struct outgoing *o)
 {
 	o->lock = o->criu.sock = -1;
-	o->catch = (struct net_catch){ -1, -1 };
+	o->catch = NET_CATCH_NONE;
 }
 
 /* A move that was broken off: whoever made it is gone, as we have the lock. Before "go" the service goes on here; after it
