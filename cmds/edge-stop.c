@@ -83,7 +83,7 @@ static int stop(const char *name, const char *node, bool rm)
 	json_add(args, json_string(grace));
 	json_add(args, json_string("--"));
 	json_add(args, json_string(name));
-	rc = remote_run(node, "edge-stop", args, stdout, &e);
+	rc = remote_run(node, "edge-stop", args, stdout, cmd_relay, &e);
 	return rc < 0 ? cmd_fail(&cmd, &e) : rc;
 }
 
