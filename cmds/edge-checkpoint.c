@@ -49,7 +49,7 @@ static int elsewhere(const char *service, const char *node, const char *dest)
 		json_add(args, json_string("--tcp-close"));
 	json_add(args, json_string("--"));
 	json_add(args, json_string(service));
-	rc = remote_run(node, "edge-checkpoint", args, stdout, &e);
+	rc = remote_run(node, "edge-checkpoint", args, stdout, cmd_relay, &e);
 	return rc < 0 ? cmd_fail(&cmd, &e) : rc;
 }
 

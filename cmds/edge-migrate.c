@@ -72,7 +72,7 @@ static int move_elsewhere(const char *service, const char *node, const char *des
 		json_add(args, json_string("--tcp-close"));
 	json_add(args, json_string("--"));
 	json_add(args, json_string(service));
-	rc = remote_run(node, "edge-migrate", args, stdout, &e);
+	rc = remote_run(node, "edge-migrate", args, stdout, cmd_relay, &e);
 	return rc < 0 ? cmd_fail(&cmd, &e) : rc;
 }
 

@@ -122,7 +122,7 @@ static int take_options(struct service **out, int n, char **operands, struct err
 static int start_here(struct service *s, struct err *e)
 {
 	AUTO_REGISTRY struct registry *r = NULL;
-	char key[64];
+	int rc;
 
 	if (registry_open(&r, registry_url, e))
 		return -1;
@@ -130,8 +130,10 @@ static int start_here(struct service *s, struct err *e)
 	if (lock < 0 || service_start(s, e))
 		return -1;
 	AUTO_JSON struct json *rec = service_record(s, "running");
-	snprintf(key, sizeof(key), "service/%s", s->id);
-	if (registry_put(r, key, rec, NULL, e)) {
+	rc = registry_put_service(r, rec, e);
+	if (rc > 0)
+		rc = err_set(e, EX_UNAVAILABLE, "service %s: the registry has an instance %s already", s->name, s->id);
+	if (rc) {
 		service_stop(s, 0, NULL);
 		service_remove(s, NULL);
 		return -1;
@@ -148,7 +150,7 @@ static int start(struct service *s, const char *node)
 	if (!node || !strcmp(node, node_self()))
 		return start_here(s, &e) ? cmd_fail(&cmd, &e) : 0;
 	AUTO_JSON struct json *args = service_args(s);
-	rc = remote_run(node, "edge-run", args, stdout, &e);
+	rc = remote_run(node, "edge-run", args, stdout, cmd_relay, &e);
 	return rc < 0 ? cmd_fail(&cmd, &e) : rc;
 }
 

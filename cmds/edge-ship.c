@@ -51,7 +51,7 @@ static int ship_elsewhere(const char *node, const struct json *rec, struct json 
 	json_add(args, json_string("--"));
 	json_add(args, json_string(json_str(rec, "id") ? json_str(rec, "id") : ""));
 	AUTO_FILE FILE *f = open_memstream(&text, &len);
-	int rc = remote_run(node, "edge-ship", args, f, e);
+	int rc = remote_run(node, "edge-ship", args, f, cmd_relay, e);
 	fflush(f);
 	if (rc) /* edge-ship there has said why */
 		return rc < 0 ? -1 : 1;

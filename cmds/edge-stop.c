@@ -31,6 +31,25 @@ static const struct cmd cmd = {
 	.opts = opts,
 };
 
+static int remove_files(struct service *s, struct err *e)
+{
+	return service_remove(s, e) || store_forget(s->id, e) ? -1 : 0;
+}
+
+/* Before its files go, so that it can be tried again. */
+static int tell_registry(struct registry *r, struct service *s, bool rm, const char **state, struct err *e)
+{
+	AUTO_JSON struct json *rec = service_record(s, *state);
+	int rc = rm ? registry_remove_service(r, rec, e) : registry_put_service(r, rec, e);
+
+	if (rc <= 0)
+		return rc;
+	/* A newer epoch: what was stopped here had been left over, and the instance is another node's. */
+	*state = "moved";
+	s->moved = true;
+	return service_save(s, e);
+}
+
 /* It runs elsewhere: only what it left here can go. */
 static int stop_moved(struct service *s, bool rm, struct err *e)
 {
@@ -38,14 +57,14 @@ static int stop_moved(struct service *s, bool rm, struct err *e)
 		return err_set(e, EX_UNAVAILABLE, "service %s: has moved away (edge-stop --rm %s removes what it left)",
 			       s->name, s->name);
 	AUTO_JSON struct json *rec = service_record(s, "moved");
-	return service_remove(s, e) || store_forget(s->id, e) ? -1 : record_print(stdout, rec, e);
+	return remove_files(s, e) ? -1 : record_print(stdout, rec, e);
 }
 
 static int stop_here(const char *name, bool rm, struct err *e)
 {
 	AUTO_REGISTRY struct registry *r = NULL;
 	AUTO_SERVICE struct service *s = NULL;
-	char key[64];
+	const char *state = "stopped";
 
 	if (service_load(&s, name, e) || registry_open(&r, registry_url, e))
 		return -1;
@@ -57,12 +76,9 @@ static int stop_here(const char *name, bool rm, struct err *e)
 		return -1;
 	if (s->moved)
 		return stop_moved(s, rm, e);
-	if (service_stop(s, (int)(grace_s * 1000), e) || (rm && (service_remove(s, e) || store_forget(s->id, e))))
+	if (service_stop(s, (int)(grace_s * 1000), e) || tell_registry(r, s, rm, &state, e) || (rm && remove_files(s, e)))
 		return -1;
-	AUTO_JSON struct json *rec = service_record(s, "stopped");
-	snprintf(key, sizeof(key), "service/%s", s->id);
-	if (rm ? registry_remove(r, key, NULL, e) : registry_put(r, key, rec, NULL, e))
-		return -1;
+	AUTO_JSON struct json *rec = service_record(s, state);
 	return record_print(stdout, rec, e);
 }
 
@@ -83,7 +99,7 @@ static int stop(const char *name, const char *node, bool rm)
 	json_add(args, json_string(grace));
 	json_add(args, json_string("--"));
 	json_add(args, json_string(name));
-	rc = remote_run(node, "edge-stop", args, stdout, &e);
+	rc = remote_run(node, "edge-stop", args, stdout, cmd_relay, &e);
 	return rc < 0 ? cmd_fail(&cmd, &e) : rc;
 }
 

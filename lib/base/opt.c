@@ -245,6 +245,11 @@ int cmd_fail(const struct cmd *c, const struct err *e)
 	return e->code ? e->code : EX_SOFTWARE;
 }
 
+void cmd_relay(const char *line)
+{
+	fprintf(stderr, "%s\n", line);
+}
+
 int cmd_done(const struct cmd *c, int status)
 {
 	errno = 0;

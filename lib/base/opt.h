@@ -46,6 +46,8 @@ struct cmd {
 int cmd_parse(const struct cmd *c, int argc, char **argv, int *status);
 /* Prints "edge-run: text" to stderr and returns the code. */
 int cmd_fail(const struct cmd *c, const struct err *e);
+/* A message of another program, with its name before it already, to stderr as it is. */
+void cmd_relay(const char *line);
 /* Flushes stdout and checks it: `status`, or EX_IOERR and a line on stderr if something could not be written. */
 int cmd_done(const struct cmd *c, int status);
 

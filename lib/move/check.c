@@ -13,7 +13,7 @@
 
 #include "lib/base/file.h"
 #include "lib/base/proc.h"
-#include "lib/discover/node.h"
+#include "lib/discover/registry.h"
 #include "lib/engine/cgroup.h"
 #include "lib/engine/criu.h"
 #include "lib/engine/engine.h"
@@ -301,6 +301,19 @@ static void check_name(const struct service *s, struct json *list)
 		refuse(list, "instance", "another instance has the name %s (%s)", s->name, here->id);
 }
 
+/* Whoever sends it may have been cut off for long. What comes as a checkpoint is a state of the past anyway. */
+static void check_epoch(const struct service *s, const struct json *call, struct json *list)
+{
+	AUTO_REGISTRY struct registry *r = NULL;
+	char node[256];
+	int64_t epoch;
+
+	if (!json_bool(call, "seal", false) && !registry_open(&r, NULL, NULL) &&
+	    !registry_epoch(r, s->id, &epoch, node, NULL) && epoch > s->epoch)
+		refuse(list, "instance", "instance %s has moved on to node %s (epoch %lld, %ld at the source)", s->id,
+		       *node ? node : "(unknown)", (long long)epoch, s->epoch);
+}
+
 static void check_network(const struct service *s, const struct json *call, struct json *list)
 {
 	struct err e = { 0 };
@@ -365,6 +378,7 @@ struct json *check_here(const struct service *s, const struct json *call, struct
 	check_space(s, call, list);
 	check_memory(call, list);
 	check_name(s, list);
+	check_epoch(s, call, list);
 	check_network(s, call, list);
 	check_base(s, call, list, wanted);
 	return list;

@@ -62,14 +62,14 @@ static void plain(char *s)
 }
 
 /* One frame of the program's life; 1 when it was the last. */
-static int take_frame(const struct frame *f, FILE *out, int *status, struct err *e)
+static int take_frame(const struct frame *f, FILE *out, void (*say)(const char *), int *status, struct err *e)
 {
 	if (f->kind == FRAME_RECORD)
 		return record_pass(out, (const char *)f->data, e);
 	if (f->kind == FRAME_NOTE) {
-		/* The far program's own message, already with its name before it. */
 		plain((char *)f->data);
-		fprintf(stderr, "%s\n", (const char *)f->data);
+		if (say)
+			say((const char *)f->data);
 		return 0;
 	}
 	if (f->kind != FRAME_REPLY)
@@ -126,7 +126,7 @@ static bool watch_end(struct watch *w)
 	return w->lost;
 }
 
-static int follow(struct stream *s, FILE *out, int *status, struct err *e)
+static int follow(struct stream *s, FILE *out, void (*say)(const char *), int *status, struct err *e)
 {
 	AUTO_FRAME struct frame f = { 0 };
 	struct watch w;
@@ -135,13 +135,14 @@ static int follow(struct stream *s, FILE *out, int *status, struct err *e)
 	if (watch_start(&w, s, out, e))
 		return -1;
 	while (!rc)
-		rc = wire_recv(s, &f, e) ? -1 : take_frame(&f, out, status, e);
+		rc = wire_recv(s, &f, e) ? -1 : take_frame(&f, out, say, status, e);
 	if (watch_end(&w) && rc < 0)
 		return err_set(e, EX_IOERR, "cannot write: %s", strerror(EPIPE));
 	return rc < 0 ? -1 : 0;
 }
 
-int remote_run(const char *node, const char *program, const struct json *args, FILE *out, struct err *e)
+int remote_run(const char *node, const char *program, const struct json *args, FILE *out, void (*say)(const char *),
+	       struct err *e)
 {
 	AUTO_STREAM struct stream *s = remote_open(node, e);
 	AUTO_JSON struct json *call = wire_request("run");
@@ -151,7 +152,7 @@ int remote_run(const char *node, const char *program, const struct json *args, F
 		return -1;
 	json_set_str(call, "program", program);
 	json_set(call, "args", json_copy(args));
-	if (wire_send_json(s, FRAME_CALL, call, e) || follow(s, out, &status, e))
+	if (wire_send_json(s, FRAME_CALL, call, e) || follow(s, out, say, &status, e))
 		return -1;
 	return status;
 }

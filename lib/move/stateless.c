@@ -202,14 +202,14 @@ static int wait_ready(const struct service *s, struct err *e)
 	return 0;
 }
 
-static void publish(const struct service *s, const struct json *record)
+/* A registry that is gone does not stop a move; one that knows a newer epoch does. */
+static int publish(const struct service *s, const struct json *record, struct err *e)
 {
 	AUTO_REGISTRY struct registry *r = NULL;
-	char key[64];
 
-	snprintf(key, sizeof(key), "service/%s", s->id);
-	if (!registry_open(&r, NULL, NULL))
-		registry_put(r, key, record, NULL, NULL);
+	if (registry_open(&r, NULL, NULL) || registry_put_service(r, record, NULL) <= 0)
+		return 0;
+	return err_set(e, EX_UNAVAILABLE, "service %s: another node has a newer epoch of it", s->name);
 }
 
 /* The source's next word, if it is this one. */
@@ -244,8 +244,8 @@ static int start_and_take(struct service *s, struct stream *ctl, struct journal 
 			err_set(e, EX_TEMPFAIL, "service %s: the source has not let it go", s->name);
 		else if (!journal_step(j, "running", e) && !net_attach(s, e)) {
 			say_yes(ctl);
-			publish(s, record);
-			return 0;
+			if (!publish(s, record, e))
+				return 0;
 		}
 		journal_step(j, "failed", NULL);
 	}

@@ -163,6 +163,20 @@ ok $? "what does not listen is killed"
 [ $((($(date +%s%N) - start) / 1000000)) -lt 5000 ]
 ok $? "... after the grace it was given"
 
+# --- an instance that runs elsewhere, as the registry knows
+id=$(edge-run --name "${t}two" -- sleep 1000 | field id)
+entry=$EDGE_ROOT/var/lib/edge/registry/service/$id.json
+sed -i 's/"epoch":0,"node":"edge1"/"epoch":3,"node":"edge2"/' "$entry"
+newer=$(cat "$entry")
+is "$(edge-stop "${t}two" | field state)" moved "what is left here of an instance that runs elsewhere is stopped"
+is "$(edge-stop --rm "${t}two" | field state) $(cat "$entry")" "moved $newer" "... and removed, and its entry in the registry stays"
+id=$(edge-run --name "${t}two" -- sleep 1000 | field id)
+entry2=$EDGE_ROOT/var/lib/edge/registry/service/$id.json
+sed -i 's/"epoch":0,"node":"edge1"/"epoch":3,"node":"edge2"/' "$entry2"
+edge-stop --rm "${t}two" >/dev/null
+is "$? $(field epoch <"$entry2")" "0 3" "... also when both are asked for at once"
+rm "$entry" "$entry2"
+
 # --- records
 spec='{"name":"'"$t"'rec","addr":"10.88.0.203","argv":["sleep","1000"],"profile":{"mem_bytes":33554432}}'
 out=$(printf '%s\n' '{"kind":"node",  "name":"n1"}' '{"kind":"move","action":"start","service":"x","to":"edge1","service_spec":'"$spec"'}' \
