@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
+#include <pthread.h>
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <stdlib.h>
@@ -17,6 +18,8 @@ struct stream {
 	void *self;
 	char *peer;
 	atomic_uint_fast64_t sent, received;
+	atomic_bool failed;
+	pthread_mutex_t writing;
 };
 
 struct stream *stream_new(const struct stream_ops *ops, void *self, const char *peer)
@@ -34,6 +37,7 @@ struct stream *stream_new(const struct stream_ops *ops, void *self, const char *
 	s->ops = ops;
 	s->self = self;
 	s->peer = copy;
+	pthread_mutex_init(&s->writing, NULL);
 	return s;
 }
 
@@ -42,6 +46,7 @@ void stream_free(struct stream *s)
 	if (!s)
 		return;
 	s->ops->free(s->self);
+	pthread_mutex_destroy(&s->writing);
 	free(s->peer);
 	free(s);
 }
@@ -58,6 +63,8 @@ int stream_read(struct stream *s, void *buf, size_t n, struct err *e)
 	while (n > 0) {
 		ssize_t r = s->ops->read(s->self, p, n, e);
 
+		if (r <= 0)
+			atomic_store(&s->failed, true);
 		if (r < 0)
 			return err_wrap(e, "%s", s->peer);
 		if (r == 0)
@@ -76,8 +83,10 @@ int stream_write(struct stream *s, const void *buf, size_t n, struct err *e)
 	while (n > 0) {
 		ssize_t r = s->ops->write(s->self, p, n, e);
 
-		if (r < 0)
+		if (r < 0) {
+			atomic_store(&s->failed, true);
 			return err_wrap(e, "%s", s->peer);
+		}
 		p += r;
 		n -= (size_t)r;
 		atomic_fetch_add_explicit(&s->sent, (uint64_t)r, memory_order_relaxed);
@@ -88,6 +97,21 @@ int stream_write(struct stream *s, const void *buf, size_t n, struct err *e)
 void stream_stop(struct stream *s)
 {
 	s->ops->stop(s->self);
+}
+
+bool stream_failed(const struct stream *s)
+{
+	return atomic_load(&s->failed);
+}
+
+int stream_lock(struct stream *s, bool wait)
+{
+	return (wait ? pthread_mutex_lock(&s->writing) : pthread_mutex_trylock(&s->writing)) ? 1 : 0;
+}
+
+void stream_unlock(struct stream *s)
+{
+	pthread_mutex_unlock(&s->writing);
 }
 
 uint64_t stream_sent(const struct stream *s)

@@ -4,6 +4,7 @@
 #ifndef EDGE_BASE_STREAM_H
 #define EDGE_BASE_STREAM_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <sys/types.h>
@@ -35,6 +36,11 @@ const char *stream_peer(const struct stream *s); /* "node edge2", for messages *
 int stream_read(struct stream *s, void *buf, size_t n, struct err *e);
 int stream_write(struct stream *s, const void *buf, size_t n, struct err *e);
 void stream_stop(struct stream *s);
+/* Has reading or writing failed, an end that came too early included? */
+bool stream_failed(const struct stream *s);
+/* Several threads may write if each does so under this lock; 1 when it is taken (and !wait). */
+int stream_lock(struct stream *s, bool wait);
+void stream_unlock(struct stream *s);
 uint64_t stream_sent(const struct stream *s);     /* bytes so far, before SSH's own framing */
 uint64_t stream_received(const struct stream *s);
 

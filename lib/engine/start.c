@@ -84,7 +84,7 @@ static int start_inside(struct service *s, struct keeper *k, struct err *e)
 {
 	const struct engine *engine = engine_find(s->engine);
 
-	if (keeper_spawn(k, s, e) || keeper_mount(k, e))
+	if (keeper_spawn(k, s, NULL, e) || keeper_mount(k, e))
 		return -1;
 	s->log_ino = k->log_ino;
 	if (engine->start(s, k, e))

@@ -12,7 +12,8 @@ void frame_clear(struct frame *f)
 	*f = (struct frame){ 0 };
 }
 
-int wire_send(struct stream *s, enum frame_kind kind, const void *a, size_t na, const void *b, size_t nb, struct err *e)
+static int send_parts(struct stream *s, enum frame_kind kind, const void *a, size_t na, const void *b, size_t nb,
+		      struct err *e)
 {
 	uint8_t buf[HEAD_BYTES + SMALL_FRAME];
 	size_t first = na <= SMALL_FRAME ? na : 0;
@@ -36,7 +37,24 @@ int wire_send(struct stream *s, enum frame_kind kind, const void *a, size_t na, 
 	return nb ? stream_write(s, b, nb, e) : 0;
 }
 
-int wire_recv(struct stream *s, struct frame *f, struct err *e)
+int wire_send(struct stream *s, enum frame_kind kind, const void *a, size_t na, const void *b, size_t nb, struct err *e)
+{
+	stream_lock(s, true);
+	int rc = send_parts(s, kind, a, na, b, nb, e);
+	stream_unlock(s);
+	return rc;
+}
+
+int wire_ping(struct stream *s, struct err *e)
+{
+	if (stream_lock(s, false))
+		return 0;
+	int rc = send_parts(s, FRAME_PING, NULL, 0, NULL, 0, e);
+	stream_unlock(s);
+	return rc;
+}
+
+static int recv_any(struct stream *s, struct frame *f, struct err *e)
 {
 	uint8_t head[HEAD_BYTES];
 
@@ -44,7 +62,7 @@ int wire_recv(struct stream *s, struct frame *f, struct err *e)
 		return -1;
 	f->len = get_le32(head);
 	f->kind = (enum frame_kind)head[4];
-	if (f->len > FRAME_MAX || f->kind < FRAME_HELLO || f->kind > FRAME_BLOCKS)
+	if (f->len > FRAME_MAX || f->kind < FRAME_HELLO || f->kind > FRAME_PING)
 		return err_set(e, EX_DATAERR, "%s: not a frame of ours", stream_peer(s));
 	if (f->room < f->len + 1u) {
 		free(f->data);
@@ -57,6 +75,16 @@ int wire_recv(struct stream *s, struct frame *f, struct err *e)
 	}
 	f->data[f->len] = 0;
 	return f->len ? stream_read(s, f->data, f->len, e) : 0;
+}
+
+int wire_recv(struct stream *s, struct frame *f, struct err *e)
+{
+	int rc;
+
+	do
+		rc = recv_any(s, f, e);
+	while (!rc && f->kind == FRAME_PING);
+	return rc;
 }
 
 int wire_send_json(struct stream *s, enum frame_kind kind, const struct json *j, struct err *e)

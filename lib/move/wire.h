@@ -13,7 +13,7 @@
 #include "lib/base/json.h"
 #include "lib/base/stream.h"
 
-#define WIRE_VERSION 1
+#define WIRE_VERSION 2
 #define FRAME_MAX (8u << 20)
 
 enum frame_kind {
@@ -32,6 +32,7 @@ enum frame_kind {
 	FRAME_MANIFEST,  /* files: lib/move/files.h */
 	FRAME_BLOCKS_WANT,
 	FRAME_BLOCKS,
+	FRAME_PING,      /* empty: a sign of life (lib/move/pulse.h), seen by nobody else */
 };
 
 struct frame {
@@ -44,9 +45,11 @@ struct frame {
 void frame_clear(struct frame *f);
 #define AUTO_FRAME AUTO(frame_clear)
 
-/* The frame's bytes in two parts, either of which may be empty. */
+/* The frame's bytes in two parts, either of which may be empty. Frames of several threads do not mix. */
 int wire_send(struct stream *s, enum frame_kind kind, const void *a, size_t na, const void *b, size_t nb, struct err *e);
-/* The next frame; EX_DATAERR for a frame that is too long or of an unknown kind. */
+/* A ping, unless another frame is just being sent. */
+int wire_ping(struct stream *s, struct err *e);
+/* The next frame that is no ping; EX_DATAERR for a frame that is too long or of an unknown kind. */
 int wire_recv(struct stream *s, struct frame *f, struct err *e);
 /* The next frame, which must be of that kind; a reply that carries an error becomes that error. */
 int wire_expect(struct stream *s, enum frame_kind kind, struct frame *f, struct err *e);
