@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "lib/base/opt.h"
+#include "lib/discover/names.h"
 #include "lib/discover/node.h"
 #include "lib/move/hold.h"
 #include "lib/move/remote.h"
@@ -28,6 +29,9 @@ static const struct cmd cmd = {
 	.synopsis = "SERVICE | -",
 	.about = "Freezes a running service and holds it until its checkpoint was handed over.",
 	.opts = opts,
+	.notes = "With - it checkpoints what the records on standard input want moved, and passes the rest on.",
+	.example = "edge-checkpoint web | edge-ship --to edge2 | edge-restore",
+	.names = names_print,
 };
 
 static int elsewhere(const char *service, const char *node, const char *dest)
@@ -102,10 +106,8 @@ int main(int argc, char **argv)
 	opt.tcp_close = tcp_close;
 	if (pid)
 		return hold_pid((pid_t)pid, &opt, stdout, &e) ? cmd_fail(&cmd, &e) : cmd_done(&cmd, 0);
-	if (argc - first != 1) {
-		err_set(&e, EX_USAGE, "one service, or - (see edge-checkpoint --help)");
-		return cmd_fail(&cmd, &e);
-	}
+	if (argc - first != 1)
+		return cmd_usage(&cmd, "one service, or -");
 	if (!strcmp(argv[first], "-"))
 		return take_records();
 	return cmd_done(&cmd, take(argv[first], from, to));

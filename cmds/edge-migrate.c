@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include "lib/base/opt.h"
+#include "lib/discover/names.h"
 #include "lib/discover/node.h"
 #include "lib/move/migrate.h"
 #include "lib/move/remote.h"
@@ -16,7 +17,7 @@ static const char *to, *from;
 static bool dry_run, tcp_close, ship_base, quiet;
 
 static const struct opt opts[] = {
-	{ "to", 't', OPT_STR, &to, "NODE", "the destination" },
+	{ "to", 't', OPT_STR | OPT_REQUIRED, &to, "NODE", "the destination" },
 	{ "from", 'f', OPT_STR, &from, "NODE", "the service runs on that node (default: this one)" },
 	{ "dry-run", 'n', OPT_FLAG, &dry_run, NULL, "check at the destination, and move nothing" },
 	{ "ship-base", 0, OPT_FLAG, &ship_base, NULL, "bring files of the lower layer that differ there" },
@@ -30,6 +31,9 @@ static const struct cmd cmd = {
 	.synopsis = "SERVICE... | -",
 	.about = "Moves running services to another node, with their memory, files and open connections.",
 	.opts = opts,
+	.notes = "With - it does what the records on standard input want moved, and passes the rest on.",
+	.example = "edge-migrate web --to edge2",
+	.names = names_print,
 };
 
 static volatile sig_atomic_t interrupted;
@@ -133,7 +137,6 @@ static int move_records(void)
 int main(int argc, char **argv)
 {
 	int status = 0, first = cmd_parse(&cmd, argc, argv, &status);
-	struct err e;
 
 	if (first < 0)
 		return status;
@@ -144,10 +147,8 @@ int main(int argc, char **argv)
 	signal(SIGHUP, on_signal);
 	if (argc - first == 1 && !strcmp(argv[first], "-"))
 		return move_records();
-	if (first == argc || !to) {
-		err_set(&e, EX_USAGE, first == argc ? "no service named (see edge-migrate --help)" : "--to is missing");
-		return cmd_fail(&cmd, &e);
-	}
+	if (first == argc || !to)
+		return cmd_usage(&cmd, first == argc ? "no service named" : "--to is missing");
 	for (int i = first; i < argc && !interrupted; i++) {
 		int rc = move_one(argv[i], from, to);
 

@@ -4,6 +4,7 @@
 #include <stdio.h>
 
 #include "lib/base/opt.h"
+#include "lib/discover/names.h"
 #include "lib/move/filter.h"
 #include "lib/move/hold.h"
 
@@ -20,6 +21,9 @@ static const struct cmd cmd = {
 	.about = "Restores checkpoints where they were shipped to, and lets their holders go.",
 	.opts = opts,
 	.filter = true,
+	.notes = "Without operands it restores what the records on standard input name, and passes the rest on.",
+	.example = "edge-checkpoint web | edge-ship --to edge2 | edge-restore",
+	.names = names_print,
 };
 
 static void tell(const struct err *e)

@@ -5,8 +5,10 @@
 #include <string.h>
 
 #include "lib/base/opt.h"
+#include "lib/discover/names.h"
 #include "lib/discover/node.h"
 #include "lib/engine/engine.h"
+#include "lib/engine/net.h"
 #include "lib/move/remote.h"
 
 #define LOCK_MS 2000
@@ -15,19 +17,22 @@ static const char *name, *type = "stateful", *addr, *root, *bundle, *profile, *u
 static struct opt_list ports, volumes, env;
 
 static const struct opt opts[] = {
-	{ "name", 'n', OPT_STR, &name, "NAME", "the service's name" },
-	{ "type", 't', OPT_STR, &type, "stateful|stateless", "what a move must carry along" },
-	{ "addr", 'a', OPT_STR, &addr, "IP[/LEN]", "its own address on the node's bridge" },
-	{ "port", 'p', OPT_LIST, &ports, "N", "a port that it listens on, for its record" },
+	{ "name", 'n', OPT_STR | OPT_REQUIRED, &name, "NAME", "the service's name" },
+	{ "type", 't', OPT_STR, &type, "stateful|stateless", "what a move must carry along (default stateful)" },
+	{ "on", 0, OPT_STR, &on, "NODE", "start it on that node (default: this one)" },
+	{ "registry", 0, OPT_STR, &registry_url, "URL", "where services are written down" },
+	{ "Network", 0, OPT_GROUP, NULL, NULL, NULL },
+	{ "addr", 'a', OPT_STR, &addr, "IP[/LEN]", "its own address on the node's bridge (default: none)" },
+	{ "port", 'p', OPT_LIST, &ports, "N", "a port that it listens on, for its record; repeatable" },
+	{ "Files", 0, OPT_GROUP, NULL, NULL, NULL },
 	{ "root", 'r', OPT_STR, &root, "DIR", "lower layer of its root (default /)" },
-	{ "bundle", 'b', OPT_STR, &bundle, "DIR", "run this OCI bundle" },
-	{ "volume", 'v', OPT_LIST, &volumes, "HOSTDIR:PATH", "show the node's HOSTDIR at PATH" },
+	{ "bundle", 'b', OPT_STR, &bundle, "DIR", "run this OCI bundle instead of a command" },
+	{ "volume", 'v', OPT_LIST, &volumes, "HOSTDIR:PATH", "show the node's HOSTDIR at PATH; repeatable" },
+	{ "Limits and environment", 0, OPT_GROUP, NULL, NULL, NULL },
 	{ "profile", 0, OPT_STR, &profile, "LIMITS", "cpu=CORES,mem=SIZE, or a name of profiles.json" },
 	{ "user", 'u', OPT_STR, &user, "USER", "run as this user of its root, or as UID or UID:GID" },
-	{ "env", 'e', OPT_LIST, &env, "KEY=VALUE", "set a variable of its environment" },
-	{ "engine", 0, OPT_STR, &engine, "process|runc", "how it runs" },
-	{ "on", 0, OPT_STR, &on, "NODE", "start it on that node" },
-	{ "registry", 0, OPT_STR, &registry_url, "URL", "where services are written down" },
+	{ "env", 'e', OPT_LIST, &env, "KEY=VALUE", "set a variable of its environment; repeatable" },
+	{ "engine", 0, OPT_STR, &engine, "process|runc", "how it runs (default process; runc for a bundle)" },
 	{ 0 },
 };
 
@@ -36,6 +41,9 @@ static const struct cmd cmd = {
 	.synopsis = "[--] COMMAND [ARG...] | -",
 	.about = "Starts a service in its own namespaces, and prints its record.",
 	.opts = opts,
+	.notes = "With - it starts what the records on standard input want started, and passes the rest on.",
+	.example = "edge-run --name web --addr 10.77.0.60 -- python3 -m http.server 8080",
+	.names = names_print,
 };
 
 static int take_path(char to[PATH_MAX], const char *what, const char *path, struct err *e)
@@ -88,7 +96,7 @@ static int take_options(struct service **out, int n, char **operands, struct err
 	if (!name || !service_name_valid(name))
 		return err_set(e, EX_USAGE, name ? "name %s: not letters, digits, '.', '_' or '-'" : "--name is missing", name);
 	if (bundle ? n > 0 : n == 0)
-		return err_set(e, EX_USAGE, bundle ? "a bundle brings its own command" : "no command");
+		return err_set(e, EX_USAGE, bundle ? "a bundle brings its own command" : "no command given");
 	if ((user && strlen(user) >= sizeof(s->user)) || (addr && strlen(addr) >= sizeof(s->addr) - 4))
 		return err_set(e, EX_USAGE, "%s: too long", user ? user : addr);
 	if (bundle && engine && !strcmp(engine, "process"))
@@ -118,6 +126,19 @@ static int take_options(struct service **out, int n, char **operands, struct err
 	return 0;
 }
 
+/* One that its neighbours do not look for on this link would never be reached, and could never be moved. */
+static int check_address(const struct service *s, struct err *e)
+{
+	int same = net_same_link(s, e);
+
+	if (same < 0)
+		return err_wrap(e, "service %s", s->name);
+	if (!same)
+		return err_set(e, EX_UNAVAILABLE, "service %s: address %s: not in the network of this node's bridge", s->name,
+			       service_ip(s));
+	return 0;
+}
+
 /* A service that nobody can find is not left running. */
 static int start_here(struct service *s, struct err *e)
 {
@@ -127,7 +148,7 @@ static int start_here(struct service *s, struct err *e)
 	if (registry_open(&r, registry_url, e))
 		return -1;
 	AUTO_FD int lock = service_lock(s->name, LOCK_MS, e);
-	if (lock < 0 || service_start(s, e))
+	if (lock < 0 || check_address(s, e) || service_start(s, e))
 		return -1;
 	AUTO_JSON struct json *rec = service_record(s, "running");
 	rc = registry_put_service(r, rec, e);
@@ -204,6 +225,6 @@ int main(int argc, char **argv)
 	if (argc - first == 1 && !strcmp(argv[first], "-"))
 		return run_records();
 	if (take_options(&s, argc - first, argv + first, &e))
-		return cmd_fail(&cmd, &e);
+		return e.code == EX_USAGE ? cmd_usage(&cmd, "%s", e.text) : cmd_fail(&cmd, &e);
 	return cmd_done(&cmd, start(s, on));
 }

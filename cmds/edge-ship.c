@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "lib/base/opt.h"
+#include "lib/discover/names.h"
 #include "lib/discover/node.h"
 #include "lib/move/filter.h"
 #include "lib/move/hold.h"
@@ -27,6 +28,9 @@ static const struct cmd cmd = {
 	.about = "Ships checkpoints to another node, sending only what it lacks.",
 	.opts = opts,
 	.filter = true,
+	.notes = "Without operands it ships what the records on standard input name, and passes the rest on.",
+	.example = "edge-checkpoint web | edge-ship --to edge2 | edge-restore",
+	.names = names_print,
 };
 
 static void tell(const struct err *e)

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "lib/base/opt.h"
+#include "lib/discover/names.h"
 #include "lib/discover/node.h"
 #include "lib/engine/engine.h"
 #include "lib/move/remote.h"
@@ -26,9 +27,12 @@ static const struct opt opts[] = {
 
 static const struct cmd cmd = {
 	.name = "edge-stop",
-	.synopsis = "NAME... | -",
+	.synopsis = "SERVICE... | -",
 	.about = "Stops services and prints their records.",
 	.opts = opts,
+	.notes = "With - it stops what the records on standard input want stopped, and passes the rest on.",
+	.example = "edge-stop --rm web",
+	.names = names_print,
 };
 
 static int remove_files(struct service *s, struct err *e)
@@ -140,17 +144,14 @@ static int stop_records(void)
 
 int main(int argc, char **argv)
 {
-	struct err e;
 	int status, rc, worst = 0, first = cmd_parse(&cmd, argc, argv, &status);
 
 	if (first < 0)
 		return status;
 	if (grace_s > GRACE_MAX_S)
-		err_set(&e, EX_USAGE, "grace %g: more than %d seconds", grace_s, GRACE_MAX_S);
-	else if (first == argc)
-		err_set(&e, EX_USAGE, "no service named");
-	if (first == argc || grace_s > GRACE_MAX_S)
-		return cmd_fail(&cmd, &e);
+		return cmd_usage(&cmd, "--grace: more than %d seconds: %g", GRACE_MAX_S, grace_s);
+	if (first == argc)
+		return cmd_usage(&cmd, "no service named");
 	if (argc - first == 1 && !strcmp(argv[first], "-"))
 		return stop_records();
 	for (int i = first; i < argc; i++)

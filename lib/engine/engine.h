@@ -40,6 +40,11 @@ int service_start(struct service *s, struct err *e);
 int service_start_held(struct service *s, struct err *e);
 /* SIGTERM to the first process, after grace_ms SIGKILL to all; then service_clear. A service that does not run: 0. */
 int service_stop(struct service *s, int grace_ms, struct err *e);
+/* Makes a service run on that was left held by programs that are gone: ends a criu that still has its tasks, lets its
+ * connections speak, attaches its network, thaws it. Harmless to one that runs. */
+int service_mend(const struct service *s, struct err *e);
+/* It has left this node: kills what is here; its folder stays, marked as moved, as a cache for its return. */
+int service_retire(struct service *s, struct err *e);
 /* Kills all its processes at once (frozen or not), waits until they are gone. */
 int service_kill(struct service *s, struct err *e);
 /* After its processes are gone: network, cgroups, engine state; the folder stays. */

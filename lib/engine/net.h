@@ -51,4 +51,22 @@ int net_catch_attach(struct net_catch *c, const struct service *s, struct err *e
 void net_catch_pass_on(struct net_catch *c);
 void net_catch_stop(struct net_catch *c);
 
+/* What must be over before a service can be frozen for a dump: CRIU refuses connections that nobody has accepted yet, and
+ * what a closed one still has to deliver goes down with its socket. New connections (SYNs from outside) are held back while
+ * the service runs and all else flows on, until the accept queues are empty, handshakes complete, and the peers have got
+ * everything that was sent before a close. All of this ends with this process, too: nothing is held back for longer, but
+ * the clients then try again after a second. */
+struct net_quiet {
+	int link;              /* holds back; -1: nothing */
+	struct net_catch syns; /* has what was held back */
+};
+/* Waits at most limit_ms, as some peers never answer. Does nothing where the kernel cannot (before Linux 5.7, or without
+ * CONFIG_CGROUP_BPF), and without a network. */
+void net_quiet_start(struct net_quiet *q, const struct service *s, int limit_ms);
+/* cgroup_freeze at a moment when no connection waits, which those within the service (over lo) may still do: it goes on
+ * for some moments, at most 20, to accept them. */
+int net_quiet_freeze(const struct service *s, int timeout_ms, struct err *e);
+/* Sends what was held back after the service, which must be attached, here or at another node. May be called twice. */
+void net_quiet_end(struct net_quiet *q);
+
 #endif

@@ -184,6 +184,16 @@ int service_clear(struct service *s, struct err *e)
 	return net_remove(s, e) || cgroup_remove(s->name, e) ? -1 : 0;
 }
 
+int service_retire(struct service *s, struct err *e)
+{
+	if (service_kill(s, e) || service_clear(s, e))
+		return -1;
+	s->pid = 0;
+	s->start_time = s->log_ino = 0;
+	s->moved = true;
+	return service_save(s, e);
+}
+
 int service_remove(struct service *s, struct err *e)
 {
 	if (service_running(s))

@@ -17,6 +17,7 @@
 #define LOCK_MS 2000
 #define ROUNDS_MAX 8
 #define FREEZE_MS 2000      /* limit of freezing the cgroup */
+#define QUIET_MS 200        /* limit of waiting for new connections to be accepted, and old ones' ends */
 #define FEW_PAGES 256       /* that changed in a round: the next one is the freeze */
 #define STILL_SHRINKING 0.7 /* a round that changed more than this of the round before is the last */
 
@@ -24,6 +25,7 @@ void outgoing_init(struct outgoing *o)
 {
 	o->lock = o->criu.sock = -1;
 	o->catch = NET_CATCH_NONE;
+	o->quiet = (struct net_quiet){ -1, NET_CATCH_NONE };
 }
 
 /* A move that was broken off: whoever made it is gone, as we have the lock. Before "go" the service goes on here; after it
@@ -431,6 +433,7 @@ int outgoing_freeze(struct outgoing *o, struct err *e)
 	double start = clock_ms();
 	int rc;
 
+	net_quiet_start(&o->quiet, o->svc, QUIET_MS);
 	outgoing_hurry(o);
 	if (!o->journal && begin_journal(o, e))
 		return -1;
@@ -438,7 +441,7 @@ int outgoing_freeze(struct outgoing *o, struct err *e)
 		return -1;
 	o->frozen = true;
 	o->frozen_at = clock_ms();
-	if (cgroup_freeze(o->svc->name, FREEZE_MS, e))
+	if (net_quiet_freeze(o->svc, FREEZE_MS, e))
 		return -1;
 	o->rep.freeze = clock_ms() - start;
 	pthread_mutex_init(&o->dump_lock, NULL);
@@ -475,6 +478,7 @@ void outgoing_free(struct outgoing *o)
 	join_bulk(o, NULL);
 	outgoing_join_dump(o);
 	outgoing_thaw(o);
+	net_quiet_end(&o->quiet);
 	net_catch_stop(&o->catch);
 	if (o->sender)
 		sender_free(o->sender);

@@ -83,6 +83,7 @@ int outgoing_hand_over(struct outgoing *o, struct json **record, struct err *e)
 	if (hand_over(o, &there, e))
 		return -1;
 	o->rep.frozen = clock_ms() - o->frozen_at;
+	net_quiet_end(&o->quiet);
 	o->rep.restore = json_num(there, "restore_ms", 0);
 	o->rep.resume = json_num(there, "resume_ms", 0);
 	o->rep.wire_bytes = stream_sent(o->ctl);

@@ -43,6 +43,7 @@ struct outgoing {
 	struct page_runs runs;
 	struct criu criu;
 	struct net_catch catch; /* of a checkpoint that stays here */
+	struct net_quiet quiet;
 	/* the dump, in a thread of its own */
 	pthread_t dumper;
 	pthread_mutex_t dump_lock;

@@ -115,6 +115,7 @@ void outgoing_thaw(struct outgoing *o)
 	if (o->held)
 		net_catch_attach(&o->catch, o->svc, NULL);
 	cgroup_thaw(o->svc->name, NULL);
+	net_quiet_end(&o->quiet);
 	o->frozen = o->held = false;
 }
 
@@ -130,6 +131,7 @@ int outgoing_finish(struct outgoing *o, struct err *e)
 	int rc;
 
 	net_catch_pass_on(&o->catch);
+	net_quiet_end(&o->quiet);
 	rc = outgoing_retire(o, e);
 
 	checkpoint_remove(o->ck, NULL);
