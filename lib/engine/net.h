@@ -44,7 +44,8 @@ struct net_catch {
 #define NET_CATCH_NONE ((struct net_catch){ -1, -1, -1 })
 /* The service's interface in its namespace. */
 #define NET_INSIDE "eth0"
-int net_catch_start(struct net_catch *c, const struct service *s, struct err *e);
+/* own: what the service itself says, too. */
+int net_catch_start(struct net_catch *c, const struct service *s, bool own, struct err *e);
 /* Joins the bridge as net_attach, and delivers what was caught. */
 int net_catch_attach(struct net_catch *c, const struct service *s, struct err *e);
 /* Instead, when it is back at another node: sends what was caught after it. */

@@ -63,7 +63,7 @@ static int filter_mac(int fd, const unsigned char mac[6])
 	return setsockopt(fd, SOL_SOCKET, SO_ATTACH_FILTER, &program, sizeof(program));
 }
 
-int net_catch_start(struct net_catch *c, const struct service *s, struct err *e)
+int net_catch_start(struct net_catch *c, const struct service *s, bool own, struct err *e)
 {
 	struct packet_mreq all = { .mr_type = PACKET_MR_PROMISC };
 	unsigned char mac[6];
@@ -84,9 +84,9 @@ int net_catch_start(struct net_catch *c, const struct service *s, struct err *e)
 	if (fd < 0 || net_mac_parse(s->mac, mac) || filter_mac(fd, mac) || buffer_bytes(fd) ||
 	    setsockopt(fd, SOL_PACKET, PACKET_ADD_MEMBERSHIP, &all, sizeof(all)))
 		return err_sys(e, "service %s: cannot catch its frames on bridge %s", s->name, b.name);
-	AUTO_FD int port = packet_socket(-1, net_port_name(s), ETH_P_ALL);
+	AUTO_FD int port = packet_socket(-1, net_port_name(s), own ? ETH_P_ALL : 0);
 	AUTO_FD int inside = packet_socket(ns, NET_INSIDE, 0);
-	if (port < 0 || buffer_bytes(port) || inside < 0)
+	if (port < 0 || (own && buffer_bytes(port)) || inside < 0)
 		return err_sys(e, "service %s: cannot reach its interface", s->name);
 	if (neigh_announce(-1, b.name, mac, &a, e))
 		return -1;

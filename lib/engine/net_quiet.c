@@ -153,7 +153,7 @@ static int hold_back(struct net_quiet *q, const struct service *s)
 	AUTO_FD int program = program_load();
 	unsigned char mac[6];
 
-	if (program < 0 || net_mac_parse(s->mac, mac) || net_catch_start(&q->syns, s, NULL))
+	if (program < 0 || net_mac_parse(s->mac, mac) || net_catch_start(&q->syns, s, false, NULL))
 		return -1;
 	return catch_syns(q->syns.fd, mac) || (q->link = program_attach(program, s)) < 0 ? -1 : 0;
 }

@@ -16,10 +16,12 @@
 #include "lib/move/files.h"
 #include "lib/move/image.h"
 #include "lib/move/layer.h"
+#include "lib/move/recover.h"
 #include "lib/move/store.h"
 #include "lib/move/wire.h"
 
 #define HURRY_NICE (-10)
+#define KILL_MS 5000
 
 int incoming_reply(struct incoming *in, struct json *j, struct err *e)
 {
@@ -28,24 +30,31 @@ int incoming_reply(struct incoming *in, struct json *j, struct err *e)
 	return wire_send_json(in->ctl, FRAME_REPLY, owned, e);
 }
 
-/* ---- prepare ---- */
-
-static int reserve(struct incoming *in, const struct json *call, struct json *wanted, struct json *answer,
-		   struct err *e)
+int incoming_begin(struct incoming *in, struct err *e)
 {
 	AUTO_JSON struct json *head = json_object();
-	AUTO_SERVICE struct service *old = NULL;
-	bool need;
 
 	json_set_str(head, "role", "destination");
 	json_set_str(head, "service", in->svc->name);
 	json_set_str(head, "id", in->svc->id);
 	json_set_str(head, "from", in->ck->from);
+	json_set_str(head, "was_here", in->was_here ? "yes" : "no");
+	in->begun = !journal_begin(in->ck->id, head, e);
+	return in->begun ? 0 : -1;
+}
+
+/* ---- prepare ---- */
+
+static int reserve(struct incoming *in, const struct json *call, struct json *wanted, struct json *answer,
+		   struct err *e)
+{
+	AUTO_SERVICE struct service *old = NULL;
+	bool need;
+
 	if (in->keep && (checkpoint_remove(in->ck, e) || file_mkdirs(in->ck->dir, 0700, e)))
 		return -1;
 	in->keep = false;
-	if (incoming_find_earlier(in, &old, e) || journal_begin(&in->journal, in->ck->id, head, e) ||
-	    incoming_place_root(in, old, call, &need, e) || incoming_place_folders(in, old, e))
+	if (incoming_find_earlier(in, &old, e) || incoming_begin(in, e) || incoming_place_root(in, old, call, &need, e) || incoming_place_folders(in, old, e))
 		return -1;
 	json_set_bool(answer, "need_layer", need);
 	if (json_len(wanted, NULL)) {
@@ -75,7 +84,7 @@ static int prepare(struct incoming *in, const struct json *call, struct err *e)
 	in->svc = in->ck->service;
 	in->engine = engine_find(in->svc->engine);
 	in->lock = service_lock(in->svc->name, LOCK_MS, e);
-	if (in->lock < 0)
+	if (in->lock < 0 || recover_instance(in->svc->name, in->svc->id, e))
 		return -1;
 	refusals = check_here(in->svc, call, wanted);
 	bool stop = json_len(refusals, NULL) || json_bool(call, "dry_run", false);
@@ -104,7 +113,45 @@ static int take_files(struct incoming *in, const struct json *call, struct err *
 	return incoming_reply(in, json_object(), e);
 }
 
+/* ---- what is left of a move that was given up ---- */
+
+/* On disk: the rest has been undone. When the link was lost, the same move is tried again before long: what has come of its
+ * files stays as a cache, as it does for a service that has moved away. */
+static void remove_traces(struct incoming *in)
+{
+	bool lost = stream_failed(in->ctl) && !in->opened;
+
+	if (in->begun && (in->was_here || lost)) {
+		in->svc->pid = 0;
+		in->svc->moved = !in->own;
+		service_save(in->svc, NULL);
+	}
+	if (in->keep && !in->own)
+		lost = true;
+	else if (in->ck && !in->keep)
+		checkpoint_remove(in->ck, NULL);
+	if (in->begun && !in->was_here && !lost)
+		service_remove(in->svc, NULL);
+	if (in->begun)
+		journal_forget(in->ck->id, NULL);
+}
+
 /* ---- arm ---- */
+
+/* In the keeper, when this process is gone. */
+static bool committed(void *ctx)
+{
+	struct incoming *in = ctx;
+
+	return !strcmp(journal_last(in->ck->id), "running");
+}
+
+static void undone(void *ctx)
+{
+	struct incoming *in = ctx;
+
+	remove_traces(in);
+}
 
 static int arm(struct incoming *in, struct err *e)
 {
@@ -118,7 +165,8 @@ static int arm(struct incoming *in, struct err *e)
 	if (net_create(s, e))
 		return -1;
 	in->net = true;
-	if (keeper_spawn(&in->keeper, s, e))
+	in->orders = (struct keeper_orders){ committed, undone, in, in->lock };
+	if (keeper_spawn(&in->keeper, s, &in->orders, e))
 		return -1;
 	in->armed = true;
 	if (in->engine->restore_arm(s, &in->keeper, &in->criu, e))
@@ -156,28 +204,54 @@ static int verify_images(struct incoming *in, const struct json *call, struct er
 	return checkpoint_verify(in->ck, digests, e) ? err_wrap(e, "checkpoint %s", in->ck->id) : 0;
 }
 
+/* Whatever waits, ends; what was restored is killed, and criu with it. */
+static void stop_all(void *ctx)
+{
+	struct incoming *in = ctx;
+
+	stream_stop(in->ctl);
+	if (in->armed && !in->running)
+		cgroup_kill(in->svc->name, KILL_MS, NULL);
+}
+
+/* The commit: from the moment that "running" is on disk the service is this node's. Before it service.json is, too: a service
+ * that runs is one that this node knows of. */
+static int commit(struct incoming *in, struct err *e)
+{
+	struct service *s = in->svc;
+
+	if (!keeper_alive(&in->keeper))
+		return err_set(e, EX_SOFTWARE, "service %s: its keeper has ended", s->name);
+	s->epoch++;
+	s->start_time = service_start_time(s->pid);
+	s->log_ino = in->keeper.log_ino;
+	int rc = service_save(s, e) ? -1 : journal_turn(in->ck->id, "restoring", "running", NULL, e);
+	if (rc > 0)
+		err_set(e, EX_TEMPFAIL, "service %s: the source goes on without this move", s->name);
+	if (rc)
+		s->epoch--;
+	in->running = !rc;
+	return rc ? -1 : 0;
+}
+
 /* Called while all is restored and nothing runs. The source learns it, and says go, once. */
 static int on_ready(void *ctx)
 {
 	struct incoming *in = ctx;
 	AUTO_FRAME struct frame f = { 0 };
-	struct err e = { 0 };
 
 	in->t_ready = clock_ms();
-	if (incoming_reply(in, json_object(), &e) || wire_expect(in->ctl, FRAME_CALL, &f, &e))
+	if (incoming_reply(in, json_object(), &in->why) || wire_expect(in->ctl, FRAME_CALL, &f, &in->why))
 		return -1;
-	AUTO_JSON struct json *call = wire_json(&f, &e);
+	AUTO_JSON struct json *call = wire_json(&f, &in->why);
 	if (!call || !json_str(call, "verb") || strcmp(json_str(call, "verb"), "go"))
-		return -1;
+		return err_set(&in->why, EX_DATAERR, "service %s: not the word it waits for", in->svc->name);
 	in->t_go = clock_ms();
-	in->svc->epoch++;
-	in->svc->start_time = service_start_time(in->svc->pid);
-	in->svc->log_ino = in->keeper.log_ino;
-	/* Before the commit: a service that runs is one that this node knows of. */
-	if (service_save(in->svc, &e) || journal_step(in->journal, "running", &e))
+	if (commit(in, &in->why))
 		return -1;
-	in->running = true;
-	return net_catch_attach(&in->catch, in->svc, &e);
+	/* It is here now, so what fails from here on is no reason to go back. */
+	net_catch_attach(&in->catch, in->svc, NULL);
+	return 0;
 }
 
 /* Until the source has heard of its outcome the move stays in the journal, where the source can ask for it. */
@@ -196,11 +270,9 @@ static void publish(struct incoming *in)
 {
 	AUTO_REGISTRY struct registry *r = NULL;
 	AUTO_JSON struct json *rec = service_record(in->svc, "running");
-	char key[64];
 
-	snprintf(key, sizeof(key), "service/%s", in->svc->id);
 	if (!registry_open(&r, NULL, NULL))
-		registry_put(r, key, rec, NULL, NULL);
+		registry_put_service(r, rec, NULL);
 }
 
 static int finish(struct incoming *in, struct err *e)
@@ -220,7 +292,7 @@ static int finish(struct incoming *in, struct err *e)
 	if (!in->own)
 		checkpoint_remove(in->ck, NULL);
 	if (source_knows(in)) {
-		journal_end(in->journal, NULL);
+		journal_forget(in->ck->id, NULL);
 		incoming_reply(in, json_object(), NULL);
 	}
 	return rc;
@@ -235,17 +307,15 @@ static int restore(struct incoming *in, const struct json *call, struct err *e)
 	snprintf(base, sizeof(base), "%s/base", in->ck->dir);
 	if ((!in->opened && verify_images(in, call, e)) || base_install(base, in->svc, e))
 		return -1;
-	if (journal_step(in->journal, "restoring", e) || checkpoint_complete(in->ck, in->im, e) ||
+	if (journal_turn(in->ck->id, "begun", "restoring", NULL, e) || checkpoint_complete(in->ck, in->im, e) ||
 	    image_link_parents(in->im, in->ck->dir, e) || keeper_mount(&in->keeper, e))
 		return -1;
-	if (in->engine->restore(in->svc, &in->keeper, &in->criu, in->ck->dir, in->ck->tcp_close, on_ready, in, e)) {
-		if (in->running)
-			journal_step(in->journal, "failed", NULL);
-		in->running = false;
-		in->svc->pid = 0;
-		return -1;
-	}
-	return finish(in, e);
+	int rc = in->engine->restore(in->svc, &in->keeper, &in->criu, in->ck->dir, in->ck->tcp_close, on_ready, in, e);
+	if (in->running)
+		return finish(in, e);
+	if (rc && in->why.text[0])
+		*e = in->why;
+	return -1;
 }
 
 /* ---- the rest ---- */
@@ -269,21 +339,15 @@ static void undo(struct incoming *in)
 		net_remove(in->svc, NULL);
 	if (in->cgroup)
 		cgroup_remove(in->svc->name, NULL);
-	if (in->journal)
-		journal_end(in->journal, NULL);
-	if (in->keep && !in->own)
-		return;
 	/* What arrived of the memory stays in the store for the next try. */
-	if (in->im)
+	if (in->im && (in->own || !in->keep))
 		image_save(in->im, 0, NULL);
-	if (in->journal && !in->was_here)
-		service_remove(in->svc, NULL);
-	if (in->ck && !in->keep)
-		checkpoint_remove(in->ck, NULL);
+	remove_traces(in);
 }
 
 static void release(struct incoming *in)
 {
+	pulse_end(in->pulse);
 	if (in->bulk)
 		bulk_free(in->bulk);
 	if (!in->running)
@@ -296,8 +360,6 @@ static void release(struct incoming *in)
 	files_clear(&in->base);
 	if (in->im)
 		image_free(in->im);
-	if (in->journal)
-		journal_free(in->journal);
 	if (in->ck)
 		checkpoint_free(in->ck);
 	if (in->lock >= 0)
@@ -315,7 +377,7 @@ static int on_call(struct incoming *in, const struct json *call, bool *end, stru
 	if (!strcmp(verb, "arm"))
 		return arm(in, e);
 	if (!strcmp(verb, "catch")) { /* without an answer; without it frames are lost, as on any bad day */
-		net_catch_start(&in->catch, in->svc, NULL);
+		net_catch_start(&in->catch, in->svc, true, NULL);
 		return 0;
 	}
 	*end = true;
@@ -363,7 +425,7 @@ int incoming_serve(struct stream *ctl, const struct json *call, struct err *e)
 		.layer = { .root = -1 },
 		.base = { .root = -1 },
 	};
-	int rc = serve(&in, call, e);
+	int rc = pulse_start(&in.pulse, ctl, NULL, stop_all, &in, e) ? -1 : serve(&in, call, e);
 
 	/* Undone before it is reported: who hears of the failure may try again at once. */
 	release(&in);

@@ -11,8 +11,11 @@
 #include "lib/move/checkpoint.h"
 #include "lib/move/incoming.h"
 #include "lib/move/journal.h"
+#include "lib/move/pulse.h"
 
-#define LOCK_MS 2000 /* a keeper holds the lock for a moment when its service has ended */
+/* A keeper holds the lock for a moment when its service has ended; an earlier try of the same move until it has seen that
+ * its link is dead. */
+#define LOCK_MS (PULSE_LIMIT_MS + 2000)
 
 struct incoming {
 	struct stream *ctl;
@@ -21,15 +24,18 @@ struct incoming {
 	const struct engine *engine;
 	struct image *im;
 	struct bulk *bulk;
-	struct journal *journal;
+	struct pulse *pulse;
 	struct keeper keeper;
+	struct keeper_orders orders;
 	struct criu criu;
 	struct net_catch catch;
 	struct files files[CHECKPOINT_FOLDERS], layer, base;
 	char layer_name[65];
 	int n_files, lock;
 	bool was_here;            /* the service's folder is older than this move */
+	bool begun;               /* it is in the journal */
 	bool net, cgroup, armed, running;
+	struct err why;           /* it could not be committed */
 	bool opened;              /* it was sealed here before, and verified when it was opened */
 	bool keep;                /* the checkpoint stays when the move does not succeed */
 	bool own;                 /* it was taken here, and stays in any case */
@@ -39,6 +45,8 @@ struct incoming {
 /* Takes `j`. */
 int incoming_reply(struct incoming *in, struct json *j, struct err *e);
 
+/* Enters it into the journal. */
+int incoming_begin(struct incoming *in, struct err *e);
 /* What an earlier stay has left, or NULL; another instance's leavings of that name go. */
 int incoming_find_earlier(struct incoming *in, struct service **old, struct err *e);
 /* Its lower layer: this node's own root, the folder of an earlier stay, or a layer, which must come when *need. */

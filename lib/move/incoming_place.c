@@ -105,7 +105,7 @@ static int check_place(const struct service *s, bool *was_here, struct err *e)
 
 int incoming_reopen(struct incoming *in, const struct json *call, struct err *e)
 {
-	AUTO_JSON struct json *answer = json_object(), *head = json_object();
+	AUTO_JSON struct json *answer = json_object();
 	AUTO_SERVICE struct service *old = NULL;
 	const char *id = json_str(call, "checkpoint");
 
@@ -123,7 +123,7 @@ int incoming_reopen(struct incoming *in, const struct json *call, struct err *e)
 	in->opened = true;
 	in->keep = !in->ck->held;
 	in->own = in->keep && !strcmp(in->ck->from, node_self());
-	if (check_place(in->svc, &in->was_here, e) || journal_begin(&in->journal, in->ck->id, head, e) ||
+	if (check_place(in->svc, &in->was_here, e) || incoming_begin(in, e) ||
 	    (in->own && (incoming_find_earlier(in, &old, e) || incoming_place_folders(in, old, e) ||
 			 checkpoint_put_back(in->ck, e))) ||
 	    image_open(&in->im, checkpoint_memory_dir(in->ck), e))

@@ -11,11 +11,14 @@
 #include "lib/engine/engine.h"
 #include "lib/engine/net.h"
 #include "lib/move/check.h"
+#include "lib/move/recover.h"
 #include "lib/move/store.h"
 #include "lib/move/outgoing_int.h"
 
 #define LOCK_MS 2000
 #define ROUNDS_MAX 8
+#define GO_MS 5000          /* for the answer to "go": then the destination is asked over a new connection */
+#define SLACK_MS 100        /* the guard thaws first */
 #define FREEZE_MS 2000      /* limit of freezing the cgroup */
 #define QUIET_MS 200        /* limit of waiting for new connections to be accepted, and old ones' ends */
 #define FEW_PAGES 256       /* that changed in a round: the next one is the freeze */
@@ -23,25 +26,21 @@
 
 void outgoing_init(struct outgoing *o)
 {
-	o->lock = o->criu.sock = -1;
+	o->lock = o->criu.sock = o->guard.fd = -1;
 	o->catch = NET_CATCH_NONE;
 	o->quiet = (struct net_quiet){ -1, NET_CATCH_NONE };
 }
 
-/* A move that was broken off: whoever made it is gone, as we have the lock. Before "go" the service goes on here; after it
- * only the destination knows, and the service must not be touched. */
-static int settle_earlier(struct outgoing *o, struct err *e)
+int outgoing_turn(struct outgoing *o, const char *from, const char *step, struct err *e)
 {
-	AUTO_JOURNAL struct journal *j = NULL;
-	char move[64];
+	int rc = journal_turn(o->ck->id, from, step, NULL, e);
 
-	if (!journal_find("source", o->svc->id, move))
+	if (!rc)
 		return 0;
-	if (!strcmp(journal_last(move), "go"))
-		return err_set(e, EX_TEMPFAIL, "service %s: move %.12s: nobody knows how it ended", o->svc->name, move);
-	if (net_attach(o->svc, e) || cgroup_thaw(o->svc->name, e) || journal_open(&j, move, e))
-		return -1;
-	return journal_end(j, e);
+	return rc < 0 && e->code != EX_UNAVAILABLE ?
+		       -1 :
+		       err_set(e, EX_TEMPFAIL, "service %s: stood still for %.0f ms without being handed over (--max-freeze %d): "
+			       "it goes on here", o->svc->name, clock_ms() - o->frozen_at, o->opt.max_freeze_ms);
 }
 
 int outgoing_open(struct outgoing **out, const char *name, const struct move_options *opt, struct err *e)
@@ -59,7 +58,7 @@ int outgoing_open(struct outgoing **out, const char *name, const struct move_opt
 		return -1;
 	if (!service_running(o->svc))
 		return err_set(e, EX_UNAVAILABLE, "service %s: does not run here", name);
-	if (settle_earlier(o, e))
+	if (recover_instance(name, o->svc->id, e))
 		return -1;
 	o->engine = engine_find(o->svc->engine);
 	if (!o->engine)
@@ -68,7 +67,7 @@ int outgoing_open(struct outgoing **out, const char *name, const struct move_opt
 	    image_open(&o->im, checkpoint_memory_dir(o->ck), e) || image_begin(o->im, e))
 		return -1;
 	o->n_files = checkpoint_folders(o->svc, o->files, e);
-	if (o->n_files < 0)
+	if (o->n_files < 0 || guard_start(&o->guard, name, o->ck->id, o->lock, e))
 		return -1;
 	*out = TAKE_PTR(o);
 	return 0;
@@ -113,6 +112,30 @@ static void *connect_one(void *arg)
 	return NULL;
 }
 
+/* A reason to break off what waits for the other end. */
+static const char *look(void *ctx)
+{
+	struct outgoing *o = ctx;
+	double now = clock_ms();
+
+	if (o->gone)
+		return now > o->go_at + GO_MS ? "no answer to \"go\"" : NULL;
+	if (o->opt.interrupted && o->opt.interrupted(o->opt.ctx))
+		return "interrupted";
+	if (o->frozen && o->opt.max_freeze_ms && now > o->frozen_at + o->opt.max_freeze_ms + SLACK_MS)
+		return "frozen for too long";
+	return NULL;
+}
+
+static void stop_all(void *ctx)
+{
+	struct outgoing *o = ctx;
+
+	stream_stop(o->ctl);
+	for (int i = 0; i < o->n_bulk; i++)
+		stream_stop(o->bulk[i]);
+}
+
 /* The control session first: the destination checks while the bulk sessions shake hands. */
 int outgoing_connect(struct outgoing *o, const struct ssh_target *to, struct err *e)
 {
@@ -130,9 +153,11 @@ int outgoing_connect(struct outgoing *o, const struct ssh_target *to, struct err
 	connect_one(&control);
 	o->ctl = control.stream;
 	o->rep.connect = clock_ms() - start;
-	if (!o->ctl)
+	if (!o->ctl) {
 		*e = control.err;
-	return o->ctl ? 0 : -1;
+		return -1;
+	}
+	return pulse_start(&o->pulse, o->ctl, look, stop_all, o, e);
 }
 
 static int join_bulk(struct outgoing *o, struct err *e)
@@ -161,9 +186,9 @@ static int begin_journal(struct outgoing *o, struct err *e)
 	json_set_str(head, "role", "source");
 	json_set_str(head, "service", o->svc->name);
 	json_set_str(head, "id", o->svc->id);
-	if (o->ctl)
-		json_set_str(head, "to", stream_peer(o->ctl));
-	return journal_begin(&o->journal, o->ck->id, head, e);
+	json_set_str(head, "to", o->opt.to);
+	o->begun = !journal_begin(o->ck->id, head, e);
+	return o->begun ? 0 : -1;
 }
 
 /* Between the steps. */
@@ -386,7 +411,7 @@ static int at_point(void *ctx, const char *point)
 			return -1;
 		/* What comes for it meanwhile is kept where it will run: there, or here. */
 		return o->ctl ? wire_send_json(o->ctl, FRAME_CALL, catch, &o->dump_err)
-			      : net_catch_start(&o->catch, o->svc, &o->dump_err);
+			      : net_catch_start(&o->catch, o->svc, false, &o->dump_err);
 	}
 	if (!strcmp(point, "post-dump")) {
 		double start = clock_ms();
@@ -435,12 +460,11 @@ int outgoing_freeze(struct outgoing *o, struct err *e)
 
 	net_quiet_start(&o->quiet, o->svc, QUIET_MS);
 	outgoing_hurry(o);
-	if (!o->journal && begin_journal(o, e))
-		return -1;
-	if (journal_step(o->journal, "frozen", e))
+	if ((!o->begun && begin_journal(o, e)) || outgoing_turn(o, "begun", "frozen", e))
 		return -1;
 	o->frozen = true;
 	o->frozen_at = clock_ms();
+	guard_limit(&o->guard, o->opt.max_freeze_ms);
 	if (net_quiet_freeze(o->svc, FREEZE_MS, e))
 		return -1;
 	o->rep.freeze = clock_ms() - start;
@@ -476,6 +500,7 @@ void outgoing_free(struct outgoing *o)
 	if (o->ctl)
 		stream_stop(o->ctl);
 	join_bulk(o, NULL);
+	pulse_end(o->pulse);
 	outgoing_join_dump(o);
 	outgoing_thaw(o);
 	net_quiet_end(&o->quiet);
@@ -492,12 +517,10 @@ void outgoing_free(struct outgoing *o)
 		image_save(o->im, 0, NULL);
 	if (o->im)
 		image_free(o->im);
-	if (o->journal && !o->retired && !o->gone && !o->kept)
-		journal_end(o->journal, NULL);
+	if (o->begun && !o->retired && !o->gone && !o->kept)
+		journal_forget(o->ck->id, NULL);
 	if (o->ck && !o->retired && !o->gone && !o->kept)
 		checkpoint_remove(o->ck, NULL);
-	if (o->journal)
-		journal_free(o->journal);
 	if (o->ck)
 		checkpoint_free(o->ck);
 	page_runs_clear(&o->runs);
@@ -505,6 +528,11 @@ void outgoing_free(struct outgoing *o)
 	json_free(o->base);
 	if (o->svc)
 		service_free(o->svc);
+	/* After "go" without an outcome it goes on to ask for it. */
+	if (!o->gone || o->retired)
+		guard_end(&o->guard);
+	else if (o->guard.fd >= 0)
+		close(o->guard.fd);
 	if (o->lock >= 0)
 		close(o->lock);
 	free(o);

@@ -16,8 +16,13 @@ struct move_options {
 	bool tcp_close, dry_run, ship_base;
 	bool snapshot;                        /* the service goes on: its checkpoint has copies of its own */
 	int connect_ms;                       /* limit of one connection's set-up */
+	int max_freeze_ms;                    /* then the service goes on here, if "go" was not said; 0: no limit */
+	int deadline_ms;                      /* how long a move whose connection was lost is tried again */
+	const char *to;                       /* the destination, as it can be found again; may be NULL */
 	/* Called now and then before the hand-over (may be NULL). Not 0: the move is given up, EX_TEMPFAIL "interrupted". */
 	int (*progress)(void *ctx, const char *phase, uint64_t done, uint64_t all);
+	/* Asked some ten times a second, in a thread (may be NULL): is it to be given up? */
+	bool (*interrupted)(void *ctx);
 	void *ctx;
 };
 
@@ -74,6 +79,8 @@ const struct checkpoint *outgoing_checkpoint(const struct outgoing *o);
 const struct move_report *outgoing_report(const struct outgoing *o);
 /* {"frozen_ms": ..., "phases": {...}, ...}: the "moved" member of a service record. */
 struct json *outgoing_moved(const struct outgoing *o, const char *to);
+/* Was it the connection that failed, before "go"? Then the same move may be tried again. */
+bool outgoing_lost(const struct outgoing *o);
 /* After a hand-over by other means: kills the service here; its folders and pages stay as a cache. */
 int outgoing_retire(struct outgoing *o, struct err *e);
 

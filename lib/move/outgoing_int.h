@@ -7,8 +7,10 @@
 
 #include "lib/engine/engine.h"
 #include "lib/engine/net.h"
+#include "lib/move/guard.h"
 #include "lib/move/journal.h"
 #include "lib/move/outgoing.h"
+#include "lib/move/pulse.h"
 
 enum { DUMP_WHOLE = 1, DUMP_FAILED };
 
@@ -28,7 +30,9 @@ struct outgoing {
 	const struct engine *engine;
 	struct checkpoint *ck;
 	struct image *im;
-	struct journal *journal;
+	struct guard guard;
+	struct pulse *pulse;
+	bool begun; /* it is in the journal */
 	struct files files[CHECKPOINT_FOLDERS];
 	int n_files, lock;
 	bool need_layer;
@@ -52,6 +56,8 @@ struct outgoing {
 	struct err dump_err;
 	/* where it stands: frozen here, network held, "go" said, killed here */
 	bool dumping, frozen, held, gone, retired;
+	double go_at; /* when "go" was said */
+	bool asked;   /* its outcome had to be asked for, over a new connection */
 	bool shipping; /* an opened checkpoint: the service itself is none of ours */
 	bool kept;     /* the checkpoint stays when we end */
 	struct json *facts; /* owned: the call "prepare" without its verb */
@@ -59,6 +65,8 @@ struct outgoing {
 	struct move_report rep;
 };
 
+/* Turns the journal's step; EX_TEMPFAIL when somebody else has decided the move meanwhile. */
+int outgoing_turn(struct outgoing *o, const char *from, const char *step, struct err *e);
 /* Of zeroed memory. */
 void outgoing_init(struct outgoing *o);
 /* The lower layer and files of it that the destination asked for. */

@@ -122,7 +122,7 @@ void outgoing_thaw(struct outgoing *o)
 int outgoing_leave(struct outgoing *o, struct err *e)
 {
 	o->kept = true;
-	return journal_end(o->journal, e);
+	return journal_forget(o->ck->id, e);
 }
 
 int outgoing_finish(struct outgoing *o, struct err *e)
@@ -135,7 +135,7 @@ int outgoing_finish(struct outgoing *o, struct err *e)
 	rc = outgoing_retire(o, e);
 
 	checkpoint_remove(o->ck, NULL);
-	journal_end(o->journal, rc ? &late : e);
+	journal_forget(o->ck->id, rc ? &late : e);
 	return rc;
 }
 

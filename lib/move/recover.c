@@ -59,12 +59,21 @@ static int publish(const struct service *s)
 	return registry_open(&r, NULL, NULL) ? 0 : registry_put_service(r, rec, NULL);
 }
 
-static int drop_checkpoint(const char *id, struct err *e)
+/* Is there a checkpoint of that name that was saved, and is it one that its service is held for? */
+static bool saved_checkpoint(const char *id, bool *held)
 {
 	AUTO_CHECKPOINT struct checkpoint *ck = NULL;
+	bool is = !checkpoint_load(&ck, id, NULL);
 
-	/* One that is to stay has been saved, and is not a move's. */
-	if (!checkpoint_load(&ck, id, NULL) && !ck->held)
+	*held = is && ck->held;
+	return is;
+}
+
+static int drop_checkpoint(const char *id, struct err *e)
+{
+	bool held;
+
+	if (saved_checkpoint(id, &held) && !held) /* it is to stay, whatever becomes of this move */
 		return 0;
 	return file_remove_tree(file_path("/var/lib/edge/checkpoints/%s", id), e);
 }
@@ -74,8 +83,9 @@ static int drop_checkpoint(const char *id, struct err *e)
 static int thaw(const struct journal_entry *j, struct service *s, const struct recover_options *opt, bool forced,
 		struct err *e)
 {
-	bool shipped = !strcmp(j->step, "shipped") || (j->peer[0] && among("failed refused thawed", j->step));
+	bool held;
 
+	saved_checkpoint(j->move, &held);
 	if (forced) {
 		s->epoch += FORCED_EPOCHS;
 		if (service_save(s, e))
@@ -87,7 +97,7 @@ static int thaw(const struct journal_entry *j, struct service *s, const struct r
 	if (service_mend(s, e) || drop_checkpoint(j->move, e))
 		return -1;
 	publish(s);
-	if (shipped && !opt->force)
+	if (held && j->peer[0] && !opt->force)
 		ship_undo(j->peer, j->move);
 	return journal_forget(j->move, e);
 }

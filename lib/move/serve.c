@@ -10,7 +10,8 @@
 #include "lib/move/bulk.h"
 #include "lib/move/hold.h"
 #include "lib/move/incoming.h"
-#include "lib/move/journal.h"
+#include "lib/move/outcome.h"
+#include "lib/move/recover.h"
 #include "lib/move/remote.h"
 #include "lib/move/stateless.h"
 #include "lib/move/wire.h"
@@ -34,22 +35,6 @@ static int note_step(struct stream *s, const struct json *call, struct err *e)
 	return hold_note(move, step, e) ? -1 : wire_send_json(s, FRAME_REPLY, answer, e);
 }
 
-/* How a move went here, for a source that lost its connection at "go": the journal's last step, and whether the instance
- * runs. */
-static int tell_outcome(struct stream *s, const struct json *call, struct err *e)
-{
-	const char *move = json_str(call, "move"), *name = json_str(call, "service"), *id = json_str(call, "id");
-	AUTO_JSON struct json *answer = json_object();
-	AUTO_SERVICE struct service *here = NULL;
-
-	if (!move || !name || !id || strchr(move, '/') || !service_name_valid(name))
-		return err_set(e, EX_DATAERR, "no move or service in the call");
-	json_set_str(answer, "step", journal_last(move));
-	json_set_bool(answer, "running",
-		      !service_load(&here, name, NULL) && !strcmp(here->id, id) && service_running(here));
-	return wire_send_json(s, FRAME_REPLY, answer, e);
-}
-
 /* 1: the call has taken over the whole session. */
 static int on_call(struct stream *s, const struct json *call, struct err *e)
 {
@@ -64,7 +49,11 @@ static int on_call(struct stream *s, const struct json *call, struct err *e)
 	if (!strcmp(verb, "start"))
 		return stateless_serve(s, call, e);
 	if (!strcmp(verb, "outcome"))
-		return tell_outcome(s, call, e);
+		return outcome_tell(s, call, e);
+	if (!strcmp(verb, "forget"))
+		return outcome_forget(s, call, e);
+	if (!strcmp(verb, "settle"))
+		return recover_serve(s, call, e);
 	if (!strcmp(verb, "note"))
 		return note_step(s, call, e);
 	if (!strcmp(verb, "drop"))
