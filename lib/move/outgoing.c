@@ -434,6 +434,8 @@ int outgoing_freeze(struct outgoing *o, struct err *e)
 	int rc;
 
 	net_quiet_start(&o->quiet, o->svc, QUIET_MS);
+	o->rep.quiet = clock_ms() - start;
+	start = clock_ms();
 	outgoing_hurry(o);
 	if (!o->journal && begin_journal(o, e))
 		return -1;

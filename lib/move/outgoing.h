@@ -24,7 +24,7 @@ struct move_options {
 /* What a move did; durations in milliseconds. */
 struct move_report {
 	double total, frozen, connect, check, precopy;
-	double freeze, dump, pages, files, images, restore, resume;
+	double quiet, freeze, dump, pages, files, images, restore, resume;
 	int rounds;
 	struct pages_stats memory;  /* all rounds */
 	uint64_t last_pages;        /* sent inside the freeze */
