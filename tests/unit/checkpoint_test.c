@@ -175,7 +175,7 @@ static void test_complete(void)
 	is_str(e.text, "checkpoint " ID ": pagemap-5.img: page 0x4000 is missing", "... by its address");
 	image_put(im, 5, 0x4000, NULL, NULL, &e);
 	is_int(complete(ck, im), 0, "with all pages it is whole");
-	ok(image_used(im, 5, 0x1000) && image_used(im, 5, 0x4000) && !image_used(im, 5, 0x2000), "... and these are used");
+	ok(image_used(im, 5, 0x1000, 1) && image_used(im, 5, 0x4000, 1) && !image_used(im, 5, 0x2000, 1), "... and these are used");
 	entry[0].pages = UINT64_MAX;
 	pagemap_write(&pm, map, &e);
 	is_int(complete(ck, im), -1, "more pages than there are");
