@@ -41,9 +41,8 @@ static int reserve(struct incoming *in, const struct json *call, struct json *wa
 	json_set_str(head, "service", in->svc->name);
 	json_set_str(head, "id", in->svc->id);
 	json_set_str(head, "from", in->ck->from);
-	if (in->keep && (checkpoint_remove(in->ck, e) || file_mkdirs(in->ck->dir, 0700, e)))
+	if (in->keep && incoming_replace(in, e))
 		return -1;
-	in->keep = false;
 	if (incoming_find_earlier(in, &old, e) || journal_begin(&in->journal, in->ck->id, head, e) ||
 	    incoming_place_root(in, old, call, &need, e) || incoming_place_folders(in, old, e))
 		return -1;
@@ -53,7 +52,6 @@ static int reserve(struct incoming *in, const struct json *call, struct json *wa
 		if (incoming_place_base(in, e))
 			return -1;
 	}
-	/* What was brought here of it before: its files and pages are about to change. */
 	checkpoint_supersede(in->ck);
 	if (image_open(&in->im, store_memory_dir(in->svc->id), e) || image_begin(in->im, e))
 		return -1;
@@ -74,6 +72,7 @@ static int prepare(struct incoming *in, const struct json *call, struct err *e)
 		return -1;
 	in->svc = in->ck->service;
 	in->engine = engine_find(in->svc->engine);
+	in->seal = json_bool(call, "seal", false);
 	in->lock = service_lock(in->svc->name, LOCK_MS, e);
 	if (in->lock < 0)
 		return -1;
@@ -97,7 +96,7 @@ static int take_files(struct incoming *in, const struct json *call, struct err *
 			  : k >= 0 && k < in->n_files       ? &in->files[k]
 							    : NULL;
 
-	if (!f || f->root < 0)
+	if (!f || f->root < 0 || in->opened)
 		return err_set(e, EX_DATAERR, "no such folder");
 	if (files_receive(f, in->ctl, call, e) || (k == FOLDER_LAYER && layer_arrived(in->layer_name, f->tree, e)))
 		return -1;
@@ -215,10 +214,9 @@ static int finish(struct incoming *in, struct err *e)
 	if (keeper_release(&in->keeper, s->pid, e))
 		rc = -1;
 	publish(in);
-	close(TAKE_FD(in->lock)); /* it can be stopped, or moved on, while we wait for the source */
 	image_save(in->im, IMAGE_SWEEP, NULL);
-	if (!in->own)
-		checkpoint_remove(in->ck, NULL);
+	incoming_used_up(in);
+	close(TAKE_FD(in->lock)); /* it can be stopped, or moved on, while we wait for the source */
 	if (source_knows(in)) {
 		journal_end(in->journal, NULL);
 		incoming_reply(in, json_object(), NULL);
@@ -228,15 +226,12 @@ static int finish(struct incoming *in, struct err *e)
 
 static int restore(struct incoming *in, const struct json *call, struct err *e)
 {
-	char base[PATH_MAX + 8];
-
 	in->t_restore = clock_ms();
 	bulk_free(TAKE_PTR(in->bulk)); /* nothing changes any more */
-	snprintf(base, sizeof(base), "%s/base", in->ck->dir);
-	if ((!in->opened && verify_images(in, call, e)) || base_install(base, in->svc, e))
+	if (!in->opened && (verify_images(in, call, e) || incoming_install_base(in, e)))
 		return -1;
 	if (journal_step(in->journal, "restoring", e) || checkpoint_complete(in->ck, in->im, e) ||
-	    image_link_parents(in->im, in->ck->dir, e) || keeper_mount(&in->keeper, e))
+	    image_link_parents(in->im, in->ck->dir, e) || incoming_put_back(in, e) || keeper_mount(&in->keeper, e))
 		return -1;
 	if (in->engine->restore(in->svc, &in->keeper, &in->criu, in->ck->dir, in->ck->tcp_close, on_ready, in, e)) {
 		if (in->running)
@@ -254,13 +249,13 @@ static int seal(struct incoming *in, const struct json *call, struct err *e)
 {
 	bulk_free(TAKE_PTR(in->bulk));
 	if (verify_images(in, call, e) || checkpoint_complete(in->ck, in->im, e) ||
-	    image_save(in->im, IMAGE_SWEEP | IMAGE_SYNC, e) || checkpoint_save(in->ck, e))
+	    image_save(in->im, IMAGE_SWEEP | IMAGE_SYNC, e) || incoming_seal(in, e))
 		return -1;
 	in->keep = true;
 	return incoming_reply(in, json_object(), e);
 }
 
-static void undo(struct incoming *in)
+static void undo(struct incoming *in, struct err *e)
 {
 	if (in->armed)
 		keeper_cancel(&in->keeper);
@@ -271,23 +266,15 @@ static void undo(struct incoming *in)
 		cgroup_remove(in->svc->name, NULL);
 	if (in->journal)
 		journal_end(in->journal, NULL);
-	if (in->keep && !in->own)
-		return;
-	/* What arrived of the memory stays in the store for the next try. */
-	if (in->im)
-		image_save(in->im, 0, NULL);
-	if (in->journal && !in->was_here)
-		service_remove(in->svc, NULL);
-	if (in->ck && !in->keep)
-		checkpoint_remove(in->ck, NULL);
+	incoming_unplace(in, e);
 }
 
-static void release(struct incoming *in)
+static void release(struct incoming *in, struct err *e)
 {
 	if (in->bulk)
 		bulk_free(in->bulk);
 	if (!in->running)
-		undo(in);
+		undo(in, e);
 	criu_close(&in->criu);
 	net_catch_stop(&in->catch);
 	for (int i = 0; i < in->n_files; i++)
@@ -298,6 +285,8 @@ static void release(struct incoming *in)
 		image_free(in->im);
 	if (in->journal)
 		journal_free(in->journal);
+	if (in->back)
+		checkpoint_back_free(in->back);
 	if (in->ck)
 		checkpoint_free(in->ck);
 	if (in->lock >= 0)
@@ -366,7 +355,7 @@ int incoming_serve(struct stream *ctl, const struct json *call, struct err *e)
 	int rc = serve(&in, call, e);
 
 	/* Undone before it is reported: who hears of the failure may try again at once. */
-	release(&in);
+	release(&in, e);
 	if (rc && e->text[0])
 		wire_send_error(ctl, e, NULL);
 	return rc;
