@@ -183,10 +183,16 @@ bool keeper_alive(const struct keeper *k)
 
 void keeper_cancel(struct keeper *k)
 {
+	struct keeper_ask ask;
+
 	if (k->pid <= 0) /* zeroed or released: ctl is nobody's */
 		return;
-	if (k->ctl >= 0)
+	if (k->ctl >= 0) {
+		memset(&ask, 0, offsetof(struct keeper_ask, words));
+		ask.verb = KEEPER_CANCEL;
+		ask_send(k, &ask, 0, NULL, NULL);
 		close(k->ctl);
+	}
 	while (waitpid(k->pid, NULL, 0) < 0 && errno == EINTR)
 		;
 	memset(k, 0, sizeof(*k));

@@ -209,7 +209,7 @@ static void run_release(struct self *k, pid_t pid)
 }
 
 /* Undoes all that was made for a service that is not to be. */
-static void undo(struct self *k)
+__attribute__((noreturn)) static void undo(struct self *k)
 {
 	cgroup_kill(k->s->name, 5000, NULL);
 	if (setns(k->home, CLONE_NEWNS))
@@ -279,6 +279,9 @@ static void command(struct self *k)
 	case KEEPER_RELEASE:
 		run_release(k, ask.pid);
 		break;
+	case KEEPER_CANCEL:
+		k->orders = NULL; /* its program does the rest itself */
+		undo(k);
 	default:
 		answer(k, err_set(&e, EX_SOFTWARE, "keeper: unknown command %d", ask.verb), 0, 0, &e);
 	}

@@ -2,9 +2,11 @@
 /* A service that was left in the middle of its dump, or of its restore, by programs that are gone. */
 #include <dirent.h>
 #include <errno.h>
+#include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <poll.h>
 #include <signal.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>

@@ -22,7 +22,7 @@ struct keeper_side {
 void keeper_main(const struct keeper_side *side) __attribute__((noreturn));
 
 /* The keeper's end of the conversation: one message each way, descriptors beside. */
-enum keeper_verb { KEEPER_MOUNT = 1, KEEPER_START, KEEPER_EXEC, KEEPER_WAIT, KEEPER_RELEASE };
+enum keeper_verb { KEEPER_MOUNT = 1, KEEPER_START, KEEPER_EXEC, KEEPER_WAIT, KEEPER_RELEASE, KEEPER_CANCEL };
 
 #define KEEPER_WORDS 32768
 

@@ -98,6 +98,8 @@ void checkpoint_to_json(const struct checkpoint *ck, struct json *j)
 	json_set_str(j, "from", ck->from);
 	json_set_bool(j, "tcp_close", ck->tcp_close);
 	json_set_bool(j, "held", ck->held);
+	if (ck->stored)
+		json_set_bool(j, "seal", true);
 	if (ck->tree)
 		json_set_num(j, "pid", ck->tree);
 	else
@@ -157,6 +159,7 @@ int checkpoint_load(struct checkpoint **out, const char *id, struct err *e)
 	if (!j || checkpoint_from_json(&ck, j, e) || checkpoint_verify(ck, images, e))
 		return err_wrap(e, "checkpoint %s", id);
 	read_copies(ck, j);
+	ck->stored = true;
 	*out = TAKE_PTR(ck);
 	return 0;
 }
@@ -179,15 +182,20 @@ void checkpoint_free(struct checkpoint *ck)
 	free(ck);
 }
 
-/* What lay on a disk for an unknown time is read before it is used. */
-static int check_page(const struct checkpoint *ck, struct image *im, uint64_t object, uint64_t addr, struct err *e)
+/* The pages of one entry. What lay on a disk for an unknown time is read before it is used; for a
+ * holder it came just now. */
+static int check_entry(const struct checkpoint *ck, struct image *im, uint64_t object, const struct pagemap_entry *en,
+		       struct err *e)
 {
+	uint64_t held = image_use(im, object, en->addr, en->pages);
 	uint8_t page[PAGE_BYTES];
 
-	if (image_use(im, object, addr))
-		return err_set(e, EX_DATAERR, "page %#llx is missing", (unsigned long long)addr);
-	if (ck->own_memory && image_read(im, object, addr, page))
-		return err_set(e, EX_DATAERR, "page %#llx is damaged", (unsigned long long)addr);
+	if (held < en->pages)
+		return err_set(e, EX_DATAERR, "page %#llx is missing", (unsigned long long)(en->addr + held * PAGE_BYTES));
+	for (uint64_t p = 0; p < en->pages && ck->own_memory && !ck->held; p++)
+		if (image_read(im, object, en->addr + p * PAGE_BYTES, page))
+			return err_set(e, EX_DATAERR, "page %#llx is damaged",
+				       (unsigned long long)(en->addr + p * PAGE_BYTES));
 	return 0;
 }
 
@@ -206,9 +214,8 @@ static int check_pagemap(const struct checkpoint *ck, const char *name, struct i
 
 		if (!(en->flags & PAGES_IN_PARENT))
 			return err_set(e, EX_DATAERR, "%s: pages that are not in the memory image", name);
-		for (uint64_t p = 0; p < en->pages; p++)
-			if (check_page(ck, im, object, en->addr + p * PAGE_BYTES, e))
-				return err_wrap(e, "%s", name);
+		if (check_entry(ck, im, object, en, e))
+			return err_wrap(e, "%s", name);
 	}
 	return 0;
 }

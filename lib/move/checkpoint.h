@@ -25,6 +25,7 @@ struct checkpoint {
 	bool tcp_close;
 	bool held;             /* the frozen service waits for it; else it went on */
 	bool own_memory;       /* it has a memory image of its own */
+	bool stored;           /* it was loaded from this node's disk: where it is sent, it is to stay, too */
 	int n_copies;          /* and copies of so many folders */
 	char copy[CHECKPOINT_FOLDERS][65]; /* what these are: digests of their manifests */
 };
@@ -59,9 +60,13 @@ int checkpoint_complete(const struct checkpoint *ck, struct image *im, struct er
 int checkpoint_check_copy(const struct checkpoint *ck, int k, struct tree *t, struct err *e);
 /* Gives it a memory image of its own, for what the service's image is not to be disturbed or waited for. */
 int checkpoint_own_memory(struct checkpoint *ck, struct err *e);
+/* Takes the instance's image out of the store (nobody has it open), so that no later move changes it; and puts it back there,
+ * as well as that can be done, where the next move finds it. */
+int checkpoint_take_memory(struct checkpoint *ck, struct err *e);
+void checkpoint_give_memory(const struct checkpoint *ck);
 /* Its own, or the service's in the store. Static ring of buffers. */
 const char *checkpoint_memory_dir(const struct checkpoint *ck);
-/* Removes the checkpoints that were brought here of this instance before. */
+/* Removes what was brought here of this instance before for holders: as it comes again, none of them waits any more. */
 void checkpoint_supersede(const struct checkpoint *ck);
 /* Opens the folders that travel: upper layer, volumes, and the adapted bundle if there is one. Their number, or -1. */
 int checkpoint_folders(const struct service *s, struct files *f, struct err *e);
@@ -69,9 +74,21 @@ int checkpoint_folders(const struct service *s, struct files *f, struct err *e);
  * their times telling. live: they may change under us, and another copy follows. */
 int checkpoint_copy_folder(struct checkpoint *ck, struct files *f, const struct tree_inode *mapped, size_t n_mapped,
 			   bool live, struct err *e);
-/* Makes the service's folders, which exist, what these copies say. Nothing happens if there are none; EX_DATAERR when one is not
- * what it was. */
-int checkpoint_put_back(const struct checkpoint *ck, struct err *e);
+/* Makes folders for one that comes, beginning with what an earlier stay of the instance here (NULL: none) has left, and opens
+ * them. Their number, or -1. */
+int checkpoint_make_folders(struct checkpoint *ck, const struct service *earlier, struct files *f, struct err *e);
+/* These n folders, all of them here, are its copies from now on. */
+int checkpoint_own_folders(struct checkpoint *ck, struct files *f, int n, struct err *e);
+/* Where copy k lies. */
+void checkpoint_copy_path(const struct checkpoint *ck, int k, char path[PATH_MAX]);
+
+/* Makes the service's folders, which exist, what its copies say. EX_DATAERR, before anything is changed, when one of these is
+ * missing or not what it was. use_up: the checkpoint will not be needed again, so its folders may change places with the
+ * service's. *back (new, also after a failure; NULL when nothing was changed) knows how to undo it, in this process. */
+struct checkpoint_back;
+int checkpoint_put_back(const struct checkpoint *ck, bool use_up, struct checkpoint_back **back, struct err *e);
+int checkpoint_undo(struct checkpoint_back *back, struct err *e);
+void checkpoint_back_free(struct checkpoint_back *back);
 /* The folders as they were at the checkpoint: its copies if it has some, else the service's own. */
 int checkpoint_copied_folders(const struct checkpoint *ck, struct files *f, struct err *e);
 

@@ -51,10 +51,10 @@ static int reserve(struct incoming *in, const struct json *call, struct json *wa
 	AUTO_SERVICE struct service *old = NULL;
 	bool need;
 
-	if (in->keep && (checkpoint_remove(in->ck, e) || file_mkdirs(in->ck->dir, 0700, e)))
+	if (in->keep && incoming_replace(in, e))
 		return -1;
-	in->keep = false;
-	if (incoming_find_earlier(in, &old, e) || incoming_begin(in, e) || incoming_place_root(in, old, call, &need, e) || incoming_place_folders(in, old, e))
+	if (incoming_find_earlier(in, &old, e) || incoming_begin(in, e) ||
+	    incoming_place_root(in, old, call, &need, e) || incoming_place_folders(in, old, e))
 		return -1;
 	json_set_bool(answer, "need_layer", need);
 	if (json_len(wanted, NULL)) {
@@ -62,7 +62,6 @@ static int reserve(struct incoming *in, const struct json *call, struct json *wa
 		if (incoming_place_base(in, e))
 			return -1;
 	}
-	/* What was brought here of it before: its files and pages are about to change. */
 	checkpoint_supersede(in->ck);
 	if (image_open(&in->im, store_memory_dir(in->svc->id), e) || image_begin(in->im, e))
 		return -1;
@@ -83,6 +82,7 @@ static int prepare(struct incoming *in, const struct json *call, struct err *e)
 		return -1;
 	in->svc = in->ck->service;
 	in->engine = engine_find(in->svc->engine);
+	in->seal = json_bool(call, "seal", false);
 	in->lock = service_lock(in->svc->name, LOCK_MS, e);
 	if (in->lock < 0 || recover_instance(in->svc->name, in->svc->id, e))
 		return -1;
@@ -106,34 +106,11 @@ static int take_files(struct incoming *in, const struct json *call, struct err *
 			  : k >= 0 && k < in->n_files       ? &in->files[k]
 							    : NULL;
 
-	if (!f || f->root < 0)
+	if (!f || f->root < 0 || in->opened)
 		return err_set(e, EX_DATAERR, "no such folder");
 	if (files_receive(f, in->ctl, call, e) || (k == FOLDER_LAYER && layer_arrived(in->layer_name, f->tree, e)))
 		return -1;
 	return incoming_reply(in, json_object(), e);
-}
-
-/* ---- what is left of a move that was given up ---- */
-
-/* On disk: the rest has been undone. When the link was lost, the same move is tried again before long: what has come of its
- * files stays as a cache, as it does for a service that has moved away. */
-static void remove_traces(struct incoming *in)
-{
-	bool lost = stream_failed(in->ctl) && !in->opened;
-
-	if (in->begun && (in->was_here || lost)) {
-		in->svc->pid = 0;
-		in->svc->moved = !in->own;
-		service_save(in->svc, NULL);
-	}
-	if (in->keep && !in->own)
-		lost = true;
-	else if (in->ck && !in->keep)
-		checkpoint_remove(in->ck, NULL);
-	if (in->begun && !in->was_here && !lost)
-		service_remove(in->svc, NULL);
-	if (in->begun)
-		journal_forget(in->ck->id, NULL);
 }
 
 /* ---- arm ---- */
@@ -149,8 +126,12 @@ static bool committed(void *ctx)
 static void undone(void *ctx)
 {
 	struct incoming *in = ctx;
+	struct err e = { 0 };
 
-	remove_traces(in);
+	in->orphan = true;
+	in->im = NULL; /* its descriptors are not ours */
+	in->back = NULL;
+	incoming_unplace(in, &e);
 }
 
 static int arm(struct incoming *in, struct err *e)
@@ -287,10 +268,9 @@ static int finish(struct incoming *in, struct err *e)
 	if (keeper_release(&in->keeper, s->pid, e))
 		rc = -1;
 	publish(in);
-	close(TAKE_FD(in->lock)); /* it can be stopped, or moved on, while we wait for the source */
 	image_save(in->im, IMAGE_SWEEP, NULL);
-	if (!in->own)
-		checkpoint_remove(in->ck, NULL);
+	incoming_used_up(in);
+	close(TAKE_FD(in->lock)); /* it can be stopped, or moved on, while we wait for the source */
 	if (source_knows(in)) {
 		journal_forget(in->ck->id, NULL);
 		incoming_reply(in, json_object(), NULL);
@@ -300,15 +280,12 @@ static int finish(struct incoming *in, struct err *e)
 
 static int restore(struct incoming *in, const struct json *call, struct err *e)
 {
-	char base[PATH_MAX + 8];
-
 	in->t_restore = clock_ms();
 	bulk_free(TAKE_PTR(in->bulk)); /* nothing changes any more */
-	snprintf(base, sizeof(base), "%s/base", in->ck->dir);
-	if ((!in->opened && verify_images(in, call, e)) || base_install(base, in->svc, e))
+	if (!in->opened && (verify_images(in, call, e) || incoming_install_base(in, e)))
 		return -1;
 	if (journal_turn(in->ck->id, "begun", "restoring", NULL, e) || checkpoint_complete(in->ck, in->im, e) ||
-	    image_link_parents(in->im, in->ck->dir, e) || keeper_mount(&in->keeper, e))
+	    image_link_parents(in->im, in->ck->dir, e) || incoming_put_back(in, e) || keeper_mount(&in->keeper, e))
 		return -1;
 	int rc = in->engine->restore(in->svc, &in->keeper, &in->criu, in->ck->dir, in->ck->tcp_close, on_ready, in, e);
 	if (in->running)
@@ -324,13 +301,13 @@ static int seal(struct incoming *in, const struct json *call, struct err *e)
 {
 	bulk_free(TAKE_PTR(in->bulk));
 	if (verify_images(in, call, e) || checkpoint_complete(in->ck, in->im, e) ||
-	    image_save(in->im, IMAGE_SWEEP | IMAGE_SYNC, e) || checkpoint_save(in->ck, e))
+	    image_save(in->im, IMAGE_SWEEP | IMAGE_SYNC, e) || incoming_seal(in, e))
 		return -1;
 	in->keep = true;
 	return incoming_reply(in, json_object(), e);
 }
 
-static void undo(struct incoming *in)
+static void undo(struct incoming *in, struct err *e)
 {
 	if (in->armed)
 		keeper_cancel(&in->keeper);
@@ -339,19 +316,16 @@ static void undo(struct incoming *in)
 		net_remove(in->svc, NULL);
 	if (in->cgroup)
 		cgroup_remove(in->svc->name, NULL);
-	/* What arrived of the memory stays in the store for the next try. */
-	if (in->im && (in->own || !in->keep))
-		image_save(in->im, 0, NULL);
-	remove_traces(in);
+	incoming_unplace(in, e);
 }
 
-static void release(struct incoming *in)
+static void release(struct incoming *in, struct err *e)
 {
 	pulse_end(in->pulse);
 	if (in->bulk)
 		bulk_free(in->bulk);
 	if (!in->running)
-		undo(in);
+		undo(in, e);
 	criu_close(&in->criu);
 	net_catch_stop(&in->catch);
 	for (int i = 0; i < in->n_files; i++)
@@ -360,6 +334,8 @@ static void release(struct incoming *in)
 	files_clear(&in->base);
 	if (in->im)
 		image_free(in->im);
+	if (in->back)
+		checkpoint_back_free(in->back);
 	if (in->ck)
 		checkpoint_free(in->ck);
 	if (in->lock >= 0)
@@ -428,7 +404,7 @@ int incoming_serve(struct stream *ctl, const struct json *call, struct err *e)
 	int rc = pulse_start(&in.pulse, ctl, NULL, stop_all, &in, e) ? -1 : serve(&in, call, e);
 
 	/* Undone before it is reported: who hears of the failure may try again at once. */
-	release(&in);
+	release(&in, e);
 	if (rc && e->text[0])
 		wire_send_error(ctl, e, NULL);
 	return rc;

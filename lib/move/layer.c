@@ -171,14 +171,10 @@ static int install_one(const char *path, const struct stat *st, int type, struct
 	return renameat(AT_FDCWD, path, folder, strrchr(inside, '/') + 1) ? err_sys(installing.e, "base: %s", inside) : 0;
 }
 
-int base_install(const char *dir, const struct service *s, struct err *e)
+int base_install(const char *dir, const char *upper, struct err *e)
 {
-	char upper[PATH_MAX];
 	int rc;
 
-	if (access(dir, F_OK))
-		return 0;
-	snprintf(upper, sizeof(upper), "%s", service_dir(s, "upper"));
 	installing.dir = dir;
 	installing.upper = upper;
 	installing.e = e;

@@ -3,6 +3,7 @@
 #ifndef EDGE_MOVE_OUTCOME_H
 #define EDGE_MOVE_OUTCOME_H
 
+#include "lib/base/json.h"
 #include "lib/base/ssh.h"
 
 enum outcome {

@@ -18,6 +18,7 @@
 #define LOCK_MS 2000
 #define ROUNDS_MAX 8
 #define GO_MS 5000          /* for the answer to "go": then the destination is asked over a new connection */
+#define INTERRUPT_MS 1500  /* for a step to end by itself */
 #define SLACK_MS 100        /* the guard thaws first */
 #define FREEZE_MS 2000      /* limit of freezing the cgroup */
 #define QUIET_MS 200        /* limit of waiting for new connections to be accepted, and old ones' ends */
@@ -120,7 +121,10 @@ static const char *look(void *ctx)
 
 	if (o->gone)
 		return now > o->go_at + GO_MS ? "no answer to \"go\"" : NULL;
-	if (o->opt.interrupted && o->opt.interrupted(o->opt.ctx))
+	/* It is mostly noticed between two steps, and the other end then told. */
+	if (!o->opt.interrupted || !o->opt.interrupted(o->opt.ctx))
+		o->interrupted_at = now;
+	if (now > o->interrupted_at + INTERRUPT_MS)
 		return "interrupted";
 	if (o->frozen && o->opt.max_freeze_ms && now > o->frozen_at + o->opt.max_freeze_ms + SLACK_MS)
 		return "frozen for too long";
@@ -459,6 +463,8 @@ int outgoing_freeze(struct outgoing *o, struct err *e)
 	int rc;
 
 	net_quiet_start(&o->quiet, o->svc, QUIET_MS);
+	o->rep.quiet = clock_ms() - start;
+	start = clock_ms();
 	outgoing_hurry(o);
 	if ((!o->begun && begin_journal(o, e)) || outgoing_turn(o, "begun", "frozen", e))
 		return -1;
@@ -495,8 +501,20 @@ void outgoing_join_dump(struct outgoing *o)
 	criu_close(&o->criu);
 }
 
+/* A move that ends without having come to anything is over for the other end, too; where the connection was lost instead,
+ * what has arrived is kept for the next try. */
+static void say_farewell(struct outgoing *o)
+{
+	AUTO_JSON struct json *call = wire_request("abort");
+	bool connected;
+
+	if (!o->gone && !o->retired && !o->kept && !outgoing_lost(o, &connected))
+		wire_send_json(o->ctl, FRAME_CALL, call, NULL);
+}
+
 void outgoing_free(struct outgoing *o)
 {
+	say_farewell(o);
 	if (o->ctl)
 		stream_stop(o->ctl);
 	join_bulk(o, NULL);

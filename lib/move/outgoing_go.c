@@ -21,13 +21,23 @@ int outgoing_retire(struct outgoing *o, struct err *e)
 	return 0;
 }
 
-bool outgoing_lost(const struct outgoing *o)
+bool outgoing_lost(const struct outgoing *o, bool *connected)
 {
-	bool lost = o->ctl && stream_failed(o->ctl);
+	bool lost = !o->ctl || stream_failed(o->ctl);
 
+	*connected = o->ctl != NULL;
 	for (int i = 0; i < o->n_bulk; i++)
 		lost |= stream_failed(o->bulk[i]);
 	return lost && !o->gone && !o->retired;
+}
+
+void outgoing_reason(const struct outgoing *o, struct err *e)
+{
+	const char *why = o->pulse ? pulse_reason(o->pulse) : NULL;
+
+	if (!why || o->gone)
+		return;
+	err_set(e, EX_TEMPFAIL, "service %s: %s: it goes on here", o->svc->name, why);
 }
 
 /* The connection broke at "go": asks the destination how it ended. 0 it runs there, 1 it does not, -1 unknown. */

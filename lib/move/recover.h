@@ -5,6 +5,7 @@
 #define EDGE_MOVE_RECOVER_H
 
 #include "lib/base/json.h"
+#include "lib/base/stream.h"
 #include "lib/move/journal.h"
 
 /* What is, or was, to be done about a move. */

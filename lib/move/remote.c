@@ -36,23 +36,6 @@ struct stream *remote_open(const char *node, struct err *e)
 	return TAKE_PTR(s);
 }
 
-int remote_outcome(struct stream *s, const char *move, const struct json *service)
-{
-	AUTO_JSON struct json *call = wire_request("outcome"), *answer = NULL;
-
-	json_set_str(call, "move", move);
-	json_set_str(call, "service", json_str(service, "name"));
-	json_set_str(call, "id", json_str(service, "id"));
-	if (wire_ask(s, TAKE_PTR(call), &answer, NULL))
-		return -1;
-	const char *step = json_str(answer, "step");
-	bool running = json_bool(answer, "running", false), over = !step || !*step;
-	if (running && (over || !strcmp(step, "running")))
-		return 1;
-	/* In between it will come to one or the other. */
-	return !running && (over || !strcmp(step, "failed")) ? 0 : -1;
-}
-
 /* Its terminal is ours: no other node writes control characters to it. */
 static void plain(char *s)
 {

@@ -18,10 +18,6 @@ int remote_run(const char *node, const char *program, const struct json *args, F
  * session is over. */
 int remote_serve(struct stream *s, const struct json *call, struct err *e);
 
-/* How a move went, as the node at the other end of the stream knows it: 1 the instance of the service record runs there, 0 it
- * does not, -1 nothing is known yet. */
-int remote_outcome(struct stream *s, const char *move, const struct json *service);
-
 /* An open, greeted stream to a node by its name or URL. */
 struct stream *remote_open(const char *node, struct err *e);
 

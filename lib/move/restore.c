@@ -2,15 +2,14 @@
 /* Restoring a checkpoint that lies at a node. Of the frozen service it came from, three parties must know the same: the
  * destination, the holder at the source, and this program, which may be at a third place. */
 #include <errno.h>
-#include <poll.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "lib/base/clock.h"
 #include "lib/discover/node.h"
 #include "lib/move/hold.h"
+#include "lib/move/outcome.h"
 #include "lib/move/remote.h"
 
 #define OUTCOME_MS 10000 /* how long the destination is asked for it after a broken connection */
@@ -135,20 +134,13 @@ static int make_ready(struct restoring *r, struct err *e)
 /* The connection broke at "go". 1 it runs there, 0 it does not, -1 nobody knows. */
 static int learn_outcome(struct restoring *r)
 {
-	double end = clock_ms() + OUTCOME_MS;
-	AUTO_JSON struct json *service = json_object();
+	AUTO_REGISTRY struct registry *reg = NULL;
+	struct ssh_target to;
 
-	json_set_str(service, "name", json_str(r->facts, "service"));
-	json_set_str(service, "id", json_str(r->facts, "instance"));
-	for (int pause_ms = 100; r->node[0] && clock_ms() < end; pause_ms *= 2) {
-		AUTO_STREAM struct stream *s = remote_open(r->node, NULL);
-		int known = s ? remote_outcome(s, r->id, service) : -1;
-
-		if (known >= 0)
-			return known;
-		poll(NULL, 0, pause_ms);
-	}
-	return -1;
+	if (!r->node[0] || registry_open(&reg, NULL, NULL) || node_target(reg, r->node, &to, NULL))
+		return -1;
+	enum outcome outcome = outcome_learn(&to, r->id, OUTCOME_MS, NULL);
+	return outcome == OUTCOME_RUNNING ? 1 : outcome == OUTCOME_NOT ? 0 : -1;
 }
 
 static struct json *plain_record(const struct restoring *r)

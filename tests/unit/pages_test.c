@@ -179,7 +179,7 @@ static void test_move(int streams)
 	st = round_of(&k, false, true);
 	ok(st.changed == 2 && st.sent == 2, "the last round does not ask");
 	ok(holds(k.to) && holds(k.from), "... and then both ends hold the same");
-	ok(image_used(k.from, OBJECT, BASE) && image_used(k.from, OBJECT, BASE + 8 * PAGE_BYTES),
+	ok(image_used(k.from, OBJECT, BASE, 1) && image_used(k.from, OBJECT, BASE + 8 * PAGE_BYTES, 1),
 	   "the pages are marked as the service's");
 	link_close(&k);
 
