@@ -79,7 +79,7 @@ int net_catch_start(struct net_catch *c, const struct service *s, struct err *e)
 
 int net_catch_attach(struct net_catch *c, const struct service *s, struct err *e)
 {
-	static __thread unsigned char frame[FRAME_BYTES];
+	unsigned char frame[FRAME_BYTES];
 	ssize_t n = 0;
 
 	/* In this order: an answer, or the ARP request before it, must find the way out; else it waits for a second. A frame
@@ -95,7 +95,7 @@ int net_catch_attach(struct net_catch *c, const struct service *s, struct err *e
 /* As from this node's own address: the switches must not think that the sender were here. */
 void net_catch_pass_on(struct net_catch *c)
 {
-	static __thread unsigned char frame[FRAME_BYTES];
+	unsigned char frame[FRAME_BYTES];
 	struct sockaddr_ll own = { 0 };
 	socklen_t len = sizeof(own);
 	ssize_t n = 0;

@@ -182,7 +182,7 @@ static int count(int fd, int family, uint32_t states)
 				  .nlmsg_type = SOCK_DIAG_BY_FAMILY,
 				  .nlmsg_flags = NLM_F_REQUEST | NLM_F_DUMP },
 			   .r = { .sdiag_family = (uint8_t)family, .sdiag_protocol = IPPROTO_TCP, .idiag_states = states } };
-	static __thread char room[32768];
+	_Alignas(struct nlmsghdr) char room[32768];
 	int n = 0;
 
 	if (send(fd, &q, sizeof(q), 0) < 0)
