@@ -230,7 +230,7 @@ void net_quiet_start(struct net_quiet *q, const struct service *s, int limit_ms)
 	if (diag < 0)
 		return;
 	if (hold_back(q, s)) {
-		net_quiet_end(q);
+		net_quiet_stop(q);
 		return;
 	}
 	/* Listening sockets are few, the others are looked for among those of the whole machine. */
@@ -261,9 +261,15 @@ int net_quiet_freeze(const struct service *s, int timeout_ms, struct err *e)
 
 void net_quiet_end(struct net_quiet *q)
 {
-	if (q->link >= 0)
-		close(q->link);
+	if (q->link < 0)
+		return;
+	close(q->link);
 	q->link = -1;
 	net_catch_pass_on(&q->syns);
+}
+
+void net_quiet_stop(struct net_quiet *q)
+{
+	net_quiet_end(q);
 	net_catch_stop(&q->syns);
 }

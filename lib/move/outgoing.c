@@ -483,7 +483,7 @@ void outgoing_free(struct outgoing *o)
 	join_bulk(o, NULL);
 	outgoing_join_dump(o);
 	outgoing_thaw(o);
-	net_quiet_end(&o->quiet);
+	net_quiet_stop(&o->quiet);
 	net_catch_stop(&o->catch);
 	if (o->sender)
 		sender_free(o->sender);

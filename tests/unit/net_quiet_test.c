@@ -122,7 +122,7 @@ static void test_unaccepted(void)
 	AUTO_FD int within = call(ns);
 	ok(connected(within), "... and so does the service's own with itself");
 	AUTO_FD int served_within = answer();
-	net_quiet_end(&q);
+	net_quiet_stop(&q);
 	ok(connected(second), "what was held back arrives at the end, not a second later");
 	AUTO_FD int served_second = -1;
 	pthread_t thread;
@@ -130,7 +130,7 @@ static void test_unaccepted(void)
 	double took = start_ms(5000);
 	pthread_join(thread, NULL);
 	ok(took < 4000 && served_second >= 0, "the wait is over when it is accepted");
-	net_quiet_end(&q);
+	net_quiet_stop(&q);
 }
 
 static void test_undelivered(void)
@@ -144,10 +144,10 @@ static void test_undelivered(void)
 	ok(sent > 0 && start_ms(60) >= 60, "what a closed connection still has to deliver is waited for");
 	while (n > 0 && !waits(client, POLLIN, SOON_MS) && (n = read(client, data, LARGE)) > 0)
 		got += n;
-	net_quiet_end(&q);
+	net_quiet_stop(&q);
 	is_int(got, sent, "... and it arrives");
 	ok(start_ms(5000) < 4000, "after that there is nothing to wait for");
-	net_quiet_end(&q);
+	net_quiet_stop(&q);
 }
 
 static void test_freeze(void)
@@ -177,7 +177,7 @@ static void test_held(void)
 	net_quiet_end(&q);
 	ok(connected(client), "... and it hears of who has tried");
 	AUTO_FD int served = answer();
-	net_quiet_end(&q);
+	net_quiet_stop(&q);
 	ok(served >= 0, "a second end is none");
 }
 
