@@ -88,4 +88,56 @@ ok 'it counts on here' await 5 past edge1 /var/lib/edge/data $((at + 20))
 ok 'its volume is as it was in the snapshot' whole edge1 /var/lib/edge/data
 ok '... with nothing newer' on edge1 sh -c '! test -e /var/lib/edge/data/new && ! test -e /var/lib/edge/data/d'
 stop edge1 c
+
+# --- listed and removed
+
+listed() { # NODE: id, service, instance, origin, node, held, state and why
+	on "$1" edge-checkpoint --list >"$tmp/list" 2>&1
+	jq -c 'select(.disk_bytes > 0 and (.since | startswith("20"))) | [.service, .from, .node, .held, .state, .why // ""]' "$tmp/list"
+}
+is 'a snapshot is listed where it was taken' '["c","edge1","edge1",false,"kept",""]' "$(listed edge1)"
+is 'with its ids' "$ck $id" "$(jq -r '.id + " " + .instance' "$tmp/list")"
+in_node edge1 "edge-ship --to edge2 $ck"
+is 'what was brought is listed there, also from elsewhere' '["c","edge1","edge2",false,"sealed",""]' \
+	"$(on edge1 edge-checkpoint --list --from edge2 | jq -c '[.service, .from, .node, .held, .state, .why // ""]')"
+ok 'the records are as their schema says' sh -c "tests/schema/check <$tmp/list"
+in_host "edge-checkpoint --from edge2 --remove $ck"
+is 'it is removed from elsewhere' "0  $ck removed" "$status $told $(jq -r '.id + " " + .state' <<<"$said")"
+is 'then nothing lies there' '' "$(listed edge2; remains edge2 c)"
+in_node edge2 "edge-checkpoint --remove $ck"
+is 'nor can it be removed again' "69 edge-checkpoint: checkpoint $ck: not on this node" "$status $told"
+in_node edge2 'edge-checkpoint --remove ../../services'
+is 'only checkpoints are removed' '65 edge-checkpoint: checkpoint: not an id: ../../services' "$status $told"
+
+mem_root
+mem_run m
+on edge1 bash -c "edge-checkpoint --hold 30 m | edge-ship --to edge2" >"$tmp/shipment" 2>"$tmp/holder" &
+holder=$!
+await 20 test -s "$tmp/shipment"
+held=$(jq -r .checkpoint "$tmp/shipment")
+is 'a frozen service waits for its own' '["c","edge1","edge1",false,"kept",""]
+["m","edge1","edge1",true,"held",""]' "$(listed edge1 | sort)"
+in_node edge1 "edge-checkpoint --remove $held"
+is 'that is not removed' "75 edge-checkpoint: checkpoint $held: in use: a program holds, ships or restores it" "$status $told"
+is 'what was brought for it is sealed' '["m","edge1","edge2",true,"sealed",""]' "$(listed edge2)"
+on edge2 cp -a "/var/lib/edge/checkpoints/$held" /var/lib/edge/kept
+on edge1 cp -a "/var/lib/edge/checkpoints/$held" /var/lib/edge/kept
+in_node edge2 "edge-restore <$tmp/shipment"
+is 'it is restored' 0 "$status"
+ok 'its holder ends' await 5 gone "$holder"
+on edge2 mv /var/lib/edge/kept "/var/lib/edge/checkpoints/$held"
+on edge1 mv /var/lib/edge/kept "/var/lib/edge/checkpoints/$held"
+on edge2 mkdir /var/lib/edge/checkpoints/00112233445566778899aabbccddeeff
+is 'what nobody can use any more is told as such' \
+	'["m","edge1","edge2",true,"over","its holder does not wait for it any more"]
+[null,null,"edge2",null,"over","it was never finished"]' \
+	"$(listed edge2; jq -c 'select(.disk_bytes == 0) | [.service, .from, .node, .held, .state, .why]' "$tmp/list")"
+is 'where it was taken, too' '["m","edge1","edge1",true,"over","its holder is gone"]' "$(listed edge1 | grep over)"
+for node in edge1 edge2; do
+	in_node $node 'edge-checkpoint --list | jq -r "select(.state == \"over\").id" | xargs -r edge-checkpoint --remove'
+	is "... and removed on $node" '0 0 0' "$status"
+done
+is 'nothing is left there' '' "$(listed edge2)"
+stop edge2 m
+is 'and only the snapshot here' "$ck" "$(on edge1 ls /var/lib/edge/checkpoints)"
 finish
