@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* Starts a service on this node, or on another one, and prints its record. */
+#include <arpa/inet.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -7,6 +8,7 @@
 #include "lib/base/opt.h"
 #include "lib/discover/names.h"
 #include "lib/discover/node.h"
+#include "lib/engine/bridge.h"
 #include "lib/engine/engine.h"
 #include "lib/engine/net.h"
 #include "lib/move/remote.h"
@@ -130,13 +132,19 @@ static int take_options(struct service **out, int n, char **operands, struct err
 static int check_address(const struct service *s, struct err *e)
 {
 	int same = net_same_link(s, e);
+	char ip[INET6_ADDRSTRLEN];
+	struct bridge b;
 
-	if (same < 0)
+	if (same < 0 || (!same && bridge_find(&b, e)))
 		return err_wrap(e, "service %s", s->name);
-	if (!same)
-		return err_set(e, EX_UNAVAILABLE, "service %s: address %s: not in the network of this node's bridge", s->name,
-			       service_ip(s));
-	return 0;
+	if (same)
+		return 0;
+	const struct net_addr *own = strchr(s->addr, ':') ? &b.v6 : &b.v4;
+	if (!own->family)
+		return err_set(e, EX_UNAVAILABLE, "service %s: address %s: bridge %s has no address of that kind", s->name,
+			       service_ip(s), b.name);
+	return err_set(e, EX_UNAVAILABLE, "service %s: address %s: not in the network of bridge %s, which has %s/%d", s->name,
+		       service_ip(s), b.name, inet_ntop(own->family, own->ip, ip, sizeof(ip)), own->prefix);
 }
 
 /* A service that nobody can find is not left running. */

@@ -3,6 +3,8 @@
 
 #include <ctype.h>
 #include <errno.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -109,7 +111,11 @@ bool ssh_go_on(struct ssh *s)
 {
 	struct pollfd p = { .fd = s->fd, .events = POLLIN };
 	double left = s->deadline - clock_ms();
+	int on = 1;
 
+	/* Until a command runs, sshd holds a small packet back as long as we have not acknowledged the one before, which
+	 * we do 40 ms later by default. The kernel forgets this wish with each answer. */
+	setsockopt(s->fd, IPPROTO_TCP, TCP_QUICKACK, &on, sizeof(on));
 	flush_out(s);
 	if (s->out_len > 0)
 		p.events |= POLLOUT;

@@ -103,7 +103,7 @@ struct frames {
 /* What the service has said so far: once it is in the bridge its frames would be heard a second time. */
 static void listen_to(int port, struct frames *f)
 {
-	static __thread unsigned char frame[FRAME_BYTES];
+	unsigned char frame[FRAME_BYTES];
 	ssize_t n;
 
 	while (f->n < SPOKEN_MAX && ((n = recv(port, frame, sizeof(frame), 0)) > 0 || (n < 0 && errno == EINTR))) {
@@ -126,7 +126,7 @@ static void say_again(int inside, struct frames *f)
 
 int net_catch_attach(struct net_catch *c, const struct service *s, struct err *e)
 {
-	static __thread unsigned char frame[FRAME_BYTES];
+	unsigned char frame[FRAME_BYTES];
 	struct frames spoken = { .n = 0 };
 	ssize_t n = 0;
 	int rc;
@@ -146,7 +146,7 @@ int net_catch_attach(struct net_catch *c, const struct service *s, struct err *e
 /* As from this node's own address: the switches must not think that the sender were here. */
 void net_catch_pass_on(struct net_catch *c)
 {
-	static __thread unsigned char frame[FRAME_BYTES];
+	unsigned char frame[FRAME_BYTES];
 	struct sockaddr_ll own = { 0 };
 	socklen_t len = sizeof(own);
 	ssize_t n = 0;

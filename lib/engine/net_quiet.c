@@ -182,7 +182,7 @@ static int count(int fd, int family, uint32_t states)
 				  .nlmsg_type = SOCK_DIAG_BY_FAMILY,
 				  .nlmsg_flags = NLM_F_REQUEST | NLM_F_DUMP },
 			   .r = { .sdiag_family = (uint8_t)family, .sdiag_protocol = IPPROTO_TCP, .idiag_states = states } };
-	static __thread char room[32768];
+	_Alignas(struct nlmsghdr) char room[32768];
 	int n = 0;
 
 	if (send(fd, &q, sizeof(q), 0) < 0)
@@ -230,7 +230,7 @@ void net_quiet_start(struct net_quiet *q, const struct service *s, int limit_ms)
 	if (diag < 0)
 		return;
 	if (hold_back(q, s)) {
-		net_quiet_end(q);
+		net_quiet_stop(q);
 		return;
 	}
 	/* Listening sockets are few, the others are looked for among those of the whole machine. */
@@ -261,9 +261,15 @@ int net_quiet_freeze(const struct service *s, int timeout_ms, struct err *e)
 
 void net_quiet_end(struct net_quiet *q)
 {
-	if (q->link >= 0)
-		close(q->link);
+	if (q->link < 0)
+		return;
+	close(q->link);
 	q->link = -1;
 	net_catch_pass_on(&q->syns);
+}
+
+void net_quiet_stop(struct net_quiet *q)
+{
+	net_quiet_end(q);
 	net_catch_stop(&q->syns);
 }

@@ -28,7 +28,7 @@
 
 void check_file_digest(const char *path, char hex[65])
 {
-	static __thread uint8_t buf[1 << 20];
+	uint8_t buf[1 << 17];
 	unsigned char sum[EVP_MAX_MD_SIZE];
 	unsigned len = 0;
 	ssize_t n;

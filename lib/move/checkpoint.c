@@ -5,6 +5,7 @@
 #include <dirent.h>
 #include <fcntl.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/random.h>
 
 #include "lib/base/file.h"
@@ -12,16 +13,31 @@
 #include "lib/move/check.h"
 #include "lib/move/pagemap.h"
 
-static bool id_valid(const char *id)
+bool checkpoint_id_valid(const char *id)
 {
 	return id && strlen(id) == 32 && strspn(id, "0123456789abcdef") == 32;
 }
 
-/* Its folder is made with it. */
-static int make_folder(struct checkpoint *ck, struct err *e)
+static struct checkpoint *alloc(struct err *e)
 {
+	struct checkpoint *ck = calloc(1, sizeof(*ck));
+
+	if (ck)
+		ck->lock = -1;
+	else
+		err_set(e, EX_OSERR, "out of memory");
+	return ck;
+}
+
+int checkpoint_make_folder(struct checkpoint *ck, struct err *e)
+{
+	if (ck->lock >= 0)
+		close(ck->lock);
 	snprintf(ck->dir, sizeof(ck->dir), "%s", file_path("/var/lib/edge/checkpoints/%s", ck->id));
-	return file_mkdirs(ck->dir, 0700, e);
+	if (file_mkdirs(file_path("/var/lib/edge/checkpoints"), 0700, e) || file_mkdirs(ck->dir, 0700, e))
+		return -1;
+	ck->lock = open(ck->dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	return ck->lock < 0 || flock(ck->lock, LOCK_SH) ? err_sys(e, "%s", ck->dir) : 0;
 }
 
 static int make_new(struct checkpoint *ck, bool tcp_close, struct err *e)
@@ -34,17 +50,15 @@ static int make_new(struct checkpoint *ck, bool tcp_close, struct err *e)
 		snprintf(ck->id + 2 * i, 3, "%02x", random[i]);
 	snprintf(ck->from, sizeof(ck->from), "%s", node_self());
 	ck->tcp_close = tcp_close;
-	return make_folder(ck, e);
+	return checkpoint_make_folder(ck, e);
 }
 
 int checkpoint_new(struct checkpoint **out, const struct service *s, bool tcp_close, struct err *e)
 {
-	AUTO_CHECKPOINT struct checkpoint *ck = calloc(1, sizeof(*ck));
+	AUTO_CHECKPOINT struct checkpoint *ck = alloc(e);
 	AUTO_JSON struct json *copy = service_to_json(s);
 
-	if (!ck || !copy)
-		return err_set(e, EX_OSERR, "out of memory");
-	if (service_from_json(&ck->service, copy, e) || make_new(ck, tcp_close, e))
+	if (!ck || service_from_json(&ck->service, copy, e) || make_new(ck, tcp_close, e))
 		return -1;
 	*out = TAKE_PTR(ck);
 	return 0;
@@ -52,10 +66,10 @@ int checkpoint_new(struct checkpoint **out, const struct service *s, bool tcp_cl
 
 int checkpoint_new_tree(struct checkpoint **out, pid_t pid, bool tcp_close, struct err *e)
 {
-	AUTO_CHECKPOINT struct checkpoint *ck = calloc(1, sizeof(*ck));
+	AUTO_CHECKPOINT struct checkpoint *ck = alloc(e);
 
 	if (!ck)
-		return err_set(e, EX_OSERR, "out of memory");
+		return -1;
 	ck->tree = pid;
 	if (make_new(ck, tcp_close, e))
 		return -1;
@@ -65,15 +79,15 @@ int checkpoint_new_tree(struct checkpoint **out, pid_t pid, bool tcp_close, stru
 
 int checkpoint_from_json(struct checkpoint **out, const struct json *j, struct err *e)
 {
-	AUTO_CHECKPOINT struct checkpoint *ck = calloc(1, sizeof(*ck));
+	AUTO_CHECKPOINT struct checkpoint *ck = alloc(e);
 	AUTO_JSON struct json *spec = json_get(j, "service");
 	const char *id = json_str(j, "checkpoint"), *from = json_str(j, "from");
 
 	if (!ck)
-		return err_set(e, EX_OSERR, "out of memory");
+		return -1;
 	if (json_has(j, "pid"))
 		return err_set(e, EX_UNAVAILABLE, "is of processes that are no service: criu restores it (see edge-checkpoint(8))");
-	if (!id_valid(id) || !spec || !from || strlen(from) >= sizeof(ck->from))
+	if (!checkpoint_id_valid(id) || !spec || !from || strlen(from) >= sizeof(ck->from))
 		return err_set(e, EX_DATAERR, "checkpoint: id, service or source is missing");
 	strcpy(ck->id, id);
 	strcpy(ck->from, from);
@@ -86,7 +100,7 @@ int checkpoint_from_json(struct checkpoint **out, const struct json *j, struct e
 	ck->service->start_time = 0;
 	if (!*ck->service->id) /* what is kept of it is kept by its id */
 		return err_set(e, EX_DATAERR, "service %s: it has no id", ck->service->name);
-	if (make_folder(ck, e))
+	if (checkpoint_make_folder(ck, e))
 		return -1;
 	*out = TAKE_PTR(ck);
 	return 0;
@@ -145,7 +159,7 @@ int checkpoint_load(struct checkpoint **out, const char *id, struct err *e)
 {
 	char path[PATH_MAX];
 
-	if (!id_valid(id))
+	if (!checkpoint_id_valid(id))
 		return err_set(e, EX_DATAERR, "checkpoint: not an id: %.40s", id);
 	snprintf(path, sizeof(path), "%s", file_path("/var/lib/edge/checkpoints/%s/checkpoint.json", id));
 	if (access(path, F_OK))
@@ -166,7 +180,7 @@ int checkpoint_load(struct checkpoint **out, const char *id, struct err *e)
 
 bool checkpoint_exists(const char *id)
 {
-	return id_valid(id) && !access(file_path("/var/lib/edge/checkpoints/%s", id), F_OK);
+	return checkpoint_id_valid(id) && !access(file_path("/var/lib/edge/checkpoints/%s", id), F_OK);
 }
 
 int checkpoint_remove(const struct checkpoint *ck, struct err *e)
@@ -179,6 +193,8 @@ void checkpoint_free(struct checkpoint *ck)
 	if (ck->service)
 		service_free(ck->service);
 	json_free(ck->facts);
+	if (ck->lock >= 0)
+		close(ck->lock);
 	free(ck);
 }
 

@@ -18,6 +18,7 @@
 struct checkpoint {
 	char id[33];           /* 32 hex digits */
 	char dir[PATH_MAX];
+	int lock;              /* of the folder, shared by all that have it open */
 	char from[256];        /* the source node's name */
 	struct service *service; /* owned; NULL: a tree of processes that is no service */
 	pid_t tree;            /* its first process then, else 0 */
@@ -40,12 +41,22 @@ void checkpoint_to_json(const struct checkpoint *ck, struct json *j);
 int checkpoint_save(const struct checkpoint *ck, struct err *e);
 /* EX_UNAVAILABLE "checkpoint ID: not on this node"; EX_DATAERR when it is damaged. */
 int checkpoint_load(struct checkpoint **ck, const char *id, struct err *e);
+bool checkpoint_id_valid(const char *id);
+/* Makes its folder, again after checkpoint_remove, and locks it. The others that make a checkpoint have done so. */
+int checkpoint_make_folder(struct checkpoint *ck, struct err *e);
 /* Whether this node has one of that id. */
 bool checkpoint_exists(const char *id);
 int checkpoint_remove(const struct checkpoint *ck, struct err *e);
 void checkpoint_free(struct checkpoint *ck);
 AUTO_DEFINE(struct checkpoint, checkpoint_free)
 #define AUTO_CHECKPOINT AUTO(checkpoint_free_auto)
+
+/* All that lie on this node, as an array of `checkpoint` records with state, disk_bytes, since and, if there is something to say,
+ * why. Asks the nodes whose holders wait for one that was brought here. */
+struct json *checkpoint_list(struct err *e);
+/* Removes one that nobody uses. *record (new): the same, with state "removed". EX_UNAVAILABLE when it is not here, EX_TEMPFAIL
+ * when it is in use. */
+int checkpoint_drop(const char *id, struct json **record, struct err *e);
 
 /* Is a file of the folder one of the images that travel? */
 bool checkpoint_is_image(const char *name);

@@ -68,7 +68,7 @@ int incoming_replace(struct incoming *in, struct err *e)
 {
 	checkpoint_give_memory(in->ck);
 	in->keep = false;
-	return checkpoint_remove(in->ck, e) || file_mkdirs(in->ck->dir, 0700, e) ? -1 : 0;
+	return checkpoint_remove(in->ck, e) || checkpoint_make_folder(in->ck, e) ? -1 : 0;
 }
 
 int incoming_find_earlier(struct incoming *in, struct service **old, struct err *e)

@@ -116,7 +116,7 @@ static int add_pages(struct page_runs *out, uint64_t object, const struct mappin
 /* 0 done, 1 the kernel has no PAGEMAP_SCAN, -1 with errno. */
 static int scan_mapping(int fd, const struct mapping *m, uint64_t object, pid_t pid, struct page_runs *out)
 {
-	static __thread struct page_region region[REGIONS];
+	struct page_region region[REGIONS];
 	struct pm_scan_arg arg = {
 		.size = sizeof(arg),
 		.start = m->start,
@@ -146,7 +146,7 @@ static int scan_mapping(int fd, const struct mapping *m, uint64_t object, pid_t 
 
 static int walk_mapping(int fd, const struct mapping *m, uint64_t object, pid_t pid, struct page_runs *out)
 {
-	static __thread uint64_t entry[8192];
+	uint64_t entry[8192];
 	const uint64_t most = sizeof(entry) / sizeof(*entry) * PAGE_BYTES;
 	uint64_t n;
 

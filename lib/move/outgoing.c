@@ -23,7 +23,6 @@
 #define FREEZE_MS 2000      /* limit of freezing the cgroup */
 #define QUIET_MS 200        /* limit of waiting for new connections to be accepted, and old ones' ends */
 #define FEW_PAGES 256       /* that changed in a round: the next one is the freeze */
-#define STILL_SHRINKING 0.7 /* a round that changed more than this of the round before is the last */
 
 void outgoing_init(struct outgoing *o)
 {
@@ -147,13 +146,6 @@ int outgoing_connect(struct outgoing *o, const struct ssh_target *to, struct err
 	double start = clock_ms();
 
 	o->target = *to;
-	for (; o->n_connecting < BULK_STREAMS && !o->opt.dry_run; o->n_connecting++) {
-		struct connecting *c = &o->connecting[o->n_connecting];
-
-		*c = control;
-		if (pthread_create(&c->thread, NULL, connect_one, c))
-			break;
-	}
 	connect_one(&control);
 	o->ctl = control.stream;
 	o->rep.connect = clock_ms() - start;
@@ -161,7 +153,16 @@ int outgoing_connect(struct outgoing *o, const struct ssh_target *to, struct err
 		*e = control.err;
 		return -1;
 	}
-	return pulse_start(&o->pulse, o->ctl, look, stop_all, o, e);
+	if (pulse_start(&o->pulse, o->ctl, look, stop_all, o, e))
+		return -1;
+	for (; o->n_connecting < BULK_STREAMS && !o->opt.dry_run; o->n_connecting++) {
+		struct connecting *c = &o->connecting[o->n_connecting];
+
+		*c = (struct connecting){ .to = *to, .timeout_ms = o->opt.connect_ms };
+		if (pthread_create(&c->thread, NULL, connect_one, c))
+			break;
+	}
+	return 0;
 }
 
 static int join_bulk(struct outgoing *o, struct err *e)
@@ -353,7 +354,7 @@ int outgoing_warm(struct outgoing *o, struct err *e)
 int outgoing_precopy(struct outgoing *o, struct err *e)
 {
 	double start = clock_ms();
-	uint64_t before = UINT64_MAX;
+	struct pages_stats first = { 0 }, before = { 0 };
 
 	if (go_on(o, "files", e) || outgoing_send_base(o, e) || send_files(o, false, e) || go_on(o, "memory", e) ||
 	    arm(o, e) || outgoing_warm(o, e))
@@ -366,9 +367,11 @@ int outgoing_precopy(struct outgoing *o, struct err *e)
 			return -1;
 		}
 		add_round(o, &st);
-		if (st.changed < FEW_PAGES || (double)st.changed > STILL_SHRINKING * (double)before)
+		if (st.changed < FEW_PAGES || (i && !pages_round_pays(&first, &before, &st)))
 			break;
-		before = st.changed;
+		if (!i)
+			first = st;
+		before = st;
 	}
 	/* Files written meanwhile, so that the freeze finds few. */
 	if (send_files(o, false, e) || go_on(o, "freezing", e))
@@ -521,7 +524,7 @@ void outgoing_free(struct outgoing *o)
 	pulse_end(o->pulse);
 	outgoing_join_dump(o);
 	outgoing_thaw(o);
-	net_quiet_end(&o->quiet);
+	net_quiet_stop(&o->quiet);
 	net_catch_stop(&o->catch);
 	if (o->sender)
 		sender_free(o->sender);

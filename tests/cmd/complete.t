@@ -5,7 +5,7 @@
 cd "$(dirname "$0")/../.." || exit 1
 bin=$(realpath "${EDGE_BIN:-${B:-build}/bin}")
 [[ -x $bin/edge ]] || { echo '1..0 # skip the programs are not built'; exit 0; }
-tmp=$(mktemp -d /tmp/edge-complete.XXXXXX)
+tmp=$(mktemp -d "${TMPDIR:-/tmp}/edge-complete.XXXXXX")
 trap 'rm -rf "$tmp"' EXIT
 trap 'exit 1' INT TERM HUP
 export PATH=$bin:$PATH EDGE_ROOT=$tmp/root tmp

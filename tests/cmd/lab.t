@@ -9,7 +9,7 @@ export LAB=labt$$
 B=${B:-build}
 lab=examples/lab/lab
 n=0
-trap '"$lab" down >/dev/null 2>&1; rm -f "$out"' EXIT
+trap 'trap "" INT TERM HUP; "$lab" down >/dev/null 2>&1; rm -f "$out"' EXIT
 out=$(mktemp)
 
 ok() { # TITLE COMMAND...

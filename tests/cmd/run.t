@@ -7,7 +7,7 @@ if [ "$(id -u)" != 0 ]; then
 	exit 0
 fi
 if [ -z "$RUN_T_TOP" ]; then # a machine of its own: network, mounts and processes
-	RUN_T_TOP=$(mktemp -d /tmp/run_t.XXXXXX)
+	RUN_T_TOP=$(mktemp -d "${TMPDIR:-/tmp}/run_t.XXXXXX")
 	export RUN_T_TOP
 	unshare --net --mount --pid --fork --kill-child --mount-proc --propagation private "$0" "$@"
 	status=$?
@@ -119,16 +119,22 @@ is "$(refusal edge-run --name x -- nosuch)" "69 edge-run: service x: cannot run 
 is "$(refusal edge-run --name x --user nosuch -- true)" "69 edge-run: service x: user nosuch: not in the service's /etc/passwd" "no such user"
 is "$(refusal edge-run --name x --root /nosuch -- true)" "69 edge-run: root /nosuch: no such folder" "no such root"
 is "$(refusal edge-run --name x --volume /nosuch:/a -- true)" "69 edge-run: service x: volume /nosuch: No such file or directory" "no such volume"
-is "$(refusal edge-run --name x --volume /tmp:a -- true)" "64 edge-run: volume /tmp:a: not of the form /HOSTDIR:/PATH" "no volume"
-is "$(refusal edge-run --name x --volume /tmp:/a/../b -- true)" "64 edge-run: service: path: /a/../b: not a plain absolute path" "no plain path"
-is "$(refusal edge-run --name ../x -- true)" "64 edge-run: name ../x: not letters, digits, '.', '_' or '-'" "no name"
-is "$(refusal edge-run -- true)" "64 edge-run: --name is missing" "name missing"
-is "$(refusal edge-run --name x)" "64 edge-run: no command" "no command"
-is "$(refusal edge-run --name x --port 99999 -- true)" "64 edge-run: port 99999: not a port" "no port"
-is "$(refusal edge-run --name x --addr 1.2.3 -- true)" "64 edge-run: service x: address 1.2.3: not an IP address" "no address"
+is "$(refusal edge-run --name x --volume /tmp:a -- true)" "64 edge-run: volume /tmp:a: not of the form /HOSTDIR:/PATH (see edge-run --help)" "no volume"
+is "$(refusal edge-run --name x --volume /tmp:/a/../b -- true)" "64 edge-run: service: path: /a/../b: not a plain absolute path (see edge-run --help)" "no plain path"
+is "$(refusal edge-run --name ../x -- true)" "64 edge-run: name ../x: not letters, digits, '.', '_' or '-' (see edge-run --help)" "no name"
+is "$(refusal edge-run -- true)" "64 edge-run: --name is missing (see edge-run --help)" "name missing"
+is "$(refusal edge-run --name x)" "64 edge-run: no command given (see edge-run --help)" "no command"
+is "$(refusal edge-run --name x --port 99999 -- true)" "64 edge-run: port 99999: not a port (see edge-run --help)" "no port"
+is "$(refusal edge-run --name x --addr 1.2.3 -- true)" "64 edge-run: service x: address 1.2.3: not an IP address (see edge-run --help)" "no address"
+is "$(refusal edge-run --name x --addr 10.99.0.7 -- true)" \
+	"69 edge-run: service x: address 10.99.0.7: not in the network of bridge br0, which has 10.88.0.1/24" "no address of the bridge's network"
+is "$(refusal edge-run --name x --addr 10.99.0.7/16 -- true)" \
+	"69 edge-run: service x: address 10.99.0.7: not in the network of bridge br0, which has 10.88.0.1/24" "... whatever network is claimed for it"
+is "$(refusal edge-run --name x --addr fd99::7 -- true)" \
+	"69 edge-run: service x: address fd99::7: bridge br0 has no address of that kind" "... of either family"
 is "$(refusal edge-run --name x --profile large -- true)" \
-	"64 edge-run: profile large: not in $EDGE_ROOT/etc/edge/profiles.json" "no such profile"
-is "$(refusal edge-run --name x --profile cpu=much -- true)" "64 edge-run: profile cpu=much: not cpu=CORES,mem=BYTES" "no profile"
+	"64 edge-run: profile large: not in $EDGE_ROOT/etc/edge/profiles.json (see edge-run --help)" "no such profile"
+is "$(refusal edge-run --name x --profile cpu=much -- true)" "64 edge-run: profile cpu=much: not cpu=CORES,mem=BYTES (see edge-run --help)" "no profile"
 is "$(refusal edge-run --name x --bundle "$top/data")" \
 	"69 edge-run: service x: bundle $top/data: no config.json" "no bundle"
 is "$(refusal edge-run --name x --registry etcd://x -- true)" "64 edge-run: registry etcd://x: not of the form dir:/path" "no registry"

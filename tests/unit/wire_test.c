@@ -153,9 +153,9 @@ static int greet_with(unsigned kind, const char *text)
 
 static void test_greet(void)
 {
-	is_int(greet_with(FRAME_HELLO, "{\"version\":1}"), 0, "two of the same version");
-	is_int(greet_with(FRAME_HELLO, "{\"version\":2}"), -1, "another version is refused");
-	is_str(e.text, "node far: speaks version 2 of the protocol, this is 1", "... by both numbers");
+	is_int(greet_with(FRAME_HELLO, "{\"version\":2}"), 0, "two of the same version");
+	is_int(greet_with(FRAME_HELLO, "{\"version\":3}"), -1, "another version is refused");
+	is_str(e.text, "node far: speaks version 3 of the protocol, this is 2", "... by both numbers");
 	is_int(e.code, EX_UNAVAILABLE, "... as unavailable");
 	is_int(greet_with(FRAME_HELLO, "{}"), -1, "no version");
 	is_int(greet_with(FRAME_HELLO, "nonsense"), -1, "no JSON");
