@@ -24,7 +24,7 @@
 
 static char top[] = "/tmp/net_quiet_test.XXXXXX";
 static struct service s = { .id = "00c0ffee01234567" };
-static struct net_quiet q = { -1, { -1, -1 } };
+static struct net_quiet q = { -1, NET_CATCH_NONE };
 static int listener;
 
 static socklen_t address_of(struct sockaddr_storage *to, const char *text)
