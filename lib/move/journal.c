@@ -13,6 +13,8 @@
 #include "lib/base/clock.h"
 #include "lib/base/file.h"
 
+#define HOLD_MAX_MS 20000
+
 static bool name_valid(const char *move)
 {
 	return *move && *move != '.' && !strchr(move, '/');
@@ -95,6 +97,18 @@ static int append(int fd, const char *path, struct json *line, const char *step,
 	return cut_tail(fd), -1;
 }
 
+/* A test's switch, EDGE_FAULT=hold-STEP: whoever has written this step stops there, beside a file that says so, until the test
+ * has done what it wants to see survived and removes the file. */
+static void hold_here(const char *step)
+{
+	const char *fault = getenv("EDGE_FAULT"), *path = file_path("/run/edge/held-%s", step);
+
+	if (!fault || strncmp(fault, "hold-", 5) || strcmp(fault + 5, step) || file_write(path, "", 0, 0600, NULL))
+		return;
+	for (int i = 0; i < HOLD_MAX_MS && !access(path, F_OK); i++)
+		usleep(1000);
+}
+
 int journal_begin(const char *move, const struct json *head, struct err *e)
 {
 	AUTO_JSON struct json *line = json_copy(head);
@@ -104,10 +118,13 @@ int journal_begin(const char *move, const struct json *head, struct err *e)
 	if (fd < 0)
 		return -1;
 	json_set_str(line, "boot", this_boot());
-	if (!append(fd, path, line, "begun", e) && !sync_folder(e))
-		return 0;
-	unlink(path);
-	return -1;
+	if (append(fd, path, line, "begun", e) || sync_folder(e)) {
+		unlink(path);
+		return -1;
+	}
+	flock(fd, LOCK_UN);
+	hold_here("begun");
+	return 0;
 }
 
 /* Of all lines the last that has the member. */
@@ -163,7 +180,13 @@ int journal_turn(const char *move, const char *from, const char *step, const str
 	if (fd < 0)
 		return -1;
 	AUTO_FREE char *last = last_value(path, "step");
-	return last && among(from, last) ? append(fd, path, line, step, e) : 1;
+	if (!last || !among(from, last))
+		return 1;
+	if (append(fd, path, line, step, e))
+		return -1;
+	flock(fd, LOCK_UN);
+	hold_here(step);
+	return 0;
 }
 
 static void copy_member(const char *move, const char *key, char *to, size_t size)
