@@ -2,6 +2,7 @@
 #include "lib/move/serve.h"
 
 #include <fcntl.h>
+#include <poll.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -15,6 +16,8 @@
 #include "lib/move/remote.h"
 #include "lib/move/stateless.h"
 #include "lib/move/wire.h"
+
+#define IDLE_MS 30000
 
 static int describe(struct stream *s, struct err *e)
 {
@@ -82,7 +85,12 @@ int serve_session(struct err *e)
 	if (wire_greet(s, e))
 		return -1;
 	while (!rc) {
+		struct pollfd next = { .fd = in, .events = POLLIN };
 		struct err failed = { 0 };
+
+		/* Between two calls nobody beats a pulse: a link may have died. */
+		if (!poll(&next, 1, IDLE_MS))
+			return err_set(e, EX_TEMPFAIL, "caller: silent for %d s", IDLE_MS / 1000);
 
 		if (wire_recv(s, &f, e))
 			return e->code == EX_UNAVAILABLE ? 0 : -1; /* the caller has gone: that is the end */
