@@ -23,6 +23,7 @@ static const struct opt opts[] = {
 	{ "ship-base", 0, OPT_FLAG, &ship_base, NULL, "bring files of the lower layer that differ there" },
 	{ "tcp-close", 0, OPT_FLAG, &tcp_close, NULL, "close open connections instead of moving them" },
 	{ "quiet", 'q', OPT_FLAG, &quiet, NULL, "no progress on the terminal" },
+	{ "registry", 0, OPT_ENV, "EDGE_REGISTRY", "URL", "where nodes and services are written down" },
 	{ 0 },
 };
 
