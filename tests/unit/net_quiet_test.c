@@ -24,7 +24,7 @@
 
 static char top[] = "/tmp/net_quiet_test.XXXXXX";
 static struct service s = { .id = "00c0ffee01234567" };
-static struct net_quiet q = { -1, { -1, -1 } };
+static struct net_quiet q;
 static int listener;
 
 static socklen_t address_of(struct sockaddr_storage *to, const char *text)
@@ -226,6 +226,7 @@ int main(void)
 		skip("new connections", "needs root");
 		return done();
 	}
+	memset(&q, -1, sizeof(q)); /* descriptors */
 	snprintf(s.name, sizeof(s.name), "quiet-test-%d", (int)getpid());
 	if (!mkdtemp(top) || setenv("EDGE_ROOT", top, 1) || unshare(CLONE_NEWNET | CLONE_NEWNS) ||
 	    mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) || cgroup_create(&s, NULL) ||
