@@ -135,6 +135,19 @@ sub check_environment {
 	is(join(' ', grep { !$told{$_} && $_ ne 'EDGE_FAULT' } sort keys %read), '', 'edge(7) has each variable that a program reads');
 }
 
+# What people type after the README, and what the examples run, is there without the packages of the tests.
+sub check_packages {
+	my %groups = slurp('examples/install-packages') =~ /^\t\[(\w+)\]='([^']*)'/mg;
+	my %early = map { $_ => 1 } "$groups{build} $groups{run}" =~ /:(\S+)/g;
+	my @late = grep { !$early{$_} } $groups{test} =~ /:(\S+)/g;
+	my %texts = map { $_ => slurp($_) } grep { -f } glob('examples/* examples/lab/*');
+	$texts{'README.md'} = join '', slurp('README.md') =~ /^```console\n(.*?)^```/msg;
+	for my $path (sort keys %texts) {
+		my @used = grep { $texts{$path} =~ /(?:^\s*|[|;&(]\s*|edge\d# | -- )\Q$_\E /m } @late;
+		is("@used", '', "$path needs no package of the tests");
+	}
+}
+
 # Names of files in the README, and what it says of the tests.
 sub check_readme {
 	my $text = slurp('README.md');
@@ -340,6 +353,7 @@ for my $p (@programs) {
 check_all_manuals();
 check_environment();
 check_readme();
+check_packages();
 check_loaders();
 SKIP: {
 	skip 'the lab needs root', 1 if $>;
