@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <pthread.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <sys/utsname.h>
@@ -237,13 +238,45 @@ static void check_epoch(const struct service *s, const struct json *call, struct
 		       *node ? node : "(unknown)", (long long)epoch, s->epoch);
 }
 
-static void check_network(const struct service *s, const struct json *call, struct json *list)
+/* Whether another machine answers for the address: asked in a thread, as the answer takes as long as all other checks. */
+struct asking {
+	const struct service *s;
+	pthread_t thread;
+	bool started;
+	int rc;
+	struct err err;
+};
+
+static void *ask_address(void *arg)
+{
+	struct asking *a = arg;
+
+	a->rc = net_address_taken(a->s, ARP_PROBE_MS, &a->err);
+	return NULL;
+}
+
+static void ask_begin(struct asking *a, const struct service *s)
+{
+	a->s = s;
+	a->started = *s->addr && !pthread_create(&a->thread, NULL, ask_address, a);
+}
+
+static void ask_end(struct asking *a)
+{
+	if (a->started)
+		pthread_join(a->thread, NULL);
+	else
+		ask_address(a);
+}
+
+static void check_network(const struct service *s, const struct json *call, struct asking *asking, struct json *list)
 {
 	struct err e = { 0 };
 	int rc;
 
 	if (!*s->addr)
 		return;
+	ask_end(asking);
 	rc = net_same_link(s, &e);
 	if (rc < 0) {
 		check_refuse(list, "network", "%s", e.text);
@@ -254,9 +287,9 @@ static void check_network(const struct service *s, const struct json *call, stru
 		       "its connections)", s->addr);
 		return;
 	}
-	rc = net_address_taken(s, ARP_PROBE_MS, &e);
-	if (rc)
-		check_refuse(list, "address", "%s", rc > 0 ? "the address is in use by another machine" : e.text);
+	if (asking->rc)
+		check_refuse(list, "address", "%s",
+			     asking->rc > 0 ? "the address is in use by another machine" : asking->err.text);
 }
 
 struct json *check_here(const struct service *s, const struct json *call, struct json *wanted)
@@ -264,8 +297,10 @@ struct json *check_here(const struct service *s, const struct json *call, struct
 	const struct engine *engine = engine_find(s->engine);
 	struct json *list = json_array();
 	const char *arch = json_str(call, "arch");
+	struct asking asking = { 0 };
 	struct utsname u;
 
+	ask_begin(&asking, s);
 	if (uname(&u) || !arch || strcmp(u.machine, arch))
 		check_refuse(list, "arch", "%s here, %s at the source", u.machine, arch ? arch : "unknown");
 	if (geteuid())
@@ -279,7 +314,7 @@ struct json *check_here(const struct service *s, const struct json *call, struct
 	check_memory(call, list);
 	check_name(s, list);
 	check_epoch(s, call, list);
-	check_network(s, call, list);
 	check_base_here(s, call, list, wanted);
+	check_network(s, call, &asking, list);
 	return list;
 }
