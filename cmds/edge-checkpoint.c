@@ -24,6 +24,7 @@ static const struct opt opts[] = {
 	{ "tcp-close", 0, OPT_FLAG, &tcp_close, NULL, "close open connections instead of keeping them" },
 	{ "list", 'l', OPT_FLAG, &list, NULL, "show the checkpoints that lie at the node" },
 	{ "remove", 0, OPT_FLAG, &discard, NULL, "remove checkpoints that lie there, by their ids" },
+	{ "registry", 0, OPT_ENV, "EDGE_REGISTRY", "URL", "where nodes and services are written down" },
 	{ 0 },
 };
 

@@ -32,6 +32,7 @@ static const struct opt opts[] = {
 	{ "recover", 0, OPT_FLAG, &recovering, NULL, "bring interrupted moves to an end" },
 	{ "force", 0, OPT_FLAG, &force, NULL, "with --recover: the other node will never answer again" },
 	{ "quiet", 'q', OPT_FLAG, &quiet, NULL, "no progress on the terminal" },
+	{ "registry", 0, OPT_ENV, "EDGE_REGISTRY", "URL", "where nodes and services are written down" },
 	{ 0 },
 };
 

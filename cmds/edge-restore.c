@@ -12,6 +12,7 @@ static const char *on;
 
 static const struct opt opts[] = {
 	{ "on", 0, OPT_STR, &on, "NODE", "the node that has the checkpoint (default: the one the record names, or this)" },
+	{ "registry", 0, OPT_ENV, "EDGE_REGISTRY", "URL", "where nodes and services are written down" },
 	{ 0 },
 };
 

@@ -15,14 +15,14 @@
 
 #define LOCK_MS 2000
 
-static const char *name, *type = "stateful", *addr, *root, *bundle, *profile, *user, *engine, *on, *registry_url;
+static const char *name, *type = "stateful", *addr, *root, *bundle, *profile, *user, *engine, *on;
 static struct opt_list ports, volumes, env;
 
 static const struct opt opts[] = {
 	{ "name", 'n', OPT_STR | OPT_REQUIRED, &name, "NAME", "the service's name" },
 	{ "type", 't', OPT_STR, &type, "stateful|stateless", "what a move must carry along (default stateful)" },
 	{ "on", 0, OPT_STR, &on, "NODE", "start it on that node (default: this one)" },
-	{ "registry", 0, OPT_STR, &registry_url, "URL", "where services are written down" },
+	{ "registry", 0, OPT_ENV, "EDGE_REGISTRY", "URL", "where nodes and services are written down" },
 	{ "Network", 0, OPT_GROUP, NULL, NULL, NULL },
 	{ "addr", 'a', OPT_STR, &addr, "IP[/LEN]", "its own address on the node's bridge (default: none)" },
 	{ "port", 'p', OPT_LIST, &ports, "N", "a port that it listens on, for its record; repeatable" },
@@ -153,7 +153,7 @@ static int start_here(struct service *s, struct err *e)
 	AUTO_REGISTRY struct registry *r = NULL;
 	int rc;
 
-	if (registry_open(&r, registry_url, e))
+	if (registry_open(&r, NULL, e))
 		return -1;
 	AUTO_FD int lock = service_lock(s->name, LOCK_MS, e);
 	if (lock < 0 || check_address(s, e) || service_start(s, e))

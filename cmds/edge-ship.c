@@ -19,6 +19,7 @@ static bool ship_base;
 static const struct opt opts[] = {
 	{ "to", 't', OPT_STR, &to, "NODE", "the destination (default: the one that the record names)" },
 	{ "ship-base", 0, OPT_FLAG, &ship_base, NULL, "bring files of the lower layer that differ there" },
+	{ "registry", 0, OPT_ENV, "EDGE_REGISTRY", "URL", "where nodes and services are written down" },
 	{ 0 },
 };
 

@@ -15,13 +15,13 @@
 
 static bool gone;
 static double grace_s = 10;
-static const char *on, *registry_url;
+static const char *on;
 
 static const struct opt opts[] = {
 	{ "rm", 0, OPT_FLAG, &gone, NULL, "remove its files and its entry in the registry, too" },
 	{ "grace", 'g', OPT_NUM, &grace_s, "SEC", "time to end by itself after SIGTERM (default 10)" },
 	{ "on", 0, OPT_STR, &on, "NODE", "stop it on that node" },
-	{ "registry", 0, OPT_STR, &registry_url, "URL", "where services are written down" },
+	{ "registry", 0, OPT_ENV, "EDGE_REGISTRY", "URL", "where nodes and services are written down" },
 	{ 0 },
 };
 
@@ -70,7 +70,7 @@ static int stop_here(const char *name, bool rm, struct err *e)
 	AUTO_SERVICE struct service *s = NULL;
 	const char *state = "stopped";
 
-	if (service_load(&s, name, e) || registry_open(&r, registry_url, e))
+	if (service_load(&s, name, e) || registry_open(&r, NULL, e))
 		return -1;
 	AUTO_FD int lock = service_lock(s->name, LOCK_MS, e);
 	if (lock < 0)

@@ -113,6 +113,10 @@ static int set_value(const struct parse *p, const struct opt *o, const char *arg
 	case OPT_STR:
 		*(const char **)o->value = arg;
 		return 0;
+	case OPT_ENV:
+		if (setenv(o->value, arg, 1))
+			abort();
+		return 0;
 	case OPT_LIST:
 		list = o->value;
 		if (!list->items) /* there cannot be more of them than arguments */

@@ -15,6 +15,7 @@ enum opt_type {
 	OPT_NUM,  /* double, not negative */
 	OPT_SIZE, /* uint64_t bytes: 64M, 1.5G, 4096; powers of 1024 */
 	OPT_LIST, /* struct opt_list: may be given several times */
+	OPT_ENV,  /* the name of a variable of the environment, which is set: what a library or a child reads there */
 	OPT_GROUP, /* no option: what follows stands under the heading `name` in help */
 	OPT_REQUIRED = 0x100, /* joined to one of the above: marked so in help; whether it is there, the command checks */
 };

@@ -56,5 +56,8 @@ int service_remove(struct service *s, struct err *e);
  * masked with opaque folders; /dev gets the usual nodes, /etc/hostname and /etc/hosts the service's name.
  * Over a root other than "/" there are no masks except /dev; under a bundle no /dev, hostname and hosts either. */
 int root_prepare(const struct service *s, struct err *e);
+/* After that: volumes as the kernel will know them, their links followed on the node and inside the service's root. EX_USAGE
+ * for one on the root, in /proc or over another one. */
+int volumes_resolve(struct service *s, struct err *e);
 
 #endif

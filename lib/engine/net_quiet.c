@@ -6,6 +6,7 @@
 #include <fcntl.h>
 #include <linux/bpf.h>
 #include <linux/filter.h>
+#include <linux/if_packet.h>
 #include <linux/inet_diag.h>
 #include <linux/netlink.h>
 #include <linux/sock_diag.h>
@@ -112,7 +113,8 @@ static int program_attach(int program, const struct service *s)
 	return dir < 0 ? -1 : bpf(BPF_LINK_CREATE, &attr);
 }
 
-/* Of frames to this address the catch takes only SYNs, and forgets what it has caught so far. */
+/* Of frames to this address the catch takes only SYNs, also those of this node itself, and forgets what it has caught so
+ * far. */
 static int catch_syns(int fd, const unsigned char mac[6])
 {
 	struct sock_filter code[] = {
@@ -137,9 +139,11 @@ static int catch_syns(int fd, const unsigned char mac[6])
 		BPF_STMT(BPF_RET | BPF_K, 0),
 	};
 	struct sock_fprog program = { sizeof(code) / sizeof(*code), code };
+	int zero = 0;
 	char byte;
 
-	if (setsockopt(fd, SOL_SOCKET, SO_ATTACH_FILTER, &program, sizeof(program)))
+	if (setsockopt(fd, SOL_SOCKET, SO_ATTACH_FILTER, &program, sizeof(program)) ||
+	    setsockopt(fd, SOL_PACKET, PACKET_IGNORE_OUTGOING, &zero, sizeof(zero)))
 		return -1;
 	while (recv(fd, &byte, 1, MSG_DONTWAIT) > 0)
 		;

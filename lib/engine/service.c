@@ -52,7 +52,7 @@ bool service_name_valid(const char *name)
 }
 
 /* Paths of a definition become part of mount options and of paths below the service's folder. */
-static bool path_valid(const char *path)
+bool service_path_valid(const char *path)
 {
 	if (path[0] != '/' || strpbrk(path, ",:\\\n"))
 		return false;
@@ -79,7 +79,7 @@ static int copy_path(char to[PATH_MAX], const struct json *j, const char *path, 
 {
 	if (copy_str(to, PATH_MAX, j, path, e))
 		return -1;
-	if (to[0] && !path_valid(to))
+	if (to[0] && !service_path_valid(to))
 		return err_set(e, EX_DATAERR, "service: %s: %s: not a plain absolute path", path, to);
 	return 0;
 }

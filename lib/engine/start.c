@@ -107,7 +107,7 @@ int service_start_held(struct service *s, struct err *e)
 		return -1;
 	if (file_mkdirs(service_dir(s, NULL), 0700, e))
 		return -1;
-	if (!root_prepare(s, e) && !net_create(s, e) && !cgroup_create(s, e) && !start_inside(s, &k, e))
+	if (!root_prepare(s, e) && !volumes_resolve(s, e) && !net_create(s, e) && !cgroup_create(s, e) && !start_inside(s, &k, e))
 		return 0;
 	keeper_cancel(&k);
 	service_clear(s, NULL);

@@ -246,22 +246,14 @@ static int collect_facts(struct outgoing *o, struct err *e)
 /* The destination gets what it was offered, and nothing else of this node. */
 static int check_wishes(const struct outgoing *o, struct err *e)
 {
-	AUTO_JSON struct json *offered = json_get(o->facts, "base");
 	size_t n = o->base ? json_len(o->base, NULL) : 0;
 
 	if ((n && !o->opt.ship_base) || (o->need_layer && !json_str(o->facts, "layer")))
 		return err_set(e, EX_DATAERR, "%s: asks for what it was not offered", stream_peer(o->ctl));
 	for (size_t i = 0; i < n; i++) {
 		AUTO_JSON struct json *path = json_at(o->base, i);
-		bool found = false;
 
-		for (size_t k = 0, all = offered ? json_len(offered, NULL) : 0; k < all && !found; k++) {
-			AUTO_JSON struct json *file = json_at(offered, k);
-
-			found = json_value(path) && json_str(file, "path") &&
-				!strcmp(json_value(path), json_str(file, "path"));
-		}
-		if (!found)
+		if (!json_value(path) || !check_base_offered(o->facts, json_value(path)))
 			return err_set(e, EX_DATAERR, "%s: asks for a file that it was not offered",
 				       stream_peer(o->ctl));
 	}

@@ -10,6 +10,7 @@
 #include "lib/discover/node.h"
 #include "lib/move/hold.h"
 #include "lib/move/outcome.h"
+#include "lib/move/pulse.h"
 #include "lib/move/remote.h"
 
 #define OUTCOME_MS 10000 /* how long the destination is asked for it after a broken connection */
@@ -18,6 +19,7 @@ struct restoring {
 	const char *id;
 	char node[256];     /* where the checkpoint lies; "" is this node */
 	struct stream *s;   /* to it */
+	struct pulse *pulse;
 	pid_t child;        /* edge-serve, when it is this node */
 	struct json *facts; /* the destination's answer to "open": service, instance, from, held */
 	char from[256];     /* the source; "" until it is known */
@@ -26,6 +28,7 @@ struct restoring {
 
 static void restoring_clear(struct restoring *r)
 {
+	pulse_end(r->pulse);
 	if (r->s)
 		stream_free(r->s);
 	while (r->child > 0 && waitpid(r->child, NULL, 0) < 0 && errno == EINTR)
@@ -104,10 +107,17 @@ static int ask(struct restoring *r, const char *verb, struct json **answer, stru
 	return wire_ask(r->s, call, answer, e);
 }
 
+static void stop_stream(void *ctx)
+{
+	const struct restoring *r = ctx;
+
+	stream_stop(r->s);
+}
+
 static int open_there(struct restoring *r, struct err *e)
 {
 	r->s = r->node[0] ? remote_open(r->node, e) : local_session(&r->child, e);
-	if (!r->s || ask(r, "open", &r->facts, e))
+	if (!r->s || pulse_start(&r->pulse, r->s, NULL, stop_stream, r, e) || ask(r, "open", &r->facts, e))
 		return -1;
 	if (!json_str(r->facts, "from") || !json_str(r->facts, "service") || !json_str(r->facts, "instance"))
 		return err_set(e, EX_DATAERR, "%s: no facts in its answer", stream_peer(r->s));

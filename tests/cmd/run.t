@@ -107,6 +107,26 @@ is "$(ask a --root "$top/secret" --volume "$top/data:/link/etc" -- nosuch 2>&1; 
 cat: $EDGE_ROOT/var/lib/edge/services/${t}a/log: No such file or directory
 edge-stop: service ${t}a: no such service on this node
 ls: cannot access '$top/secret/etc': No such file or directory" "a link cannot lead a volume out of the root"
+ln -s "$top/data" "$top/datalink"
+mkdir "$top/x"
+at() { # PATH [VOLUME]...: where a volume on it is mounted, or why it is not
+	local message
+	if message=$(edge-run --name "${t}at" --volume "$top/datalink:$1" ${2:+--volume "$top/x:$2"} -- sleep 1000 2>&1 >/dev/null); then
+		sed -n 's/.*"host":"\([^"]*\)","path":"\([^"]*\)".*/\1 \2/p' "$EDGE_ROOT/var/lib/edge/services/${t}at/service.json" | tr -d '\n'
+		grep -o " $(sed -n 's/.*"path":"\([^"]*\)".*/\1/p' "$EDGE_ROOT/var/lib/edge/services/${t}at/service.json") " \
+			"/proc/$(field pid <"$EDGE_ROOT/var/lib/edge/services/${t}at/service.json")/mountinfo" | head -n 1
+		edge-stop --grace 0 --rm "${t}at" >/dev/null
+	else
+		echo "$message"
+	fi
+}
+is "$(at /var/run/deep/in)" "$top/data /run/deep/in /run/deep/in " "a volume is where the links of its path lead, on the node and inside"
+is "$(at /run/../mnt)" "edge-run: service: path: /run/../mnt: not a plain absolute path (see edge-run --help)" "... without .."
+is "$(at //srv//a/./b/)" "$top/data /srv/a/b /srv/a/b " "... without what says nothing"
+is "$(at /./)" "edge-run: service ${t}at: volume /./: cannot be the root" "it is not the root"
+is "$(at /proc/x)" "edge-run: service ${t}at: volume /proc/x: cannot be in /proc" "... nor in /proc"
+is "$(at /etc/passwd)" "edge-run: service ${t}at: volume /etc/passwd: /etc/passwd is not a folder" "... nor on a file"
+is "$(at /run/a /var/run)" "edge-run: service ${t}at: volume /run: hides the one on /run/a" "... nor below another one that comes later"
 mem=$(awk '$(NF-2) == "cgroup" && $NF ~ /memory/ { print $5 "/edge" }' /proc/self/mountinfo)
 if [ -n "$mem" ]; then
 	is "$(cat "$mem/${t}web/memory.limit_in_bytes")" 67108864 "its profile limits it"

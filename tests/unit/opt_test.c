@@ -27,6 +27,7 @@ static const struct opt table[] = {
 	{ "type", 0, OPT_STR, &o.type, "stateful|stateless", "keeps state or not [stateful]" },
 	{ "count", 'c', OPT_INT, &o.count, "N", "how often" },
 	{ "cpu", 0, OPT_NUM, &o.cpu, "CORES", "limit" },
+	{ "place", 0, OPT_ENV, "EDGE_OPT_TEST", "URL", "where" },
 	{ "mem", 'm', OPT_SIZE, &o.mem, "SIZE", "limit" },
 	{ "volume", 0, OPT_LIST, &o.volumes, "HOST:PATH", "a folder to share" },
 	{ 0 },
@@ -149,6 +150,8 @@ static void test_values(void)
 	ok(o.cpu == 0.5, ".5");
 	parse("--type stateless");
 	is_str(o.type, "stateless", "a word of the list is taken");
+	parse("--place x:y");
+	is_str(getenv("EDGE_OPT_TEST"), "x:y", "a variable of the environment is set");
 }
 
 static void test_refusals(void)
@@ -202,6 +205,7 @@ static void test_printing(void)
 	       "      --type stateful|stateless   keeps state or not [stateful]\n"
 	       "  -c, --count N                   how often\n"
 	       "      --cpu CORES                 limit\n"
+	       "      --place URL                 where\n"
 	       "  -m, --mem SIZE                  limit\n"
 	       "      --volume HOST:PATH          a folder to share\n"
 	       "\n"
