@@ -300,6 +300,18 @@ static void ssh_stop(void *self)
 	shutdown(s->fd, SHUT_RDWR);
 }
 
+static bool ssh_heard(void *self)
+{
+	struct ssh *s = self;
+	struct pollfd p = { .fd = s->fd, .events = POLLIN };
+
+	pthread_mutex_lock(&s->lock);
+	bool came = s->taken != s->told;
+	s->told = s->taken;
+	pthread_mutex_unlock(&s->lock);
+	return came || poll(&p, 1, 0) > 0;
+}
+
 /* Lets edge-serve see the end of its input and end by itself. */
 static void farewell(struct ssh *s)
 {
@@ -335,6 +347,7 @@ static const struct stream_ops ssh_ops = {
 	.write = ssh_write,
 	.stop = ssh_stop,
 	.free = ssh_free,
+	.heard = ssh_heard,
 };
 
 static int init_rc;

@@ -104,6 +104,11 @@ bool stream_failed(const struct stream *s)
 	return atomic_load(&s->failed);
 }
 
+bool stream_heard(struct stream *s)
+{
+	return s->ops->heard(s->self);
+}
+
 int stream_lock(struct stream *s, bool wait)
 {
 	return (wait ? pthread_mutex_lock(&s->writing) : pthread_mutex_trylock(&s->writing)) ? 1 : 0;
@@ -130,7 +135,7 @@ struct fds {
 	int in, out, wake;
 	int in_flags, out_flags; /* as they were before */
 	bool in_socket, out_socket;
-	atomic_bool stopped;
+	atomic_bool stopped, came;
 };
 
 static bool is_socket(int fd)
@@ -175,6 +180,8 @@ static ssize_t fds_read(void *self, void *buf, size_t n, struct err *e)
 		ssize_t r = read(f->in, buf, n);
 		int again;
 
+		if (r > 0)
+			atomic_store(&f->came, true);
 		if (r >= 0)
 			return r == 0 && atomic_load(&f->stopped) ? fds_stopped(e) : r;
 		again = fds_again(e);
@@ -218,6 +225,14 @@ static void fds_stop(void *self)
 		shutdown(f->out, SHUT_RDWR);
 }
 
+static bool fds_heard(void *self)
+{
+	struct fds *f = self;
+	struct pollfd p = { .fd = f->in, .events = POLLIN };
+
+	return atomic_exchange(&f->came, false) || poll(&p, 1, 0) > 0;
+}
+
 static void fds_free(void *self)
 {
 	struct fds *f = self;
@@ -232,7 +247,7 @@ static void fds_free(void *self)
 }
 
 static const struct stream_ops fds_ops = {
-	.read = fds_read, .write = fds_write, .stop = fds_stop, .free = fds_free
+	.read = fds_read, .write = fds_write, .stop = fds_stop, .free = fds_free, .heard = fds_heard
 };
 
 struct stream *stream_fds(int in, int out, const char *peer)

@@ -23,7 +23,7 @@
 #define SPOKEN_MAX 4096           /* frames of the service's own that are kept */
 
 /* A packet socket of the namespace (-1: this one) that moves whole frames, offloaded ones with what the hardware would be
- * told of them. It does not hear what is sent through its own interface. */
+ * told of them. */
 static int packet_socket(int netns, const char *name, int protocol)
 {
 	struct sockaddr_ll at = { .sll_family = AF_PACKET, .sll_protocol = htons((uint16_t)protocol) };
@@ -32,8 +32,7 @@ static int packet_socket(int netns, const char *name, int protocol)
 	int one = 1;
 
 	snprintf(ifr.ifr_name, sizeof(ifr.ifr_name), "%s", name);
-	if (fd < 0 || ioctl(fd, SIOCGIFINDEX, &ifr) || setsockopt(fd, SOL_PACKET, PACKET_VNET_HDR, &one, sizeof(one)) ||
-	    setsockopt(fd, SOL_PACKET, PACKET_IGNORE_OUTGOING, &one, sizeof(one)))
+	if (fd < 0 || ioctl(fd, SIOCGIFINDEX, &ifr) || setsockopt(fd, SOL_PACKET, PACKET_VNET_HDR, &one, sizeof(one)))
 		return -1;
 	at.sll_ifindex = ifr.ifr_ifindex;
 	return bind(fd, (struct sockaddr *)&at, sizeof(at)) ? -1 : TAKE_FD(fd);
@@ -67,6 +66,7 @@ int net_catch_start(struct net_catch *c, const struct service *s, bool own, stru
 {
 	struct packet_mreq all = { .mr_type = PACKET_MR_PROMISC };
 	unsigned char mac[6];
+	int one = 1;
 	struct net_addr a;
 	struct bridge b;
 
@@ -86,7 +86,9 @@ int net_catch_start(struct net_catch *c, const struct service *s, bool own, stru
 		return err_sys(e, "service %s: cannot catch its frames on bridge %s", s->name, b.name);
 	AUTO_FD int port = packet_socket(-1, net_port_name(s), own ? ETH_P_ALL : 0);
 	AUTO_FD int inside = packet_socket(ns, NET_INSIDE, 0);
-	if (port < 0 || (own && buffer_bytes(port)) || inside < 0)
+	/* Not what we ourselves deliver through it later. */
+	if (port < 0 || setsockopt(port, SOL_PACKET, PACKET_IGNORE_OUTGOING, &one, sizeof(one)) ||
+	    (own && buffer_bytes(port)) || inside < 0)
 		return err_sys(e, "service %s: cannot reach its interface", s->name);
 	if (neigh_announce(-1, b.name, mac, &a, e))
 		return -1;

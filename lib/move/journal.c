@@ -97,15 +97,15 @@ static int append(int fd, const char *path, struct json *line, const char *step,
 	return cut_tail(fd), -1;
 }
 
-/* A test's switch, EDGE_FAULT=hold-STEP: whoever has written this step stops there, beside a file that says so, until the test
- * has done what it wants to see survived and removes the file. */
+/* A test's switch, EDGE_FAULT=hold: whoever has written a step for which there is a file hold-STEP stops there, and renames it
+ * to held-STEP, until the test has done what it wants to see survived and removes that. */
 static void hold_here(const char *step)
 {
-	const char *fault = getenv("EDGE_FAULT"), *path = file_path("/run/edge/held-%s", step);
+	const char *fault = getenv("EDGE_FAULT"), *held = file_path("/run/edge/held-%s", step);
 
-	if (!fault || strncmp(fault, "hold-", 5) || strcmp(fault + 5, step) || file_write(path, "", 0, 0600, NULL))
+	if (!fault || strcmp(fault, "hold") || rename(file_path("/run/edge/hold-%s", step), held))
 		return;
-	for (int i = 0; i < HOLD_MAX_MS && !access(path, F_OK); i++)
+	for (int i = 0; i < HOLD_MAX_MS && !access(held, F_OK); i++)
 		usleep(1000);
 }
 

@@ -45,16 +45,13 @@ static void *beat(void *arg)
 static void *watch(void *arg)
 {
 	struct pulse *p = arg;
-	uint64_t heard = stream_received(p->stream);
 	double at = clock_ms();
 
 	while (!over(p, LOOK_MS)) {
 		const char *why = p->look ? p->look(p->ctx) : NULL;
-		uint64_t now = stream_received(p->stream);
 
-		if (now != heard)
+		if (stream_heard(p->stream))
 			at = clock_ms();
-		heard = now;
 		if (!why && clock_ms() > at + PULSE_LIMIT_MS)
 			why = "no sign of life for 8 s";
 		if (!why)

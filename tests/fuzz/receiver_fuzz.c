@@ -80,7 +80,7 @@ static void check(struct image *im)
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-	static const struct stream_ops ops = { input_read, input_write, input_nothing, input_nothing };
+	static const struct stream_ops ops = { input_read, input_write, input_nothing, input_nothing, NULL };
 	static char dir[] = "/dev/shm/receiver_fuzz.XXXXXX";
 	static bool made;
 	struct input in = { .data = data, .size = size };

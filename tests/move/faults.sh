@@ -27,7 +27,7 @@ release() { # NODE STEP
 processes() { # NODE WHO: their pids there
 	case $2 in
 	session) on "$1" sh -c 'for p in $(pgrep -x sshd); do tr "\0" " " </proc/$p/cmdline | grep -q "^sshd: root" && echo $p; done' ;;
-	*) on "$1" pgrep -x "$2" ;;
+	*) on "$1" pgrep -x "$2"; [[ $2 != edge-serve ]] || on "$1" pgrep -x "real-$2" ;; # by `instead`
 	esac
 }
 signal() { # NODE WHO SIGNAL
@@ -55,13 +55,7 @@ fault() { # FAULT NODE
 	power) "$lab" kill "$node" ;;
 	esac
 }
-after_wake() { # PID: those who wait for it and stood still, too
-	local p
-	kill -CONT "$1" 2>/dev/null
-	for p in $(pgrep -P "$1"); do wake "$p"; done
-}
-
-fault() { # FAULT NODE: when the move has gone on
+after_fault() { # FAULT NODE: when the move has gone on
 	case $1 in
 	cut:never) ;;
 	cut:*) sleep "${1#cut:}"; "$lab" heal "$2" ;;
@@ -108,10 +102,11 @@ cell() { # STEP END FAULT [ALLOWED]
 	[[ $end == source ]] || node=$there
 	: >"$tmp/recovered"
 	if [[ $end == source ]]; then
-		env=("EDGE_FAULT=hold-$step")
+		env=(EDGE_FAULT=hold)
 	else
-		instead "$there" "$serve" "export EDGE_FAULT=hold-$step; exec \$real \"\$@\""
+		instead "$there" "$serve" 'export EDGE_FAULT=hold; exec $real "$@"'
 	fi
+	on "$node" sh -c 'mkdir -p /run/edge && : >"/run/edge/hold-$1"' sh "$step"
 	on "$here" env "${env[@]}" edge-migrate counter --to "$there" --deadline 15 >"$tmp/moved" 2>"$tmp/err" &
 	mover=$!
 	if ! await 20 held "$node" "$step"; then
@@ -126,6 +121,7 @@ cell() { # STEP END FAULT [ALLOWED]
 	wait "$mover"
 	[[ $what == power || $end == source ]] || right "$there" "$serve"
 	[[ $what != cut:never ]] || "$lab" heal "$node"
+	on "$node" rm -f "/run/edge/hold-$step"
 	recover
 	await 20 settled
 	took=$(((${EPOCHREALTIME/./} - begun) / 1000))
@@ -154,7 +150,7 @@ verdict() { # TITLE STATES ALLOWED
 	if [[ $2 == running* ]]; then is '... and nothing is left of the move' '' "$(traces edge2 edge1)"
 	else is '... and nothing is left of the move' '' "$(traces edge1 edge2)"; fi
 }
-no_sessions() { [[ ! $(on edge1 pgrep -x edge-serve; on edge2 pgrep -x edge-serve) ]]; }
+no_sessions() { [[ ! $(processes edge1 edge-serve; processes edge2 edge-serve) ]]; }
 # The next cell begins where the service is; one that died with its node is started again.
 follow() { # STATES
 	case $1 in
