@@ -28,6 +28,7 @@ struct incoming {
 	struct files files[CHECKPOINT_FOLDERS], layer, base;
 	char layer_name[65];
 	int n_files, lock;
+	uint64_t image_bytes;
 	bool was_here;            /* the service's folder is older than this move */
 	bool net, cgroup, armed, running;
 	bool placed;              /* the service's folder was made by us */
