@@ -120,13 +120,7 @@ static int list_here(void)
 	struct err e = { 0 };
 	AUTO_JSON struct json *all = checkpoint_list(&e);
 
-	for (size_t i = 0, n = all ? json_len(all, NULL) : 0; i < n; i++) {
-		AUTO_JSON struct json *rec = json_at(all, i);
-
-		if (record_print(stdout, rec, &e))
-			return cmd_fail(&cmd, &e);
-	}
-	return all ? 0 : cmd_fail(&cmd, &e);
+	return all && !record_print_all(stdout, all, &e) ? 0 : cmd_fail(&cmd, &e);
 }
 
 static int remove_here(int n, char **ids)
