@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* Freezes services, prints their checkpoints, and holds each until it was handed over. Lists and removes those that lie here. */
+#include <limits.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
@@ -10,6 +11,8 @@
 #include "lib/move/checkpoint.h"
 #include "lib/move/hold.h"
 #include "lib/move/remote.h"
+
+#define HOLD_MAX_S 86400
 
 static const char *to, *from;
 static long hold_s = 30, pid;
@@ -117,13 +120,7 @@ static int list_here(void)
 	struct err e = { 0 };
 	AUTO_JSON struct json *all = checkpoint_list(&e);
 
-	for (size_t i = 0, n = all ? json_len(all, NULL) : 0; i < n; i++) {
-		AUTO_JSON struct json *rec = json_at(all, i);
-
-		if (record_print(stdout, rec, &e))
-			return cmd_fail(&cmd, &e);
-	}
-	return all ? 0 : cmd_fail(&cmd, &e);
+	return all && !record_print_all(stdout, all, &e) ? 0 : cmd_fail(&cmd, &e);
 }
 
 static int remove_here(int n, char **ids)
@@ -165,6 +162,10 @@ int main(int argc, char **argv)
 	opt.tcp_close = tcp_close;
 	if (list || discard)
 		return cmd_done(&cmd, keep_house(argc - first, argv + first));
+	if (hold_s > HOLD_MAX_S)
+		return cmd_usage(&cmd, "--hold: more than %d seconds: %ld", HOLD_MAX_S, hold_s);
+	if (pid && (first < argc || pid > INT_MAX))
+		return cmd_usage(&cmd, first < argc ? "--pid: takes no service" : "--pid: no such process");
 	if (pid)
 		return hold_pid((pid_t)pid, &opt, stdout, &e) ? cmd_fail(&cmd, &e) : cmd_done(&cmd, 0);
 	if (argc - first != 1)

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Starts a service on this node, or on another one, and prints its record. */
+/* Starts a service on this node, or on another one, and prints its record; or prints those of all. */
 #include <arpa/inet.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -17,11 +17,13 @@
 
 static const char *name, *type = "stateful", *addr, *root, *bundle, *profile, *user, *engine, *on;
 static struct opt_list ports, volumes, env;
+static bool list;
 
 static const struct opt opts[] = {
 	{ "name", 'n', OPT_STR | OPT_REQUIRED, &name, "NAME", "the service's name" },
 	{ "type", 't', OPT_STR, &type, "stateful|stateless", "what a move must carry along (default stateful)" },
 	{ "on", 0, OPT_STR, &on, "NODE", "start it on that node (default: this one)" },
+	{ "list", 'l', OPT_FLAG, &list, NULL, "start nothing: show the services of the node" },
 	{ "registry", 0, OPT_ENV, "EDGE_REGISTRY", "URL", "where nodes and services are written down" },
 	{ "Network", 0, OPT_GROUP, NULL, NULL, NULL },
 	{ "addr", 'a', OPT_STR, &addr, "IP[/LEN]", "its own address on the node's bridge (default: none)" },
@@ -222,6 +224,21 @@ static int run_records(void)
 	return rc < 0 ? cmd_fail(&cmd, &e) : cmd_done(&cmd, status);
 }
 
+static int list_services(void)
+{
+	AUTO_JSON struct json *args = json_array(), *all = NULL;
+	struct err e = { 0 };
+	int rc;
+
+	if (on && strcmp(on, node_self())) {
+		json_add(args, json_string("--list"));
+		rc = remote_run(on, "edge-run", args, stdout, cmd_relay, &e);
+		return rc < 0 ? cmd_fail(&cmd, &e) : rc;
+	}
+	all = service_list(&e);
+	return all && !record_print_all(stdout, all, &e) ? 0 : cmd_fail(&cmd, &e);
+}
+
 int main(int argc, char **argv)
 {
 	AUTO_SERVICE struct service *s = NULL;
@@ -230,6 +247,10 @@ int main(int argc, char **argv)
 
 	if (first < 0)
 		return status;
+	if (list && argc > first)
+		return cmd_usage(&cmd, "--list: takes no operand");
+	if (list)
+		return cmd_done(&cmd, list_services());
 	if (argc - first == 1 && !strcmp(argv[first], "-"))
 		return run_records();
 	if (take_options(&s, argc - first, argv + first, &e))

@@ -119,7 +119,7 @@ static int run(char **argv, struct err *e)
 	execv(path, argv);
 	if (errno == ENOENT)
 		execvp(name, argv);
-	if (errno == ENOENT)
+	if (errno == ENOENT || errno == EACCES) /* a folder of PATH that one may not enter gives the latter */
 		return err_set(e, EX_USAGE, "%s: no such program", given);
 	return err_sys(e, "%s", name);
 }

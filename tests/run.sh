@@ -179,7 +179,11 @@ main() {
 	export LC_ALL=C.UTF-8 EDGE_STRICT=${EDGE_STRICT:-$((EUID == 0))}
 	export PATH=$PATH:/usr/local/sbin:/usr/sbin:/sbin
 	chosen=$(tests "$@") || exit $?
-	if [[ $EUID == 0 ]]; then prepare || exit $?; fi
+	if [[ $EUID == 0 ]]; then
+		prepare || exit $?
+	else
+		say 'not root: nothing is installed, and what needs root is skipped'
+	fi
 	make -s -j"$(nproc)" B="$B" all units </dev/null || exit 70
 	EDGE_BIN=$(readlink -f "$B")/bin
 	export EDGE_BIN PATH=$EDGE_BIN:$PATH

@@ -100,16 +100,13 @@ static bool among(const char *words, const char *word)
 	}
 }
 
-static int set_value(const struct parse *p, const struct opt *o, const char *arg)
+__attribute__((nonnull)) static int set_value(const struct parse *p, const struct opt *o, const char *arg)
 {
 	struct opt_list *list;
 
-	if (arg && o->arg && strchr(o->arg, '|') && !among(o->arg, arg) && o->value != &p->completion)
+	if (o->arg && strchr(o->arg, '|') && !among(o->arg, arg) && o->value != &p->completion)
 		return usage(p->c, "--%s: not one of %s: %s", o->name, o->arg, arg);
 	switch (OPT_TYPE(o)) {
-	case OPT_FLAG:
-		*(bool *)o->value = true;
-		return 0;
 	case OPT_STR:
 		*(const char **)o->value = arg;
 		return 0;
@@ -133,8 +130,10 @@ static int set_value(const struct parse *p, const struct opt *o, const char *arg
 /* The argument: what follows in the same word, else the next word. */
 static int take(struct parse *p, const struct opt *o, const char *attached)
 {
-	if (o->type == OPT_FLAG)
-		return set_value(p, o, NULL);
+	if (o->type == OPT_FLAG) {
+		*(bool *)o->value = true;
+		return 0;
+	}
 	if (attached)
 		return set_value(p, o, attached);
 	if (p->at + 1 >= p->argc)

@@ -202,7 +202,10 @@ int service_from_json(struct service **out, const struct json *j, struct err *e)
 	if (s->cpu < 0 || s->cpu > 1e6 || mem < 0 || mem > 1e18)
 		return err_set(e, EX_DATAERR, "service %s: profile: out of bounds", s->name);
 	s->mem_bytes = (uint64_t)mem;
-	s->epoch = (long)json_int(j, "epoch", 0);
+	int64_t epoch = json_int(j, "epoch", 0);
+	if (epoch < 0 || epoch > SERVICE_EPOCH_MAX)
+		return err_set(e, EX_DATAERR, "service %s: epoch: out of bounds", s->name);
+	s->epoch = (long)epoch;
 	s->pid = (pid_t)json_int(j, "pid", 0);
 	s->start_time = (uint64_t)json_int(j, "start_time", 0);
 	s->log_ino = (uint64_t)json_int(j, "log_ino", 0);

@@ -15,6 +15,7 @@
 #define SERVICE_NAME_MAX 63
 #define SERVICE_VOLUMES_MAX 16
 #define SERVICE_PORTS_MAX 16
+#define SERVICE_EPOCH_MAX 1000000000000000 /* whole numbers of JSON, and no overflow */
 
 struct service_volume {
 	char host[PATH_MAX]; /* absolute, on the node */

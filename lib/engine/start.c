@@ -105,7 +105,7 @@ int service_start_held(struct service *s, struct err *e)
 	/* what an instance left that ended together with this machine */
 	if (net_remove(s, e) || cgroup_remove(s->name, e) || file_remove_tree(service_dir(s, NULL), e))
 		return -1;
-	if (file_mkdirs(service_dir(s, NULL), 0700, e))
+	if (file_mkdir_private(file_path("/var/lib/edge/services"), e) || file_mkdir_private(service_dir(s, NULL), e))
 		return -1;
 	if (!root_prepare(s, e) && !volumes_resolve(s, e) && !net_create(s, e) && !cgroup_create(s, e) && !start_inside(s, &k, e))
 		return 0;

@@ -34,7 +34,7 @@ int checkpoint_make_folder(struct checkpoint *ck, struct err *e)
 	if (ck->lock >= 0)
 		close(ck->lock);
 	snprintf(ck->dir, sizeof(ck->dir), "%s", file_path("/var/lib/edge/checkpoints/%s", ck->id));
-	if (file_mkdirs(file_path("/var/lib/edge/checkpoints"), 0700, e) || file_mkdirs(ck->dir, 0700, e))
+	if (file_mkdir_private(file_path("/var/lib/edge/checkpoints"), e) || file_mkdir_private(ck->dir, e))
 		return -1;
 	ck->lock = open(ck->dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	return ck->lock < 0 || flock(ck->lock, LOCK_SH) ? err_sys(e, "%s", ck->dir) : 0;
@@ -138,7 +138,10 @@ int checkpoint_save(const struct checkpoint *ck, struct err *e)
 		json_add(copies, json_string(ck->copy[k]));
 	json_set(j, "copies", copies);
 	snprintf(path, sizeof(path), "%s/checkpoint.json", ck->dir);
-	return json_write_file(j, path, e);
+	AUTO_FREE char *text = json_text(j);
+	if (!text)
+		return err_set(e, EX_OSERR, "out of memory");
+	return file_write(path, text, strlen(text), 0600, e); /* it has the service's environment */
 }
 
 /* Only a checkpoint of this node's own has them: none of this comes over the wire. */

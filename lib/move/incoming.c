@@ -22,6 +22,7 @@
 
 #define HURRY_NICE (-10)
 #define KILL_MS 5000
+#define IMAGES_MAX (1ull << 30) /* bytes: all but memory */
 
 int incoming_reply(struct incoming *in, struct json *j, struct err *e)
 {
@@ -167,8 +168,11 @@ static int take_image(struct incoming *in, const struct frame *f, struct err *e)
 	const char *name = (const char *)f->data;
 	size_t n = strnlen(name, f->len);
 
-	if (n == f->len || !n || n > 100 || strchr(name, '/') || *name == '.')
+	if (n == f->len || n > 100 || *name == '.' || !checkpoint_is_image(name))
 		return err_set(e, EX_DATAERR, "checkpoint: not the name of an image");
+	in->image_bytes += f->len;
+	if (in->image_bytes > IMAGES_MAX)
+		return err_set(e, EX_DATAERR, "checkpoint: more than %llu MB of images", IMAGES_MAX >> 20);
 	char path[PATH_MAX];
 	snprintf(path, sizeof(path), "%s/%s", in->ck->dir, name);
 	AUTO_FD int out = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0600);

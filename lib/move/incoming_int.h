@@ -32,6 +32,7 @@ struct incoming {
 	struct files files[CHECKPOINT_FOLDERS], layer, base;
 	char layer_name[65];
 	int n_files, lock;
+	uint64_t image_bytes;
 	bool was_here;            /* the service's folder is older than this move */
 	bool begun;               /* it is in the journal */
 	bool orphan;              /* we are its keeper, and the process that had it is gone */

@@ -91,11 +91,9 @@ int incoming_place_folders(struct incoming *in, const struct service *old, struc
 	}
 	in->placed = !in->was_here;
 	/* What a service has, setuid files among it, is not for the node's other users. */
-	if (file_mkdirs(file_path("/var/lib/edge/services"), 0700, e) || file_mkdirs(service_dir(s, "volumes"), 0700, e))
+	if (file_mkdir_private(file_path("/var/lib/edge/services"), e) || file_mkdir_private(service_dir(s, NULL), e) ||
+	    file_mkdir_private(service_dir(s, "volumes"), e))
 		return -1;
-	if (chmod(file_path("/var/lib/edge/services"), 0700) || chmod(service_dir(s, NULL), 0700) ||
-	    chmod(service_dir(s, "volumes"), 0700))
-		return err_sys(e, "service %s: its folder", s->name);
 	for (size_t i = 0; i < sizeof(below) / sizeof(*below); i++)
 		if (file_mkdirs(service_dir(s, below[i]), 0755, e))
 			return -1;
@@ -204,7 +202,8 @@ static void renew_epoch(struct service *s)
 	char node[256];
 	int64_t epoch;
 
-	if (!registry_open(&r, NULL, NULL) && !registry_epoch(r, s->id, &epoch, node, NULL) && epoch > s->epoch)
+	if (!registry_open(&r, NULL, NULL) && !registry_epoch(r, s->id, &epoch, node, NULL) && epoch > s->epoch &&
+	    epoch < SERVICE_EPOCH_MAX)
 		s->epoch = (long)epoch;
 }
 

@@ -71,7 +71,8 @@ int layer_place(const char *hex, char path[PATH_MAX], bool *need, struct err *e)
 	*need = access(path, F_OK) || !access(part, F_OK);
 	if (!*need)
 		return 0;
-	if (file_mkdirs(file_path("/var/lib/edge/store/layers"), 0700, e) || file_write(part, "", 0, 0600, e))
+	if (file_mkdir_private(file_path("/var/lib/edge/store"), e) ||
+	    file_mkdir_private(file_path("/var/lib/edge/store/layers"), e) || file_write(part, "", 0, 0600, e))
 		return -1;
 	return file_mkdirs(path, 0755, e);
 }

@@ -132,7 +132,7 @@ static int send_pages(struct worker *w, unsigned n)
 		}
 	}
 	t1 = clock_ms();
-	head = pages_put_head(w->head, w->item, n, packed ? PAGES_ZSTD : 0);
+	head = pages_put_sealed(w->head, w->item, n, packed ? PAGES_ZSTD : 0);
 	if (wire_send(w->stream, FRAME_PAGES, w->head, head, packed ? w->out : w->page, packed ? packed : raw, &w->err))
 		return -1;
 	if (packed)
@@ -147,7 +147,7 @@ static int send_pages(struct worker *w, unsigned n)
  * has none of them is asked less and less often in a round: the answer costs a round trip. */
 static int ask(struct worker *w)
 {
-	size_t head = pages_put_head(w->head, w->item, w->n, 0);
+	size_t head = pages_put_head(w->head, w->item, w->n);
 	uint64_t there = w->st.there;
 	unsigned n;
 

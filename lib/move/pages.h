@@ -2,8 +2,8 @@
 /* Pages on their way from one memory image to another, over several streams at once.
  *
  * Per round, each stream's frames:  COVER {object, window}...
- *   HAVE  object, then per page: address, flags, digest   ->  WANT  one bit a page
- *   PAGES object, then per page: address, digest; then the pages, as one zstd frame or raw
+ *   HAVE  where pages stand, and the digest of each       ->  WANT  one bit a page
+ *   PAGES where pages stand, one digest for all of it; then the pages, as one zstd frame or raw
  *   SYNC                                                  ->  SYNCED (JSON: {}, or {error, code})
  * In the freeze there is no HAVE: what changed since the last round is sent at once. */
 #ifndef EDGE_MOVE_PAGES_H

@@ -44,11 +44,24 @@ static void plain(char *s)
 			*s = ' ';
 }
 
+/* What it prints is a record, and nothing else: it may go to a terminal, or into a pipe of programs that trust each other. */
+static int take_record(char *line, FILE *out, struct err *e)
+{
+	AUTO_JSON struct json *rec = json_parse(line, strlen(line), e);
+
+	if (!rec)
+		return err_wrap(e, "record from there");
+	if (!json_is_object(rec))
+		return err_set(e, EX_DATAERR, "record from there: not an object");
+	plain(line);
+	return record_pass(out, line, e);
+}
+
 /* One frame of the program's life; 1 when it was the last. */
 static int take_frame(const struct frame *f, FILE *out, void (*say)(const char *), int *status, struct err *e)
 {
 	if (f->kind == FRAME_RECORD)
-		return record_pass(out, (const char *)f->data, e);
+		return take_record((char *)f->data, out, e);
 	if (f->kind == FRAME_NOTE) {
 		plain((char *)f->data);
 		if (say)

@@ -1,5 +1,6 @@
 #!/bin/bash
 # SPDX-License-Identifier: MIT
+# shellcheck disable=SC2016 # what is quoted so is for other shells
 # bash, zsh and fish really complete: programs, options, words, the registry's nodes, a node's services. As the user's
 # own files do it, and as the ones that are installed do.
 cd "$(dirname "$0")/../.." || exit 1
@@ -37,8 +38,24 @@ touch "$tmp/here/file"
 
 # --- what each shell offers for a line, in one line
 
+as_users_do() {
+	export bash_loads='. completions/edge.bash' fish_loads='source completions/edge.fish'
+	export zsh_loads='compinit -u -d $tmp/zdump; . completions/edge.zsh'
+}
+as_installed() { # the files of `make install`, found by the shells
+	local p
+	mkdir -p "$tmp/site"
+	for p in "$bin"/edge "$bin"/edge-*; do
+		"$p" --completion bash >"$tmp/site/${p##*/}"
+		"$p" --completion zsh >"$tmp/site/_${p##*/}"
+		"$p" --completion fish >"$tmp/site/${p##*/}.fish"
+	done
+	export bash_loads='. "$tmp/site/${1%% *}"' fish_loads='set fish_complete_path $tmp/site'
+	export zsh_loads='fpath=($tmp/site $fpath); rm -f $tmp/zdump; compinit -u -d $tmp/zdump'
+}
+
 in_bash() { # LINE
-	bash --norc -c '. completions/edge.bash
+	bash --norc -c 'eval "$bash_loads"
 		cd "$tmp/here" || exit 1
 		COMP_LINE=$1 COMP_POINT=${#1}
 		# As readline does it: = is a word of its own.
@@ -50,14 +67,14 @@ in_bash() { # LINE
 		printf "%s\n" "${COMPREPLY[@]}"' bash "$1" 2>&1 | sort | paste -sd' '
 }
 in_fish() { # LINE
-	HOME=$tmp fish --no-config -c 'source completions/edge.fish; cd $tmp/here; complete -C $argv[1]' "$1" 2>&1 | cut -f1 |
+	HOME=$tmp fish --no-config -c 'eval $fish_loads; cd $tmp/here; complete -C $argv[1]' "$1" 2>&1 | cut -f1 |
 		sed 's/^--[a-z-]*=//' | sort | paste -sd' '
 }
 in_zsh() { # LINE: typed at a terminal, with a compadd that tells what it was given
 	zsh -f -c '
 		zmodload zsh/zpty
 		zpty z zsh -f -i
-		zpty -w z "PROMPT= RPROMPT= ZDOTDIR=$tmp; stty -echo; autoload -Uz compinit; compinit -u -d $tmp/zdump; . completions/edge.zsh"
+		zpty -w z "PROMPT= RPROMPT= ZDOTDIR=$tmp; stty -echo; autoload -Uz compinit; $zsh_loads"
 		zpty -w z "cd $tmp/here; zstyle \":completion:*\" completer _complete; bindkey \"^I\" complete-word"
 		zpty -w z "compadd() {
 			case \" \$* \" in (*\" -O \"*|*\" -A \"*|*\" -D \"*) builtin compadd \"\$@\"; return ;; esac
@@ -85,6 +102,7 @@ offers() { # LINE WANTED: in each shell
 	done
 }
 
+as_users_do
 programs=$(cd "$bin" && printf '%s\n' edge-* | sed 's/edge-//' | sort | paste -sd' ')
 offers 'edge ' "$programs"
 offers 'edge mig' migrate
@@ -102,6 +120,11 @@ offers 'edge-ship ' 00112233445566778899aabbccddeeff
 offers 'edge-run --type ' 'stateful stateless'
 offers 'edge-run --name ' ''
 offers 'edge-stop --grace ' ''
+as_installed
+offers 'edge mig' migrate
+offers 'edge migrate --to ' 'edge1 edge2'
+offers 'edge-migrate --from edge2 ' far
+as_users_do
 rm -rf "$state/registry"
 echo '{' >"$state/services/web/service.json"
 offers 'edge-migrate --to ' ''

@@ -100,6 +100,13 @@ refused "a negative number" 64 'edge-stop: --grace: not a number: -1 .*' edge-st
 refused "a number out of bounds" 64 'edge-stop: --grace: more than 3600 seconds: 1e\+06 .*' edge-stop --grace 1000000 web
 refused "not one of the words" 64 'edge-run: --type: not one of stateful\|stateless: heavy .*' edge-run --type heavy --name x -- true
 refused "not a whole number" 64 'edge-checkpoint: --hold: not a whole number: 1.5 .*' edge-checkpoint --hold 1.5 web
+refused "a hold out of bounds" 64 'edge-checkpoint: --hold: more than 86400 seconds: 4294967297 .*' edge-checkpoint --hold 4294967297 web
+refused "a process and a service" 64 'edge-checkpoint: --pid: takes no service .*' edge-checkpoint --pid 1 web
+refused "an operand for edge-serve" 64 'edge-serve: web: takes no operands .*' edge-serve web
+refused "an address that nobody could reach" 69 "edge-run: service x: address 10.9.9.9: not in the network of bridge br0, which has $subnet.1/24" \
+	edge-run --name x --addr 10.9.9.9 -- true
+refused "... also at another node" 69 "edge-run: service x: address 10.9.9.9: not in the network of bridge br0, which has $subnet.2/24" \
+	edge-run --on edge2 --name x --addr 10.9.9.9 -- true
 refused "two services to checkpoint" 64 'edge-checkpoint: one service, or - .*' edge-checkpoint web web
 refused "not a node's URL" 64 'edge-migrate: ssh://: not of the form ssh://\[user@\]host\[:port\]' edge-migrate web --to ssh://
 refused "an option as a host" 64 'edge-migrate: ssh://-oProxyCommand=x: not of the form .*' edge-migrate web --to ssh://-oProxyCommand=x

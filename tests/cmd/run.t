@@ -66,6 +66,9 @@ is "$(refusal edge-run --name "${t}two" --addr 10.88.0.201 -- true)" \
 is "$(refusal edge-run --name "${t}two" --addr 10.88.0.1 -- true)" \
 	"69 edge-run: service ${t}two: address 10.88.0.1: already in use" "... also the node's own"
 
+is "$(edge-run --list)" "$rec" "all services of the node are listed"
+is "$(refusal edge-run --list x)" "64 edge-run: --list: takes no operand (see edge-run --help)" "... without operands"
+
 # --- what it finds inside
 is "$(ask a -- sh -c 'echo $$; hostname; ls /root /home /etc/ssh /run /sys /var/lib/edge; ls /proc/self/fd | wc -l; id -u')" \
 	"1

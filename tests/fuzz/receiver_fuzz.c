@@ -2,7 +2,7 @@
 /* Frames of pages from a hostile source. Not built by default:
  *
  *     clang -g -O1 -fsanitize=fuzzer,address,undefined -D_GNU_SOURCE -I. tests/fuzz/receiver_fuzz.c \
- *         lib/move/receiver.c lib/move/image*.c lib/move/pagemap.c lib/move/wire.c lib/base/stream.c lib/base/json.c \
+ *         lib/move/receiver.c lib/move/pages_head.c lib/move/image*.c lib/move/pagemap.c lib/move/wire.c lib/base/stream.c lib/base/json.c \
  *         lib/base/file.c lib/base/err.c -ljq -lcrypto -lzstd -lpthread -o receiver_fuzz
  *
  * An input is a list of frames: kind, then a length in two bytes, then the data. */

@@ -89,6 +89,29 @@ ok 'its volume is as it was in the snapshot' whole edge1 /var/lib/edge/data
 ok '... with nothing newer' on edge1 sh -c '! test -e /var/lib/edge/data/new && ! test -e /var/lib/edge/data/d'
 stop edge1 c
 
+# --- who may look
+
+modes() { # NODE: folders of its state, and what in them is not for root alone
+	on "$1" sh -c 'cd /var/lib/edge && stat -c "%n %a %U" . services checkpoints store store/memory journal; stat -c "%a %U" checkpoints/*
+		find checkpoints -name "*.json" ! -perm 600'
+}
+like 'only root looks into the state of services' '^\. 755 root
+services 700 root
+checkpoints 700 root
+store 700 root
+store/memory 700 root
+journal 700 root(
+700 root)*$' "$(modes edge1)"
+on edge1 chmod 755 /var/lib/edge/services /var/lib/edge/checkpoints
+run c -- sleep 1000
+in_node edge1 'edge-checkpoint --leave-running c | jq -r .id | xargs edge-checkpoint --remove'
+is 'folders that were open to others are closed' '700 700' "$(on edge1 sh -c 'stat -c %a /var/lib/edge/services /var/lib/edge/checkpoints | xargs')"
+on edge1 chown nobody /var/lib/edge/checkpoints
+in_node edge1 'edge-checkpoint --leave-running c'
+like 'one of somebody else is not used' '^77 edge-checkpoint: /var/lib/edge/checkpoints: belongs to user [0-9]+$' "$status $told"
+on edge1 chown root /var/lib/edge/checkpoints
+stop edge1 c
+
 # --- listed and removed
 
 listed() { # NODE: id, service, instance, origin, node, held, state and why
