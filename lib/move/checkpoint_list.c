@@ -56,7 +56,7 @@ static bool forgotten(const char *id, const struct json *ck, char *silent)
 	if (!silent || !strcmp(from, silent))
 		return false;
 	AUTO_STREAM struct stream *s = remote_open(from, NULL);
-	AUTO_JSON struct json *call = wire_request("outcome"), *answer = NULL;
+	AUTO_JSON struct json *call = wire_request("settle"), *answer = NULL;
 
 	json_set_str(call, "move", id);
 	json_set_str(call, "service", json_str(ck, "service.name"));
@@ -65,7 +65,7 @@ static bool forgotten(const char *id, const struct json *ck, char *silent)
 		snprintf(silent, 256, "%s", from);
 		return false;
 	}
-	return json_str(answer, "step") && !*json_str(answer, "step");
+	return !json_bool(answer, "known", true);
 }
 
 static void set_state(struct json *rec, const char *state, const char *why)

@@ -118,6 +118,8 @@ static const char *look(void *ctx)
 	struct outgoing *o = ctx;
 	double now = clock_ms();
 
+	if (o->farewell_at && now > o->farewell_at + INTERRUPT_MS)
+		return "no answer to \"abort\"";
 	if (o->gone)
 		return now > o->go_at + GO_MS ? "no answer to \"go\"" : NULL;
 	/* It is mostly noticed between two steps, and the other end then told. */
@@ -500,11 +502,13 @@ void outgoing_join_dump(struct outgoing *o)
  * what has arrived is kept for the next try. */
 static void say_farewell(struct outgoing *o)
 {
-	AUTO_JSON struct json *call = wire_request("abort");
+	AUTO_JSON struct json *said = NULL;
 	bool connected;
 
-	if (!o->gone && !o->retired && !o->kept && !outgoing_lost(o, &connected))
-		wire_send_json(o->ctl, FRAME_CALL, call, NULL);
+	if (!o->begun || o->gone || o->retired || outgoing_lost(o, &connected))
+		return;
+	o->farewell_at = clock_ms();
+	wire_ask(o->ctl, wire_request("abort"), &said, NULL);
 }
 
 void outgoing_free(struct outgoing *o)

@@ -56,6 +56,7 @@ struct outgoing {
 	struct err dump_err;
 	/* where it stands: frozen here, network held, "go" said, killed here */
 	bool dumping, frozen, held, gone, retired;
+	double farewell_at;    /* when the other end was told that it comes to nothing */
 	double interrupted_at; /* when that was not yet so */
 	double go_at; /* when "go" was said */
 	bool asked;   /* its outcome had to be asked for, over a new connection */
