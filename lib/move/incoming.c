@@ -199,11 +199,9 @@ static void publish(struct incoming *in)
 {
 	AUTO_REGISTRY struct registry *r = NULL;
 	AUTO_JSON struct json *rec = service_record(in->svc, "running");
-	char key[64];
 
-	snprintf(key, sizeof(key), "service/%s", in->svc->id);
 	if (!registry_open(&r, NULL, NULL))
-		registry_put(r, key, rec, NULL, NULL);
+		registry_put_service(r, rec, NULL);
 }
 
 static int finish(struct incoming *in, struct err *e)
