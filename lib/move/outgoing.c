@@ -112,6 +112,21 @@ static void *connect_one(void *arg)
 	return NULL;
 }
 
+/* What the destination wants to know, once. */
+static int collect_facts(struct outgoing *o, struct err *e)
+{
+	AUTO_JSON struct json *facts = json_object();
+	AUTO_FREE pid_t *pids = NULL;
+	int n;
+
+	if (o->facts)
+		return 0;
+	if (outgoing_pids(o, &pids, &n, e) || check_facts(o->svc, pids, (size_t)n, facts, e))
+		return -1;
+	o->facts = TAKE_PTR(facts);
+	return 0;
+}
+
 /* The control session first: the destination checks while the bulk sessions shake hands. */
 int outgoing_connect(struct outgoing *o, const struct ssh_target *to, struct err *e)
 {
@@ -119,7 +134,12 @@ int outgoing_connect(struct outgoing *o, const struct ssh_target *to, struct err
 	double start = clock_ms();
 
 	o->target = *to;
-	connect_one(&control);
+	bool aside = !pthread_create(&control.thread, NULL, connect_one, &control);
+	collect_facts(o, NULL); /* if it cannot, prepare says why */
+	if (aside)
+		pthread_join(control.thread, NULL);
+	else
+		connect_one(&control);
 	o->ctl = control.stream;
 	o->rep.connect = clock_ms() - start;
 	if (!o->ctl) {
@@ -200,18 +220,6 @@ static int attach_bulk(struct outgoing *o, struct err *e)
 		return -1;
 	sender_progress(o->sender, o->opt.progress ? on_progress : NULL, o);
 	return 0;
-}
-
-/* What the destination wants to know, once. */
-static int collect_facts(struct outgoing *o, struct err *e)
-{
-	AUTO_FREE pid_t *pids = NULL;
-	int n;
-
-	if (o->facts)
-		return 0;
-	o->facts = json_object();
-	return outgoing_pids(o, &pids, &n, e) || check_facts(o->svc, pids, (size_t)n, o->facts, e) ? -1 : 0;
 }
 
 /* The destination gets what it was offered, and nothing else of this node. */
