@@ -43,6 +43,7 @@ struct incoming {
 	bool opened;              /* it was sealed here before, and verified when it was opened */
 	bool keep;                /* the checkpoint stays when the move does not succeed */
 	bool own;                 /* it was taken here, and stays in any case */
+	bool claimed;             /* the registry says already that it runs here */
 	struct checkpoint_back *back; /* what putting back its folders has changed */
 	double t_restore, t_ready, t_go;
 };
@@ -68,7 +69,8 @@ int incoming_install_base(struct incoming *in, struct err *e);
 int incoming_place_folders(struct incoming *in, const struct service *old, struct err *e);
 /* All of it is here: makes it a checkpoint that needs nothing outside of its folder but its layer. Takes the image. */
 int incoming_seal(struct incoming *in, struct err *e);
-/* An opened checkpoint: the service's folders become what they were. The last step that can be undone. */
+/* An opened checkpoint: a snapshot's instance becomes this node's in the registry, as others may want to restore it, too; and
+ * the service's folders become what they were. The last step that can be undone. */
 int incoming_put_back(struct incoming *in, struct err *e);
 /* It runs: what is left of the checkpoint goes. */
 void incoming_used_up(struct incoming *in);

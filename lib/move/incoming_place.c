@@ -127,9 +127,32 @@ int incoming_seal(struct incoming *in, struct err *e)
 	return -1;
 }
 
+/* With the epoch that it will have. */
+static int tell_registry(const struct incoming *in, const char *state, struct err *e)
+{
+	AUTO_REGISTRY struct registry *r = NULL;
+	AUTO_JSON struct json *rec = service_record(in->svc, state);
+
+	json_set_num(rec, "epoch", (double)in->svc->epoch + 1);
+	return registry_open(&r, NULL, e) ? -1 : registry_put_service(r, rec, e);
+}
+
+static int claim(struct incoming *in, struct err *e)
+{
+	int rc = tell_registry(in, "running", e);
+
+	if (rc > 0)
+		return err_set(e, EX_UNAVAILABLE, "checkpoint %s: another node has restored its instance", in->ck->id);
+	in->claimed = !rc;
+	return rc;
+}
+
 int incoming_put_back(struct incoming *in, struct err *e)
 {
-	return in->opened ? checkpoint_put_back(in->ck, !in->own, &in->back, e) : 0;
+	if (!in->opened)
+		return 0;
+	/* What is held has one place to go to, and the source waits for that. */
+	return (!in->ck->held && claim(in, e)) || checkpoint_put_back(in->ck, !in->own, &in->back, e) ? -1 : 0;
 }
 
 void incoming_used_up(struct incoming *in)
@@ -164,6 +187,8 @@ void incoming_unplace(struct incoming *in, struct err *e)
 
 		snprintf(e->text + n, sizeof(e->text) - n, "; and its files are not as they were: %s", late.text);
 	}
+	if (in->claimed)
+		tell_registry(in, "stopped", NULL);
 	unplace_folder(in);
 	if (in->ck && !in->keep) {
 		/* What arrived of the memory stays in the store for the next try. */

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* The inside of an outgoing move, shared by outgoing.c (its steps) and outgoing_images.c (what CRIU wrote). */
+/* The inside of an outgoing move, shared by outgoing.c (its steps), outgoing_connect.c (the way there), outgoing_go.c (the
+ * hand-over), outgoing_images.c (what CRIU wrote) and outgoing_ship.c (checkpoints that stay). */
 #ifndef EDGE_MOVE_OUTGOING_INT_H
 #define EDGE_MOVE_OUTGOING_INT_H
 
@@ -69,6 +70,12 @@ struct outgoing {
 
 /* Turns the journal's step; EX_TEMPFAIL when somebody else has decided the move meanwhile. */
 int outgoing_turn(struct outgoing *o, const char *from, const char *step, struct err *e);
+/* Enters the move into the journal. */
+int outgoing_begin(struct outgoing *o, struct err *e);
+/* What the destination wants to know, collected once. */
+int outgoing_facts(struct outgoing *o, struct err *e);
+/* Waits until the bulk sessions are there: -1 when there is none. */
+int outgoing_join_bulk(struct outgoing *o, struct err *e);
 /* Of zeroed memory. */
 void outgoing_init(struct outgoing *o);
 /* The lower layer and files of it that the destination asked for. */

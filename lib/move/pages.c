@@ -16,7 +16,7 @@
 #define PROBE_EVERY 16
 #define ASK_EVERY_MAX 8 /* batches sent without asking once the far end had next to nothing of those before */
 #define ASK_WORTH 16    /* of so many pages it had one or more */
-#define ROUND_WORTH 10  /* so many times what it spares the freeze a round may take */
+#define ROUND_WORTH 5   /* so many times what it spares the freeze a round may take */
 #define BLOCK_PAGES 64  /* read and compared together: they stay in the processor's second-level cache */
 #define LEVEL_MAX 9
 #define MARK_ZERO 1 /* marks of pages start above: 0 is "never sent" */

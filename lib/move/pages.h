@@ -41,7 +41,7 @@ AUTO_DEFINE(struct sender, sender_free)
  * service's pages as they stay (image_use), and one that cannot be read is an error. Adds to *st. */
 int sender_round(struct sender *s, const struct page_runs *runs, bool ask, bool final, struct pages_stats *st,
 		 struct err *e);
-/* Whether one more round before the freeze would shorten it by a tenth of its own time at least, judging by three rounds so
+/* Whether one more round before the freeze would shorten it by a fifth of its own time at least, judging by three rounds so
  * far (the first two may be one): what pages cost, and how fast the service writes. */
 bool pages_round_pays(const struct pages_stats *first, const struct pages_stats *before, const struct pages_stats *last);
 /* Called by one of the threads from time to time in a round, with the runs done so far and all of them. Not 0: the round

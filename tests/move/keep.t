@@ -72,6 +72,7 @@ fails() { # TITLE NODE COMMAND DIR...: each folder is the same afterwards
 	ok "$title: the files are as they were" cmp "$tmp/before" "$tmp/after" || diff "$tmp/before" "$tmp/after" | sed 's/^/# /'
 }
 fails 'CRIU fails' edge1 "CRIU_FAULT=6 edge-restore $ck" /var/lib/edge/data $here/upper
+is 'CRIU fails: the registry knows that it does not run' stopped "$(jq -r .state "$EDGE_LAB_DIR/registry/service/$id.json")"
 on edge3 ip addr add "$addr/24" dev br0
 fails 'the address is taken' edge1 "edge-restore $ck" /var/lib/edge/data $here/upper
 on edge3 ip addr del "$addr/24" dev br0
@@ -82,6 +83,14 @@ in_node edge3 "edge-restore $ck"
 is 'it can be restored there still' 0 "$status"
 ok 'it counts on there' await 5 past edge3 $here/volumes/0 $((at + 20))
 stop edge3 c
+in_node edge1 "edge-ship --to edge2 $ck; edge-ship --to edge3 $ck"
+in_host "edge-restore --on edge2 $ck & edge-restore --on edge3 $ck & wait"
+is 'of two nodes that restore it at once, one does' 'running 1' "$(jq -r .state <<<"$said") $(grep -c . <<<"$told")"
+like 'the other one says why' "instance $id of service c runs on node edge|another node has restored its instance|in use by another machine" "$told"
+winner=$(jq -r .node <<<"$said")
+is 'the registry knows which' "$winner running" "$(jq -r '.node + " " + .state' "$EDGE_LAB_DIR/registry/service/$id.json")"
+stop "$winner" c
+in_node edge1 "edge-checkpoint --from edge2 --remove $ck; edge-checkpoint --from edge3 --remove $ck"
 in_node edge1 "edge-restore $ck"
 is 'and where it was taken' 0 "$status"
 ok 'it counts on here' await 5 past edge1 /var/lib/edge/data $((at + 20))
