@@ -208,22 +208,17 @@ static void dump_signal(struct outgoing *o, int state)
 	pthread_mutex_unlock(&o->dump_lock);
 }
 
-/* In the dumping thread, at criu's own points. The network is cut only when criu is about to look at the sockets: until
- * then the peers' last acknowledgements still come in. Files are brought over before criu removes the links that it made
- * for files without a name. */
+/* In the dumping thread, at criu's own points. The network is cut only when criu is about to look at the sockets. Files are
+ * brought over before criu removes the links that it made for files without a name. */
 static int at_point(void *ctx, const char *point)
 {
 	struct outgoing *o = ctx;
 
 	if (!strcmp(point, "pre-dump")) {
-		AUTO_JSON struct json *catch = wire_request("catch");
-
 		o->held = true;
 		if (net_hold(o->svc, &o->dump_err))
 			return -1;
-		/* What comes for it meanwhile is kept where it will run: there, or here. */
-		return o->ctl ? wire_send_json(o->ctl, FRAME_CALL, catch, &o->dump_err)
-			      : net_catch_start(&o->catch, o->svc, false, &o->dump_err);
+		return o->ctl ? 0 : net_catch_start(&o->catch, o->svc, false, &o->dump_err);
 	}
 	if (!strcmp(point, "post-dump")) {
 		double start = clock_ms();
@@ -266,6 +261,7 @@ static int wait_dump(struct outgoing *o, struct err *e)
 
 int outgoing_freeze(struct outgoing *o, struct err *e)
 {
+	AUTO_JSON struct json *catch = wire_request("catch");
 	struct pages_stats st = { 0 };
 	double start = clock_ms();
 	int rc;
@@ -282,6 +278,10 @@ int outgoing_freeze(struct outgoing *o, struct err *e)
 	if (net_quiet_freeze(o->svc, FREEZE_MS, e))
 		return -1;
 	o->rep.freeze = clock_ms() - start;
+	/* What comes for it from here on is kept where it will run: there, before it is cut off here, so that nothing is lost in
+	 * between. */
+	if (o->ctl && wire_send_json(o->ctl, FRAME_CALL, catch, e))
+		return -1;
 	pthread_mutex_init(&o->dump_lock, NULL);
 	pthread_cond_init(&o->dump_cond, NULL);
 	if (pthread_create(&o->dumper, NULL, dump_thread, o))
