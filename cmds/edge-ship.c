@@ -67,7 +67,7 @@ static int ship_elsewhere(const char *node, const struct json *rec, struct json 
 static int ship_record(const struct json *rec, void *ctx, struct json **out, struct err *e)
 {
 	const struct move_options *opt = ctx;
-	const char *from = json_str(rec, "from");
+	const char *from = json_str(rec, json_has(rec, "node") ? "node" : "from");
 
 	if (from && strcmp(from, node_self()))
 		return ship_elsewhere(from, rec, out, e);

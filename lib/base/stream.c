@@ -13,6 +13,8 @@
 #include <sys/socket.h>
 #include <sys/stat.h>
 
+#define PIPE_BYTES (1 << 20) /* sshd's to us: with the usual 64 KB each two of its packets wake us, and us it */
+
 struct stream {
 	const struct stream_ops *ops;
 	void *self;
@@ -269,6 +271,7 @@ struct stream *stream_fds(int in, int out, const char *peer)
 	f->out_flags = fcntl(out, F_GETFL);
 	fcntl(in, F_SETFL, f->in_flags | O_NONBLOCK);
 	fcntl(out, F_SETFL, f->out_flags | O_NONBLOCK);
+	fcntl(in, F_SETPIPE_SZ, PIPE_BYTES);
 	f->in_socket = is_socket(in);
 	f->out_socket = is_socket(out);
 	return stream_new(&fds_ops, f, peer);

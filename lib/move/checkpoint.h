@@ -85,8 +85,8 @@ int checkpoint_folders(const struct service *s, struct files *f, struct err *e);
  * their times telling. live: they may change under us, and another copy follows. */
 int checkpoint_copy_folder(struct checkpoint *ck, struct files *f, const struct tree_inode *mapped, size_t n_mapped,
 			   bool live, struct err *e);
-/* Makes folders for one that comes, beginning with what an earlier stay of the instance here (NULL: none) has left, and opens
- * them. Their number, or -1. */
+/* Makes folders for one that comes, and opens them: beginning with what an earlier stay of the instance here (NULL: none) has
+ * left, or with what its last checkpoint here has, whose memory the store gets, too. Their number, or -1. */
 int checkpoint_make_folders(struct checkpoint *ck, const struct service *earlier, struct files *f, struct err *e);
 /* These n folders, all of them here, are its copies from now on. */
 int checkpoint_own_folders(struct checkpoint *ck, struct files *f, int n, struct err *e);

@@ -164,18 +164,13 @@ int checkpoint_copy_folder(struct checkpoint *ck, struct files *f, const struct 
 
 /* ---- of one that comes ---- */
 
-/* An instance that has left does not need its folder here: that only shortens the way back. Other folders are the user's, or
- * what the instance was when it stopped. */
-static int begin_with(const struct service *earlier, const char *from, const char *to, const char *what, struct err *e)
+static int copy_folder(const char *from, const char *to, struct err *e)
 {
 	AUTO_TREE struct tree *have = NULL;
-	struct files in = { .root = -1 };
+	struct files in = { .root = open(from, O_RDONLY | O_DIRECTORY | O_CLOEXEC) };
 	AUTO_FD int out = -1;
 	int rc;
 
-	if (earlier->moved && checkpoint_is_inside(earlier, from) && !rename(from, to))
-		return 0;
-	in.root = open(from, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	if (in.root < 0)
 		return 0;
 	if (mkdir(to, 0700) || (out = open(to, O_RDONLY | O_DIRECTORY | O_CLOEXEC)) < 0)
@@ -183,23 +178,87 @@ static int begin_with(const struct service *earlier, const char *from, const cha
 	else
 		rc = copy_tree(&in, NULL, 0, out, &have, TREE_DEVICES | TREE_LIVE, e);
 	files_clear(&in);
-	return rc ? err_wrap(e, "%s", what) : 0;
+	return rc;
+}
+
+/* Another one of the same instance, or NULL. Those of others are not looked at closely: there may be many. */
+static struct checkpoint *load_sibling(const struct checkpoint *ck, const char *id)
+{
+	struct checkpoint *sibling = NULL;
+
+	if (!checkpoint_id_valid(id) || !strcmp(id, ck->id))
+		return NULL;
+	AUTO_JSON struct json *j = json_read_file(file_path("/var/lib/edge/checkpoints/%s/checkpoint.json", id), NULL);
+	const char *instance = j ? json_str(j, "service.id") : NULL;
+	return instance && !strcmp(instance, ck->service->id) && !checkpoint_load(&sibling, id, NULL) ? sibling : NULL;
+}
+
+/* The last one of the same instance that has all of its own, or NULL. */
+static struct checkpoint *find_latest(const struct checkpoint *ck)
+{
+	DIR *d = opendir(file_path("/var/lib/edge/checkpoints"));
+	struct checkpoint *latest = NULL;
+	struct timespec newest = { 0 };
+	struct dirent *de;
+	struct stat st;
+
+	while (d && (de = readdir(d))) {
+		AUTO_CHECKPOINT struct checkpoint *c = load_sibling(ck, de->d_name);
+
+		if (!c || !c->own_memory || fstat(c->lock, &st) || st.st_mtim.tv_sec < newest.tv_sec)
+			continue;
+		newest = st.st_mtim;
+		if (latest)
+			checkpoint_free(latest);
+		latest = TAKE_PTR(c);
+	}
+	if (d)
+		closedir(d);
+	return latest;
+}
+
+/* What is there of the instance need not come: its memory, unless the store has it. */
+static void lend_memory(const struct checkpoint *latest)
+{
+	char from[PATH_MAX], to[PATH_MAX];
+
+	snprintf(from, sizeof(from), "%s", checkpoint_memory_dir(latest));
+	snprintf(to, sizeof(to), "%s", store_memory_dir(latest->service->id));
+	if (access(to, F_OK) && !file_mkdirs(store_memory_dir(""), 0700, NULL) && copy_folder(from, to, NULL))
+		file_remove_tree(to, NULL);
+}
+
+/* An instance that has left does not need its folder here: that only shortens the way back. Other folders are the user's, what
+ * the instance was when it stopped, or another checkpoint's. */
+static int begin_with(const struct service *earlier, const char *from, const char *to, struct err *e)
+{
+	if (earlier && earlier->moved && checkpoint_is_inside(earlier, from) && !rename(from, to))
+		return 0;
+	return copy_folder(from, to, e);
 }
 
 int checkpoint_make_folders(struct checkpoint *ck, const struct service *earlier, struct files *f, struct err *e)
 {
+	AUTO_CHECKPOINT struct checkpoint *latest = find_latest(ck);
 	folder_paths left, own;
 	char path[PATH_MAX];
+	int before = 0;
 
 	snprintf(path, sizeof(path), "%.4000s/folders", ck->dir);
 	if (file_mkdirs(path, 0700, e))
 		return -1;
-	int before = earlier ? checkpoint_name_folders(earlier, f, left) : 0;
+	if (latest)
+		lend_memory(latest);
+	if (earlier)
+		before = checkpoint_name_folders(earlier, f, left);
+	else if (latest)
+		for (; before < latest->n_copies; before++)
+			checkpoint_copy_path(latest, before, left[before]);
 	ck->n_copies = checkpoint_name_folders(ck->service, f, own);
 	for (int k = 0; k < ck->n_copies; k++) {
 		checkpoint_copy_path(ck, k, path);
-		if ((k < before && begin_with(earlier, left[k], path, f[k].what, e)) || file_mkdirs(path, 0700, e))
-			return -1;
+		if ((k < before && begin_with(earlier, left[k], path, e)) || file_mkdirs(path, 0700, e))
+			return err_wrap(e, "%s", f[k].what);
 	}
 	return checkpoint_copied_folders(ck, f, e);
 }
@@ -257,10 +316,9 @@ void checkpoint_supersede(const struct checkpoint *ck)
 	struct dirent *de;
 
 	while (d && (de = readdir(d))) {
-		AUTO_CHECKPOINT struct checkpoint *old = NULL;
+		AUTO_CHECKPOINT struct checkpoint *old = load_sibling(ck, de->d_name);
 
-		if (de->d_name[0] == '.' || !strcmp(de->d_name, ck->id) || checkpoint_load(&old, de->d_name, NULL) ||
-		    strcmp(old->service->id, ck->service->id) || !old->held || !strcmp(old->from, node_self()))
+		if (!old || !old->held || !strcmp(old->from, node_self()))
 			continue;
 		checkpoint_give_memory(old);
 		checkpoint_remove(old, NULL);

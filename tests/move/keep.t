@@ -27,6 +27,10 @@ at=$(count edge1 "/var/lib/edge/checkpoints/$ck/folders/1")
 
 in_node edge1 "edge-ship --to edge2 $ck"
 is 'a snapshot is brought to another node' '0 ' "$status $told"
+in_node edge1 'edge-checkpoint --leave-running c | edge-ship --to edge2'
+is 'of a second one, what the first one has is not sent again' '0 0  true' "$status $told $(jq '.bytes_sent < 0.5 * .bytes_raw' <<<"$said")"
+second=$(jq -r .checkpoint <<<"$said")
+in_node edge1 "edge-checkpoint --remove $second; edge-checkpoint --from edge2 --remove $second"
 ok 'nothing of it is in the place of a service' on edge2 sh -c "! test -e $here"
 ok 'its memory is its own' on edge2 sh -c "test -d /var/lib/edge/checkpoints/$ck/memory && ! test -e /var/lib/edge/store/memory/$id"
 ok 'the instance moves there' on edge1 edge-migrate --quiet c --to edge2
