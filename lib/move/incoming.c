@@ -84,7 +84,7 @@ static int prepare(struct incoming *in, const struct json *call, struct err *e)
 	in->svc = in->ck->service;
 	in->engine = engine_find(in->svc->engine);
 	in->seal = json_bool(call, "seal", false);
-	in->lock = service_lock(in->svc->name, LOCK_MS, e);
+	in->lock = journal_lock(in->svc->name, LOCK_MS, e);
 	if (in->lock < 0 || recover_instance(in->svc->name, in->svc->id, e))
 		return -1;
 	refusals = check_here(in->svc, call, wanted);

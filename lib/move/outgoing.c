@@ -50,7 +50,7 @@ int outgoing_open(struct outgoing **out, const char *name, const struct move_opt
 	o->start = clock_ms();
 	if (service_load(&o->svc, name, e))
 		return -1;
-	o->lock = service_lock(name, LOCK_MS, e);
+	o->lock = journal_lock(name, LOCK_MS, e);
 	if (o->lock < 0)
 		return -1;
 	if (!service_running(o->svc))
