@@ -90,6 +90,9 @@ static int thaw(const struct journal_entry *j, struct service *s, const struct r
 		s->epoch += FORCED_EPOCHS;
 		if (service_save(s, e))
 			return -1;
+		/* Before it runs: a destination that is about to run it looks there first. */
+		if (publish(s) == 1)
+			return err_set(e, EX_UNAVAILABLE, "service %s: the registry knows it under a newer epoch", s->name);
 	}
 	int rc = journal_turn(j->move, among(BEFORE_GO, j->step) ? BEFORE_GO : "go", "thawed", NULL, e);
 	if (rc)
