@@ -199,6 +199,18 @@ static void stop_all(void *ctx)
 		cgroup_kill(in->svc->name, KILL_MS, NULL);
 }
 
+/* Somebody has lost patience with this node and let the instance run elsewhere. A registry that cannot be asked says
+ * nothing. */
+static bool forced_elsewhere(const struct service *s)
+{
+	AUTO_REGISTRY struct registry *r = NULL;
+	char node[256];
+	int64_t epoch;
+
+	return !registry_open(&r, NULL, NULL) && !registry_epoch(r, s->id, &epoch, node, NULL) && epoch > s->epoch &&
+	       strcmp(node, node_self()) != 0;
+}
+
 /* The commit: from the moment that "running" is on disk the service is this node's. Before it service.json is, too: a service
  * that runs is one that this node knows of. */
 static int commit(struct incoming *in, struct err *e)
@@ -207,6 +219,8 @@ static int commit(struct incoming *in, struct err *e)
 
 	if (!keeper_alive(&in->keeper))
 		return err_set(e, EX_SOFTWARE, "service %s: its keeper has ended", s->name);
+	if (forced_elsewhere(s))
+		return err_set(e, EX_UNAVAILABLE, "service %s: the registry knows it under a newer epoch", s->name);
 	s->epoch++;
 	s->start_time = service_start_time(s->pid);
 	s->log_ino = in->keeper.log_ino;

@@ -38,6 +38,7 @@ struct incoming {
 	bool orphan;              /* we are its keeper, and the process that had it is gone */
 	bool net, cgroup, armed, running;
 	struct err why;           /* it could not be committed */
+	bool had_moved;           /* and that is a cache */
 	bool placed;              /* the service's folder was made by us */
 	bool seal;                /* it is to stay as a checkpoint, which has its own folders */
 	bool opened;              /* it was sealed here before, and verified when it was opened */

@@ -77,6 +77,7 @@ int incoming_find_earlier(struct incoming *in, struct service **old, struct err 
 	if (service_load(old, in->svc->name, NULL))
 		return 0;
 	in->was_here = !strcmp((*old)->id, in->svc->id);
+	in->had_moved = (*old)->moved;
 	return in->was_here || in->seal ? 0 : service_remove(in->svc, e);
 }
 
@@ -163,8 +164,8 @@ void incoming_used_up(struct incoming *in)
 	checkpoint_remove(in->ck, NULL);
 }
 
-/* When the link was lost, or a program, the same move is tried again before long: what has come of its files stays as a cache, as it does
- * for a service that has moved away. */
+/* When the link was lost, or a program, the same move is tried again before long: what has come of its files stays as a cache,
+ * as it does for a service that has moved away. A checkpoint's instance may have stopped here, and then still has. */
 static void unplace_folder(struct incoming *in)
 {
 	bool lost = (in->orphan || stream_failed(in->ctl)) && !in->opened;
@@ -173,7 +174,7 @@ static void unplace_folder(struct incoming *in)
 		service_remove(in->svc, NULL);
 	} else if (in->begun && !in->seal) {
 		in->svc->pid = 0;
-		in->svc->moved = !in->own;
+		in->svc->moved = in->opened ? in->had_moved : true;
 		service_save(in->svc, NULL);
 	}
 }

@@ -70,17 +70,3 @@ int outcome_tell(struct stream *s, const struct json *call, struct err *e)
 	json_set_str(answer, "outcome", words[outcome]);
 	return wire_send_json(s, FRAME_REPLY, answer, e);
 }
-
-int outcome_forget(struct stream *s, const struct json *call, struct err *e)
-{
-	const char *move = json_str(call, "move");
-	AUTO_JSON struct json *answer = json_object();
-	struct journal_entry j;
-
-	if (!move)
-		return err_set(e, EX_DATAERR, "no move in the call");
-	if (!journal_entry(move, &j, NULL) && !strcmp(j.role, "destination") && !strcmp(j.step, "running") &&
-	    journal_forget(move, e))
-		return -1;
-	return wire_send_json(s, FRAME_REPLY, answer, e);
-}

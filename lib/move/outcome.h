@@ -20,8 +20,7 @@ enum outcome outcome_learn(const struct ssh_target *to, const char *move, int li
 /* Tells the destination that the source knows: its journal can forget the move. */
 void outcome_known(struct stream *s, const char *move);
 
-/* edge-serve's side of the first and the last. */
+/* edge-serve's side of the first; of the last: recover_known. */
 int outcome_tell(struct stream *s, const struct json *call, struct err *e);
-int outcome_forget(struct stream *s, const struct json *call, struct err *e);
 
 #endif

@@ -90,6 +90,9 @@ static int thaw(const struct journal_entry *j, struct service *s, const struct r
 		s->epoch += FORCED_EPOCHS;
 		if (service_save(s, e))
 			return -1;
+		/* Before it runs: a destination that is about to run it looks there first. */
+		if (publish(s) == 1)
+			return err_set(e, EX_UNAVAILABLE, "service %s: the registry knows it under a newer epoch", s->name);
 	}
 	int rc = journal_turn(j->move, among(BEFORE_GO, j->step) ? BEFORE_GO : "go", "thawed", NULL, e);
 	if (rc)
@@ -232,14 +235,14 @@ static int recover_destination(const struct journal_entry *j, const struct recov
 	if (alive && (epoch > s->epoch || fenced(s))) {
 		*what = RECOVERY_FENCE;
 		*why = "it was forced to run elsewhere";
-		return service_retire(s, e) || journal_forget(j->move, e) ? -1 : 0;
+		return service_retire(s, e) || drop_checkpoint(j->move, e) || journal_forget(j->move, e) ? -1 : 0;
 	}
 	if (alive && service_mend(s, e))
 		return -1;
 	if (alive)
 		publish(s);
 	if (waits == 0 || opt->force)
-		return journal_forget(j->move, e);
+		return drop_checkpoint(j->move, e) || journal_forget(j->move, e) ? -1 : 0;
 	/* It runs; only the source has yet to hear of it. */
 	*why = waits < 0 ? "the source cannot be told yet" : "the source is just being told";
 	return 0;
@@ -275,6 +278,26 @@ int recover_instance(const char *service, const char *id, struct err *e)
 				       list[i].move, why);
 	}
 	return 0;
+}
+
+int recover_known(struct stream *s, const struct json *call, struct err *e)
+{
+	const char *move = json_str(call, "move");
+	AUTO_JSON struct json *answer = json_object();
+	struct journal_entry j;
+
+	if (!move)
+		return err_set(e, EX_DATAERR, "no move in the call");
+	if (!journal_entry(move, &j, NULL) && !strcmp(j.role, "destination") && !strcmp(j.step, "running")) {
+		AUTO_SERVICE struct service *here = instance_here(&j);
+
+		/* Who was to do this is gone. */
+		if (here && service_running(here))
+			publish(here);
+		if (drop_checkpoint(move, e) || journal_forget(move, e))
+			return -1;
+	}
+	return wire_send_json(s, FRAME_REPLY, answer, e);
 }
 
 static struct json *move_record(const struct journal_entry *j, enum recovery what, const char *why, bool done,

@@ -40,5 +40,7 @@ int recover_all(const char *service, const struct recover_options *opt, int (*ea
 
 /* edge-serve's side: the source says whether it still has the move, after it has tried to end it, and its epoch. */
 int recover_serve(struct stream *s, const struct json *call, struct err *e);
+/* And the destination hears, over a new connection, that the source knows: its part is over. */
+int recover_known(struct stream *s, const struct json *call, struct err *e);
 
 #endif

@@ -54,7 +54,7 @@ static int on_call(struct stream *s, const struct json *call, struct err *e)
 	if (!strcmp(verb, "outcome"))
 		return outcome_tell(s, call, e);
 	if (!strcmp(verb, "forget"))
-		return outcome_forget(s, call, e);
+		return recover_known(s, call, e);
 	if (!strcmp(verb, "settle"))
 		return recover_serve(s, call, e);
 	if (!strcmp(verb, "note"))

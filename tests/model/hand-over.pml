@@ -3,7 +3,7 @@
  * The hand-over of one move, from a source S to a destination D, whatever dies. Steps and words are those of the
  * journal and the wire in lib/move.
  *
- *   at S  begun -> frozen -> go -> handed-over | thawed    at D  begun -> restoring -> running | void    none: no entry
+ *   at S  begun -> frozen -> go -> handed-over | thawed   at D  begun -> restoring -> running | void   none: no entry
  *
  *   M  the mover, edge-migrate              E  the session with M, edge-serve
  *   G  the guard: thaws what is             K  the keeper: the parent of what is restored, notices the death of E
@@ -33,9 +33,9 @@
  *   - the source is not thawed once the destination is running; the last good copy is not killed while its host lives
  *   - "go" is sent once; "done" only after the source has retired
  *   - nobody touches the service without an entry of its move (the next move may have begun)
- * Liveness: when faults have stopped and recovery runs at both ends, nothing goes on for ever (no cycle), and in the end
- * (Settled) exactly one runs and both journals are empty; or, only when D's host died after "running", one is frozen and
- * reported; or all is lost with a host, or with criu, the tracer, between "running" and the run.
+ * Liveness: when faults have stopped and recovery runs at both ends, nothing goes on for ever (no cycle), and in the
+ * end (Settled) exactly one runs and both journals are empty; or, only when D's host died after "running", one is
+ * frozen and reported; or all is lost with a host, or with criu, the tracer, between "running" and the run.
  * What "outcome" answers depends on the journal alone, so a service that ends by itself at D needs no step here.
  *
  * FORCE: 0 nobody forces; 1 a person forces (edge-migrate --recover --force) after "died"; 2 forces blindly at "go":
@@ -49,7 +49,7 @@
 #endif
 
 mtype = { none, begun, frozen, go, handed_over, thawed, restoring, running, void }; /* the journal's steps */
-mtype = { alive, held, retired, lost };     /* tasks; D's are `none` before they are restored and after they were killed */
+mtype = { alive, held, retired, lost };     /* tasks; D's are `none` before the restore, and when killed */
 mtype = { prepare, restore, not, died, ready, prepared, nothing }; /* on the wire, beside go and running */
 
 mtype s_last = none, d_last = none;         /* the last step of each journal */
@@ -213,7 +213,7 @@ active proctype Guard()
 	do
 	:: atomic { m && (s_last == begun || s_last == frozen || (GUARD_THAWS_AT_GO && s_last == go)) ->
 			s_last = thawed; g = true };
-		{ s_attach(); s_run(); g = false } unless { !g }
+		{ s_attach(); s_run(); atomic { g = false; s_last = (GUARD_REMOVES -> none : s_last) } } unless { !g }
 	od
 }
 

@@ -51,6 +51,15 @@ ok 'its volume is as it was' whole edge2 $here/volumes/0
 ok 'its root is as it was' whole edge2 $here/upper/var/tmp
 is 'what was brought is used up, and its memory is in the store' "$id" \
 	"$(on edge2 sh -c 'ls /var/lib/edge/checkpoints /var/lib/edge/store/memory | grep -v -e : -e "^$"')"
+on edge2 edge-stop c >/dev/null
+in_node edge1 "edge-ship --to edge2 $ck"
+for d in volumes/0 upper; do on edge2 find $here/$d -type f -exec sha256sum {} +; done >"$tmp/before"
+in_node edge2 "CRIU_FAULT=6 edge-restore $ck"
+like 'criu fails where the instance has stopped' '^[1-9][0-9]* edge-restore: ' "$status $told"
+for d in volumes/0 upper; do on edge2 find $here/$d -type f -exec sha256sum {} +; done >"$tmp/after"
+ok '... its files are as they were' cmp "$tmp/before" "$tmp/after"
+is '... and so is it' stopped "$(on edge2 edge-run --list | jq -r .state)"
+on edge2 edge-checkpoint --remove "$ck" >/dev/null
 ok 'what is left elsewhere of the instance is removed' on edge1 edge-stop --rm c
 is 'which the registry does not care about' "edge2" "$(jq -r .node "$EDGE_LAB_DIR/registry/service/$id.json")"
 stop edge2 c
