@@ -105,7 +105,9 @@ int migrate(const char *name, const char *to, const struct move_options *opt, st
 		pause_ms = !pause_ms ? FIRST_PAUSE_MS : pause_ms * 2 > PAUSE_MS ? PAUSE_MS : pause_ms * 2;
 		if (opt->retrying)
 			opt->retrying(opt->ctx, e->text, pause_ms);
-		if (!again(opt, pause_ms, end))
-			return -1;
+		if (again(opt, pause_ms, end))
+			continue;
+		return opt->interrupted && opt->interrupted(opt->ctx) ?
+			       err_set(e, EX_TEMPFAIL, "service %s: interrupted: it goes on here", name) : -1;
 	}
 }

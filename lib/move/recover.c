@@ -15,6 +15,7 @@
 #include "lib/move/wire.h"
 
 #define BEFORE_GO "begun frozen shipped thawed failed refused"
+#define GO_LOCK_MS 5000
 #define FORCED_EPOCHS 2 /* the one that the destination may have, and one more */
 
 static const char *const words[] = {
@@ -274,8 +275,8 @@ int recover_instance(const char *service, const char *id, struct err *e)
 		if (recover_move(&list[i], &opt, &what, &why, e))
 			return -1;
 		if (what == RECOVERY_WAIT)
-			return err_set(e, EX_TEMPFAIL, "service %s: frozen by move %.12s: %s (edge-migrate --recover)", service,
-				       list[i].move, why);
+			return err_set(e, EX_TEMPFAIL, "service %s: frozen: its move to %s waits: %s (edge-migrate --recover)",
+				       service, list[i].peer, why);
 	}
 	return 0;
 }
@@ -303,6 +304,7 @@ int recover_known(struct stream *s, const struct json *call, struct err *e)
 static struct json *move_record(const struct journal_entry *j, enum recovery what, const char *why, bool done,
 				const struct err *e)
 {
+	const char *peer = j->peer[0] ? j->peer : NULL, *text = e ? e->text : why;
 	bool source = !strcmp(j->role, "source");
 	struct json *r = json_object();
 
@@ -310,15 +312,15 @@ static struct json *move_record(const struct journal_entry *j, enum recovery wha
 	json_set_str(r, "action", "migrate");
 	json_set_str(r, "service", j->service);
 	json_set_str(r, "id", j->id);
-	json_set_str(r, "from", source ? node_self() : j->peer);
-	json_set_str(r, "to", source ? j->peer : node_self());
+	json_set_str(r, "from", source ? node_self() : peer);
+	json_set_str(r, "to", source ? peer : node_self());
 	json_set_str(r, "move", j->move);
 	json_set_str(r, "node", node_self());
 	json_set_str(r, "step", j->step);
 	json_set_str(r, "at", j->at);
 	json_set_str(r, "state", what == RECOVERY_NONE ? "under-way" : done && !e ? "recovered" : "interrupted");
 	json_set_str(r, "recovery", words[what]);
-	json_set_str(r, "why", e ? e->text : why);
+	json_set_str(r, "why", text[0] ? text : NULL);
 	return r;
 }
 
@@ -340,7 +342,8 @@ int recover_all(const char *service, const struct recover_options *opt, int (*ea
 
 		if (service && strcmp(list[i].service, service))
 			continue;
-		AUTO_FD int lock = service_lock(list[i].service, 0, NULL);
+		/* After "go" it is the guard's for as long as it asks. */
+		AUTO_FD int lock = service_lock(list[i].service, strcmp(list[i].step, "go") ? 0 : GO_LOCK_MS, NULL);
 		if (journal_entry(list[i].move, &now, NULL)) /* it came to its end meanwhile */
 			continue;
 		if (lock >= 0)

@@ -1,0 +1,219 @@
+#!/bin/bash
+# SPDX-License-Identifier: MIT
+# shellcheck disable=SC2016 # what is quoted so is for scripts on the nodes
+# Recovery as people see it: what is refused while a move is under way, what --status, --recover and --force say and do.
+. "$(dirname "$0")/lib.sh"
+need perl curl jq
+nodes=(edge1 edge2 edge3)
+lab_up --disk 1G
+serve=$(on edge1 sh -c 'command -v edge-serve')
+PARTS=${PARTS:-busy signals stop}
+
+# --- a move that stands at one of its steps until `go_on`
+
+hold() { # NODE STEP
+	on "$1" sh -c 'mkdir -p /run/edge && : >"/run/edge/hold-$1"' sh "$2"
+	held_node=$1 held_step=$2
+}
+go_on() { on "$held_node" sh -c 'rm -f /run/edge/hold-* /run/edge/held-*'; }
+begin() { # [OPTION...]: edge-migrate counter --to edge2, at edge1, as far as the step that is held
+	on edge1 env EDGE_FAULT=hold edge-migrate counter --to edge2 "$@" >"$tmp/moved" 2>"$tmp/err" &
+	mover=$!
+	[[ ! $held_node ]] || await 20 on "$held_node" test -e "/run/edge/held-$held_step"
+}
+held_node='' held_step=''
+end() { # waits for it: its exit status and message into `said`
+	local rc=0
+	wait "$mover" || rc=$?
+	said="$rc $(<"$tmp/err")"
+	held_node=''
+}
+says() { # NODE COMMAND...: exit status and all that it says into `said`
+	local rc=0
+	said=$(on "$@" 2>&1) || rc=$?
+	said="$rc $said"
+}
+records() { # NODE OPTION...: what the records of moves say
+	on "$1" edge-migrate "${@:2}" 2>&1 | jq -c '[.node,.from,.to,.step,.state,.recovery,.why]'
+}
+is_at() { # NODE: the service runs there, and only there
+	local other
+	for other in "${nodes[@]}"; do
+		[[ $(on "$other" edge-stop --help >/dev/null; state "$other") == $([[ $other == "$1" ]] && echo running || echo none) ]] || return 1
+	done
+	curl -sf -m 8 "http://$addr:8080/peek"
+}
+state() { # NODE: running, frozen or none
+	on "$1" sh -c '
+		f=/var/lib/edge/services/counter/service.json
+		pid=$(sed -n "s/.*\"pid\":\([0-9]*\).*/\1/p" "$f" 2>/dev/null)
+		grep -q "\"moved\":true" "$f" 2>/dev/null && pid=
+		if [ -z "$pid" ] || [ "$pid" = 0 ] || ! [ -d "/proc/$pid" ]; then echo none
+		elif grep -qx 1 "$(find /sys/fs/cgroup -path "*/edge/counter/cgroup.freeze" | head -n 1)"; then echo frozen
+		else echo running; fi'
+}
+clean_end() { # NODE that does not run it: nothing is left of a move
+	is '... and nothing is left of the move' '' "$(remains "$1" counter
+		for n in edge1 edge2; do on "$n" sh -c 'ls /var/lib/edge/journal 2>/dev/null; ps -eo comm= | grep -e edge-migrate -e edge-guard'; done)"
+}
+kill_all() { # who has to do with the move, at both ends, whoever is held at a step included
+	for n in edge1 edge2; do
+		on "$n" sh -c 'kill -KILL $(pgrep -x "edge-migrate|edge-guard|edge-serve|real-edge-serve") 2>/dev/null'
+		on "$n" sh -c 'rm -f /run/edge/hold-* /run/edge/held-*'
+	done
+}
+recovering=()
+back() { move counter edge2 edge1; }
+
+counter memory
+
+if [[ $PARTS == *busy* ]]; then
+	hold edge1 frozen
+	begin --max-freeze 0
+	move_id=$(on edge1 ls /var/lib/edge/journal)
+	says edge1 edge-migrate counter --to edge3
+	is 'a second move is refused, and told of the first' \
+		"75 edge-migrate: service counter: busy: it is being moved to edge2 ($move_id)" "$said"
+	says edge1 edge-stop counter
+	is '... as is edge-stop' "75 edge-stop: service counter: busy: it is being moved to edge2 ($move_id)" "$said"
+	says edge2 edge-stop counter
+	echo "# $said"
+	is '--status shows it at its source' '["edge1","edge1","edge2","frozen","under-way","none",null]' "$(records edge1 --status)"
+	is '... and at its destination' '["edge2","edge1","edge2","begun","under-way","none",null]' "$(records edge2 --status)"
+	is '--recover leaves it alone' '["edge1","edge1","edge2","frozen","under-way","none",null]' "$(records edge1 --recover)"
+	go_on
+	end
+	is '... and it ends well' '0 ' "$said"
+	ok '... at its destination' is_at edge2
+	back
+fi
+
+if [[ $PARTS == *signals* ]]; then
+	for step in begun frozen go handed-over; do
+		for signal in INT TERM HUP; do
+			hold edge1 "$step"
+			begin
+			on edge1 sh -c 'kill -$0 $(pgrep -x edge-migrate)' "$signal"
+			sleep 0.2
+			go_on
+			end
+			case $step in
+			begun | frozen)
+				is "SIG$signal at $step undoes the move" '75 edge-migrate: service counter: interrupted: it goes on here' "$said"
+				ok '... and the service goes on' is_at edge1
+				clean_end edge2
+				;;
+			*)
+				is "SIG$signal at $step, when it is the destination's, ends it well" '0 ' "$said"
+				ok '... and the service runs there' is_at edge2
+				clean_end edge1
+				back
+				;;
+			esac
+		done
+	done
+	for signal in INT TERM HUP; do
+		"$lab" link edge2 --rate 20
+		on edge2 rm -rf /var/lib/edge/store
+		start=$EPOCHSECONDS
+		held_node=''
+		begin
+		sleep 1.5
+		on edge1 sh -c 'kill -$0 $(pgrep -x edge-migrate)' "$signal"
+		end
+		is "SIG$signal while memory is sent ends it" '75 edge-migrate: service counter: interrupted: it goes on here' "$said"
+		"$lab" link edge2
+		ok '... and the service goes on' is_at edge1
+		clean_end edge2
+	done
+	"$lab" cut edge2
+	held_node=''
+	begin
+	sleep 1
+	start=${EPOCHREALTIME/./}
+	on edge1 sh -c 'kill -INT $(pgrep -x edge-migrate)'
+	end
+	is 'SIGINT while a host does not answer ends it' '75 edge-migrate: service counter: interrupted: it goes on here' "$said"
+	ok '... at once' test $(((${EPOCHREALTIME/./} - start) / 1000)) -lt 2000
+	"$lab" heal edge2
+	clean_end edge2
+fi
+
+if [[ $PARTS == *outcome* ]]; then
+	hold edge1 go
+	begin --deadline 3
+	move_id=$(on edge1 ls /var/lib/edge/journal)
+	"$lab" cut edge2
+	go_on
+	end
+	is 'a link that dies at "go" leaves it frozen' "75 edge-migrate: service counter: stays frozen here until edge2 says whether \
+it runs there; it is asked on (move $move_id; edge-migrate --status)" "$said"
+	is '... frozen' frozen "$(state edge1)"
+	is '... --status says so' '["edge1","edge1","edge2","go","interrupted","wait","the destination has to be asked"]' \
+		"$(records edge1 --status)"
+	says edge1 edge-stop --rm --grace 1 counter
+	like '... edge-stop does not end it' '^75 edge-stop: service counter: (busy: it is being moved to edge2 |frozen: its move to edge2 waits: the destination cannot be asked \(edge-migrate --recover\)).*' "$said"
+	is '... nor does --recover, as nobody can be asked' \
+		'["edge1","edge1","edge2","go","interrupted","wait","the destination cannot be asked"]' "$(records edge1 --recover)"
+	"$lab" heal edge2
+	start=${EPOCHREALTIME/./}
+	ok '... until the link is healed: then its guard lets it go on, without anybody' await 30 is_at edge1
+	echo "# after $(((${EPOCHREALTIME/./} - start) / 1000)) ms"
+	clean_end edge2
+
+	# The destination runs it, and the source does not hear of it.
+	instead edge2 "$serve" 'export EDGE_FAULT=hold; exec $real "$@"'
+	hold edge2 running
+	begin --deadline 3
+	"$lab" cut edge2
+	go_on
+	right edge2 "$serve"
+	sleep 1
+	is 'when it is the answer that is lost, --status there says so' \
+		'["edge2","edge1","edge2","running","interrupted","keep","it was committed to this node"]' "$(records edge2 --status)"
+	end
+	is '... it is frozen where it was' frozen "$(state edge1)"
+	"$lab" heal edge2
+	ok '... until the link is healed' await 30 is_at edge2
+	clean_end edge1
+	back
+fi
+
+if [[ $PARTS == *recover* ]]; then
+	# Everybody dies, at both ends.
+	instead edge2 "$serve" 'export EDGE_FAULT=hold; exec $real "$@"'
+	hold edge2 running
+	begin
+	kill_all
+	right edge2 "$serve"
+	end
+	is 'when all have died, --status tells at the source' \
+		'["edge1","edge1","edge2","go","interrupted","wait","the destination has to be asked"]' "$(records edge1 --status)"
+	is '... and at the destination' \
+		'["edge2","edge1","edge2","running","interrupted","keep","it was committed to this node"]' "$(records edge2 --status)"
+	is '... and from a third node' \
+		'["edge1","edge1","edge2","go","interrupted","wait","the destination has to be asked"]' "$(records edge3 --status --from edge1)"
+	is '... which can bring it to an end' \
+		'["edge1","edge1","edge2","go","recovered","retire","it was committed to the destination"]' \
+		"$(records edge3 --recover --from edge1)"
+	ok '... then it runs once' is_at edge2
+	for n in edge1 edge2 edge1 edge2; do
+		says "$n" edge-migrate --recover
+		is "... and there is nothing more to do at $n" '0 ' "$said"
+	done
+	clean_end edge1
+	back
+
+	hold edge1 go
+	begin
+	kill_all
+	go_on
+	end
+	for n in edge1 edge2; do on "$n" edge-migrate --recover >"$tmp/recovered.$n" 2>&1 & recovering[${n#edge}]=$!; done
+	wait "${recovering[1]}" "${recovering[2]}"
+	jq -c '[.node,.step,.state,.recovery,.why]' "$tmp"/recovered.* | sed 's/^/# /'
+	ok '--recover at both nodes at once lets it go on' is_at edge1
+	clean_end edge2
+fi
+counter_kept
+finish
