@@ -167,9 +167,13 @@ static int recover_source(const struct journal_entry *j, const struct recover_op
 
 		*what = judge_go(outcome, alive, opt->force, why);
 		forced = *what == RECOVERY_THAW && outcome != OUTCOME_NOT;
+		if (forced)
+			*why = "forced: if the destination is alive, it may run there, too";
 	}
-	if (*what == RECOVERY_THAW && !forced && fenced(s))
+	if (*what == RECOVERY_THAW && !forced && fenced(s)) {
 		*what = RECOVERY_FENCE;
+		*why = "it runs elsewhere, under a later epoch";
+	}
 	if (opt->look || *what == RECOVERY_WAIT)
 		return 0;
 	if (*what == RECOVERY_THAW)

@@ -215,5 +215,63 @@ if [[ $PARTS == *recover* ]]; then
 	ok '--recover at both nodes at once lets it go on' is_at edge1
 	clean_end edge2
 fi
-counter_kept
+
+epoch() { # NODE: what the registry says, and that node
+	on "$1" sh -c 'jq -c "[.node,.epoch]" "${EDGE_REGISTRY#dir:}"/service/*.json; jq -c .epoch /var/lib/edge/services/counter/service.json'
+}
+unanswered() { # the address, as edge3 sees it
+	on edge3 ip neigh flush all
+	on edge3 curl -s -m 2 "http://$addr:8080/peek"
+	[[ $(on edge3 ip neigh show "$addr") == *@(FAILED|INCOMPLETE)* ]]
+}
+if [[ $PARTS == *force* ]]; then
+	hold edge1 go
+	begin --deadline 1
+	"$lab" kill edge2
+	go_on
+	end
+	is 'when the destination has lost power, --recover waits for it' \
+		'["edge1","edge1","edge2","go","interrupted","wait","the destination cannot be asked"]' "$(records edge1 --recover)"
+	is '... and --force does not' \
+		'["edge1","edge1","edge2","go","recovered","thaw","forced: if the destination is alive, it may run there, too"]' \
+		"$(records edge1 --recover --force)"
+	is '... under an epoch that the destination never had' $'["edge1",2]\n2' "$(epoch edge1)"
+	"$lab" boot edge2
+	echo "# $(records edge2 --recover)"
+	ok '... and when that is back it stays so' is_at edge1
+	is '... in the registry, too' $'["edge1",2]\n2' "$(epoch edge1)"
+	clean_end edge2
+fi
+if [[ $PARTS == *fence* ]]; then
+	instead edge2 "$serve" 'export EDGE_FAULT=hold; exec $real "$@"'
+	hold edge2 running
+	begin --deadline 1
+	"$lab" cut edge2
+	go_on
+	right edge2 "$serve"
+	end
+	epoch edge2
+	is 'when it runs behind a link that is cut, --force lets it run twice' \
+		'["edge1","edge1","edge2","go","recovered","thaw","forced: if the destination is alive, it may run there, too"]' \
+		"$(records edge1 --recover --force)"
+	is '... as was said' 'running running' "$(state edge1) $(state edge2)"
+	"$lab" heal edge2
+	is '... until the destination hears of it' \
+		'["edge2","edge1","edge2","running","recovered","fence","it was forced to run elsewhere"]' "$(records edge2 --recover)"
+	ok '... and ends its own' is_at edge1
+	epoch edge1
+	clean_end edge2
+
+	hold edge1 frozen
+	begin --max-freeze 0
+	kill_all
+	end
+	on edge1 sh -c 'f=$(ls "${EDGE_REGISTRY#dir:}"/service/*.json); jq -c ".epoch = 9 | .node = \"edge3\"" "$f" >"$f.new"; mv "$f.new" "$f"'
+	is 'a node whose epoch is an old one does not thaw the service' \
+		'["edge1","edge1","edge2","frozen","recovered","fence","it runs elsewhere, under a later epoch"]' "$(records edge1 --recover)"
+	is '... it ends there' none "$(state edge1)"
+	ok '... and nobody answers for its address' unanswered
+	is '... and the registry keeps the other node' '["edge3",9]' "$(epoch edge1 | head -n 1)"
+fi
+[[ $PARTS == *fence* ]] || counter_kept
 finish
