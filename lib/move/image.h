@@ -40,7 +40,7 @@ AUTO_DEFINE(struct image, image_free)
 
 /* Between these two the folder has no index that is right. */
 int image_begin(struct image *im, struct err *e);
-/* Now and then, while the service runs: writes down what there is, if that was last done a second or more ago. It takes a
+/* Now and then, while the service runs: writes down what there is, if that was not done just now. It takes a
  * twentieth of the time at most. */
 void image_note(struct image *im);
 #define IMAGE_SWEEP 1 /* forget the pages that image_use has not named since image_begin */

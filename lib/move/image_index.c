@@ -17,7 +17,7 @@
 #define INDEX_MAGIC "EDGEMEM2"
 #define PLACES_MIN 4096u
 #define LAYERS_MAX 6 /* more make CRIU's chain long: such an image is begun anew */
-#define NOTE_MS 1000
+#define NOTE_MS 250
 #define NOTE_SHARE 20 /* one in so many milliseconds goes into notes at most */
 
 /* ---- by content ---- */

@@ -151,7 +151,7 @@ static int arm(struct incoming *in, struct err *e)
 	if (keeper_spawn(&in->keeper, s, &in->orders, e))
 		return -1;
 	in->armed = true;
-	if (in->engine->restore_arm(s, &in->keeper, &in->criu, e))
+	if (in->engine->restore_arm(s, &in->keeper, &in->criu, e) || criu_unchanged(e))
 		return -1;
 	/* From the freeze on, what restores it comes before other work on this node; the restored tasks get their own
 	 * priorities back. */

@@ -98,7 +98,7 @@ int migrate(const char *name, const char *to, const struct move_options *opt, st
 		rc = once(name, to, &t, &with, record, &a, e);
 		connected |= a.connected;
 		freezes += a.froze;
-		if (!rc || !a.lost || !connected || freezes >= FREEZES_MAX || opt->dry_run)
+		if (!rc || !a.lost || !connected || freezes >= FREEZES_MAX || opt->dry_run || e->code == EX_NOPERM)
 			return rc;
 		if (!end)
 			end = clock_ms() + opt->deadline_ms;

@@ -153,7 +153,7 @@ int outgoing_warm(struct outgoing *o, struct err *e)
 {
 	AUTO_FD int netns = net_open(o->svc, e);
 
-	return netns < 0 || criu_start(&o->criu, netns, e) ? -1 : 0;
+	return netns < 0 || criu_start(&o->criu, netns, e) || criu_unchanged(e) ? -1 : 0;
 }
 
 int outgoing_precopy(struct outgoing *o, struct err *e)

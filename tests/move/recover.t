@@ -57,8 +57,8 @@ clean_end() { # NODE that does not run it: nothing is left of a move
 		for n in edge1 edge2; do on "$n" sh -c 'ls /var/lib/edge/journal 2>/dev/null; ps -eo comm= | grep -e edge-migrate -e edge-guard'; done)"
 }
 kill_all() { # who has to do with the move, at both ends, whoever is held at a step included
-	for n in edge1 edge2; do
-		on "$n" sh -c 'kill -KILL $(pgrep -x "edge-migrate|edge-guard|edge-serve|real-edge-serve") 2>/dev/null'
+	for n in edge2 edge1; do
+		on "$n" sh -c 'for p in edge-migrate edge-guard edge-serve real-edge-serve; do pgrep -x $p; done | xargs -r kill -KILL'
 		on "$n" sh -c 'rm -f /run/edge/hold-* /run/edge/held-*'
 	done
 }
@@ -273,5 +273,117 @@ if [[ $PARTS == *fence* ]]; then
 	ok '... and nobody answers for its address' unanswered
 	is '... and the registry keeps the other node' '["edge3",9]' "$(epoch edge1 | head -n 1)"
 fi
+
+# --- taken up where it stopped: on a slow link, nearly nothing is sent twice
+
+received() { # bytes that came to edge2 over its wire
+	on edge2 cat /sys/class/net/uplink/statistics/rx_bytes
+}
+fill() { # WHAT: 60 MB that compress badly, in memory or in a file of the volume
+	on edge1 mkdir -p /var/lib/edge/vol
+	on edge1 rm -f /var/lib/edge/vol/data
+	[[ $1 == memory ]] || on edge1 dd if=/dev/urandom of=/var/lib/edge/vol/data bs=1M count=60 status=none
+	on edge1 edge-run --name big --volume /var/lib/edge/vol:/vol -- perl -e '
+		my $x;
+		open(my $f, "<", "/dev/urandom"); read($f, $x, 60 << 20) if shift eq "memory";
+		open(my $r, ">", "/ready"); close $r;
+		sleep 1 while 1' "$1" >/dev/null
+	await 20 on edge1 test -e /var/lib/edge/services/big/upper/ready
+}
+send() {
+	on edge1 edge-migrate big --to edge2 >"$tmp/moved" 2>"$tmp/err" &
+	mover=$!
+}
+few() { # BEFORE: bytes
+	local all=$(($(received) - $1))
+	echo "$all bytes"
+	((all < 72351744)) # 1.15 times 60 MB
+}
+if [[ $PARTS == *resume* ]]; then
+	for what in memory files; do
+		for how in cut kill; do
+			fill "$what"
+			"$lab" link edge2 --rate 40
+			before=$(received)
+			send
+			sleep 7
+			if [[ $how == cut ]]; then
+				"$lab" cut edge2
+				sleep 3
+				"$lab" heal edge2
+				"$lab" link edge2 --rate 40
+			else
+				kill_all
+				wait "$mover"
+				on edge1 ls -la /var/lib/edge/journal
+				on edge2 sh -c 'ls -la /var/lib/edge/journal /var/lib/edge/store/memory/*'
+				send
+			fi
+			end
+			like "$what, $how: the move is taken up" '^0 ' "$said"
+			cat "$tmp/err"
+			ok '... and next to nothing is sent twice' few "$before"
+			sed 's/^/# /' "$tmp/out"
+			"$lab" link edge2
+			on edge2 edge-stop --rm --grace 0 big >/dev/null
+			on edge1 edge-stop --rm --grace 0 big >/dev/null
+		done
+	done
+fi
+
+# --- a destination that changes after its check: one line, and the service goes on
+
+fails() { # TITLE MESSAGE (a pattern, with the exit status): of a move to edge2 that stands at "begun"
+	end
+	like "$1: the error says it" "^$2\$" "$said"
+	is '... in one line' 1 "$(wc -l <"$tmp/err")"
+	ok '... and the service goes on' is_at edge1
+	clean_end edge2
+}
+if [[ $PARTS == *destination* ]]; then
+	hold edge1 begun
+	begin
+	on edge2 sh -c 'fallocate -l $(($(stat -f -c "%a*%S" /var/lib/edge))) /var/lib/edge/fill' 2>/dev/null
+	go_on
+	fails 'its disk is full' '7[14] edge-migrate: node edge2: .*No space left on device.*'
+	on edge2 rm -f /var/lib/edge/fill
+
+	criu=$(on edge2 sh -c 'readlink -f "$(command -v criu || echo /usr/local/lib/edge-criu/usr/sbin/criu)"')
+	hold edge1 begun
+	begin
+	instead edge2 "$criu" 'if [ "$1" = --version ]; then echo "Version: 4.3"; else exec $real "$@"; fi'
+	go_on
+	fails 'another CRIU was installed' '75 edge-migrate: node edge2: criu: is version 4.3 now, and was [0-9.]+ when it was checked'
+	right edge2 "$criu"
+
+	hold edge1 begun
+	begin
+	on edge2 sh -c 'mv /etc/edge/authorized_keys /etc/edge/keys; : >/etc/edge/authorized_keys'
+	for p in $(on edge2 sh -c 'for p in $(pgrep -x sshd); do tr "\0" " " </proc/$p/cmdline | grep -q "^sshd: root" && echo $p; done'); do on edge2 kill -KILL "$p"; done
+	go_on
+	end
+	is 'its key was taken away: that is not tried again and again' "77 edge-migrate: node edge2: connection lost: closed by the \
+other side; tries again in 0.2 s
+edge-migrate: node edge2: key refused: user root, key /etc/edge/key" "$said"
+	on edge2 sh -c 'mv /etc/edge/keys /etc/edge/authorized_keys'
+	ok '... and the service goes on' is_at edge1
+	clean_end edge2
+
+	# Not enough memory for what sshd starts there.
+	on edge2 sh -c 'm=/sys/fs/cgroup/memory; [ -d $m ] || m=/sys/fs/cgroup
+		mkdir $m/small && { echo 5M >$m/small/memory.limit_in_bytes || echo 5M >$m/small/memory.max; } 2>/dev/null
+		for p in $(pgrep -x sshd); do echo $p >$m/small/cgroup.procs; done'
+	held_node=''
+	begin --deadline 3
+	end
+	like 'it has no memory for the move: the last line says how it ended' \
+		'^69 (.*tries again in [0-9.]+ s.)*edge-migrate: node edge2: (connection lost|cannot connect)[^;]*$' "$said"
+	ok '... and the service goes on' is_at edge1
+	"$lab" kill edge2 # its sshd may be dead, too
+	"$lab" boot edge2
+	on edge2 edge-migrate --recover >/dev/null
+	clean_end edge2
+fi
+
 [[ $PARTS == *fence* ]] || counter_kept
 finish
