@@ -15,6 +15,7 @@
 #include "lib/move/wire.h"
 
 #define BEFORE_GO "begun frozen shipped thawed failed refused"
+#define FORCE_LOCK_MS 10000
 #define FORCED_EPOCHS 2 /* the one that the destination may have, and one more */
 
 static const char *const words[] = {
@@ -329,6 +330,8 @@ int recover_all(const char *service, const struct recover_options *opt, int (*ea
 	size_t n = 0;
 	int left = 0;
 
+	if (!opt->look)
+		checkpoint_sweep();
 	if (journal_entries(&list, &n, e))
 		return -1;
 	for (size_t i = 0; i < n; i++) {
@@ -340,9 +343,12 @@ int recover_all(const char *service, const struct recover_options *opt, int (*ea
 
 		if (service && strcmp(list[i].service, service))
 			continue;
-		AUTO_FD int lock = service_lock(list[i].service, 0, NULL);
+		/* Who forces it is not put off by a guard that just tries to reach the other node. */
+		AUTO_FD int lock = service_lock(list[i].service, opt->force ? FORCE_LOCK_MS : 0, &why_not);
 		if (journal_entry(list[i].move, &now, NULL)) /* it came to its end meanwhile */
 			continue;
+		if (lock < 0 && opt->force)
+			rc = -1;
 		if (lock >= 0)
 			rc = recover_move(&now, opt, &what, &why, &why_not);
 		bool done = !rc && what != RECOVERY_WAIT && what != RECOVERY_NONE && !opt->look;

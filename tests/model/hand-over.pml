@@ -213,7 +213,7 @@ active proctype Guard()
 	do
 	:: atomic { m && (s_last == begun || s_last == frozen || (GUARD_THAWS_AT_GO && s_last == go)) ->
 			s_last = thawed; g = true };
-		{ s_attach(); s_run(); g = false } unless { !g }
+		{ s_attach(); s_run(); atomic { g = false; s_last = (GUARD_REMOVES -> none : s_last) } } unless { !g }
 	od
 }
 
