@@ -58,6 +58,9 @@ struct json *checkpoint_list(struct err *e);
  * when it is in use. */
 int checkpoint_drop(const char *id, struct json **record, struct err *e);
 
+/* Removes folders of which neither a checkpoint nor a move came, as their programs died too early. */
+void checkpoint_sweep(void);
+
 /* Is a file of the folder one of the images that travel? */
 bool checkpoint_is_image(const char *name);
 /* SHA-256 of each of CRIU's images in the folder: a new array of {name, sha256}. */

@@ -15,6 +15,7 @@
 #include "lib/base/auto.h"
 #include "lib/base/clock.h"
 #include "lib/engine/process.h"
+#include "lib/move/checkpoint.h"
 #include "lib/move/recover.h"
 
 #define ASK_MS 1000
@@ -32,8 +33,10 @@ static bool still_to_do(const char *move, int lock)
 
 	if (flock(lock, LOCK_EX | LOCK_NB))
 		return true; /* somebody else is at it */
-	if (journal_entry(move, &j, NULL))
+	if (journal_entry(move, &j, NULL)) {
+		checkpoint_sweep(); /* it never came so far */
 		return false;
+	}
 	bool again = recover_move(&j, &opt, &what, &why, NULL) || what == RECOVERY_WAIT;
 	flock(lock, LOCK_UN);
 	return again;

@@ -15,7 +15,7 @@
 #include "lib/move/wire.h"
 
 #define BEFORE_GO "begun frozen shipped thawed failed refused"
-#define GO_LOCK_MS 5000
+#define GO_LOCK_MS 10000
 #define FORCED_EPOCHS 2 /* the one that the destination may have, and one more */
 
 static const char *const words[] = {
@@ -335,6 +335,8 @@ int recover_all(const char *service, const struct recover_options *opt, int (*ea
 	size_t n = 0;
 	int left = 0;
 
+	if (!opt->look)
+		checkpoint_sweep();
 	if (journal_entries(&list, &n, e))
 		return -1;
 	for (size_t i = 0; i < n; i++) {
@@ -346,10 +348,13 @@ int recover_all(const char *service, const struct recover_options *opt, int (*ea
 
 		if (service && strcmp(list[i].service, service))
 			continue;
-		/* After "go" it is the guard's for as long as it asks. */
-		AUTO_FD int lock = service_lock(list[i].service, strcmp(list[i].step, "go") ? 0 : GO_LOCK_MS, NULL);
+		/* After "go" it is the guard's for as long as it tries to reach the other node. */
+		bool wait = opt->force || !strcmp(list[i].step, "go");
+		AUTO_FD int lock = service_lock(list[i].service, wait ? GO_LOCK_MS : 0, &why_not);
 		if (journal_entry(list[i].move, &now, NULL)) /* it came to its end meanwhile */
 			continue;
+		if (lock < 0 && opt->force)
+			rc = -1;
 		if (lock >= 0)
 			rc = recover_move(&now, opt, &what, &why, &why_not);
 		bool done = !rc && what != RECOVERY_WAIT && what != RECOVERY_NONE && !opt->look;
