@@ -8,6 +8,7 @@
 #include "lib/discover/node.h"
 #include "lib/discover/registry.h"
 #include "lib/engine/engine.h"
+#include "lib/engine/net.h"
 #include "lib/move/checkpoint.h"
 #include "lib/move/hold.h"
 #include "lib/move/outcome.h"
@@ -240,7 +241,10 @@ static int recover_destination(const struct journal_entry *j, const struct recov
 	if (alive && (epoch > s->epoch || fenced(s))) {
 		*what = RECOVERY_FENCE;
 		*why = "it was forced to run elsewhere";
-		return service_retire(s, e) || drop_checkpoint(j->move, e) || journal_forget(j->move, e) ? -1 : 0;
+		if (service_retire(s, e) || drop_checkpoint(j->move, e) || journal_forget(j->move, e))
+			return -1;
+		source_waits(j, &epoch); /* frames for it must find their way there again */
+		return 0;
 	}
 	if (alive && service_mend(s, e))
 		return -1;
@@ -381,8 +385,12 @@ int recover_serve(struct stream *s, const struct json *call, struct err *e)
 	AUTO_FD int lock = service_lock(name, 0, NULL);
 	if (lock >= 0 && !journal_entry(move, &j, NULL) && !strcmp(j.role, "source"))
 		recover_move(&j, &opt, &what, &why, NULL);
-	json_set_bool(answer, "known", !journal_entry(move, &j, NULL));
-	if (!service_load(&here, name, NULL) && !strcmp(here->id, id))
+	bool known = !journal_entry(move, &j, NULL);
+	json_set_bool(answer, "known", known);
+	if (!service_load(&here, name, NULL) && !strcmp(here->id, id)) {
 		json_set_num(answer, "epoch", (double)here->epoch);
+		if (lock >= 0 && !known && !here->moved && service_running(here))
+			net_attach(here, NULL); /* it was forced to run here: its neighbours hear so again */
+	}
 	return wire_send_json(s, FRAME_REPLY, answer, e);
 }
