@@ -81,7 +81,8 @@ static int hand_over(struct outgoing *o, struct json **there, struct err *e)
 		rc = learn_outcome(o, there);
 	if (rc < 0)
 		return err_wrap(e, "service %s: stays frozen here, as nobody knows whether it runs there", o->svc->name);
-	o->gone = !rc;
+	/* It said no, and so it can never say yes. */
+	o->gone = !rc || outgoing_turn(o, "go", "thawed", NULL);
 	return rc ? -1 : 0;
 }
 
