@@ -177,8 +177,8 @@ verdict() { # TITLE STATES WANTED
 	*) like "$1: exactly one runs" '^(running none|none running)$' "$2" ;;
 	esac || sed 's/^/# /' "$tmp/recovered"
 	[[ $2 == *running* ]] || return 0
-	# A session whose link died between two calls ends half a minute later.
-	[[ $what != cut:* ]] || await 45 no_sessions
+	# A session whose link died ends when it misses the other end, and half a minute later if it was between two calls.
+	[[ $what != cut:* && $what != power:* ]] || await 45 no_sessions
 	ok '... it answers' answers
 	ok '... on the connection that was open' connected
 	if [[ $2 == running* ]]; then is '... and nothing is left of the move' '' "$(traces "$there" "$here")"
