@@ -36,6 +36,7 @@ struct cmd {
 	const char *about;    /* one sentence: what it does */
 	const struct opt *opts;
 	bool filter;          /* reads records from stdin when it has no operands: then a terminal gets short help */
+	const bool *source;   /* NULL, or a flag with which it does not */
 };
 
 /* Parses argv, options and operands in any order up to "--"; operands are moved to the end.

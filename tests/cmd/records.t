@@ -62,7 +62,7 @@ ok "edge-records(5) has every member that the schemas have, and no other" docume
 examples() { # those of the manual, put together again
 	sed -n '/^\.Sh EXAMPLES/,/^\.Ed/p' man/edge-records.5 | grep -v '^\.' | tr -d '\n' | sed 's/}{"kind"/}\n{"kind"/g' >"$tmp/records"
 	echo >>"$tmp/records"
-	conforms node service move checkpoint shipment
+	conforms node latency service move checkpoint shipment
 }
 ok "its examples are such records" examples
 
@@ -97,11 +97,14 @@ cat "$EDGE_LAB_DIR"/registry/service/*.json >"$tmp/records"
 ok "the registry's services" conforms "$(printf 'service %.0s' "$EDGE_LAB_DIR"/registry/service/*.json | sed 's/ $//')"
 "$lab" nodes >"$tmp/records"
 ok "the lab's nodes" conforms node node
+prints "edge-latency" "node latency" edge1 sh -c 'cat "${EDGE_REGISTRY#dir:}/node/edge2.json" | edge-latency -c 2'
+prints "edge-latency to what does not answer" latency edge1 edge-latency -c 1 -m tcp:1 --lost-as 1000 edge2
+prints "edge-latency -m http:URL" latency edge1 edge-latency -c 1 -m 'http:http://{}:8080/' "$addr"
 pass='{"kind":"other",  "x":1e3}'
 for program in edge-run edge-stop edge-migrate edge-checkpoint; do
 	is "$program - passes on what is not its own, byte for byte" "$pass" "$(on edge1 sh -c "echo '$pass' | $program -" 2>&1)"
 done
-for program in edge-ship edge-restore; do
+for program in edge-latency edge-ship edge-restore; do
 	is "$program passes on what is not its own, byte for byte" "$pass" "$(on edge1 sh -c "echo '$pass' | $program" 2>&1)"
 done
 finish

@@ -1,0 +1,132 @@
+#!/bin/bash
+# SPDX-License-Identifier: MIT
+# What edge-latency reports over a lab's wires is what they were set to: delay, jitter, loss; over IPv4 and IPv6, by ICMP,
+# TCP and HTTP; and what it says of targets that do not answer.
+# shellcheck source=tests/move/lib.sh
+. "$(dirname "$0")/../move/lib.sh"
+need jq python3
+nodes=(edge1 edge2 edge3 edge4)
+lab_up
+
+latency() { # ARGUMENT...: on edge1
+	on edge1 edge-latency "$@" >"$tmp/records" 2>"$tmp/err" </dev/null
+	echo $? >"$tmp/status"
+}
+field() { # FILTER [TARGET]
+	jq -r ${2:+--arg to "$2"} "select(.kind == \"latency\" ${2:+and .to == \$to}) | $1" "$tmp/records"
+}
+between() { # LOW HIGH VALUE
+	echo "wanted $1 to $2, have: $3"
+	awk -v a="$1" -v b="$2" -v x="$3" 'BEGIN { exit !(x != "" && x + 0 >= a && x + 0 <= b) }'
+}
+said() { # STATUS LINE
+	is "... exit status $1" "$1" "$(<"$tmp/status")"
+	is "... and one line" "$2" "$(<"$tmp/err")"
+}
+
+# --- delays; a wire is passed once each way
+
+"$lab" link edge2 --delay 2.5
+"$lab" link edge3 --delay 10
+"$lab" link edge4 --delay 40
+on edge1 ping -q -c 1 -W 2 edge2 >/dev/null # the neighbours' addresses
+latency -c 10 -i 50 edge2 edge3 edge4
+is "three nodes answer" "edge2 10 10 0
+edge3 10 10 0
+edge4 10 10 0" "$(field '"\(.to) \(.sent) \(.received) \(.loss)"')"
+delays=([2]=5 [3]=20 [4]=80)
+for n in 2 3 4; do
+	d=${delays[n]}
+	ok "icmp: edge$n is $d ms away" between "$d" "$((d + 3))" "$(field .rtt_ms.p50 "edge$n")"
+	ok "... at least" between "$(awk -v d=$d 'BEGIN { print d - 0.1 }')" "$((d + 3))" "$(field .rtt_ms.min "edge$n")"
+done
+ok "quantiles are in order" test "$(field '.rtt_ms | .min <= .p50 and .p50 <= .p95 and .p95 <= .p99 and .p99 <= .max')" = "$(printf 'true\n%.0s' 1 2 3)"
+
+k=$(printf %x "${subnet##*.}")
+latency "fd77:0:0:$k::3"
+ok "icmp over IPv6" between 20 23 "$(field .rtt_ms.p50)"
+latency -m tcp:22 edge2 edge3 edge4 "fd77:0:0:$k::2"
+for n in 2 3 4; do
+	ok "tcp: edge$n is ${delays[n]} ms away" between "${delays[n]}" "$((delays[n] + 3))" "$(field .rtt_ms.p50 "edge$n")"
+done
+ok "tcp over IPv6" between 5 8 "$(field .rtt_ms.p50 "fd77:0:0:$k::2")"
+on edge3 edge-run --name web --addr "$addr" --port 8080 -- python3 -m http.server 8080 >/dev/null
+await 10 on edge1 curl -s -o /dev/null "http://$addr:8080/"
+latency -m 'http:http://{}:8080/' "$addr"
+ok "http: a connection and a request are two round trips" between 40 60 "$(field .rtt_ms.p50)"
+ok "... the first of them the connection" between 19.5 26 "$(field .phases.connect_ms)"
+ok "... the second the answer" between 20 35 "$(field .phases.first_byte_ms)"
+latency -m "http:http://web.example:8080/" "$addr"
+is "http: a URL's own name, at the target's address" 5 "$(field .received)"
+
+# --- jitter and loss
+
+"$lab" link edge2 --delay 5 --jitter 4
+latency -c 100 -i 10 edge2
+ok "jitter shows in the deviation" between 0.8 6 "$(field .rtt_ms.stddev)"
+ok "... and in what one answer differs from the next" between 0.5 6 "$(field .rtt_ms.jitter)"
+"$lab" link edge2 --loss 20
+latency -c 1000 -i 2 -r 1000 -t 300 edge2
+# Lost on either way: 1 - 0.8^2 = 0.36, give or take four deviations.
+ok "20 % of loss each way" between 0.30 0.42 "$(field .loss)"
+is "... is what was not received" true "$(field '(.loss - (.sent - .received) / .sent) | fabs < 1e-4')"
+latency -c 200 -i 5 -t 300 --lost-as 1000 edge2
+ok "a lost one counts as 1000 ms in the mean" between 250 480 "$(field .rtt_ms.mean)"
+ok "... and not in the median" between 0 5 "$(field .rtt_ms.p50)"
+"$lab" link edge2
+
+# --- what does not answer
+
+"$lab" cut edge4
+latency -c 2 -i 10 -t 200 edge2 edge4
+is "a node that is cut off does not hold up the others" "edge2 2
+edge4 0" "$(field '"\(.to) \(.received)"')"
+said 1 "edge-latency: edge4: no answer"
+is "... and its record has no times" null "$(field .rtt_ms edge4)"
+latency -m tcp:1 edge2
+is "a port on which nobody listens" "0 1" "$(field '"\(.received) \(.loss)"')"
+said 1 "edge-latency: edge2: Connection refused"
+latency -c 1 edge2 nosuch.invalid
+is "a name that nobody knows has no record" edge2 "$(field .to)"
+is "... exit status 1" 1 "$(<"$tmp/status")"
+like "... and one line" '^edge-latency: nosuch.invalid: .*$' "$(<"$tmp/err")"
+
+# --- as a filter
+
+mapfile -t lines < <("$lab" nodes)
+printf '%s\n' '{"kind":"other",  "x":1e3}' "${lines[0]}" '' "${lines[1]}" >"$tmp/in"
+on edge1 sh -c "edge-latency -c 1 <$tmp/in" >"$tmp/records" 2>"$tmp/err"
+is "records are passed on as they are, latencies behind them" "$(grep . "$tmp/in")" "$(head -n 3 "$tmp/records")"
+is "... one for each node" "edge1 edge2" "$(field '.to' | paste -sd' ')"
+echo '{"kind":"node","name":"bare"}' >"$tmp/in"
+on edge1 sh -c "edge-latency <$tmp/in" >"$tmp/records" 2>"$tmp/err"
+echo $? >"$tmp/status"
+said 1 "edge-latency: bare: has no address"
+printf '{"kind":"node"\nnot JSON\n' >"$tmp/in"
+on edge1 sh -c "edge-latency <$tmp/in" >"$tmp/records" 2>"$tmp/err"
+echo $? >"$tmp/status"
+is "what is not JSON: exit status 65" 65 "$(<"$tmp/status")"
+like "... with its line" '^edge-latency: stdin: line 1: ' "$(<"$tmp/err")"
+
+# --- options
+
+wrong() { # LINE ARGUMENT...
+	latency "${@:2}"
+	is "${*:2}" "64 $1" "$(<"$tmp/status") $(<"$tmp/err")"
+}
+wrong "edge-latency: method smoke: not one of icmp, tcp:PORT, http:URL" -m smoke edge2
+wrong "edge-latency: method tcp:0: not tcp:PORT" -m tcp:0 edge2
+wrong "edge-latency: method tcp:: not tcp:PORT" -m tcp: edge2
+wrong "edge-latency: method http:ftp://x: not http:URL, as http:http://{}:8080/" -m http:ftp://x edge2
+wrong "edge-latency: count 0: not between 1 and 100000" -c 0 edge2
+wrong "edge-latency: rate 0: not between 0 and 10000000 a second" -r 0 edge2
+
+# --- many: all on one address range of edge2, over a plain wire
+
+on edge2 ip route add local 10.99.0.0/16 dev lo
+on edge1 ip route add 10.99.0.0/16 via "$subnet.2"
+awk 'BEGIN { for (i = 0; i < 20000; i++) printf "{\"kind\":\"node\",\"name\":\"n%d\",\"addr\":\"10.99.%d.%d\"}\n", i, i / 200, 1 + i % 200 }' >"$tmp/in"
+on edge1 sh -c "edge-latency -c 5 -i 0 -r 20000 -t 2000 <$tmp/in" >"$tmp/records" 2>"$tmp/err"
+is "20,000 targets and 100,000 probes, more than 16 bits can tell apart: all answer" "20000 100000" \
+	"$(jq -rn 'reduce (inputs | select(.kind == "latency")) as $r ([0, 0]; [.[0] + 1, .[1] + $r.received]) | "\(.[0]) \(.[1])"' "$tmp/records")"
+finish
