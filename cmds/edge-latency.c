@@ -1,13 +1,18 @@
 /* SPDX-License-Identifier: MIT */
-/* Measures how far nodes are: node records in, the same and latency records out. */
+/* Measures how far nodes are: node records in, the same and latency records out; and what users of services feel: user
+ * records out. */
 #include <stdio.h>
 #include <string.h>
 
 #include "lib/base/opt.h"
 #include "lib/discover/node.h"
 #include "lib/measure/probe.h"
+#include "lib/measure/watch.h"
 
 static struct probe_plan plan = { .method = "icmp", .count = 5, .interval_ms = 200, .timeout_ms = 1000, .rate = 5000 };
+
+static bool watching;
+static struct watch_plan watched = { .every_s = 10 };
 
 static const struct opt opts[] = {
 	{ "method", 'm', OPT_STR, &plan.method, "METHOD", "icmp, tcp:PORT or http:URL (default icmp)" },
@@ -16,15 +21,20 @@ static const struct opt opts[] = {
 	{ "timeout", 't', OPT_NUM, &plan.timeout_ms, "MS", "after which a probe counts as lost (default 1000)" },
 	{ "rate", 'r', OPT_NUM, &plan.rate, "N", "probes a second, to all targets together (default 5000)" },
 	{ "lost-as", 0, OPT_NUM, &plan.lost_as_ms, "MS", "count a lost probe as that much in the mean" },
+	{ "watch", 'w', OPT_FLAG, &watching, NULL, "see what the users of the services here feel" },
+	{ "every", 'e', OPT_NUM, &watched.every_s, "SEC", "with --watch: the length of a window (default 10)" },
+	{ "windows", 0, OPT_INT, &watched.windows, "N", "with --watch: end after so many" },
+	{ "poll", 0, OPT_FLAG, &watched.poll, NULL, "with --watch: look at sockets, do not attach to the kernel" },
 	{ 0 },
 };
 
 static const struct cmd cmd = {
 	.name = "edge-latency",
-	.synopsis = "[TARGET...]",
-	.about = "Measures how far nodes are.",
+	.synopsis = "[TARGET... | SERVICE...]",
+	.about = "Measures how far nodes are, and what users of services feel.",
 	.opts = opts,
 	.filter = true,
+	.source = &watching,
 };
 
 static void complain(int code, const char *target, const char *why)
@@ -97,6 +107,38 @@ static int measure(int n, char **targets, struct err *e)
 	return skipped + failed;
 }
 
+static void note(void *ctx, const struct err *e)
+{
+	(void)ctx;
+	cmd_fail(&cmd, e);
+}
+
+static int print_user(void *ctx, struct json *user, struct err *e)
+{
+	AUTO_JSON struct json *rec = user;
+
+	(void)ctx;
+	return record_print(stdout, rec, e);
+}
+
+static int windowed(void *ctx, struct err *e)
+{
+	(void)ctx;
+	(void)e;
+	return 0;
+}
+
+static int watch(int n, char **services, struct err *e)
+{
+	struct watch_calls calls = { .user = print_user, .windowed = windowed, .note = note };
+
+	if (watched.every_s < 0.1 || watched.every_s > 86400)
+		return err_set(e, EX_USAGE, "every %g: not between 0.1 and 86400 seconds", watched.every_s);
+	watched.services = (const char *const *)services;
+	watched.n = n;
+	return watch_run(&watched, &calls, e);
+}
+
 int main(int argc, char **argv)
 {
 	int status, failed, first = cmd_parse(&cmd, argc, argv, &status);
@@ -104,6 +146,6 @@ int main(int argc, char **argv)
 
 	if (first < 0)
 		return status;
-	failed = measure(argc - first, argv + first, &e);
+	failed = (watching ? watch : measure)(argc - first, argv + first, &e);
 	return failed < 0 ? cmd_fail(&cmd, &e) : cmd_done(&cmd, failed ? EX_NO : 0);
 }
