@@ -6,13 +6,18 @@
 
 #include "lib/base/opt.h"
 #include "lib/discover/node.h"
+#include "lib/discover/position.h"
+#include "lib/measure/group.h"
 #include "lib/measure/probe.h"
 #include "lib/measure/watch.h"
 
-static struct probe_plan plan = { .method = "icmp", .count = 5, .interval_ms = 200, .timeout_ms = 1000, .rate = 5000 };
+#define SILENT_WINDOWS 6 /* after which a user has left */
 
-static bool watching;
+static struct probe_plan plan = { .method = "icmp", .count = 5, .interval_ms = 200, .timeout_ms = 1000, .rate = 5000 };
 static struct watch_plan watched = { .every_s = 10 };
+static bool watching;
+static const char *geo;
+static double bound_ms, radius_km = 50;
 
 static const struct opt opts[] = {
 	{ "method", 'm', OPT_STR, &plan.method, "METHOD", "icmp, tcp:PORT or http:URL (default icmp)" },
@@ -25,6 +30,9 @@ static const struct opt opts[] = {
 	{ "every", 'e', OPT_NUM, &watched.every_s, "SEC", "with --watch: the length of a window (default 10)" },
 	{ "windows", 0, OPT_INT, &watched.windows, "N", "with --watch: end after so many" },
 	{ "poll", 0, OPT_FLAG, &watched.poll, NULL, "with --watch: look at sockets, do not attach to the kernel" },
+	{ "geo", 'g', OPT_STR, &geo, "FILE", "say where nodes and users are: a MaxMind database or FILE.csv" },
+	{ "bound", 'b', OPT_NUM, &bound_ms, "MS", "group the users whose median is more than that" },
+	{ "radius", 0, OPT_NUM, &radius_km, "KM", "how far from a group's centre a user may be (default 50)" },
 	{ 0 },
 };
 
@@ -37,6 +45,12 @@ static const struct cmd cmd = {
 	.source = &watching,
 };
 
+struct run {
+	struct probe *probe;
+	struct position *places; /* NULL: not asked for */
+	struct groups *groups;   /* NULL: not asked for */
+};
+
 static void complain(int code, const char *target, const char *why)
 {
 	struct err e;
@@ -45,8 +59,38 @@ static void complain(int code, const char *target, const char *why)
 	cmd_fail(&cmd, &e);
 }
 
-/* Passes all records on and takes the nodes among them as targets. Gives how many cannot be one; -1 for bad input. */
-static int take_nodes(struct probe *p, struct err *e)
+static int print(void *ctx, struct json *made, struct err *e)
+{
+	AUTO_JSON struct json *rec = made;
+
+	(void)ctx;
+	return record_print(stdout, rec, e);
+}
+
+/* Passes a record on, and takes in what it says: 1 it should be a target, but cannot be. */
+static int take(struct run *r, struct json *rec, const char *line, struct err *e)
+{
+	const char *kind = json_str(rec, "kind") ? json_str(rec, "kind") : "";
+	bool node = !strcmp(kind, "node"), user = !strcmp(kind, "user");
+
+	if (r->places && (node || user) && position_add(r->places, rec) ? record_print(stdout, rec, e) :
+									 record_pass(stdout, line, e))
+		return -1;
+	if (r->groups && user)
+		groups_user(r->groups, rec);
+	if (r->groups && !strcmp(kind, "service"))
+		groups_service(r->groups, rec);
+	if (!node)
+		return 0;
+	const char *name = json_str(rec, "name"), *addr = json_str(rec, "addr");
+	if (name && addr)
+		return probe_add(r->probe, name, addr), 0;
+	complain(EX_DATAERR, name ? name : "node", name ? "has no address" : "has no name");
+	return 1;
+}
+
+/* Gives how many nodes cannot be a target; -1 for bad input. */
+static int take_all(struct run *r, struct err *e)
 {
 	AUTO_RECORDS struct records *in = records_open(stdin, "stdin");
 	int rc, failed = 0;
@@ -56,17 +100,9 @@ static int take_nodes(struct probe *p, struct err *e)
 
 		if ((rc = records_next(in, &rec, e)) <= 0)
 			return rc < 0 ? -1 : failed;
-		if (record_pass(stdout, records_line(in), e))
+		if ((rc = take(r, rec, records_line(in), e)) < 0)
 			return -1;
-		const char *kind = json_str(rec, "kind"), *name = json_str(rec, "name"), *addr = json_str(rec, "addr");
-		if (!kind || strcmp(kind, "node"))
-			continue;
-		if (name && addr) {
-			probe_add(p, name, addr);
-		} else {
-			complain(EX_DATAERR, name ? name : "node", name ? "has no address" : "has no name");
-			failed++;
-		}
+		failed += rc;
 	}
 }
 
@@ -76,36 +112,39 @@ static int print_all(const struct probe *p, struct err *e)
 	int failed = 0;
 
 	for (size_t i = 0; i < probe_targets(p); i++) {
-		AUTO_JSON struct json *rec = probe_record(p, i, node_self());
+		struct json *rec = probe_record(p, i, node_self());
 
 		if (probe_dead(p, i)) {
 			complain(EX_UNAVAILABLE, probe_name(p, i), probe_why(p, i));
 			failed++;
 		}
-		if (rec && record_print(stdout, rec, e))
+		if (rec && print(NULL, rec, e))
 			return -1;
 	}
-	return failed;
-}
-
-static int measure(int n, char **targets, struct err *e)
-{
-	AUTO_PROBE struct probe *p = NULL;
-	int skipped = 0, failed;
-
-	if (probe_new(&p, &plan, e))
-		return -1;
-	for (int i = 0; i < n; i++)
-		probe_add(p, targets[i], targets[i]);
-	if (!n && (skipped = take_nodes(p, e)) < 0)
-		return -1;
-	if (probe_run(p, e) || (failed = print_all(p, e)) < 0)
-		return -1;
 	if (probe_dropped(p))
 		fprintf(stderr, "edge-latency: %lu answers came faster than they could be read; a lower --rate loses none\n",
 			probe_dropped(p));
+	return failed;
+}
+
+static int measure(struct run *r, int n, char **targets, struct err *e)
+{
+	int skipped = 0, failed;
+
+	if (probe_new(&r->probe, &plan, e))
+		return -1;
+	for (int i = 0; i < n; i++)
+		probe_add(r->probe, targets[i], targets[i]);
+	if (!n && (skipped = take_all(r, e)) < 0)
+		return -1;
+	if (probe_run(r->probe, e) || (failed = print_all(r->probe, e)) < 0)
+		return -1;
+	if (r->groups && groups_each(r->groups, print, NULL, e))
+		return -1;
 	return skipped + failed;
 }
+
+/* --- --watch */
 
 static void note(void *ctx, const struct err *e)
 {
@@ -113,24 +152,30 @@ static void note(void *ctx, const struct err *e)
 	cmd_fail(&cmd, e);
 }
 
-static int print_user(void *ctx, struct json *user, struct err *e)
+static int take_user(void *ctx, struct json *user, struct err *e)
 {
-	AUTO_JSON struct json *rec = user;
+	struct run *r = ctx;
 
-	(void)ctx;
-	return record_print(stdout, rec, e);
+	if (r->places)
+		position_add(r->places, user);
+	if (r->groups)
+		groups_user(r->groups, user);
+	return print(NULL, user, e);
 }
 
 static int windowed(void *ctx, struct err *e)
 {
-	(void)ctx;
-	(void)e;
-	return 0;
+	struct run *r = ctx;
+
+	if (!r->groups)
+		return 0;
+	groups_window(r->groups, SILENT_WINDOWS);
+	return groups_each(r->groups, print, NULL, e);
 }
 
-static int watch(int n, char **services, struct err *e)
+static int watch(struct run *r, int n, char **services, struct err *e)
 {
-	struct watch_calls calls = { .user = print_user, .windowed = windowed, .note = note };
+	struct watch_calls calls = { .user = take_user, .windowed = windowed, .note = note, .ctx = r };
 
 	if (watched.every_s < 0.1 || watched.every_s > 86400)
 		return err_set(e, EX_USAGE, "every %g: not between 0.1 and 86400 seconds", watched.every_s);
@@ -139,13 +184,30 @@ static int watch(int n, char **services, struct err *e)
 	return watch_run(&watched, &calls, e);
 }
 
+static int run(int n, char **operands, struct err *e)
+{
+	struct run r = { 0 };
+	int rc = -1;
+
+	if (!(radius_km > 0))
+		err_set(e, EX_USAGE, "radius %g: not more than 0", radius_km);
+	else if (!geo || !position_open(&r.places, geo, e)) {
+		r.groups = bound_ms > 0 ? groups_new(bound_ms, radius_km) : NULL;
+		rc = (watching ? watch : measure)(&r, n, operands, e);
+	}
+	probe_free(r.probe);
+	position_free(r.places);
+	groups_free(r.groups);
+	return rc;
+}
+
 int main(int argc, char **argv)
 {
 	int status, failed, first = cmd_parse(&cmd, argc, argv, &status);
-	struct err e;
+	struct err e = { 0 };
 
 	if (first < 0)
 		return status;
-	failed = (watching ? watch : measure)(argc - first, argv + first, &e);
+	failed = run(argc - first, argv + first, &e);
 	return failed < 0 ? cmd_fail(&cmd, &e) : cmd_done(&cmd, failed ? EX_NO : 0);
 }
