@@ -101,7 +101,8 @@ static int read_csv(struct position *p, const char *path, struct err *e)
 	}
 	if (ferror(f))
 		return err_sys(e, "%s", path);
-	qsort(p->v, p->n, sizeof(*p->v), compare);
+	if (p->n)
+		qsort(p->v, p->n, sizeof(*p->v), compare);
 	return 0;
 }
 

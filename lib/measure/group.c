@@ -220,7 +220,8 @@ static uint32_t nearest(struct groups *g, uint32_t instance, const double at[3])
 	return found;
 }
 
-static uint32_t begin(struct groups *g, uint32_t instance, const double at[3], bool placed)
+/* `at` NULL: nowhere. */
+static uint32_t begin(struct groups *g, uint32_t instance, const double *at)
 {
 	uint32_t i = g->spare;
 
@@ -234,8 +235,8 @@ static uint32_t begin(struct groups *g, uint32_t instance, const double at[3], b
 		if (!g->v)
 			abort();
 	}
-	g->v[i] = (struct group){ .instance = instance, .placed = placed, .next = NONE };
-	if (placed) {
+	g->v[i] = (struct group){ .instance = instance, .placed = at, .next = NONE };
+	if (at) {
 		cell_at(g, at, g->v[i].cell);
 		cell_enter(g, i);
 	}
@@ -250,7 +251,7 @@ static uint32_t unplaced(struct groups *g, uint32_t instance)
 	uint32_t i = c->first;
 
 	if (i == NONE) {
-		i = begin(g, instance, NULL, false);
+		i = begin(g, instance, NULL);
 		cell_of(g, instance, nowhere, true)->first = i;
 	}
 	return i;
@@ -274,13 +275,12 @@ static void leave(struct groups *g, struct member *m)
 	m->group = NONE;
 }
 
-/* `at` NULL: nowhere. */
 static void join(struct groups *g, struct member *m, const double *at)
 {
 	uint32_t i = at ? nearest(g, m->key.instance, at) : unplaced(g, m->key.instance);
 
 	if (i == NONE)
-		i = begin(g, m->key.instance, at, true);
+		i = begin(g, m->key.instance, at);
 	struct group *v = &g->v[i];
 	v->users++;
 	v->excess += m->excess;

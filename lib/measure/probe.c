@@ -169,6 +169,16 @@ int probe_run(struct probe *p, struct err *e)
 	return rc;
 }
 
+const struct probe_plan *probe_plan(const struct probe *p)
+{
+	return &p->plan;
+}
+
+const char *probe_host(const struct probe *p, size_t i)
+{
+	return p->t[i].host;
+}
+
 const char *probe_name(const struct probe *p, size_t i)
 {
 	return p->t[i].name;

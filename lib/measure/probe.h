@@ -33,7 +33,9 @@ size_t probe_targets(const struct probe *p);
  * error: probe_why() tells. -1: nothing can be measured here at all (EX_NOPERM without the right to open the socket). */
 int probe_run(struct probe *p, struct err *e);
 
+const struct probe_plan *probe_plan(const struct probe *p);
 const char *probe_name(const struct probe *p, size_t i);
+const char *probe_host(const struct probe *p, size_t i);
 /* Of target i, after the run: why the last of its probes failed, NULL when none did. Static storage, or p's. */
 const char *probe_why(const struct probe *p, size_t i);
 /* Has none of its probes been answered? */

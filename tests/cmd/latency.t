@@ -108,6 +108,31 @@ echo $? >"$tmp/status"
 is "what is not JSON: exit status 65" 65 "$(<"$tmp/status")"
 like "... with its line" '^edge-latency: stdin: line 1: ' "$(<"$tmp/err")"
 
+# --- a matrix, and estimates
+
+"$lab" heal edge4
+"$lab" nodes >"$tmp/in"
+for n in 1 2 3 4; do echo "edge$n ${delays[n]:-0}"; done >"$tmp/delays"
+on edge1 sh -c "edge-latency --via edge2 --via edge3 --via nowhere -c 3 -i 20 <$tmp/in" >"$tmp/records" 2>"$tmp/err"
+echo $? >"$tmp/status"
+is "from two nodes to all others" "edge2 edge1, edge2 edge3, edge2 edge4, edge3 edge1, edge3 edge2, edge3 edge4" \
+	"$(field '"\(.from) \(.to)"' | paste -sd, | sed 's/,/, /g')"
+said 1 "edge-latency: node nowhere: not in the registry"
+ok "... with the delays of both" between 100 104 "$(field 'select(.from == "edge3") | .rtt_ms.p50' edge4)"
+on edge1 edge-latency --via edge2 -c 1 fd77:0:0:$k::3 "$subnet.1" >"$tmp/records" 2>"$tmp/err"
+is "a target by its address" "fd77:0:0:$k::3 $subnet.1" "$(field .to | paste -sd' ')"
+# Forty nodes on a line, 1 ms apart, each with a millisecond of its own; a third of the pairs is measured.
+awk 'BEGIN { srand(1); for (i = 0; i < 40; i++) { printf "{\"kind\":\"node\",\"name\":\"n%d\"}\n", i
+	for (j = 0; j < i; j++) if (rand() < 0.33) printf "{\"kind\":\"latency\",\"from\":\"n%d\",\"to\":\"n%d\",\"method\":\"icmp\",\"rtt_ms\":{\"p50\":%g}}\n", i, j, i - j + 2 } }' >"$tmp/in"
+"$EDGE_BIN/edge-latency" --predict <"$tmp/in" >"$tmp/records" 2>"$tmp/err"
+is "each pair is measured or estimated, and no pair twice" "780 780" \
+	"$(jq -rs 'map(select(.kind == "latency") | [.from, .to] | sort) | "\(length) \(unique | length)"' "$tmp/records")"
+ok "... within 15 % for nine in ten of them" test "$(jq -s 'map(select(.method == "predicted") |
+	((.from[1:] | tonumber) - (.to[1:] | tonumber) | fabs + 2) as $is | (.rtt_ms.p50 - $is | fabs) / $is) | sort | .[length * 0.9 | floor] < 0.15' "$tmp/records")" = true
+is "... and each node has coordinates" 40 "$(jq -s 'map(select(.kind == "node" and .coord.error < 1)) | length' "$tmp/records")"
+grep -e predicted -e coord "$tmp/records" >"$tmp/made"
+ok "... as their schema says" "$PWD/tests/schema/check" <"$tmp/made"
+
 # --- options
 
 wrong() { # LINE ARGUMENT...
