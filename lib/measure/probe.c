@@ -10,7 +10,7 @@
 #include "lib/measure/stats.h"
 
 #define SAMPLES_MAX (1u << 27) /* 1 GB */
-#define TICK_MS 1.0            /* shorter pauses cost more than they smooth */
+#define TICK_MS 2.0            /* shorter pauses cost more than they smooth */
 
 static const struct probe_method *const methods[] = { &probe_icmp, &probe_tcp, &probe_http };
 
