@@ -5,7 +5,7 @@
 # make lint            clang-tidy, cppcheck, shellcheck, perl and mandoc
 # make asan            the tests with ASan and UBSan, built into build/asan
 # make soak            each service moves there and back 5 times
-# make bench           measured moves, beside the ways of today
+# make bench           measured moves and latencies, beside the ways of today
 # B=DIR builds elsewhere; V=1 shows the commands
 PREFIX ?= /usr/local
 DESTDIR ?=
@@ -91,7 +91,7 @@ install: all
 	$(Q)install -s --strip-program=$(STRIP) $(B)/examples/lab/edge-wire $(EXAMPLES)/lab
 	$(Q)install -t $(EXAMPLES)/lab examples/lab/lab
 	$(Q)install -m 644 -t $(EXAMPLES)/lab examples/lab/*.sh
-	$(Q)install -t $(EXAMPLES) examples/get-criu examples/install-packages
+	$(Q)install -t $(EXAMPLES) examples/get-criu examples/install-packages examples/user-sim
 	$(Q)$(if $(SYSTEMD),install -D -m 644 -t $(UNITDIR) $(SYSTEMD))
 
 uninstall:
@@ -115,6 +115,7 @@ soak:
 
 bench: all
 	$(Q)B=$(B) tests/bench/move
+	$(Q)B=$(B) tests/bench/latency
 
 # --- linting
 
