@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "lib/base/opt.h"
+#include "lib/discover/names.h"
 #include "lib/discover/node.h"
 #include "lib/discover/position.h"
 #include "lib/measure/coord.h"
@@ -24,6 +25,7 @@ static bool predict;
 static double bound_ms, radius_km = 50;
 
 static const struct opt opts[] = {
+	{ "How far nodes are", 0, OPT_GROUP, NULL, NULL, NULL },
 	{ "method", 'm', OPT_STR, &plan.method, "METHOD", "icmp, tcp:PORT or http:URL (default icmp)" },
 	{ "count", 'c', OPT_INT, &plan.count, "N", "probes to each target (default 5)" },
 	{ "interval", 'i', OPT_NUM, &plan.interval_ms, "MS", "between two probes to one target (default 200)" },
@@ -31,11 +33,14 @@ static const struct opt opts[] = {
 	{ "rate", 'r', OPT_NUM, &plan.rate, "N", "probes a second, to all targets together (default 5000)" },
 	{ "lost-as", 0, OPT_NUM, &plan.lost_as_ms, "MS", "count a lost probe as that much in the mean" },
 	{ "via", 0, OPT_LIST, &via, "NODE", "measure from that node; may be given several times" },
+	{ "registry", 0, OPT_ENV, "EDGE_REGISTRY", "URL", "where nodes and services are written down" },
 	{ "predict", 'p', OPT_FLAG, &predict, NULL, "estimate the pairs of nodes that nobody has measured" },
+	{ "What users feel", 0, OPT_GROUP, NULL, NULL, NULL },
 	{ "watch", 'w', OPT_FLAG, &watching, NULL, "see what the users of the services here feel" },
 	{ "every", 'e', OPT_NUM, &watched.every_s, "SEC", "with --watch: the length of a window (default 10)" },
 	{ "windows", 0, OPT_INT, &watched.windows, "N", "with --watch: end after so many" },
 	{ "poll", 0, OPT_FLAG, &watched.poll, NULL, "with --watch: look at sockets, do not attach to the kernel" },
+	{ "Where they are", 0, OPT_GROUP, NULL, NULL, NULL },
 	{ "geo", 'g', OPT_STR, &geo, "FILE", "say where nodes and users are: a MaxMind database or FILE.csv" },
 	{ "bound", 'b', OPT_NUM, &bound_ms, "MS", "group the users whose median is more than that" },
 	{ "radius", 0, OPT_NUM, &radius_km, "KM", "how far from a group's centre a user may be (default 50)" },
@@ -44,11 +49,14 @@ static const struct opt opts[] = {
 
 static const struct cmd cmd = {
 	.name = "edge-latency",
-	.synopsis = "[TARGET... | SERVICE...]",
+	.synopsis = "[TARGET...] | [SERVICE...]",
 	.about = "Measures how far nodes are, and what users of services feel.",
 	.opts = opts,
 	.filter = true,
 	.source = &watching,
+	.notes = "Without operands it measures the nodes among the records on standard input, and passes all of them on.",
+	.example = "edge-latency --count 3 edge2",
+	.names = names_print,
 };
 
 struct run {
@@ -164,7 +172,7 @@ static int measure_elsewhere(struct run *r, struct err *e)
 
 	for (int i = 0; i < via.n; i++) {
 		struct err why = { 0 };
-		int rc = via_run(via.items[i], r->probe, print_latency, r, &why);
+		int rc = via_run(via.items[i], r->probe, cmd_relay, print_latency, r, &why);
 
 		if (rc < 0 && why.code == EX_IOERR) {
 			*e = why;
@@ -287,5 +295,7 @@ int main(int argc, char **argv)
 	if (first < 0)
 		return status;
 	failed = run(argc - first, argv + first, &e);
+	if (failed < 0 && e.code == EX_USAGE)
+		return cmd_usage(&cmd, "%s", e.text);
 	return failed < 0 ? cmd_fail(&cmd, &e) : cmd_done(&cmd, failed ? EX_NO : 0);
 }

@@ -6,14 +6,18 @@
 #include <unistd.h>
 
 #include "lib/base/opt.h"
+#include "lib/discover/names.h"
 #include "lib/discover/node.h"
 #include "lib/move/migrate.h"
+#include "lib/move/recover.h"
 #include "lib/move/remote.h"
 
 #define CONNECT_MS 10000
+#define ASK_MS 5000
 
 static const char *to, *from;
-static bool dry_run, tcp_close, ship_base, quiet;
+static bool dry_run, tcp_close, ship_base, quiet, status_only, recovering, force;
+static long max_freeze = 2000, deadline = 30;
 
 static const struct opt opts[] = {
 	{ "to", 't', OPT_STR, &to, "NODE", "the destination" },
@@ -21,15 +25,26 @@ static const struct opt opts[] = {
 	{ "dry-run", 'n', OPT_FLAG, &dry_run, NULL, "check at the destination, and move nothing" },
 	{ "ship-base", 0, OPT_FLAG, &ship_base, NULL, "bring files of the lower layer that differ there" },
 	{ "tcp-close", 0, OPT_FLAG, &tcp_close, NULL, "close open connections instead of moving them" },
+	{ "max-freeze", 0, OPT_INT, &max_freeze, "MS",
+	  "a service that stands still for longer goes on here (default 2000; 0: no limit)" },
+	{ "deadline", 0, OPT_INT, &deadline, "SEC", "how long a lost connection is tried again (default 30)" },
+	{ "status", 0, OPT_FLAG, &status_only, NULL, "list moves under way and interrupted ones, and what would become of them" },
+	{ "recover", 0, OPT_FLAG, &recovering, NULL, "bring interrupted moves to an end" },
+	{ "force", 0, OPT_FLAG, &force, NULL, "with --recover: the other node will never answer again" },
 	{ "quiet", 'q', OPT_FLAG, &quiet, NULL, "no progress on the terminal" },
+	{ "registry", 0, OPT_ENV, "EDGE_REGISTRY", "URL", "where nodes and services are written down" },
 	{ 0 },
 };
 
 static const struct cmd cmd = {
 	.name = "edge-migrate",
-	.synopsis = "SERVICE... | -",
+	.synopsis = "[SERVICE...] | -",
 	.about = "Moves running services to another node, with their memory, files and open connections.",
 	.opts = opts,
+	.notes = "With - it does what the records on standard input want moved, and passes the rest on. To move, --to is needed;\n"
+		 "--status and --recover take all services when none is named.",
+	.example = "edge-migrate web --to edge2",
+	.names = names_print,
 };
 
 static volatile sig_atomic_t interrupted;
@@ -56,6 +71,30 @@ static int progress(void *ctx, const char *phase, uint64_t done, uint64_t all)
 	return interrupted;
 }
 
+static bool is_interrupted(void *ctx)
+{
+	(void)ctx;
+	return interrupted;
+}
+
+static void retrying(void *ctx, const char *why, int pause_ms)
+{
+	(void)ctx;
+	if (!quiet)
+		fprintf(stderr, "%sedge-migrate: %s; tries again in %.1f s\n", isatty(STDERR_FILENO) ? "\r\033[K" : "", why,
+			pause_ms / 1e3);
+}
+
+/* "--NAME" "VALUE" */
+static void add_number(struct json *args, const char *name, long value)
+{
+	char text[32];
+
+	snprintf(text, sizeof(text), "%ld", value);
+	json_add(args, json_string(name));
+	json_add(args, json_string(text));
+}
+
 static int move_elsewhere(const char *service, const char *node, const char *dest)
 {
 	AUTO_JSON struct json *args = json_array();
@@ -70,9 +109,11 @@ static int move_elsewhere(const char *service, const char *node, const char *des
 		json_add(args, json_string("--ship-base"));
 	if (tcp_close)
 		json_add(args, json_string("--tcp-close"));
+	add_number(args, "--max-freeze", max_freeze);
+	add_number(args, "--deadline", deadline);
 	json_add(args, json_string("--"));
 	json_add(args, json_string(service));
-	rc = remote_run(node, "edge-migrate", args, stdout, &e);
+	rc = remote_run(node, "edge-migrate", args, stdout, cmd_relay, &e);
 	return rc < 0 ? cmd_fail(&cmd, &e) : rc;
 }
 
@@ -84,7 +125,11 @@ static int move_one(const char *service, const char *node, const char *dest)
 		.tcp_close = tcp_close,
 		.ship_base = ship_base,
 		.connect_ms = CONNECT_MS,
+		.max_freeze_ms = (int)max_freeze,
+		.deadline_ms = (int)deadline * 1000,
 		.progress = progress,
+		.retrying = retrying,
+		.interrupted = is_interrupted,
 		.ctx = (void *)(uintptr_t)service,
 	};
 	AUTO_JSON struct json *rec = NULL;
@@ -130,10 +175,64 @@ static int move_records(void)
 	return rc < 0 ? cmd_fail(&cmd, &e) : cmd_done(&cmd, status);
 }
 
+/* ---- interrupted moves ---- */
+
+static int print_record(void *ctx, const struct json *record)
+{
+	struct err e;
+
+	(void)ctx;
+	if (!record_print(stdout, record, &e))
+		return 0;
+	cmd_fail(&cmd, &e);
+	return -1;
+}
+
+static int recover_here(const char *service)
+{
+	const struct recover_options opt = { .look = status_only, .force = force, .ask_ms = ASK_MS };
+	struct err e;
+	int left = recover_all(service, &opt, print_record, NULL, &e);
+
+	if (left < 0)
+		return cmd_fail(&cmd, &e);
+	return left && !status_only ? EX_TEMPFAIL : 0;
+}
+
+static int recover_elsewhere(const char *service)
+{
+	AUTO_JSON struct json *args = json_array();
+	struct err e = { 0 };
+
+	json_add(args, json_string(status_only ? "--status" : "--recover"));
+	if (force)
+		json_add(args, json_string("--force"));
+	json_add(args, json_string("--"));
+	if (service)
+		json_add(args, json_string(service));
+	int rc = remote_run(from, "edge-migrate", args, stdout, cmd_relay, &e);
+	return rc < 0 ? cmd_fail(&cmd, &e) : rc;
+}
+
+/* All services when none is named. */
+static int recover_services(char *const *services, int n)
+{
+	bool there = from && strcmp(from, node_self());
+	int status = 0;
+
+	for (int i = 0; i < n || i < 1; i++) {
+		const char *service = n ? services[i] : NULL;
+		int rc = there ? recover_elsewhere(service) : recover_here(service);
+
+		if (rc)
+			status = rc;
+	}
+	return cmd_done(&cmd, status);
+}
+
 int main(int argc, char **argv)
 {
 	int status = 0, first = cmd_parse(&cmd, argc, argv, &status);
-	struct err e;
 
 	if (first < 0)
 		return status;
@@ -142,12 +241,14 @@ int main(int argc, char **argv)
 	signal(SIGINT, on_signal);
 	signal(SIGTERM, on_signal);
 	signal(SIGHUP, on_signal);
+	if (force && !recovering)
+		return cmd_usage(&cmd, "--force is for --recover");
+	if (recovering || status_only)
+		return recover_services(argv + first, argc - first);
 	if (argc - first == 1 && !strcmp(argv[first], "-"))
 		return move_records();
-	if (first == argc || !to) {
-		err_set(&e, EX_USAGE, first == argc ? "no service named (see edge-migrate --help)" : "--to is missing");
-		return cmd_fail(&cmd, &e);
-	}
+	if (first == argc || !to)
+		return cmd_usage(&cmd, first == argc ? "no service named" : "--to is missing");
 	for (int i = first; i < argc && !interrupted; i++) {
 		int rc = move_one(argv[i], from, to);
 

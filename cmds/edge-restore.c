@@ -4,6 +4,7 @@
 #include <stdio.h>
 
 #include "lib/base/opt.h"
+#include "lib/discover/names.h"
 #include "lib/move/filter.h"
 #include "lib/move/hold.h"
 
@@ -11,6 +12,7 @@ static const char *on;
 
 static const struct opt opts[] = {
 	{ "on", 0, OPT_STR, &on, "NODE", "the node that has the checkpoint (default: the one the record names, or this)" },
+	{ "registry", 0, OPT_ENV, "EDGE_REGISTRY", "URL", "where nodes and services are written down" },
 	{ 0 },
 };
 
@@ -20,6 +22,9 @@ static const struct cmd cmd = {
 	.about = "Restores checkpoints where they were shipped to, and lets their holders go.",
 	.opts = opts,
 	.filter = true,
+	.notes = "Without operands it restores what the records on standard input name, and passes the rest on.",
+	.example = "edge-checkpoint web | edge-ship --to edge2 | edge-restore",
+	.names = names_print,
 };
 
 static void tell(const struct err *e)

@@ -1,33 +1,42 @@
 /* SPDX-License-Identifier: MIT */
-/* Starts a service on this node, or on another one, and prints its record. */
+/* Starts a service on this node, or on another one, and prints its record; or prints those of all. */
+#include <arpa/inet.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "lib/base/opt.h"
+#include "lib/discover/names.h"
 #include "lib/discover/node.h"
+#include "lib/engine/bridge.h"
 #include "lib/engine/engine.h"
+#include "lib/engine/net.h"
 #include "lib/move/remote.h"
 
 #define LOCK_MS 2000
 
-static const char *name, *type = "stateful", *addr, *root, *bundle, *profile, *user, *engine, *on, *registry_url;
+static const char *name, *type = "stateful", *addr, *root, *bundle, *profile, *user, *engine, *on;
 static struct opt_list ports, volumes, env;
+static bool list;
 
 static const struct opt opts[] = {
-	{ "name", 'n', OPT_STR, &name, "NAME", "the service's name" },
-	{ "type", 't', OPT_STR, &type, "stateful|stateless", "what a move must carry along" },
-	{ "addr", 'a', OPT_STR, &addr, "IP[/LEN]", "its own address on the node's bridge" },
-	{ "port", 'p', OPT_LIST, &ports, "N", "a port that it listens on, for its record" },
+	{ "name", 'n', OPT_STR | OPT_REQUIRED, &name, "NAME", "the service's name" },
+	{ "type", 't', OPT_STR, &type, "stateful|stateless", "what a move must carry along (default stateful)" },
+	{ "on", 0, OPT_STR, &on, "NODE", "start it on that node (default: this one)" },
+	{ "list", 'l', OPT_FLAG, &list, NULL, "start nothing: show the services of the node" },
+	{ "registry", 0, OPT_ENV, "EDGE_REGISTRY", "URL", "where nodes and services are written down" },
+	{ "Network", 0, OPT_GROUP, NULL, NULL, NULL },
+	{ "addr", 'a', OPT_STR, &addr, "IP[/LEN]", "its own address on the node's bridge (default: none)" },
+	{ "port", 'p', OPT_LIST, &ports, "N", "a port that it listens on, for its record; repeatable" },
+	{ "Files", 0, OPT_GROUP, NULL, NULL, NULL },
 	{ "root", 'r', OPT_STR, &root, "DIR", "lower layer of its root (default /)" },
-	{ "bundle", 'b', OPT_STR, &bundle, "DIR", "run this OCI bundle" },
-	{ "volume", 'v', OPT_LIST, &volumes, "HOSTDIR:PATH", "show the node's HOSTDIR at PATH" },
+	{ "bundle", 'b', OPT_STR, &bundle, "DIR", "run this OCI bundle instead of a command" },
+	{ "volume", 'v', OPT_LIST, &volumes, "HOSTDIR:PATH", "show the node's HOSTDIR at PATH; repeatable" },
+	{ "Limits and environment", 0, OPT_GROUP, NULL, NULL, NULL },
 	{ "profile", 0, OPT_STR, &profile, "LIMITS", "cpu=CORES,mem=SIZE, or a name of profiles.json" },
 	{ "user", 'u', OPT_STR, &user, "USER", "run as this user of its root, or as UID or UID:GID" },
-	{ "env", 'e', OPT_LIST, &env, "KEY=VALUE", "set a variable of its environment" },
-	{ "engine", 0, OPT_STR, &engine, "process|runc", "how it runs" },
-	{ "on", 0, OPT_STR, &on, "NODE", "start it on that node" },
-	{ "registry", 0, OPT_STR, &registry_url, "URL", "where services are written down" },
+	{ "env", 'e', OPT_LIST, &env, "KEY=VALUE", "set a variable of its environment; repeatable" },
+	{ "engine", 0, OPT_STR, &engine, "process|runc", "how it runs (default process; runc for a bundle)" },
 	{ 0 },
 };
 
@@ -36,6 +45,9 @@ static const struct cmd cmd = {
 	.synopsis = "[--] COMMAND [ARG...] | -",
 	.about = "Starts a service in its own namespaces, and prints its record.",
 	.opts = opts,
+	.notes = "With - it starts what the records on standard input want started, and passes the rest on.",
+	.example = "edge-run --name web --addr 10.77.0.60 -- python3 -m http.server 8080",
+	.names = names_print,
 };
 
 static int take_path(char to[PATH_MAX], const char *what, const char *path, struct err *e)
@@ -88,7 +100,7 @@ static int take_options(struct service **out, int n, char **operands, struct err
 	if (!name || !service_name_valid(name))
 		return err_set(e, EX_USAGE, name ? "name %s: not letters, digits, '.', '_' or '-'" : "--name is missing", name);
 	if (bundle ? n > 0 : n == 0)
-		return err_set(e, EX_USAGE, bundle ? "a bundle brings its own command" : "no command");
+		return err_set(e, EX_USAGE, bundle ? "a bundle brings its own command" : "no command given");
 	if ((user && strlen(user) >= sizeof(s->user)) || (addr && strlen(addr) >= sizeof(s->addr) - 4))
 		return err_set(e, EX_USAGE, "%s: too long", user ? user : addr);
 	if (bundle && engine && !strcmp(engine, "process"))
@@ -118,20 +130,41 @@ static int take_options(struct service **out, int n, char **operands, struct err
 	return 0;
 }
 
+/* One that its neighbours do not look for on this link would never be reached, and could never be moved. */
+static int check_address(const struct service *s, struct err *e)
+{
+	int same = net_same_link(s, e);
+	char ip[INET6_ADDRSTRLEN];
+	struct bridge b;
+
+	if (same < 0 || (!same && bridge_find(&b, e)))
+		return err_wrap(e, "service %s", s->name);
+	if (same)
+		return 0;
+	const struct net_addr *own = strchr(s->addr, ':') ? &b.v6 : &b.v4;
+	if (!own->family)
+		return err_set(e, EX_UNAVAILABLE, "service %s: address %s: bridge %s has no address of that kind", s->name,
+			       service_ip(s), b.name);
+	return err_set(e, EX_UNAVAILABLE, "service %s: address %s: not in the network of bridge %s, which has %s/%d", s->name,
+		       service_ip(s), b.name, inet_ntop(own->family, own->ip, ip, sizeof(ip)), own->prefix);
+}
+
 /* A service that nobody can find is not left running. */
 static int start_here(struct service *s, struct err *e)
 {
 	AUTO_REGISTRY struct registry *r = NULL;
-	char key[64];
+	int rc;
 
-	if (registry_open(&r, registry_url, e))
+	if (registry_open(&r, NULL, e))
 		return -1;
 	AUTO_FD int lock = service_lock(s->name, LOCK_MS, e);
-	if (lock < 0 || service_start(s, e))
+	if (lock < 0 || check_address(s, e) || service_start(s, e))
 		return -1;
 	AUTO_JSON struct json *rec = service_record(s, "running");
-	snprintf(key, sizeof(key), "service/%s", s->id);
-	if (registry_put(r, key, rec, NULL, e)) {
+	rc = registry_put_service(r, rec, e);
+	if (rc > 0)
+		rc = err_set(e, EX_UNAVAILABLE, "service %s: the registry has an instance %s already", s->name, s->id);
+	if (rc) {
 		service_stop(s, 0, NULL);
 		service_remove(s, NULL);
 		return -1;
@@ -148,7 +181,7 @@ static int start(struct service *s, const char *node)
 	if (!node || !strcmp(node, node_self()))
 		return start_here(s, &e) ? cmd_fail(&cmd, &e) : 0;
 	AUTO_JSON struct json *args = service_args(s);
-	rc = remote_run(node, "edge-run", args, stdout, &e);
+	rc = remote_run(node, "edge-run", args, stdout, cmd_relay, &e);
 	return rc < 0 ? cmd_fail(&cmd, &e) : rc;
 }
 
@@ -191,6 +224,21 @@ static int run_records(void)
 	return rc < 0 ? cmd_fail(&cmd, &e) : cmd_done(&cmd, status);
 }
 
+static int list_services(void)
+{
+	AUTO_JSON struct json *args = json_array(), *all = NULL;
+	struct err e = { 0 };
+	int rc;
+
+	if (on && strcmp(on, node_self())) {
+		json_add(args, json_string("--list"));
+		rc = remote_run(on, "edge-run", args, stdout, cmd_relay, &e);
+		return rc < 0 ? cmd_fail(&cmd, &e) : rc;
+	}
+	all = service_list(&e);
+	return all && !record_print_all(stdout, all, &e) ? 0 : cmd_fail(&cmd, &e);
+}
+
 int main(int argc, char **argv)
 {
 	AUTO_SERVICE struct service *s = NULL;
@@ -199,9 +247,13 @@ int main(int argc, char **argv)
 
 	if (first < 0)
 		return status;
+	if (list && argc > first)
+		return cmd_usage(&cmd, "--list: takes no operand");
+	if (list)
+		return cmd_done(&cmd, list_services());
 	if (argc - first == 1 && !strcmp(argv[first], "-"))
 		return run_records();
 	if (take_options(&s, argc - first, argv + first, &e))
-		return cmd_fail(&cmd, &e);
+		return e.code == EX_USAGE ? cmd_usage(&cmd, "%s", e.text) : cmd_fail(&cmd, &e);
 	return cmd_done(&cmd, start(s, on));
 }

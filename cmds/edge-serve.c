@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* Serves one session of another node over stdin and stdout; sshd starts it. */
 #include <signal.h>
+#include <unistd.h>
 
 #include "lib/base/opt.h"
 #include "lib/move/serve.h"
@@ -12,16 +13,21 @@ static const struct cmd cmd = {
 	.synopsis = "",
 	.about = "Serves another node's programs over stdin and stdout; sshd starts it.",
 	.opts = opts,
-	.filter = true,
+	.notes = "People do not run it: a line of authorized_keys names it as the command of each key that other nodes have.",
 };
 
 int main(int argc, char **argv)
 {
 	struct err e = { 0 };
 	int status = 0;
+	int first = cmd_parse(&cmd, argc, argv, &status);
 
-	if (cmd_parse(&cmd, argc, argv, &status) < 0)
+	if (first < 0)
 		return status;
+	if (first < argc)
+		return cmd_usage(&cmd, "%s: takes no operands", argv[first]);
+	if (isatty(STDIN_FILENO))
+		return cmd_usage(&cmd, "standard input is a terminal: sshd runs this for the programs of other nodes");
 	signal(SIGPIPE, SIG_IGN);
 	return serve_session(&e) ? cmd_fail(&cmd, &e) : 0;
 }

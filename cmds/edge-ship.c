@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "lib/base/opt.h"
+#include "lib/discover/names.h"
 #include "lib/discover/node.h"
 #include "lib/move/filter.h"
 #include "lib/move/hold.h"
@@ -18,6 +19,7 @@ static bool ship_base;
 static const struct opt opts[] = {
 	{ "to", 't', OPT_STR, &to, "NODE", "the destination (default: the one that the record names)" },
 	{ "ship-base", 0, OPT_FLAG, &ship_base, NULL, "bring files of the lower layer that differ there" },
+	{ "registry", 0, OPT_ENV, "EDGE_REGISTRY", "URL", "where nodes and services are written down" },
 	{ 0 },
 };
 
@@ -27,6 +29,9 @@ static const struct cmd cmd = {
 	.about = "Ships checkpoints to another node, sending only what it lacks.",
 	.opts = opts,
 	.filter = true,
+	.notes = "Without operands it ships what the records on standard input name, and passes the rest on.",
+	.example = "edge-checkpoint web | edge-ship --to edge2 | edge-restore",
+	.names = names_print,
 };
 
 static void tell(const struct err *e)
@@ -51,7 +56,7 @@ static int ship_elsewhere(const char *node, const struct json *rec, struct json 
 	json_add(args, json_string("--"));
 	json_add(args, json_string(json_str(rec, "id") ? json_str(rec, "id") : ""));
 	AUTO_FILE FILE *f = open_memstream(&text, &len);
-	int rc = remote_run(node, "edge-ship", args, f, e);
+	int rc = remote_run(node, "edge-ship", args, f, cmd_relay, e);
 	fflush(f);
 	if (rc) /* edge-ship there has said why */
 		return rc < 0 ? -1 : 1;
@@ -62,7 +67,7 @@ static int ship_elsewhere(const char *node, const struct json *rec, struct json 
 static int ship_record(const struct json *rec, void *ctx, struct json **out, struct err *e)
 {
 	const struct move_options *opt = ctx;
-	const char *from = json_str(rec, "from");
+	const char *from = json_str(rec, json_has(rec, "node") ? "node" : "from");
 
 	if (from && strcmp(from, node_self()))
 		return ship_elsewhere(from, rec, out, e);

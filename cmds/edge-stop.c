@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "lib/base/opt.h"
+#include "lib/discover/names.h"
 #include "lib/discover/node.h"
 #include "lib/engine/engine.h"
 #include "lib/move/remote.h"
@@ -14,22 +15,44 @@
 
 static bool gone;
 static double grace_s = 10;
-static const char *on, *registry_url;
+static const char *on;
 
 static const struct opt opts[] = {
 	{ "rm", 0, OPT_FLAG, &gone, NULL, "remove its files and its entry in the registry, too" },
 	{ "grace", 'g', OPT_NUM, &grace_s, "SEC", "time to end by itself after SIGTERM (default 10)" },
 	{ "on", 0, OPT_STR, &on, "NODE", "stop it on that node" },
-	{ "registry", 0, OPT_STR, &registry_url, "URL", "where services are written down" },
+	{ "registry", 0, OPT_ENV, "EDGE_REGISTRY", "URL", "where nodes and services are written down" },
 	{ 0 },
 };
 
 static const struct cmd cmd = {
 	.name = "edge-stop",
-	.synopsis = "NAME... | -",
+	.synopsis = "SERVICE... | -",
 	.about = "Stops services and prints their records.",
 	.opts = opts,
+	.notes = "With - it stops what the records on standard input want stopped, and passes the rest on.",
+	.example = "edge-stop --rm web",
+	.names = names_print,
 };
+
+static int remove_files(struct service *s, struct err *e)
+{
+	return service_remove(s, e) || store_forget(s->id, e) ? -1 : 0;
+}
+
+/* Before its files go, so that it can be tried again. */
+static int tell_registry(struct registry *r, struct service *s, bool rm, const char **state, struct err *e)
+{
+	AUTO_JSON struct json *rec = service_record(s, *state);
+	int rc = rm ? registry_remove_service(r, rec, e) : registry_put_service(r, rec, e);
+
+	if (rc <= 0)
+		return rc;
+	/* A newer epoch: what was stopped here had been left over, and the instance is another node's. */
+	*state = "moved";
+	s->moved = true;
+	return service_save(s, e);
+}
 
 /* It runs elsewhere: only what it left here can go. */
 static int stop_moved(struct service *s, bool rm, struct err *e)
@@ -38,16 +61,16 @@ static int stop_moved(struct service *s, bool rm, struct err *e)
 		return err_set(e, EX_UNAVAILABLE, "service %s: has moved away (edge-stop --rm %s removes what it left)",
 			       s->name, s->name);
 	AUTO_JSON struct json *rec = service_record(s, "moved");
-	return service_remove(s, e) || store_forget(s->id, e) ? -1 : record_print(stdout, rec, e);
+	return remove_files(s, e) ? -1 : record_print(stdout, rec, e);
 }
 
 static int stop_here(const char *name, bool rm, struct err *e)
 {
 	AUTO_REGISTRY struct registry *r = NULL;
 	AUTO_SERVICE struct service *s = NULL;
-	char key[64];
+	const char *state = "stopped";
 
-	if (service_load(&s, name, e) || registry_open(&r, registry_url, e))
+	if (service_load(&s, name, e) || registry_open(&r, NULL, e))
 		return -1;
 	AUTO_FD int lock = service_lock(s->name, LOCK_MS, e);
 	if (lock < 0)
@@ -57,12 +80,9 @@ static int stop_here(const char *name, bool rm, struct err *e)
 		return -1;
 	if (s->moved)
 		return stop_moved(s, rm, e);
-	if (service_stop(s, (int)(grace_s * 1000), e) || (rm && (service_remove(s, e) || store_forget(s->id, e))))
+	if (service_stop(s, (int)(grace_s * 1000), e) || tell_registry(r, s, rm, &state, e) || (rm && remove_files(s, e)))
 		return -1;
-	AUTO_JSON struct json *rec = service_record(s, "stopped");
-	snprintf(key, sizeof(key), "service/%s", s->id);
-	if (rm ? registry_remove(r, key, NULL, e) : registry_put(r, key, rec, NULL, e))
-		return -1;
+	AUTO_JSON struct json *rec = service_record(s, state);
 	return record_print(stdout, rec, e);
 }
 
@@ -83,7 +103,7 @@ static int stop(const char *name, const char *node, bool rm)
 	json_add(args, json_string(grace));
 	json_add(args, json_string("--"));
 	json_add(args, json_string(name));
-	rc = remote_run(node, "edge-stop", args, stdout, &e);
+	rc = remote_run(node, "edge-stop", args, stdout, cmd_relay, &e);
 	return rc < 0 ? cmd_fail(&cmd, &e) : rc;
 }
 
@@ -124,17 +144,14 @@ static int stop_records(void)
 
 int main(int argc, char **argv)
 {
-	struct err e;
 	int status, rc, worst = 0, first = cmd_parse(&cmd, argc, argv, &status);
 
 	if (first < 0)
 		return status;
 	if (grace_s > GRACE_MAX_S)
-		err_set(&e, EX_USAGE, "grace %g: more than %d seconds", grace_s, GRACE_MAX_S);
-	else if (first == argc)
-		err_set(&e, EX_USAGE, "no service named");
-	if (first == argc || grace_s > GRACE_MAX_S)
-		return cmd_fail(&cmd, &e);
+		return cmd_usage(&cmd, "--grace: more than %d seconds: %g", GRACE_MAX_S, grace_s);
+	if (first == argc)
+		return cmd_usage(&cmd, "no service named");
 	if (argc - first == 1 && !strcmp(argv[first], "-"))
 		return stop_records();
 	for (int i = first; i < argc; i++)

@@ -16,11 +16,14 @@
 
 static const struct opt opts[] = { { 0 } };
 
+static int names(const char *what, FILE *f);
+
 static const struct cmd cmd = {
 	.name = "edge",
 	.synopsis = "[PROGRAM [ARG...]]",
 	.about = "Runs a program of the toolkit (edge run is edge-run); alone, it lists them.",
 	.opts = opts,
+	.names = names,
 };
 
 /* Where this program is, and so its fellows; empty when that cannot be known. */
@@ -38,21 +41,24 @@ static int is_program(const struct dirent *d)
 	return strncmp(d->d_name, "edge-", 5) == 0 && !strchr(d->d_name, '.') && !strchr(d->d_name, '~');
 }
 
-/* The second line of a program's help, behind its usage. */
+/* The line of a program's help that stands behind its usage. */
 static void print_about(const char *path, const char *name)
 {
 	const char *const argv[] = { path, "--help", NULL };
 	AUTO_FREE char *help = NULL;
-	const char *about;
+	const char *about = "";
 	struct err e;
 
-	if (proc_run(argv, &help, ABOUT_MS, &e) || !(about = strchr(help, '\n')))
-		about = "\n";
-	about++;
+	if (!proc_run(argv, &help, ABOUT_MS, &e))
+		about = help;
+	while (!strncmp(about, "Usage:", 6) || *about == ' ') {
+		about += strcspn(about, "\n");
+		about += *about == '\n';
+	}
 	printf("  %-16s %.*s\n", name, (int)strcspn(about, "\n"), about);
 }
 
-static int list_programs(struct err *e)
+static int each_program(void (*visit)(const char *path, const char *name), struct err *e)
 {
 	char dir[PATH_MAX], path[PATH_MAX + 256];
 	struct dirent **entries = NULL;
@@ -62,18 +68,38 @@ static int list_programs(struct err *e)
 	n = scandir(dir, &entries, is_program, alphasort);
 	if (n < 0)
 		return err_sys(e, "%s", dir);
-	printf("\nPrograms:\n");
 	for (int i = 0; i < n; i++) {
-		const char *name = entries[i]->d_name;
-
-		snprintf(path, sizeof(path), "%s/%s", dir, name);
+		snprintf(path, sizeof(path), "%s/%s", dir, entries[i]->d_name);
 		if (access(path, X_OK) == 0)
-			print_about(path, name);
-	}
-	printf("\nEach tells about itself with --help; edge(7) tells how they work together.\n");
-	for (int i = 0; i < n; i++)
+			visit(path, entries[i]->d_name);
 		free(entries[i]);
+	}
 	free(entries);
+	return 0;
+}
+
+static int list_programs(struct err *e)
+{
+	printf("\nPrograms:\n");
+	if (each_program(print_about, e))
+		return -1;
+	printf("\nEach tells about itself with --help; edge(7) tells how they work together.\n");
+	return 0;
+}
+
+static void print_short(const char *path, const char *name)
+{
+	(void)path;
+	puts(name + strlen("edge-"));
+}
+
+/* For the shells: what may follow "edge". */
+static int names(const char *what, FILE *f)
+{
+	(void)f; /* stdout */
+	if (strcmp(what, "programs"))
+		return -1;
+	each_program(print_short, NULL);
 	return 0;
 }
 
@@ -84,18 +110,27 @@ static int run(char **argv, struct err *e)
 	const char *given = argv[0];
 
 	if (!given)
-		return err_set(e, EX_USAGE, "no program named (see edge --help)");
+		return err_set(e, EX_USAGE, "no program named");
 	if (strchr(given, '/') || snprintf(name, sizeof(name), "edge-%s", given) >= (int)sizeof(name))
-		return err_set(e, EX_USAGE, "%s: no such program (see edge --help)", given);
+		return err_set(e, EX_USAGE, "%s: no such program", given);
 	own_folder(dir);
 	snprintf(path, sizeof(path), "%s/%s", dir, name);
 	argv[0] = name;
 	execv(path, argv);
 	if (errno == ENOENT)
 		execvp(name, argv);
-	if (errno == ENOENT)
-		return err_set(e, EX_USAGE, "%s: no such program (see edge --help)", given);
+	if (errno == ENOENT || errno == EACCES) /* a folder of PATH that one may not enter gives the latter */
+		return err_set(e, EX_USAGE, "%s: no such program", given);
 	return err_sys(e, "%s", name);
+}
+
+/* Runs it; the exit status when that could not be done. */
+static int run_failed(char **argv)
+{
+	struct err e;
+
+	run(argv, &e);
+	return e.code == EX_USAGE ? cmd_usage(&cmd, "%s", e.text) : cmd_fail(&cmd, &e);
 }
 
 static bool is_help(const char *word)
@@ -110,19 +145,15 @@ int main(int argc, char **argv)
 	int status, first;
 
 	/* What follows the name is the program's, its options too. */
-	if (argc > 1 && argv[1][0] != '-') {
-		run(argv + 1, &e);
-		return cmd_fail(&cmd, &e);
-	}
+	if (argc > 1 && argv[1][0] != '-')
+		return run_failed(argv + 1);
 	if (argc < 2) {
 		argv = alone;
 		argc = 2;
 	}
 	first = cmd_parse(&cmd, argc, argv, &status);
-	if (first >= 0) { /* behind "--" */
-		run(argv + first, &e);
-		return cmd_fail(&cmd, &e);
-	}
+	if (first >= 0) /* behind "--" */
+		return run_failed(argv + first);
 	if (status || !is_help(argv[1]))
 		return status;
 	return list_programs(&e) ? cmd_fail(&cmd, &e) : cmd_done(&cmd, 0);

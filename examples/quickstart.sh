@@ -182,7 +182,7 @@ bar() { # MS LONGEST_MS: of 8 places; padded by hand, as printf counts bytes in 
 	done
 }
 row() { # TITLE CELL CELL TEXT [BAR BAR]
-	printf '  %-17s %8s %8s  %8s %8s  %s\n' "$1" "${5:-}" "$2" "${6:-}" "$3" "${4:+$dim$4$plain}"
+	printf '  %-17s %8s %8s  %8s %8s%s\n' "$1" "${5:-}" "$2" "${6:-}" "$3" "${4:+  $dim$4$plain}"
 }
 
 phases() { # of both moves

@@ -7,6 +7,7 @@
 # TEST_SECONDS: of patience with one test (default 600). MOVES: how often the moved services go there and back.
 # EDGE_STRICT: 1 makes a skipped test a failed one; so it is for root, who has all that the tests need.
 # A test may then only be skipped for what a kernel lacks: its reason begins with "kernel:".
+# What tests have left behind in the end (processes, labs, mounts, files, cgroups) is named, and is a failure.
 set -euo pipefail
 
 self=$(readlink -f "$0")
@@ -90,12 +91,78 @@ await() { # PID of prove
 }
 
 clean_up() {
+	local rc=$?
+	set +e
 	# Those that were interrupted are still tidying up.
 	trap '' INT TERM HUP
 	[[ -n $work ]] || return 0
 	exec 7<"$work/lock"
 	flock -x -w 120 7 || say 'some tests do not end'
-	rm -rf "$work"
+	exec 7<&-
+	unset EDGE_TESTS TMPDIR # so that what we start from here on is not taken for a test's
+	leftovers >"$work/left"
+	if [[ -s $work/left ]]; then
+		sed 's/^/run.sh: left over: /' "$work/left" >&2
+		((rc != 0)) || rc=1
+	fi
+	take_away
+	rm -rf --one-file-system "$work"
+	exit $rc
+}
+
+# --- what is left over
+
+take_away() { # what leftovers has named, and nothing of others
+	local kind name
+	lab_traces | sed 's/^lab \([^:]*\):.*/\1/' | sort -u | while read -r name; do LAB=$name "$top/examples/lab/lab" down; done
+	while read -r kind name; do
+		case $kind in
+		process) kill -KILL "${name%%:*}" 2>/dev/null ;;
+		mount:) umount -l "$name" ;;
+		cgroup:) rmdir "$name" 2>/dev/null ;;
+		esac
+	done <"$work/left"
+}
+
+lab_traces() { # of the labs that tests have made
+	local name path
+	sort -u "$work/labs" | while read -r name; do
+		for path in "/run/edge-lab/$name" "/var/lib/edge-lab/$name" "/sys/fs/cgroup/edge-lab-$name" \
+			/sys/fs/cgroup/*/"edge-lab-$name" "/sys/class/net/el-$name"; do
+			[[ ! -e $path ]] || echo "lab $name: $path"
+		done
+	done
+}
+
+cgroups() { find /sys/fs/cgroup -mindepth 2 -type d -path '*/edge/*' ! -path '*/edge-lab-*' 2>/dev/null | sort; }
+
+empty_cgroups() { # that were not there before, and that no service of others, who work here at the same time, is in
+	local path
+	comm -13 "$work/cgroups" <(cgroups) | while read -r path; do
+		if [[ -d $path && -z $(cat "$path/cgroup.procs" 2>/dev/null) ]]; then echo "cgroup: $path"; fi
+	done
+}
+
+processes() {
+	local f
+	grep -lzxF "EDGE_TESTS=$work" /proc/[0-9]*/environ 2>/dev/null | while IFS=/ read -r _ _ f _; do
+		echo "process $f: $(tr '\0' ' ' <"/proc/$f/cmdline")"
+	done
+}
+
+leftovers() { # lines; what is still on its way out has three seconds
+	for _ in {1..30}; do
+		{
+			processes
+			lab_traces
+			awk -v work="$work/" 'index($5, work) == 1 { print "mount: " $5 }' /proc/self/mountinfo
+			find "$work/tmp" -mindepth 1 -maxdepth 1 -printf 'file: %p\n'
+			empty_cgroups
+		} >"$work/now" 2>/dev/null
+		[[ -s $work/now ]] || return 0
+		sleep 0.1
+	done
+	cat "$work/now"
 }
 
 prepare() {
@@ -112,15 +179,23 @@ main() {
 	export LC_ALL=C.UTF-8 EDGE_STRICT=${EDGE_STRICT:-$((EUID == 0))}
 	export PATH=$PATH:/usr/local/sbin:/usr/sbin:/sbin
 	chosen=$(tests "$@") || exit $?
-	if [[ $EUID == 0 ]]; then prepare || exit $?; fi
+	if [[ $EUID == 0 ]]; then
+		prepare || exit $?
+	else
+		say 'not root: nothing is installed, and what needs root is skipped'
+	fi
 	make -s -j"$(nproc)" B="$B" all units </dev/null || exit 70
 	EDGE_BIN=$(readlink -f "$B")/bin
 	export EDGE_BIN PATH=$EDGE_BIN:$PATH
 	unset LAB EDGE_ROOT EDGE_REGISTRY # of whoever calls
 	work=$(mktemp -d /tmp/edge-tests.XXXXXX)
-	touch "$work/lock"
+	mkdir "$work/tmp"
+	chmod 1777 "$work/tmp"
+	chmod 755 "$work"
+	touch "$work/lock" "$work/labs"
+	cgroups >"$work/cgroups"
 	trap clean_up EXIT
-	export RUN_LOCK=$work/lock HARNESS_RULESFILE=tests/rules.yml
+	export RUN_LOCK=$work/lock HARNESS_RULESFILE=tests/rules.yml TMPDIR=$work/tmp LAB_LOG=$work/labs EDGE_TESTS=$work
 	set -m # in a process group of its own, to end all of it at once
 	# shellcheck disable=SC2086 # one name a line
 	prove --timer -j "${JOBS:-2}" --exec "$self --one" $chosen </dev/null &

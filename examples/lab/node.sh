@@ -87,6 +87,7 @@ make_node() { # NUMBER SUBNET COUNT DISK: its settings, its record, its disk
 		StrictHostKeyChecking yes
 		BatchMode yes
 	END
+	# SHLVL: without it bash takes itself for a login by network, and reads this machine's ~/.bashrc for each command.
 	cat >"$etc/sshd_config" <<-END
 		HostKey /etc/edge/ssh_host_ed25519_key
 		AuthorizedKeysFile /etc/edge/authorized_keys
@@ -101,7 +102,7 @@ make_node() { # NUMBER SUBNET COUNT DISK: its settings, its record, its disk
 		StrictModes no
 		MaxStartups 200
 		MaxSessions 200
-		SetEnv PATH=$(<"$dir/path") EDGE_REGISTRY=dir:$dir/registry
+		SetEnv PATH=$(<"$dir/path") EDGE_REGISTRY=dir:$dir/registry SHLVL=1
 	END
 	if [[ $("$(command -v sshd)" -t -f "$etc/sshd_config" -o PerSourcePenalties=no 2>&1) != *PerSourcePenalties* ]]; then
 		echo "PerSourcePenalties no" >>"$etc/sshd_config" # refused keys are part of the tests

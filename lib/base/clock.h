@@ -14,14 +14,18 @@ static inline double clock_ms(void)
 	return (double)t.tv_sec * 1e3 + (double)t.tv_nsec / 1e6;
 }
 
-/* Now, as "2026-01-01T00:00:00Z". */
-static inline const char *clock_rfc3339(char buf[32])
+/* A time, as "2026-01-01T00:00:00Z". */
+static inline const char *clock_rfc3339_at(time_t at, char buf[32])
 {
-	time_t now = time(NULL);
 	struct tm tm;
 
-	strftime(buf, 32, "%Y-%m-%dT%H:%M:%SZ", gmtime_r(&now, &tm));
+	strftime(buf, 32, "%Y-%m-%dT%H:%M:%SZ", gmtime_r(&at, &tm));
 	return buf;
+}
+
+static inline const char *clock_rfc3339(char buf[32])
+{
+	return clock_rfc3339_at(time(NULL), buf);
 }
 
 #endif

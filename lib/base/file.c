@@ -68,6 +68,23 @@ int file_mkdirs(const char *path, mode_t mode, struct err *e)
 	return 0;
 }
 
+int file_mkdir_private(const char *path, struct err *e)
+{
+	char above[PATH_MAX];
+	const char *slash = strrchr(path, '/');
+	struct stat st;
+
+	snprintf(above, sizeof(above), "%.*s", slash ? (int)(slash - path) : 0, path);
+	if ((*above && file_mkdirs(above, 0755, e)) || file_mkdirs(path, 0700, e))
+		return -1;
+	AUTO_FD int fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (fd < 0 || fstat(fd, &st))
+		return err_sys(e, "%s", path);
+	if (st.st_uid != geteuid())
+		return err_set(e, EX_NOPERM, "%s: belongs to user %u", path, (unsigned)st.st_uid);
+	return (st.st_mode & 07777) != 0700 && fchmod(fd, 0700) ? err_sys(e, "%s", path) : 0;
+}
+
 char *file_slurp(const char *path, size_t *len, struct err *e)
 {
 	AUTO_FD int fd = open(path, O_RDONLY | O_CLOEXEC);

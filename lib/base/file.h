@@ -14,6 +14,9 @@
 const char *file_path(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
 
 int file_mkdirs(const char *path, mode_t mode, struct err *e);
+/* A folder for this user alone (0700), also if it was there with another mode; missing folders above it are made 0755.
+ * EX_NOPERM when it belongs to somebody else. */
+int file_mkdir_private(const char *path, struct err *e);
 /* The whole file with a NUL behind it (the caller frees it); its length in *len when len is not NULL.
  * Files over 64 MB are refused (EX_DATAERR). */
 char *file_slurp(const char *path, size_t *len, struct err *e);

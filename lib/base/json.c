@@ -428,6 +428,17 @@ int records_next(struct records *r, struct json **rec, struct err *e)
 	               why.text);
 }
 
+int record_print_all(FILE *f, const struct json *array, struct err *e)
+{
+	for (size_t i = 0, n = json_len(array, NULL); i < n; i++) {
+		AUTO_JSON struct json *rec = json_at(array, i);
+
+		if (record_print(f, rec, e))
+			return -1;
+	}
+	return 0;
+}
+
 int record_pass(FILE *f, const char *line, struct err *e)
 {
 	if (fputs(line, f) == EOF || putc('\n', f) == EOF || fflush(f) == EOF || ferror(f)) {

@@ -69,6 +69,8 @@ const char *records_line(const struct records *r);
 
 /* NDJSON out: one object and a newline, flushed; -1 and EX_IOERR when the stream has failed. */
 int record_print(FILE *f, const struct json *rec, struct err *e);
+/* Each element of an array. */
+int record_print_all(FILE *f, const struct json *array, struct err *e);
 int record_pass(FILE *f, const char *line, struct err *e);
 
 #endif

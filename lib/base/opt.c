@@ -10,6 +10,8 @@
 
 #include "lib/base/opt_print.h"
 
+#define SHELLS "bash|zsh|fish"
+
 struct parse {
 	const struct cmd *c;
 	char **argv;
@@ -18,9 +20,7 @@ struct parse {
 	bool asks_help, asks_version;
 };
 
-static int usage(const struct cmd *c, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
-
-static int usage(const struct cmd *c, const char *fmt, ...)
+int cmd_usage(const struct cmd *c, const char *fmt, ...)
 {
 	struct err e = { .code = EX_USAGE };
 	va_list ap;
@@ -29,8 +29,10 @@ static int usage(const struct cmd *c, const char *fmt, ...)
 	vsnprintf(e.text, sizeof(e.text), fmt, ap);
 	va_end(ap);
 	fprintf(stderr, "%s: %s (see %s --help)\n", c->name, e.text, c->name);
-	return -1;
+	return EX_USAGE;
 }
+
+#define usage(...) (cmd_usage(__VA_ARGS__), -1)
 
 /* Decimal digits with at most one point: no signs, blanks, hexadecimal, infinities. NULL or the rest behind
  * it. */
@@ -53,7 +55,7 @@ static int set_number(const struct parse *p, const struct opt *o, const char *ar
 	double d = 0;
 	const char *rest = number(arg, &d), *unit;
 
-	if (o->type == OPT_INT) {
+	if (OPT_TYPE(o) == OPT_INT) {
 		char *end;
 		long n;
 
@@ -64,7 +66,7 @@ static int set_number(const struct parse *p, const struct opt *o, const char *ar
 		*(long *)o->value = n;
 		return 0;
 	}
-	if (o->type == OPT_NUM) {
+	if (OPT_TYPE(o) == OPT_NUM) {
 		if (!rest || *rest)
 			return usage(p->c, "--%s: not a number: %s", o->name, arg);
 		*(double *)o->value = d;
@@ -98,18 +100,19 @@ static bool among(const char *words, const char *word)
 	}
 }
 
-static int set_value(const struct parse *p, const struct opt *o, const char *arg)
+__attribute__((nonnull)) static int set_value(const struct parse *p, const struct opt *o, const char *arg)
 {
 	struct opt_list *list;
 
-	if (arg && o->arg && strchr(o->arg, '|') && !among(o->arg, arg))
+	if (o->arg && strchr(o->arg, '|') && !among(o->arg, arg) && o->value != &p->completion)
 		return usage(p->c, "--%s: not one of %s: %s", o->name, o->arg, arg);
-	switch (o->type) {
-	case OPT_FLAG:
-		*(bool *)o->value = true;
-		return 0;
+	switch (OPT_TYPE(o)) {
 	case OPT_STR:
 		*(const char **)o->value = arg;
+		return 0;
+	case OPT_ENV:
+		if (setenv(o->value, arg, 1))
+			abort();
 		return 0;
 	case OPT_LIST:
 		list = o->value;
@@ -127,8 +130,10 @@ static int set_value(const struct parse *p, const struct opt *o, const char *arg
 /* The argument: what follows in the same word, else the next word. */
 static int take(struct parse *p, const struct opt *o, const char *attached)
 {
-	if (o->type == OPT_FLAG)
-		return set_value(p, o, NULL);
+	if (o->type == OPT_FLAG) {
+		*(bool *)o->value = true;
+		return 0;
+	}
 	if (attached)
 		return set_value(p, o, attached);
 	if (p->at + 1 >= p->argc)
@@ -143,8 +148,8 @@ static const struct opt *find(const struct parse *p, const struct opt *own, cons
 
 	for (int t = 0; t < 2; t++)
 		for (const struct opt *o = tables[t]; o && o->name; o++)
-			if (name ? strlen(o->name) == n && memcmp(o->name, name, n) == 0
-			         : o->letter == letter)
+			if (o->type != OPT_GROUP && (name ? strlen(o->name) == n && memcmp(o->name, name, n) == 0
+							  : o->letter == letter))
 				return o;
 	return NULL;
 }
@@ -206,13 +211,23 @@ static int parse_all(struct parse *p, const struct opt *own)
 	return rc ? -1 : p->argc - n;
 }
 
+/* A script for a shell, or names for such a script, which has no use for complaints. */
+static int print_completion(const struct cmd *c, const struct opt *own, const char *what)
+{
+	if (among(SHELLS, what))
+		opt_print_completion(c, own, what, stdout);
+	else if (!c->names || c->names(what, stdout))
+		return cmd_usage(c, "--completion: not one of %s: %s", SHELLS, what);
+	return cmd_done(c, 0);
+}
+
 int cmd_parse(const struct cmd *c, int argc, char **argv, int *status)
 {
 	struct parse p = { .c = c, .argv = argv, .argc = argc };
 	const struct opt own[] = {
 		{ "help", 'h', OPT_FLAG, &p.asks_help, NULL, "print this help" },
 		{ "version", 0, OPT_FLAG, &p.asks_version, NULL, "print the version" },
-		{ "completion", 0, OPT_STR, &p.completion, "bash|zsh|fish", "print a completion script" },
+		{ "completion", 0, OPT_STR, &p.completion, SHELLS, "print a completion script" },
 		{ 0 },
 	};
 	int first = parse_all(&p, own);
@@ -220,14 +235,16 @@ int cmd_parse(const struct cmd *c, int argc, char **argv, int *status)
 	*status = EX_USAGE;
 	if (first < 0)
 		return -1;
-	if (p.asks_help || p.asks_version || p.completion) {
+	if (p.asks_help || p.asks_version) {
 		if (p.asks_help)
 			opt_print_help(c, own, stdout);
-		else if (p.asks_version)
-			printf("%s %s\n", c->name, EDGE_VERSION);
 		else
-			opt_print_completion(c, own, p.completion, stdout);
+			printf("%s %s\n", c->name, EDGE_VERSION);
 		*status = cmd_done(c, 0);
+		return -1;
+	}
+	if (p.completion) {
+		*status = print_completion(c, own, p.completion);
 		return -1;
 	}
 	if (c->filter && first == argc && !(c->source && *c->source) && isatty(0)) {
@@ -243,6 +260,11 @@ int cmd_fail(const struct cmd *c, const struct err *e)
 {
 	fprintf(stderr, "%s: %s\n", c->name, e->text);
 	return e->code ? e->code : EX_SOFTWARE;
+}
+
+void cmd_relay(const char *line)
+{
+	fprintf(stderr, "%s\n", line);
 }
 
 int cmd_done(const struct cmd *c, int status)

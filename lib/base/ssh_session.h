@@ -22,6 +22,7 @@ struct ssh {
 	char *out; /* not yet sent: out_len bytes from out_at */
 	size_t out_at, out_len, out_room;
 	uint64_t taken;  /* bytes that libssh2 took from the socket */
+	uint64_t told;   /* of these, known to who asked whether anything came */
 	int wake[2];     /* eventfds of the reader and the writer */
 	bool waiting[2]; /* that thread is in poll, or on its way into it */
 	bool mute;       /* nothing is sent or received any more */

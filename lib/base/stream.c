@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
+#include <pthread.h>
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <stdlib.h>
@@ -12,11 +13,15 @@
 #include <sys/socket.h>
 #include <sys/stat.h>
 
+#define PIPE_BYTES (1 << 20) /* sshd's to us: with the usual 64 KB each two of its packets wake us, and us it */
+
 struct stream {
 	const struct stream_ops *ops;
 	void *self;
 	char *peer;
 	atomic_uint_fast64_t sent, received;
+	atomic_bool failed;
+	pthread_mutex_t writing;
 };
 
 struct stream *stream_new(const struct stream_ops *ops, void *self, const char *peer)
@@ -34,6 +39,7 @@ struct stream *stream_new(const struct stream_ops *ops, void *self, const char *
 	s->ops = ops;
 	s->self = self;
 	s->peer = copy;
+	pthread_mutex_init(&s->writing, NULL);
 	return s;
 }
 
@@ -42,6 +48,7 @@ void stream_free(struct stream *s)
 	if (!s)
 		return;
 	s->ops->free(s->self);
+	pthread_mutex_destroy(&s->writing);
 	free(s->peer);
 	free(s);
 }
@@ -58,6 +65,8 @@ int stream_read(struct stream *s, void *buf, size_t n, struct err *e)
 	while (n > 0) {
 		ssize_t r = s->ops->read(s->self, p, n, e);
 
+		if (r <= 0)
+			atomic_store(&s->failed, true);
 		if (r < 0)
 			return err_wrap(e, "%s", s->peer);
 		if (r == 0)
@@ -76,8 +85,10 @@ int stream_write(struct stream *s, const void *buf, size_t n, struct err *e)
 	while (n > 0) {
 		ssize_t r = s->ops->write(s->self, p, n, e);
 
-		if (r < 0)
+		if (r < 0) {
+			atomic_store(&s->failed, true);
 			return err_wrap(e, "%s", s->peer);
+		}
 		p += r;
 		n -= (size_t)r;
 		atomic_fetch_add_explicit(&s->sent, (uint64_t)r, memory_order_relaxed);
@@ -88,6 +99,26 @@ int stream_write(struct stream *s, const void *buf, size_t n, struct err *e)
 void stream_stop(struct stream *s)
 {
 	s->ops->stop(s->self);
+}
+
+bool stream_failed(const struct stream *s)
+{
+	return atomic_load(&s->failed);
+}
+
+bool stream_heard(struct stream *s)
+{
+	return s->ops->heard(s->self);
+}
+
+int stream_lock(struct stream *s, bool wait)
+{
+	return (wait ? pthread_mutex_lock(&s->writing) : pthread_mutex_trylock(&s->writing)) ? 1 : 0;
+}
+
+void stream_unlock(struct stream *s)
+{
+	pthread_mutex_unlock(&s->writing);
 }
 
 uint64_t stream_sent(const struct stream *s)
@@ -106,7 +137,7 @@ struct fds {
 	int in, out, wake;
 	int in_flags, out_flags; /* as they were before */
 	bool in_socket, out_socket;
-	atomic_bool stopped;
+	atomic_bool stopped, came;
 };
 
 static bool is_socket(int fd)
@@ -151,6 +182,8 @@ static ssize_t fds_read(void *self, void *buf, size_t n, struct err *e)
 		ssize_t r = read(f->in, buf, n);
 		int again;
 
+		if (r > 0)
+			atomic_store(&f->came, true);
 		if (r >= 0)
 			return r == 0 && atomic_load(&f->stopped) ? fds_stopped(e) : r;
 		again = fds_again(e);
@@ -194,6 +227,14 @@ static void fds_stop(void *self)
 		shutdown(f->out, SHUT_RDWR);
 }
 
+static bool fds_heard(void *self)
+{
+	struct fds *f = self;
+	struct pollfd p = { .fd = f->in, .events = POLLIN };
+
+	return atomic_exchange(&f->came, false) || poll(&p, 1, 0) > 0;
+}
+
 static void fds_free(void *self)
 {
 	struct fds *f = self;
@@ -208,7 +249,7 @@ static void fds_free(void *self)
 }
 
 static const struct stream_ops fds_ops = {
-	.read = fds_read, .write = fds_write, .stop = fds_stop, .free = fds_free
+	.read = fds_read, .write = fds_write, .stop = fds_stop, .free = fds_free, .heard = fds_heard
 };
 
 struct stream *stream_fds(int in, int out, const char *peer)
@@ -230,6 +271,7 @@ struct stream *stream_fds(int in, int out, const char *peer)
 	f->out_flags = fcntl(out, F_GETFL);
 	fcntl(in, F_SETFL, f->in_flags | O_NONBLOCK);
 	fcntl(out, F_SETFL, f->out_flags | O_NONBLOCK);
+	fcntl(in, F_SETPIPE_SZ, PIPE_BYTES);
 	f->in_socket = is_socket(in);
 	f->out_socket = is_socket(out);
 	return stream_new(&fds_ops, f, peer);

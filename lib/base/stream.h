@@ -4,6 +4,7 @@
 #ifndef EDGE_BASE_STREAM_H
 #define EDGE_BASE_STREAM_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <sys/types.h>
@@ -20,6 +21,7 @@ struct stream_ops {
 	ssize_t (*write)(void *self, const void *buf, size_t n, struct err *e);
 	void (*stop)(void *self);
 	void (*free)(void *self);
+	bool (*heard)(void *self); /* has anything come since the last call, or does it wait to be read? */
 };
 
 /* These two return NULL with errno, and what they were given is freed, when out of memory or descriptors. */
@@ -35,6 +37,13 @@ const char *stream_peer(const struct stream *s); /* "node edge2", for messages *
 int stream_read(struct stream *s, void *buf, size_t n, struct err *e);
 int stream_write(struct stream *s, const void *buf, size_t n, struct err *e);
 void stream_stop(struct stream *s);
+/* Has reading or writing failed, an end that came too early included? */
+bool stream_failed(const struct stream *s);
+/* Has anything come from the other end since the last call, read or not? For one thread. */
+bool stream_heard(struct stream *s);
+/* Several threads may write if each does so under this lock; 1 when it is taken (and !wait). */
+int stream_lock(struct stream *s, bool wait);
+void stream_unlock(struct stream *s);
 uint64_t stream_sent(const struct stream *s);     /* bytes so far, before SSH's own framing */
 uint64_t stream_received(const struct stream *s);
 

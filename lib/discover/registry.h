@@ -35,4 +35,13 @@ int registry_remove(struct registry *r, const char *key, const struct registry_v
 /* Blocks until something under the prefix changes or timeout_ms ends: 1 changed, 0 timeout, -1 error. */
 int registry_watch(struct registry *r, const char *prefix, int timeout_ms, struct err *e);
 
+/* Service records ("service/ID") by these only: the epoch of an instance, which grows with each move of it, never goes back
+ * there, and the first node that writes an epoch has it. 0 done; 1 fenced: the registry knows a newer epoch, or this one at
+ * another node, so the instance is not ours (any more), and nothing was written; -1 error. Both take id, epoch and node from
+ * the record; removing what is not there is done. */
+int registry_put_service(struct registry *r, const struct json *record, struct err *e);
+int registry_remove_service(struct registry *r, const struct json *record, struct err *e);
+/* The epoch and node ("" when it does not say) that the registry knows for an instance: 0 found; 1 unknown; -1 error. */
+int registry_epoch(struct registry *r, const char *id, int64_t *epoch, char node[256], struct err *e);
+
 #endif

@@ -37,7 +37,7 @@ enum { CGROUPS_IGNORE = 0, NETWORK_LOCK_SKIP = 3 };
 
 static void put_pair(struct message *m, const struct criu_pair *pair)
 {
-	static __thread struct message sub;
+	struct message sub;
 
 	message_empty(&sub);
 	message_str(&sub, 1, pair->key);
@@ -106,7 +106,7 @@ static int send_message(struct criu *c, const struct message *m, struct err *e)
 
 static int send_request(struct criu *c, const struct criu_job *job, const char *config, struct err *e)
 {
-	static __thread struct message m, opts;
+	struct message m, opts;
 
 	message_empty(&opts);
 	message_empty(&m);
@@ -202,7 +202,7 @@ static int fail(const struct criu_job *job, const struct answer *a, struct err *
 
 static int answer_notify(struct criu *c, const struct criu_job *job, const struct answer *a, struct err *e)
 {
-	static __thread struct message m;
+	struct message m;
 	bool ok = !job->notify || !job->notify(job->ctx, a->point, a->point_pid);
 
 	message_empty(&m);
@@ -229,7 +229,7 @@ static ssize_t next_message(struct criu *c, uint8_t *buf, size_t size)
 
 int criu_run(struct criu *c, const struct criu_job *job, pid_t *restored, struct err *e)
 {
-	static __thread uint8_t buf[MESSAGE_MAX];
+	uint8_t buf[MESSAGE_MAX];
 	char config[PATH_MAX];
 	struct answer a = { 0 };
 

@@ -30,7 +30,7 @@ static bool stopped(const struct field *timer, uint64_t v[TIMER_FIELDS])
 
 static void put_timer(struct message *entry, const struct field *timer, const uint64_t v[TIMER_FIELDS])
 {
-	static __thread struct message m;
+	struct message m;
 	const uint8_t *p = timer->data, *end = p + timer->n;
 	struct field f;
 
@@ -73,7 +73,7 @@ static bool mended(const uint8_t *p, size_t n, struct message *m)
 
 int criu_mend_timers(const char *images, struct err *e)
 {
-	static __thread struct message m;
+	struct message m;
 	char path[PATH_MAX];
 	size_t n, len = HEAD, at = HEAD;
 	bool any = false;

@@ -22,8 +22,8 @@ struct engine {
 		    int (*at)(void *, const char *), void *ctx, struct err *e);
 	/* Starts whatever can be started before the images are there. */
 	int (*restore_arm)(struct service *s, struct keeper *k, struct criu *warm, struct err *e);
-	/* Restores from `images`; the root is mounted, the network held. Calls ready() when all is restored and nothing runs
-	 * yet: s->pid is set by then; not 0 undoes everything. */
+	/* Restores from `images`; the root is mounted, the network held. Calls ready() when all is restored, the engine needs
+	 * nobody any more to let it run, and nothing runs yet: s->pid is set by then; not 0 undoes everything. */
 	int (*restore)(struct service *s, struct keeper *k, struct criu *warm, const char *images, bool tcp_close,
 		       int (*ready)(void *), void *ctx, struct err *e);
 	/* Forgets what the engine itself keeps about an instance whose processes are gone (runc: `runc delete`). */
@@ -40,6 +40,11 @@ int service_start(struct service *s, struct err *e);
 int service_start_held(struct service *s, struct err *e);
 /* SIGTERM to the first process, after grace_ms SIGKILL to all; then service_clear. A service that does not run: 0. */
 int service_stop(struct service *s, int grace_ms, struct err *e);
+/* Makes a service run on that was left held by programs that are gone: ends a criu that still has its tasks, lets its
+ * connections speak, attaches its network, thaws it. Harmless to one that runs. */
+int service_mend(const struct service *s, struct err *e);
+/* It has left this node: kills what is here; its folder stays, marked as moved, as a cache for its return. */
+int service_retire(struct service *s, struct err *e);
 /* Kills all its processes at once (frozen or not), waits until they are gone. */
 int service_kill(struct service *s, struct err *e);
 /* After its processes are gone: network, cgroups, engine state; the folder stays. */
@@ -51,5 +56,8 @@ int service_remove(struct service *s, struct err *e);
  * masked with opaque folders; /dev gets the usual nodes, /etc/hostname and /etc/hosts the service's name.
  * Over a root other than "/" there are no masks except /dev; under a bundle no /dev, hostname and hosts either. */
 int root_prepare(const struct service *s, struct err *e);
+/* After that: volumes as the kernel will know them, their links followed on the node and inside the service's root. EX_USAGE
+ * for one on the root, in /proc or over another one. */
+int volumes_resolve(struct service *s, struct err *e);
 
 #endif

@@ -28,24 +28,26 @@ static int answer_get(struct keeper *k, struct keeper_answer *a, struct err *e)
 	return a->rc;
 }
 
-static int ask_send(struct keeper *k, const struct keeper_ask *ask, size_t words, int fd, struct err *e)
+static int ask_send(struct keeper *k, const struct keeper_ask *ask, size_t words, const int *fds, struct err *e)
 {
 	struct iovec io = { .iov_base = (void *)ask, .iov_len = offsetof(struct keeper_ask, words) + words };
 	union {
 		struct cmsghdr h;
-		char room[CMSG_SPACE(sizeof(int))];
+		char room[CMSG_SPACE(2 * sizeof(int))];
 	} control = { 0 };
 	struct msghdr m = { .msg_iov = &io, .msg_iovlen = 1 };
 
 	if (k->ctl < 0)
 		return err_set(e, EX_SOFTWARE, "keeper: is not ours any more");
-	if (fd >= 0) {
+	if (ask->n_fds) {
+		size_t n = (size_t)ask->n_fds * sizeof(int);
+
 		m.msg_control = &control;
-		m.msg_controllen = sizeof(control);
+		m.msg_controllen = CMSG_SPACE(n);
 		control.h.cmsg_level = SOL_SOCKET;
 		control.h.cmsg_type = SCM_RIGHTS;
-		control.h.cmsg_len = CMSG_LEN(sizeof(int));
-		memcpy(CMSG_DATA(&control.h), &fd, sizeof(fd));
+		control.h.cmsg_len = CMSG_LEN(n);
+		memcpy(CMSG_DATA(&control.h), fds, n);
 	}
 	return sendmsg(k->ctl, &m, MSG_NOSIGNAL) < 0 ? err_sys(e, "keeper %d", (int)k->pid) : 0;
 }
@@ -57,10 +59,10 @@ static int ask_simple(struct keeper *k, int verb, pid_t pid, struct keeper_answe
 	memset(&ask, 0, offsetof(struct keeper_ask, words));
 	ask.verb = verb;
 	ask.pid = pid;
-	return ask_send(k, &ask, 0, -1, e) || answer_get(k, a, e) ? -1 : 0;
+	return ask_send(k, &ask, 0, NULL, e) || answer_get(k, a, e) ? -1 : 0;
 }
 
-int keeper_spawn(struct keeper *k, const struct service *s, struct err *e)
+int keeper_spawn(struct keeper *k, const struct service *s, const struct keeper_orders *orders, struct err *e)
 {
 	struct keeper_answer a;
 	int pair[2], pipes[2];
@@ -80,7 +82,7 @@ int keeper_spawn(struct keeper *k, const struct service *s, struct err *e)
 	if (pid < 0)
 		return err_sys(e, "service %s: keeper", s->name);
 	if (!pid) {
-		struct keeper_side side = { .s = s, .ctl = theirs, .log_r = log_r, .log_w = log_w };
+		struct keeper_side side = { .s = s, .orders = orders, .ctl = theirs, .log_r = log_r, .log_w = log_w };
 
 		keeper_main(&side);
 	}
@@ -111,7 +113,8 @@ int keeper_start(struct keeper *k, pid_t *pid, struct err *e)
 	return 0;
 }
 
-int keeper_exec(struct keeper *k, const char *const argv[], int fd3, const char *errlog, pid_t *pid, struct err *e)
+int keeper_exec(struct keeper *k, const char *const argv[], int fd3, int other, const char *errlog, pid_t *pid,
+		struct err *e)
 {
 	struct keeper_ask ask;
 	struct keeper_answer a;
@@ -119,7 +122,7 @@ int keeper_exec(struct keeper *k, const char *const argv[], int fd3, const char 
 
 	memset(&ask, 0, offsetof(struct keeper_ask, words));
 	ask.verb = KEEPER_EXEC;
-	ask.has_fd = fd3 >= 0;
+	ask.n_fds = fd3 < 0 ? 0 : other < 0 ? 1 : 2;
 	ask.has_errlog = errlog != NULL;
 	for (int i = errlog ? -1 : 0; i < 0 || argv[i]; i++) {
 		const char *word = i < 0 ? errlog : argv[i];
@@ -131,7 +134,7 @@ int keeper_exec(struct keeper *k, const char *const argv[], int fd3, const char 
 		at += n;
 		ask.n_words += i >= 0;
 	}
-	if (ask_send(k, &ask, at, fd3, e) || answer_get(k, &a, e))
+	if (ask_send(k, &ask, at, (int[]){ fd3, other }, e) || answer_get(k, &a, e))
 		return -1;
 	*pid = a.pid;
 	return 0;
@@ -147,7 +150,7 @@ int keeper_wait(struct keeper *k, pid_t pid, int timeout_ms, int *status, struct
 	memset(&ask, 0, offsetof(struct keeper_ask, words));
 	ask.verb = KEEPER_WAIT;
 	ask.pid = pid;
-	if (ask_send(k, &ask, 0, -1, e))
+	if (ask_send(k, &ask, 0, NULL, e))
 		return -1;
 	if (timeout_ms > 0 && poll(&p, 1, timeout_ms) == 0) {
 		late = true;
@@ -171,12 +174,25 @@ int keeper_release(struct keeper *k, pid_t watch, struct err *e)
 	return 0;
 }
 
+bool keeper_alive(const struct keeper *k)
+{
+	struct pollfd p = { .fd = k->ctl, .events = POLLIN };
+
+	return k->pid > 0 && !(poll(&p, 1, 0) > 0 && p.revents & POLLHUP);
+}
+
 void keeper_cancel(struct keeper *k)
 {
+	struct keeper_ask ask;
+
 	if (k->pid <= 0) /* zeroed or released: ctl is nobody's */
 		return;
-	if (k->ctl >= 0)
+	if (k->ctl >= 0) {
+		memset(&ask, 0, offsetof(struct keeper_ask, words));
+		ask.verb = KEEPER_CANCEL;
+		ask_send(k, &ask, 0, NULL, NULL);
 		close(k->ctl);
+	}
 	while (waitpid(k->pid, NULL, 0) < 0 && errno == EINTR)
 		;
 	memset(k, 0, sizeof(*k));

@@ -2,7 +2,8 @@
 /* The keeper: one small process per running service, its parent. It owns the mount namespace in which the service's
  * root is put together, copies the service's output to a log that rotates, and leaves when the service has ended.
  * It is forked from the program that starts or restores the service, and obeys it over a socketpair until it is
- * released; if that program dies before, the keeper undoes everything and ends. */
+ * released; if that program dies before, the keeper undoes everything and ends, or, once the service was committed to
+ * this node, lets it run. */
 #ifndef EDGE_ENGINE_KEEPER_H
 #define EDGE_ENGINE_KEEPER_H
 
@@ -14,8 +15,17 @@ struct keeper {
 	uint64_t log_ino; /* inode of the pipe whose reading end it holds */
 };
 
-/* Forks it: own session, own mount namespace (private), all other descriptors closed, title "edge-keeper: NAME". */
-int keeper_spawn(struct keeper *k, const struct service *s, struct err *e);
+/* What it does when its program dies, beside its own part. Called in the keeper, on its copy of `ctx`. */
+struct keeper_orders {
+	bool (*committed)(void *ctx); /* is the service to run here? */
+	void (*undone)(void *ctx);    /* all that was made of it is gone */
+	void *ctx;
+	int lock;                     /* the service's lock, kept until the release; -1: none */
+};
+
+/* Forks it: own session, own mount namespace (private), all other descriptors closed, title "edge-keeper: NAME". orders: NULL for
+ * one that only undoes. */
+int keeper_spawn(struct keeper *k, const struct service *s, const struct keeper_orders *orders, struct err *e);
 /* Mounts, in its namespace, the overlay (lower s->root, upper and work of service_dir) on service_dir "root" and the
  * volumes on their places below that. */
 int keeper_mount(struct keeper *k, struct err *e);
@@ -24,15 +34,19 @@ int keeper_mount(struct keeper *k, struct err *e);
  * the service itself: this is EX_UNAVAILABLE). Gives the pid. */
 int keeper_start(struct keeper *k, pid_t *pid, struct err *e);
 /* Starts a helper program as its child, in its mount namespace and the service's network namespace and cgroups:
- * descriptor 3 of the program is `fd3`, descriptor 4 the writing end of the log pipe. stdin, stdout: /dev/null; stderr to a
+ * descriptor 3 of the program is `fd3`, one end of a socketpair whose other end, `other` (-1: none), the keeper keeps open
+ * for as long as it may have to decide what becomes of the program; descriptor 4 the writing end of the log pipe. stdin, stdout: /dev/null; stderr to a
  * file `errlog` (may be NULL: /dev/null; "-": stdout and stderr both are the log pipe, as runc hands them on). A process that this program makes with CLONE_PARENT (criu's restored tree)
  * becomes the keeper's child. Used for `criu swrk 3` and `runc restore`. */
-int keeper_exec(struct keeper *k, const char *const argv[], int fd3, const char *errlog, pid_t *pid, struct err *e);
+int keeper_exec(struct keeper *k, const char *const argv[], int fd3, int other, const char *errlog, pid_t *pid,
+		struct err *e);
 /* Waits for the end of a program that keeper_exec has started; killed after timeout_ms (0: no limit): EX_TEMPFAIL.
  * *status as waitpid(2) gives it. */
 int keeper_wait(struct keeper *k, pid_t pid, int timeout_ms, int *status, struct err *e);
 /* From now on it watches this process (its child, or any other: by pidfd) and lives as long. Closes ctl. */
 int keeper_release(struct keeper *k, pid_t watch, struct err *e);
+/* False: it was killed, and nobody would look after the service. */
+bool keeper_alive(const struct keeper *k);
 /* Makes it undo everything and end; waits for it. Safe on a zeroed or released keeper. */
 void keeper_cancel(struct keeper *k);
 

@@ -29,7 +29,10 @@
 
 struct self {
 	struct service *s;
+	const struct keeper_orders *orders;
 	int ctl, log_r, log_w, signals, pidfd;
+	int lock;         /* of the service; -1: none, or released */
+	int other;        /* of a helper program's socket; -1: none */
 	int home, own;    /* mount namespaces: the node's, and the keeper's */
 	pid_t watch;      /* 0 before the release */
 	pid_t waiting;    /* a child whose end the other side waits for */
@@ -134,7 +137,7 @@ static int helper_spawn(struct self *k, char *const *argv, int fd3, const char *
 	return child_report(from, k->s->name, e);
 }
 
-static void run_exec(struct self *k, struct keeper_ask *ask, size_t len, int fd3)
+static void run_exec(struct self *k, struct keeper_ask *ask, size_t len, int fd3, int other)
 {
 	char *argv[KEEPER_WORDS / 64 + 1], *at = ask->words, *errlog = NULL;
 	struct err e;
@@ -159,6 +162,10 @@ static void run_exec(struct self *k, struct keeper_ask *ask, size_t len, int fd3
 		rc = helper_spawn(k, argv, fd3, errlog, &pid, &e);
 	else
 		err_set(&e, EX_SOFTWARE, "keeper: arguments: too many or none");
+	if (!rc && other >= 0) {
+		close(k->other);
+		k->other = fcntl(other, F_DUPFD_CLOEXEC, 0);
+	}
 	answer(k, rc, pid, 0, &e);
 }
 
@@ -172,25 +179,37 @@ static bool was_reaped(struct self *k, pid_t pid, int *status)
 	return false;
 }
 
+/* From now on it watches the process, and is nobody's. */
+static int watch(struct self *k, pid_t pid, struct err *e)
+{
+	if (was_reaped(k, pid, &k->status))
+		k->ended = true;
+	else if ((k->pidfd = (int)syscall(SYS_pidfd_open, pid, 0)) < 0)
+		return err_sys(e, "service %s: process %d", k->s->name, (int)pid);
+	k->watch = pid;
+	return 0;
+}
+
+static void let_go(struct self *k)
+{
+	close(TAKE_FD(k->log_w)); /* then the end of all writers is the end of the pipe */
+	close(TAKE_FD(k->ctl));
+	close(TAKE_FD(k->other));
+	close(TAKE_FD(k->lock));
+}
+
 static void run_release(struct self *k, pid_t pid)
 {
 	struct err e;
+	int rc = watch(k, pid, &e);
 
-	if (was_reaped(k, pid, &k->status)) {
-		k->ended = true;
-	} else if ((k->pidfd = (int)syscall(SYS_pidfd_open, pid, 0)) < 0) {
-		err_sys(&e, "service %s: process %d", k->s->name, (int)pid);
-		answer(k, -1, 0, 0, &e);
-		return;
-	}
-	k->watch = pid;
-	answer(k, 0, 0, 0, NULL);
-	close(TAKE_FD(k->log_w)); /* then the end of all writers is the end of the pipe */
-	close(TAKE_FD(k->ctl));
+	answer(k, rc, 0, 0, &e);
+	if (!rc)
+		let_go(k);
 }
 
 /* Undoes all that was made for a service that is not to be. */
-static void undo(struct self *k)
+__attribute__((noreturn)) static void undo(struct self *k)
 {
 	cgroup_kill(k->s->name, 5000, NULL);
 	if (setns(k->home, CLONE_NEWNS))
@@ -198,7 +217,25 @@ static void undo(struct self *k)
 	service_clear(k->s, NULL);
 	while (waitpid(-1, NULL, WNOHANG) > 0)
 		;
+	if (k->orders)
+		k->orders->undone(k->orders->ctx);
 	_exit(0);
+}
+
+/* Whose word it waited for is gone. A service that was committed to this node runs now, if it does not already: criu,
+ * which holds it until it is answered, lets go when nobody is there who could. */
+static void orphaned(struct self *k)
+{
+	AUTO_SERVICE struct service *now = NULL;
+
+	if (setns(k->home, CLONE_NEWNS))
+		_exit(EX_OSERR);
+	if (!k->orders || !k->orders->committed(k->orders->ctx) || service_load(&now, k->s->name, NULL) ||
+	    watch(k, now->pid, NULL))
+		undo(k);
+	net_attach(k->s, NULL);
+	cgroup_thaw(k->s->name, NULL);
+	let_go(k);
 }
 
 static void command(struct self *k)
@@ -206,21 +243,23 @@ static void command(struct self *k)
 	struct keeper_ask ask = { 0 };
 	union {
 		struct cmsghdr h;
-		char room[CMSG_SPACE(sizeof(int))];
+		char room[CMSG_SPACE(2 * sizeof(int))];
 	} control = { 0 };
 	struct iovec io = { .iov_base = &ask, .iov_len = sizeof(ask) };
 	struct msghdr m = { .msg_iov = &io, .msg_iovlen = 1, .msg_control = &control, .msg_controllen = sizeof(control) };
 	ssize_t n = recvmsg(k->ctl, &m, MSG_CMSG_CLOEXEC);
-	AUTO_FD int fd = -1;
+	int fds[2] = { -1, -1 }, status;
 	struct err e;
-	int status;
 
 	if (n < 0 && errno == EINTR)
 		return;
-	if (n < (ssize_t)offsetof(struct keeper_ask, words))
-		undo(k);
+	if (n < (ssize_t)offsetof(struct keeper_ask, words)) {
+		orphaned(k);
+		return;
+	}
 	if (m.msg_controllen >= CMSG_LEN(sizeof(int)) && control.h.cmsg_type == SCM_RIGHTS)
-		memcpy(&fd, CMSG_DATA(&control.h), sizeof(fd));
+		memcpy(fds, CMSG_DATA(&control.h), control.h.cmsg_len - CMSG_LEN(0));
+	AUTO_FD int fd = fds[0], other = fds[1];
 	switch (ask.verb) {
 	case KEEPER_MOUNT:
 		answer(k, root_mount(k->s, &e), 0, 0, &e);
@@ -229,7 +268,7 @@ static void command(struct self *k)
 		run_start(k);
 		break;
 	case KEEPER_EXEC:
-		run_exec(k, &ask, (size_t)n - offsetof(struct keeper_ask, words), fd);
+		run_exec(k, &ask, (size_t)n - offsetof(struct keeper_ask, words), fd, other);
 		break;
 	case KEEPER_WAIT:
 		if (was_reaped(k, ask.pid, &status))
@@ -240,6 +279,9 @@ static void command(struct self *k)
 	case KEEPER_RELEASE:
 		run_release(k, ask.pid);
 		break;
+	case KEEPER_CANCEL:
+		k->orders = NULL; /* its program does the rest itself */
+		undo(k);
 	default:
 		answer(k, err_set(&e, EX_SOFTWARE, "keeper: unknown command %d", ask.verb), 0, 0, &e);
 	}
@@ -399,17 +441,20 @@ static int set_up(struct self *k, struct err *e)
 
 void keeper_main(const struct keeper_side *side)
 {
-	struct self k = { .s = (struct service *)side->s, .pidfd = -1, .status = -1, .ctl = -1, .log_w = -1 };
+	struct self k = { .s = (struct service *)side->s, .orders = side->orders, .pidfd = -1, .status = -1, .other = -1 };
+	int null = open("/dev/null", O_RDWR | O_CLOEXEC), lock = side->orders ? side->orders->lock : -1;
 	struct err e;
-	int null = open("/dev/null", O_RDWR | O_CLOEXEC);
 
-	if (null < 0 || child_fds((int[]){ null, null, null, side->log_r, side->log_w, side->ctl }, 6))
+	if (null < 0 || child_fds((int[]){ null, null, null, side->log_r, side->log_w, side->ctl,
+					   lock < 0 ? null : lock }, 7))
 		_exit(EX_OSERR);
 	k.log_r = 3;
 	k.log_w = 4;
 	k.ctl = 5;
-	if (fcntl(3, F_SETFD, FD_CLOEXEC) || fcntl(4, F_SETFD, FD_CLOEXEC))
-		_exit(EX_OSERR);
+	k.lock = 6;
+	for (int fd = 3; fd <= 6; fd++)
+		if (fcntl(fd, F_SETFD, FD_CLOEXEC))
+			_exit(EX_OSERR);
 	int rc = set_up(&k, &e);
 	answer(&k, rc, 0, 0, &e);
 	if (rc)

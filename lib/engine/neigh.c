@@ -32,6 +32,9 @@ struct nd_frame {
 	unsigned char opt[2], mac[6]; /* link-layer address option */
 } __attribute__((packed));
 
+#define OTHERS 5 /* times as long as the one that may have an address */
+#define OTHERS_MS 30
+
 static const unsigned char everyone[6] = { 0xff, 0xff, 0xff, 0xff, 0xff, 0xff };
 
 static void arp_fill(struct arp_frame *f, int op, const unsigned char mac[6], const void *from, const void *to)
@@ -169,14 +172,9 @@ int neigh_announce(int netns, const char *name, const unsigned char mac[6], cons
 	return 0;
 }
 
-/* Does the frame say that somebody has the address, other than this node and the one that may have it? */
-static bool answers(const unsigned char *frame, size_t n, const struct net_addr *a, const unsigned char mac[6],
-		    const unsigned char except[6])
+/* Does the frame say that somebody has the address, other than this node? */
+static bool answers(const unsigned char *frame, size_t n, const struct net_addr *a, const unsigned char mac[6])
 {
-	const struct ether_header *eth = (const void *)frame;
-
-	if (n < sizeof(*eth) || !memcmp(eth->ether_shost, except, 6))
-		return false;
 	if (a->family == AF_INET) {
 		const struct arp_frame *f = (const void *)frame;
 
@@ -215,8 +213,14 @@ int neigh_probe(const struct bridge *b, const struct net_addr *a, const unsigned
 		if (poll(&p, 1, left > 0 ? (int)left + 1 : 0) <= 0)
 			continue;
 		ssize_t n = recv(fd, frame, sizeof(frame), 0);
-		if (n > 0 && answers(frame, (size_t)n, a, b->mac, except))
+		if (n <= 0 || !answers(frame, (size_t)n, a, b->mac))
+			continue;
+		if (memcmp(((struct ether_header *)frame)->ether_shost, except, 6))
 			return 1;
+		/* The one that may have it has answered: this tells how long others take. */
+		double enough = OTHERS * (clock_ms() - start) + OTHERS_MS;
+		if (enough < timeout_ms)
+			timeout_ms = (int)enough;
 	}
 	return 0;
 }

@@ -15,8 +15,6 @@
 #include "lib/engine/bridge.h"
 #include "lib/engine/rtnl.h"
 
-#define INSIDE "eth0"
-
 static const char *ns_path(const struct service *s)
 {
 	return file_path("/run/edge/netns/%s", s->name);
@@ -154,7 +152,7 @@ static int pair_create(const struct service *s, int fd, int ns, int mtu)
 	rtnl_add(&m, IFLA_INFO_KIND, "veth", 4);
 	void *data = rtnl_nest(&m, IFLA_INFO_DATA, NULL, 0);
 	void *peer = rtnl_nest(&m, VETH_INFO_PEER, &i, sizeof(i));
-	rtnl_add_str(&m, IFLA_IFNAME, INSIDE);
+	rtnl_add_str(&m, IFLA_IFNAME, NET_INSIDE);
 	rtnl_add_u32(&m, IFLA_MTU, (uint32_t)mtu);
 	rtnl_add(&m, IFLA_ADDRESS, inside, 6);
 	rtnl_add_u32(&m, IFLA_NET_NS_FD, (uint32_t)ns);
@@ -206,7 +204,7 @@ static void each_name(void *arg, const void *body, struct rtattr **attrs)
 {
 	const struct ifinfomsg *i = body;
 
-	if (attrs[IFLA_IFNAME] && !strcmp(RTA_DATA(attrs[IFLA_IFNAME]), INSIDE))
+	if (attrs[IFLA_IFNAME] && !strcmp(RTA_DATA(attrs[IFLA_IFNAME]), NET_INSIDE))
 		*(int *)arg = i->ifi_index;
 }
 
@@ -218,7 +216,7 @@ static int inside_configure(const struct service *s, int fd, const struct net_ad
 	int index = 0;
 
 	if (rtnl_dump(fd, RTM_GETLINK, sizeof(struct ifinfomsg), IFLA_IFNAME, each_name, &index) || !index)
-		return err_sys(e, "service %s: %s", s->name, INSIDE);
+		return err_sys(e, "service %s: %s", s->name, NET_INSIDE);
 	if (link_set(fd, index, NULL, IFF_UP, -1) || addr_add(fd, index, a))
 		return err_sys(e, "service %s: cannot set address %s", s->name, s->addr);
 	if (!gateway)
@@ -236,8 +234,8 @@ static int inside_sysctls(int ns)
 
 	if (home < 0 || setns(ns, CLONE_NEWNET))
 		return -1;
-	sysctl6(INSIDE, "accept_dad", "0");
-	sysctl6(INSIDE, "accept_ra", "0");
+	sysctl6(NET_INSIDE, "accept_dad", "0");
+	sysctl6(NET_INSIDE, "accept_ra", "0");
 	if (setns(home, CLONE_NEWNET))
 		abort();
 	return 0;
@@ -315,7 +313,7 @@ int net_attach(const struct service *s, struct err *e)
 		return -1;
 	if (fd < 0 || net_mac_parse(s->mac, mac) || link_set(fd, 0, net_port_name(s), IFF_UP, b.index))
 		return err_sys(e, "service %s: cannot join bridge %s", s->name, b.name);
-	return neigh_announce(ns, INSIDE, mac, &a, e);
+	return neigh_announce(ns, NET_INSIDE, mac, &a, e);
 }
 
 int net_hold(const struct service *s, struct err *e)

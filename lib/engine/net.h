@@ -36,15 +36,40 @@ int net_mac_parse(const char *text, unsigned char mac[6]);
 
 /* What comes for a service while it is on its way: from the moment that the source holds it, the destination draws its
  * frames here and keeps them (in a socket's buffer, at most 16 MB), and delivers them when it is back. So a request that
- * was sent in the meantime is answered at once, and not after its sender's retransmission (200 ms and more). */
+ * was sent in the meantime is answered at once, and not after its sender's retransmission (200 ms and more). So too what
+ * the restored connections themselves say before they are let out: their unsent data and window probes. */
 struct net_catch {
-	int fd, to; /* from the bridge, and into the service; -1: none */
+	int fd, port, inside; /* at the bridge; at the node's end of the pair; at the service's own end. -1: none */
 };
-int net_catch_start(struct net_catch *c, const struct service *s, struct err *e);
+#define NET_CATCH_NONE ((struct net_catch){ -1, -1, -1 })
+/* The service's interface in its namespace. */
+#define NET_INSIDE "eth0"
+/* own: what the service itself says, too. */
+int net_catch_start(struct net_catch *c, const struct service *s, bool own, struct err *e);
 /* Joins the bridge as net_attach, and delivers what was caught. */
 int net_catch_attach(struct net_catch *c, const struct service *s, struct err *e);
 /* Instead, when it is back at another node: sends what was caught after it. */
 void net_catch_pass_on(struct net_catch *c);
 void net_catch_stop(struct net_catch *c);
+
+/* What must be over before a service can be frozen for a dump: CRIU refuses connections that nobody has accepted yet, and
+ * what a closed one still has to deliver goes down with its socket. New connections (SYNs from outside) are held back while
+ * the service runs and all else flows on, until the accept queues are empty, handshakes complete, and the peers have got
+ * everything that was sent before a close. All of this ends with this process, too: nothing is held back for longer, but
+ * the clients then try again after a second. */
+struct net_quiet {
+	int link;              /* holds back; -1: nothing */
+	struct net_catch syns; /* has what was held back */
+};
+/* Waits at most limit_ms, as some peers never answer. Does nothing where the kernel cannot (before Linux 5.7, or without
+ * CONFIG_CGROUP_BPF), and without a network. */
+void net_quiet_start(struct net_quiet *q, const struct service *s, int limit_ms);
+/* cgroup_freeze at a moment when no connection waits, which those within the service (over lo) may still do: it goes on
+ * for some moments, at most 20, to accept them. */
+int net_quiet_freeze(const struct service *s, int timeout_ms, struct err *e);
+/* Sends what was held back after the service, which must be attached, here or at another node. May be called twice. */
+void net_quiet_end(struct net_quiet *q);
+/* The same, and frees it; this takes some 20 ms, as net_catch_stop. */
+void net_quiet_stop(struct net_quiet *q);
 
 #endif

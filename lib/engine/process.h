@@ -3,7 +3,7 @@
 #ifndef EDGE_ENGINE_PROCESS_H
 #define EDGE_ENGINE_PROCESS_H
 
-#include "lib/engine/service.h"
+#include "lib/engine/keeper.h"
 
 /* The service's overlay and volumes, in the calling process's mount namespace. */
 int root_mount(const struct service *s, struct err *e);
@@ -16,12 +16,13 @@ int process_spawn(const struct service *s, int netns, int log, pid_t *pid, struc
 /* The keeper itself; does not return. `home` is the mount namespace that it came from. */
 struct keeper_side {
 	const struct service *s;
+	const struct keeper_orders *orders; /* or NULL */
 	int ctl, log_r, log_w;
 };
 void keeper_main(const struct keeper_side *side) __attribute__((noreturn));
 
 /* The keeper's end of the conversation: one message each way, descriptors beside. */
-enum keeper_verb { KEEPER_MOUNT = 1, KEEPER_START, KEEPER_EXEC, KEEPER_WAIT, KEEPER_RELEASE };
+enum keeper_verb { KEEPER_MOUNT = 1, KEEPER_START, KEEPER_EXEC, KEEPER_WAIT, KEEPER_RELEASE, KEEPER_CANCEL };
 
 #define KEEPER_WORDS 32768
 
@@ -29,7 +30,8 @@ struct keeper_ask {
 	int verb;
 	pid_t pid;                /* wait, release */
 	int n_words;              /* exec: argv */
-	bool has_fd, has_errlog;  /* exec */
+	int n_fds;                /* exec: descriptors beside: fd3 and its other end, or none */
+	bool has_errlog;          /* exec */
 	char words[KEEPER_WORDS]; /* exec: errlog when there is one, then argv, each with its NUL */
 };
 

@@ -9,6 +9,7 @@
 #include "lib/engine/process_criu.h"
 #include "lib/engine/watches.h"
 
+#define KILL_MS 5000
 #define LOG_FD 4 /* the log pipe's descriptor in a program that keeper_exec starts */
 
 /* Volumes are mounts that CRIU is told of by a name, which stands for another folder at the other node. */
@@ -85,7 +86,7 @@ int process_restore_arm(struct service *s, struct keeper *k, struct criu *warm, 
 	*warm = (struct criu){ .sock = -1 };
 	if (!argv || criu_socketpair(&warm->sock, &theirs, e))
 		return -1;
-	int rc = keeper_exec(k, argv, theirs, NULL, &warm->pid, e);
+	int rc = keeper_exec(k, argv, theirs, warm->sock, NULL, &warm->pid, e);
 	close(theirs);
 	return rc;
 }
@@ -100,10 +101,13 @@ static int on_restore(void *ctx, const char *point, pid_t pid)
 {
 	const struct ready *r = ctx;
 
-	if (strcmp(point, "post-restore"))
+	if (!strcmp(point, "post-restore"))
+		r->s->pid = pid;
+	if (strcmp(point, "pre-resume") || !r->fn(r->ctx))
 		return 0;
-	r->s->pid = pid;
-	return r->fn(r->ctx);
+	/* From here on criu lets them run whatever we answer: so it, and they, end before it is answered. */
+	cgroup_kill(r->s->name, KILL_MS, NULL);
+	return -1;
 }
 
 int process_restore(struct service *s, struct keeper *k, struct criu *warm, const char *images, bool tcp_close,

@@ -168,7 +168,7 @@ int runc_do(const struct service *s, struct keeper *k, const char *const args[],
 	snprintf(root, sizeof(root), "%s", runc_root());
 	snprintf(log, sizeof(log), "%s", service_dir(s, "runc.log"));
 	unlink(log);
-	if (keeper_exec(k, argv, -1, "-", &pid, e) || keeper_wait(k, pid, RUNC_MS, &status, e))
+	if (keeper_exec(k, argv, -1, -1, "-", &pid, e) || keeper_wait(k, pid, RUNC_MS, &status, e))
 		return -1;
 	return WIFEXITED(status) && !WEXITSTATUS(status) ? 0 : runc_failed(s, args[0], e);
 }

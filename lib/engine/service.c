@@ -52,7 +52,7 @@ bool service_name_valid(const char *name)
 }
 
 /* Paths of a definition become part of mount options and of paths below the service's folder. */
-static bool path_valid(const char *path)
+bool service_path_valid(const char *path)
 {
 	if (path[0] != '/' || strpbrk(path, ",:\\\n"))
 		return false;
@@ -79,7 +79,7 @@ static int copy_path(char to[PATH_MAX], const struct json *j, const char *path, 
 {
 	if (copy_str(to, PATH_MAX, j, path, e))
 		return -1;
-	if (to[0] && !path_valid(to))
+	if (to[0] && !service_path_valid(to))
 		return err_set(e, EX_DATAERR, "service: %s: %s: not a plain absolute path", path, to);
 	return 0;
 }
@@ -202,7 +202,10 @@ int service_from_json(struct service **out, const struct json *j, struct err *e)
 	if (s->cpu < 0 || s->cpu > 1e6 || mem < 0 || mem > 1e18)
 		return err_set(e, EX_DATAERR, "service %s: profile: out of bounds", s->name);
 	s->mem_bytes = (uint64_t)mem;
-	s->epoch = (long)json_int(j, "epoch", 0);
+	int64_t epoch = json_int(j, "epoch", 0);
+	if (epoch < 0 || epoch > SERVICE_EPOCH_MAX)
+		return err_set(e, EX_DATAERR, "service %s: epoch: out of bounds", s->name);
+	s->epoch = (long)epoch;
 	s->pid = (pid_t)json_int(j, "pid", 0);
 	s->start_time = (uint64_t)json_int(j, "start_time", 0);
 	s->log_ino = (uint64_t)json_int(j, "log_ino", 0);

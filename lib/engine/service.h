@@ -15,10 +15,11 @@
 #define SERVICE_NAME_MAX 63
 #define SERVICE_VOLUMES_MAX 16
 #define SERVICE_PORTS_MAX 16
+#define SERVICE_EPOCH_MAX 1000000000000000 /* whole numbers of JSON, and no overflow */
 
 struct service_volume {
 	char host[PATH_MAX]; /* absolute, on the node */
-	char path[PATH_MAX]; /* absolute, inside the service */
+	char path[PATH_MAX]; /* absolute, inside the service; both without links once it was started */
 };
 
 struct service {
@@ -68,6 +69,7 @@ bool service_running(const struct service *s);  /* pid alive with that start tim
 /* "running", "stopped" (by us: it has no pid), "exited" (by itself). */
 const char *service_state(const struct service *s);
 bool service_name_valid(const char *name);
+bool service_path_valid(const char *path); /* absolute, and plain enough for a mount's options */
 /* The lock under which a service is started, stopped or moved: a descriptor, held while it is open. Waits up to
  * wait_ms, as a keeper holds it for a moment when its service has ended; then EX_TEMPFAIL. */
 int service_lock(const char *name, int wait_ms, struct err *e);

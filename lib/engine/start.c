@@ -84,7 +84,7 @@ static int start_inside(struct service *s, struct keeper *k, struct err *e)
 {
 	const struct engine *engine = engine_find(s->engine);
 
-	if (keeper_spawn(k, s, e) || keeper_mount(k, e))
+	if (keeper_spawn(k, s, NULL, e) || keeper_mount(k, e))
 		return -1;
 	s->log_ino = k->log_ino;
 	if (engine->start(s, k, e))
@@ -105,9 +105,9 @@ int service_start_held(struct service *s, struct err *e)
 	/* what an instance left that ended together with this machine */
 	if (net_remove(s, e) || cgroup_remove(s->name, e) || file_remove_tree(service_dir(s, NULL), e))
 		return -1;
-	if (file_mkdirs(service_dir(s, NULL), 0700, e))
+	if (file_mkdir_private(file_path("/var/lib/edge/services"), e) || file_mkdir_private(service_dir(s, NULL), e))
 		return -1;
-	if (!root_prepare(s, e) && !net_create(s, e) && !cgroup_create(s, e) && !start_inside(s, &k, e))
+	if (!root_prepare(s, e) && !volumes_resolve(s, e) && !net_create(s, e) && !cgroup_create(s, e) && !start_inside(s, &k, e))
 		return 0;
 	keeper_cancel(&k);
 	service_clear(s, NULL);
@@ -182,6 +182,16 @@ int service_clear(struct service *s, struct err *e)
 	if (engine && engine->forget(s, e))
 		return -1;
 	return net_remove(s, e) || cgroup_remove(s->name, e) ? -1 : 0;
+}
+
+int service_retire(struct service *s, struct err *e)
+{
+	if (service_kill(s, e) || service_clear(s, e))
+		return -1;
+	s->pid = 0;
+	s->start_time = s->log_ino = 0;
+	s->moved = true;
+	return service_save(s, e);
 }
 
 int service_remove(struct service *s, struct err *e)

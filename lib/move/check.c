@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT */
-#include "lib/move/check.h"
+#include "lib/move/check_int.h"
 
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <pthread.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <sys/utsname.h>
@@ -13,7 +13,7 @@
 
 #include "lib/base/file.h"
 #include "lib/base/proc.h"
-#include "lib/discover/node.h"
+#include "lib/discover/registry.h"
 #include "lib/engine/cgroup.h"
 #include "lib/engine/criu.h"
 #include "lib/engine/engine.h"
@@ -24,11 +24,10 @@
 #define ARP_PROBE_MS 150
 #define CRIU_MS 10000
 #define SPARE_BYTES (64ull << 20) /* room beyond what was announced */
-#define BASE_MAX 4096             /* files compared */
 
 void check_file_digest(const char *path, char hex[65])
 {
-	static __thread uint8_t buf[1 << 20];
+	uint8_t buf[1 << 17];
 	unsigned char sum[EVP_MAX_MD_SIZE];
 	unsigned len = 0;
 	ssize_t n;
@@ -52,79 +51,6 @@ void check_file_digest(const char *path, char hex[65])
 }
 
 /* ---- the source ---- */
-
-/* Below the service's lower layer, and in none of the folders that travel. */
-static bool is_base(const struct service *s, const char *inside)
-{
-	char path[2 * PATH_MAX];
-	struct stat st;
-
-	for (int i = 0; i < s->n_volumes; i++) {
-		size_t n = strlen(s->volumes[i].path);
-
-		if (!strncmp(inside, s->volumes[i].path, n) && (inside[n] == '/' || !inside[n]))
-			return false;
-	}
-	snprintf(path, sizeof(path), "%s%s", service_dir(s, "upper"), inside);
-	if (!lstat(path, &st))
-		return false;
-	snprintf(path, sizeof(path), "%s%s", strcmp(s->root, "/") ? s->root : "", inside);
-	return !lstat(path, &st) && S_ISREG(st.st_mode);
-}
-
-static void add_base(const struct service *s, const char *inside, struct json *base)
-{
-	char path[2 * PATH_MAX], hex[65];
-
-	if (inside[0] != '/' || strstr(inside, " (deleted)"))
-		return;
-	for (size_t i = 0, n = json_len(base, NULL); i < n; i++) {
-		AUTO_JSON struct json *b = json_at(base, i);
-
-		if (!strcmp(json_str(b, "path"), inside))
-			return;
-	}
-	if (!is_base(s, inside) || json_len(base, NULL) >= BASE_MAX)
-		return;
-	snprintf(path, sizeof(path), "%s%s", strcmp(s->root, "/") ? s->root : "", inside);
-	check_file_digest(path, hex);
-	struct json *b = json_object();
-	json_set_str(b, "path", inside);
-	json_set_str(b, "sha256", hex);
-	json_add(base, b);
-}
-
-static void base_of_process(const struct service *s, pid_t pid, struct json *base)
-{
-	char path[PATH_MAX], last[PATH_MAX] = "", target[PATH_MAX];
-	AUTO_FREE char *line = NULL;
-	size_t room = 0;
-	struct dirent *de;
-
-	snprintf(path, sizeof(path), "/proc/%d/maps", pid);
-	AUTO_FILE FILE *f = fopen(path, "re");
-	while (f && getline(&line, &room, f) > 0) {
-		char *file = strchr(line, '/');
-
-		line[strcspn(line, "\n")] = 0;
-		if (!file || !strcmp(file, last))
-			continue;
-		snprintf(last, sizeof(last), "%s", file);
-		add_base(s, file, base);
-	}
-	snprintf(path, sizeof(path), "/proc/%d/fd", pid);
-	DIR *d = opendir(path);
-	while (d && (de = readdir(d))) {
-		ssize_t n = readlinkat(dirfd(d), de->d_name, target, sizeof(target) - 1);
-
-		if (n > 0) {
-			target[n] = 0;
-			add_base(s, target, base);
-		}
-	}
-	if (d)
-		closedir(d);
-}
 
 static uint64_t resident_bytes(pid_t pid)
 {
@@ -160,7 +86,7 @@ static char *cpu_image(void)
 
 int check_facts(const struct service *s, const pid_t *pids, size_t n, struct json *call, struct err *e)
 {
-	AUTO_JSON struct json *base = json_array();
+	AUTO_JSON struct json *base = NULL;
 	AUTO_FREE char *cpu = NULL;
 	char layer[65];
 	struct utsname u;
@@ -171,13 +97,11 @@ int check_facts(const struct service *s, const pid_t *pids, size_t n, struct jso
 	if (!*criu_version())
 		return err_set(e, EX_UNAVAILABLE, "criu: not installed on this node");
 	cpu = cpu_image();
-	for (size_t i = 0; i < n; i++) {
-		if (!strcmp(s->root, "/"))
-			base_of_process(s, pids[i], base);
+	base = strcmp(s->root, "/") ? json_array() : check_base_facts(s, pids, n, e);
+	if (!base)
+		return -1;
+	for (size_t i = 0; i < n; i++)
 		bytes += resident_bytes(pids[i]);
-	}
-	if (json_len(base, NULL) >= BASE_MAX)
-		return err_set(e, EX_UNAVAILABLE, "service %s: uses more than %d files of /", s->name, BASE_MAX);
 	if (strcmp(s->root, "/")) {
 		if (layer_digest(s->root, layer, e))
 			return -1;
@@ -194,7 +118,7 @@ int check_facts(const struct service *s, const pid_t *pids, size_t n, struct jso
 
 /* ---- the destination ---- */
 
-__attribute__((format(printf, 3, 4))) static void refuse(struct json *list, const char *check, const char *fmt, ...)
+void check_refuse(struct json *list, const char *check, const char *fmt, ...)
 {
 	struct json *r = json_object();
 	char why[512];
@@ -252,13 +176,13 @@ static void check_criu(const struct json *call, struct json *list)
 	struct err e = { 0 };
 
 	if (!*mine)
-		refuse(list, "criu", "criu is not installed");
+		check_refuse(list, "criu", "criu is not installed");
 	else if (!theirs || strcmp(theirs, mine))
-		refuse(list, "criu", "criu %s here, %s at the source", mine, theirs ? theirs : "none");
+		check_refuse(list, "criu", "criu %s here, %s at the source", mine, theirs ? theirs : "none");
 	else if (!criu_works(mine, &e))
-		refuse(list, "criu", "criu check: %s", e.text);
+		check_refuse(list, "criu", "criu check: %s", e.text);
 	else if (cpu && !cpu_suits(cpu, &e))
-		refuse(list, "cpu", "the processor lacks features of the source's: %s", e.text);
+		check_refuse(list, "cpu", "the processor lacks features of the source's: %s", e.text);
 }
 
 static void check_space(const struct service *s, const struct json *call, struct json *list)
@@ -268,12 +192,12 @@ static void check_space(const struct service *s, const struct json *call, struct
 
 	file_mkdirs(state, 0755, NULL);
 	if (!(need >= 0 && need < 1e18)) {
-		refuse(list, "space", "the source announces %g bytes", need);
+		check_refuse(list, "space", "the source announces %g bytes", need);
 		return;
 	}
 	have = (double)store_make_room((uint64_t)need, s->id);
 	if (have < need)
-		refuse(list, "space", "%.0f MB free in %s, %.0f MB needed", have / 1e6, state, need / 1e6);
+		check_refuse(list, "space", "%.0f MB free in %s, %.0f MB needed", have / 1e6, state, need / 1e6);
 }
 
 static void check_memory(const struct json *call, struct json *list)
@@ -285,7 +209,7 @@ static void check_memory(const struct json *call, struct json *list)
 	while (f && !kb && fgets(line, sizeof(line), f))
 		sscanf(line, "MemAvailable: %llu kB", &kb);
 	if (kb && (double)kb * 1024 < json_num(call, "mem_bytes", 0))
-		refuse(list, "memory", "%llu MB available, %.0f MB needed", kb / 1000,
+		check_refuse(list, "memory", "%llu MB available, %.0f MB needed", kb / 1000,
 		       json_num(call, "mem_bytes", 0) / 1e6);
 }
 
@@ -296,54 +220,76 @@ static void check_name(const struct service *s, struct json *list)
 	if (service_load(&here, s->name, NULL))
 		return;
 	if (!strcmp(here->id, s->id) && service_running(here))
-		refuse(list, "instance", "instance %s runs here already", s->id);
+		check_refuse(list, "instance", "instance %s runs here already", s->id);
 	else if (strcmp(here->id, s->id) && !here->moved)
-		refuse(list, "instance", "another instance has the name %s (%s)", s->name, here->id);
+		check_refuse(list, "instance", "another instance has the name %s (%s)", s->name, here->id);
 }
 
-static void check_network(const struct service *s, const struct json *call, struct json *list)
+/* Whoever sends it may have been cut off for long. What comes as a checkpoint is a state of the past anyway. */
+static void check_epoch(const struct service *s, const struct json *call, struct json *list)
+{
+	AUTO_REGISTRY struct registry *r = NULL;
+	char node[256];
+	int64_t epoch;
+
+	if (!json_bool(call, "seal", false) && !registry_open(&r, NULL, NULL) &&
+	    !registry_epoch(r, s->id, &epoch, node, NULL) && epoch > s->epoch)
+		check_refuse(list, "instance", "instance %s has moved on to node %s (epoch %lld, %ld at the source)", s->id,
+		       *node ? node : "(unknown)", (long long)epoch, s->epoch);
+}
+
+/* Whether another machine answers for the address: asked in a thread, as the answer takes as long as all other checks. */
+struct asking {
+	const struct service *s;
+	pthread_t thread;
+	bool started;
+	int rc;
+	struct err err;
+};
+
+static void *ask_address(void *arg)
+{
+	struct asking *a = arg;
+
+	a->rc = net_address_taken(a->s, ARP_PROBE_MS, &a->err);
+	return NULL;
+}
+
+static void ask_begin(struct asking *a, const struct service *s)
+{
+	a->s = s;
+	a->started = *s->addr && !pthread_create(&a->thread, NULL, ask_address, a);
+}
+
+static void ask_end(struct asking *a)
+{
+	if (a->started)
+		pthread_join(a->thread, NULL);
+	else
+		ask_address(a);
+}
+
+static void check_network(const struct service *s, const struct json *call, struct asking *asking, struct json *list)
 {
 	struct err e = { 0 };
 	int rc;
 
 	if (!*s->addr)
 		return;
+	ask_end(asking);
 	rc = net_same_link(s, &e);
 	if (rc < 0) {
-		refuse(list, "network", "%s", e.text);
+		check_refuse(list, "network", "%s", e.text);
 		return;
 	}
 	if (!rc && !json_bool(call, "tcp_close", false)) {
-		refuse(list, "network", "%s is not an address of the bridge's network here (--tcp-close moves it without "
+		check_refuse(list, "network", "%s is not an address of the bridge's network here (--tcp-close moves it without "
 		       "its connections)", s->addr);
 		return;
 	}
-	rc = net_address_taken(s, ARP_PROBE_MS, &e);
-	if (rc)
-		refuse(list, "address", "%s", rc > 0 ? "the address is in use by another machine" : e.text);
-}
-
-/* Files of the lower layer that are not the same here: refused, or with ship_base asked for. */
-static void check_base(const struct service *s, const struct json *call, struct json *list, struct json *wanted)
-{
-	AUTO_JSON struct json *base = json_get(call, "base");
-	char path[2 * PATH_MAX], hex[65];
-
-	for (size_t i = 0, n = base ? json_len(base, NULL) : 0; i < n && i < BASE_MAX; i++) {
-		AUTO_JSON struct json *b = json_at(base, i);
-		const char *inside = json_str(b, "path"), *want = json_str(b, "sha256");
-
-		if (!inside || !want || *inside != '/')
-			continue;
-		snprintf(path, sizeof(path), "%s%s", strcmp(s->root, "/") ? s->root : "", inside);
-		check_file_digest(path, hex);
-		if (!strcmp(hex, want))
-			continue;
-		if (json_bool(call, "ship_base", false))
-			json_add(wanted, json_string(inside));
-		else
-			refuse(list, "base", *hex ? "%s: differs from the source's" : "%s: missing here", inside);
-	}
+	if (asking->rc)
+		check_refuse(list, "address", "%s",
+			     asking->rc > 0 ? "the address is in use by another machine" : asking->err.text);
 }
 
 struct json *check_here(const struct service *s, const struct json *call, struct json *wanted)
@@ -351,21 +297,24 @@ struct json *check_here(const struct service *s, const struct json *call, struct
 	const struct engine *engine = engine_find(s->engine);
 	struct json *list = json_array();
 	const char *arch = json_str(call, "arch");
+	struct asking asking = { 0 };
 	struct utsname u;
 
+	ask_begin(&asking, s);
 	if (uname(&u) || !arch || strcmp(u.machine, arch))
-		refuse(list, "arch", "%s here, %s at the source", u.machine, arch ? arch : "unknown");
+		check_refuse(list, "arch", "%s here, %s at the source", u.machine, arch ? arch : "unknown");
 	if (geteuid())
-		refuse(list, "permission", "edge-serve does not run as root");
+		check_refuse(list, "permission", "edge-serve does not run as root");
 	if (!engine)
-		refuse(list, "engine", "engine %s is unknown here", s->engine);
+		check_refuse(list, "engine", "engine %s is unknown here", s->engine);
 	else if (engine->missing())
-		refuse(list, "engine", "engine %s: %s", s->engine, engine->missing());
+		check_refuse(list, "engine", "engine %s: %s", s->engine, engine->missing());
 	check_criu(call, list);
 	check_space(s, call, list);
 	check_memory(call, list);
 	check_name(s, list);
-	check_network(s, call, list);
-	check_base(s, call, list, wanted);
+	check_epoch(s, call, list);
+	check_base_here(s, call, list, wanted);
+	check_network(s, call, &asking, list);
 	return list;
 }

@@ -7,8 +7,12 @@
 #include "lib/engine/service.h"
 
 /* The source's part of a "prepare" call: {arch, kernel, criu, cpu (hex of criu's cpuinfo image), base: [{path, sha256}],
- * bytes, mem_bytes}. base: every file of the lower layer that the processes have mapped or open. */
+ * bytes, mem_bytes}. base: every file of "/" that the processes have mapped or open, by path; EX_UNAVAILABLE when there are
+ * too many. */
 int check_facts(const struct service *s, const pid_t *pids, size_t n, struct json *call, struct err *e);
+
+/* Whether these facts offer the file of "/" to the destination. */
+bool check_base_offered(const struct json *facts, const char *path);
 
 /* The destination's: an array of {check, why}, empty when the service can come. `call` is the "prepare" call; with its
  * ship_base, paths of base files that must come along are added to the array `wanted` instead. */

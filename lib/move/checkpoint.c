@@ -5,23 +5,45 @@
 #include <dirent.h>
 #include <fcntl.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/random.h>
+#include <sys/stat.h>
 
 #include "lib/base/file.h"
 #include "lib/discover/node.h"
 #include "lib/move/check.h"
 #include "lib/move/pagemap.h"
 
-static bool id_valid(const char *id)
+bool checkpoint_id_valid(const char *id)
 {
 	return id && strlen(id) == 32 && strspn(id, "0123456789abcdef") == 32;
 }
 
-/* Its folder is made with it. */
-static int make_folder(struct checkpoint *ck, struct err *e)
+static struct checkpoint *alloc(struct err *e)
 {
+	struct checkpoint *ck = calloc(1, sizeof(*ck));
+
+	if (ck)
+		ck->lock = -1;
+	else
+		err_set(e, EX_OSERR, "out of memory");
+	return ck;
+}
+
+int checkpoint_make_folder(struct checkpoint *ck, struct err *e)
+{
+	struct stat st;
+
+	if (ck->lock >= 0)
+		close(ck->lock);
 	snprintf(ck->dir, sizeof(ck->dir), "%s", file_path("/var/lib/edge/checkpoints/%s", ck->id));
-	return file_mkdirs(ck->dir, 0700, e);
+	if (file_mkdir_private(file_path("/var/lib/edge/checkpoints"), e) || file_mkdir_private(ck->dir, e))
+		return -1;
+	ck->lock = open(ck->dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (ck->lock < 0 || flock(ck->lock, LOCK_SH) || fstat(ck->lock, &st))
+		return err_sys(e, "%s", ck->dir);
+	/* It was swept away before it was locked. */
+	return st.st_nlink ? 0 : checkpoint_make_folder(ck, e);
 }
 
 static int make_new(struct checkpoint *ck, bool tcp_close, struct err *e)
@@ -34,17 +56,15 @@ static int make_new(struct checkpoint *ck, bool tcp_close, struct err *e)
 		snprintf(ck->id + 2 * i, 3, "%02x", random[i]);
 	snprintf(ck->from, sizeof(ck->from), "%s", node_self());
 	ck->tcp_close = tcp_close;
-	return make_folder(ck, e);
+	return checkpoint_make_folder(ck, e);
 }
 
 int checkpoint_new(struct checkpoint **out, const struct service *s, bool tcp_close, struct err *e)
 {
-	AUTO_CHECKPOINT struct checkpoint *ck = calloc(1, sizeof(*ck));
+	AUTO_CHECKPOINT struct checkpoint *ck = alloc(e);
 	AUTO_JSON struct json *copy = service_to_json(s);
 
-	if (!ck || !copy)
-		return err_set(e, EX_OSERR, "out of memory");
-	if (service_from_json(&ck->service, copy, e) || make_new(ck, tcp_close, e))
+	if (!ck || service_from_json(&ck->service, copy, e) || make_new(ck, tcp_close, e))
 		return -1;
 	*out = TAKE_PTR(ck);
 	return 0;
@@ -52,10 +72,10 @@ int checkpoint_new(struct checkpoint **out, const struct service *s, bool tcp_cl
 
 int checkpoint_new_tree(struct checkpoint **out, pid_t pid, bool tcp_close, struct err *e)
 {
-	AUTO_CHECKPOINT struct checkpoint *ck = calloc(1, sizeof(*ck));
+	AUTO_CHECKPOINT struct checkpoint *ck = alloc(e);
 
 	if (!ck)
-		return err_set(e, EX_OSERR, "out of memory");
+		return -1;
 	ck->tree = pid;
 	if (make_new(ck, tcp_close, e))
 		return -1;
@@ -65,15 +85,15 @@ int checkpoint_new_tree(struct checkpoint **out, pid_t pid, bool tcp_close, stru
 
 int checkpoint_from_json(struct checkpoint **out, const struct json *j, struct err *e)
 {
-	AUTO_CHECKPOINT struct checkpoint *ck = calloc(1, sizeof(*ck));
+	AUTO_CHECKPOINT struct checkpoint *ck = alloc(e);
 	AUTO_JSON struct json *spec = json_get(j, "service");
 	const char *id = json_str(j, "checkpoint"), *from = json_str(j, "from");
 
 	if (!ck)
-		return err_set(e, EX_OSERR, "out of memory");
+		return -1;
 	if (json_has(j, "pid"))
 		return err_set(e, EX_UNAVAILABLE, "is of processes that are no service: criu restores it (see edge-checkpoint(8))");
-	if (!id_valid(id) || !spec || !from || strlen(from) >= sizeof(ck->from))
+	if (!checkpoint_id_valid(id) || !spec || !from || strlen(from) >= sizeof(ck->from))
 		return err_set(e, EX_DATAERR, "checkpoint: id, service or source is missing");
 	strcpy(ck->id, id);
 	strcpy(ck->from, from);
@@ -86,7 +106,7 @@ int checkpoint_from_json(struct checkpoint **out, const struct json *j, struct e
 	ck->service->start_time = 0;
 	if (!*ck->service->id) /* what is kept of it is kept by its id */
 		return err_set(e, EX_DATAERR, "service %s: it has no id", ck->service->name);
-	if (make_folder(ck, e))
+	if (checkpoint_make_folder(ck, e))
 		return -1;
 	*out = TAKE_PTR(ck);
 	return 0;
@@ -98,6 +118,8 @@ void checkpoint_to_json(const struct checkpoint *ck, struct json *j)
 	json_set_str(j, "from", ck->from);
 	json_set_bool(j, "tcp_close", ck->tcp_close);
 	json_set_bool(j, "held", ck->held);
+	if (ck->stored)
+		json_set_bool(j, "seal", true);
 	if (ck->tree)
 		json_set_num(j, "pid", ck->tree);
 	else
@@ -122,7 +144,10 @@ int checkpoint_save(const struct checkpoint *ck, struct err *e)
 		json_add(copies, json_string(ck->copy[k]));
 	json_set(j, "copies", copies);
 	snprintf(path, sizeof(path), "%s/checkpoint.json", ck->dir);
-	return json_write_file(j, path, e);
+	AUTO_FREE char *text = json_text(j);
+	if (!text)
+		return err_set(e, EX_OSERR, "out of memory");
+	return file_write(path, text, strlen(text), 0600, e); /* it has the service's environment */
 }
 
 /* Only a checkpoint of this node's own has them: none of this comes over the wire. */
@@ -143,7 +168,7 @@ int checkpoint_load(struct checkpoint **out, const char *id, struct err *e)
 {
 	char path[PATH_MAX];
 
-	if (!id_valid(id))
+	if (!checkpoint_id_valid(id))
 		return err_set(e, EX_DATAERR, "checkpoint: not an id: %.40s", id);
 	snprintf(path, sizeof(path), "%s", file_path("/var/lib/edge/checkpoints/%s/checkpoint.json", id));
 	if (access(path, F_OK))
@@ -157,13 +182,14 @@ int checkpoint_load(struct checkpoint **out, const char *id, struct err *e)
 	if (!j || checkpoint_from_json(&ck, j, e) || checkpoint_verify(ck, images, e))
 		return err_wrap(e, "checkpoint %s", id);
 	read_copies(ck, j);
+	ck->stored = true;
 	*out = TAKE_PTR(ck);
 	return 0;
 }
 
 bool checkpoint_exists(const char *id)
 {
-	return id_valid(id) && !access(file_path("/var/lib/edge/checkpoints/%s", id), F_OK);
+	return checkpoint_id_valid(id) && !access(file_path("/var/lib/edge/checkpoints/%s", id), F_OK);
 }
 
 int checkpoint_remove(const struct checkpoint *ck, struct err *e)
@@ -176,18 +202,25 @@ void checkpoint_free(struct checkpoint *ck)
 	if (ck->service)
 		service_free(ck->service);
 	json_free(ck->facts);
+	if (ck->lock >= 0)
+		close(ck->lock);
 	free(ck);
 }
 
-/* What lay on a disk for an unknown time is read before it is used. */
-static int check_page(const struct checkpoint *ck, struct image *im, uint64_t object, uint64_t addr, struct err *e)
+/* The pages of one entry. What lay on a disk for an unknown time is read before it is used; for a
+ * holder it came just now. */
+static int check_entry(const struct checkpoint *ck, struct image *im, uint64_t object, const struct pagemap_entry *en,
+		       struct err *e)
 {
+	uint64_t held = image_use(im, object, en->addr, en->pages);
 	uint8_t page[PAGE_BYTES];
 
-	if (image_use(im, object, addr))
-		return err_set(e, EX_DATAERR, "page %#llx is missing", (unsigned long long)addr);
-	if (ck->own_memory && image_read(im, object, addr, page))
-		return err_set(e, EX_DATAERR, "page %#llx is damaged", (unsigned long long)addr);
+	if (held < en->pages)
+		return err_set(e, EX_DATAERR, "page %#llx is missing", (unsigned long long)(en->addr + held * PAGE_BYTES));
+	for (uint64_t p = 0; p < en->pages && ck->own_memory && !ck->held; p++)
+		if (image_read(im, object, en->addr + p * PAGE_BYTES, page))
+			return err_set(e, EX_DATAERR, "page %#llx is damaged",
+				       (unsigned long long)(en->addr + p * PAGE_BYTES));
 	return 0;
 }
 
@@ -206,9 +239,8 @@ static int check_pagemap(const struct checkpoint *ck, const char *name, struct i
 
 		if (!(en->flags & PAGES_IN_PARENT))
 			return err_set(e, EX_DATAERR, "%s: pages that are not in the memory image", name);
-		for (uint64_t p = 0; p < en->pages; p++)
-			if (check_page(ck, im, object, en->addr + p * PAGE_BYTES, e))
-				return err_wrap(e, "%s", name);
+		if (check_entry(ck, im, object, en, e))
+			return err_wrap(e, "%s", name);
 	}
 	return 0;
 }

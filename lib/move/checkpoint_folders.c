@@ -3,30 +3,38 @@
 #include <dirent.h>
 #include <fcntl.h>
 #include <string.h>
+#include <sys/stat.h>
 
 #include "lib/base/file.h"
 #include "lib/discover/node.h"
-#include "lib/move/checkpoint.h"
+#include "lib/move/checkpoint_int.h"
 #include "lib/move/store.h"
 
-static void copied_path(const struct checkpoint *ck, int k, char path[PATH_MAX + 32])
+void checkpoint_copy_path(const struct checkpoint *ck, int k, char path[PATH_MAX])
 {
-	snprintf(path, PATH_MAX + 32, "%s/folders/%d", ck->dir, k);
+	snprintf(path, PATH_MAX, "%.4000s/folders/%d", ck->dir, k);
 }
 
-/* Upper layer, volumes, bundle. Their number. */
-static int name_folders(const struct service *s, struct files *f, const char *path[CHECKPOINT_FOLDERS])
+bool checkpoint_is_inside(const struct service *s, const char *path)
+{
+	const char *dir = service_dir(s, NULL);
+	size_t n = strlen(dir);
+
+	return !strncmp(path, dir, n) && path[n] == '/';
+}
+
+int checkpoint_name_folders(const struct service *s, struct files *f, folder_paths path)
 {
 	int n = 0;
 
-	path[n] = service_dir(s, "upper");
+	snprintf(path[n], PATH_MAX, "%s", service_dir(s, "upper"));
 	snprintf(f[n++].what, sizeof(f->what), "service %s", s->name);
 	for (int i = 0; i < s->n_volumes; i++, n++) {
-		path[n] = s->volumes[i].host;
+		snprintf(path[n], PATH_MAX, "%s", s->volumes[i].host);
 		snprintf(f[n].what, sizeof(f->what), "volume %s", s->volumes[i].path);
 	}
 	if (s->bundle[0]) {
-		path[n] = service_dir(s, "bundle");
+		snprintf(path[n], PATH_MAX, "%s", service_dir(s, "bundle"));
 		snprintf(f[n++].what, sizeof(f->what), "bundle of service %s", s->name);
 	}
 	return n;
@@ -35,18 +43,18 @@ static int name_folders(const struct service *s, struct files *f, const char *pa
 /* Each from the checkpoint's copies (of `ck`, if it is not NULL) where there is one, else the service's own. */
 static int open_folders(const struct service *s, const struct checkpoint *ck, struct files *f, struct err *e)
 {
-	const char *own[CHECKPOINT_FOLDERS];
-	char copy[PATH_MAX + 32];
+	folder_paths own;
+	char copy[PATH_MAX];
 	int n;
 
 	memset(f, 0, CHECKPOINT_FOLDERS * sizeof(*f));
-	n = name_folders(s, f, own);
+	n = checkpoint_name_folders(s, f, own);
 	for (int k = 0; k < n; k++) {
 		f[k].number = (unsigned)k;
 		f[k].root = -1;
 		bool copied = ck && k < ck->n_copies;
 		if (copied)
-			copied_path(ck, k, copy);
+			checkpoint_copy_path(ck, k, copy);
 		f[k].root = open(copied ? copy : own[k], O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 		if (f[k].root >= 0)
 			continue;
@@ -71,8 +79,7 @@ int checkpoint_copied_folders(const struct checkpoint *ck, struct files *f, stru
 	return open_folders(ck->service, ck, f, e);
 }
 
-/* Carries out a plan between two folders of this node. */
-static int carry_out(const struct tree_plan *plan, int from, struct tree *want, int to, int flags, struct err *e)
+int checkpoint_carry_out(const struct tree_plan *plan, int from, struct tree *want, int to, int flags, struct err *e)
 {
 	AUTO_TREE_APPLY struct tree_apply *apply = NULL;
 	AUTO_TREE_READER struct tree_reader *reader = NULL;
@@ -107,7 +114,7 @@ static int copy_tree(const struct files *f, const struct tree_inode *mapped, siz
 	AUTO_TREE struct tree *want = NULL;
 
 	if (tree_scan(&want, f->root, *have, mapped, n_mapped, e) || (!*have && tree_scan(have, to, NULL, NULL, 0, e)) ||
-	    tree_plan(&plan, *have, want, e) || carry_out(plan, f->root, want, to, flags, e))
+	    tree_plan(&plan, *have, want, e) || checkpoint_carry_out(plan, f->root, want, to, flags, e))
 		return -1;
 	tree_plan_free(TAKE_PTR(plan)); /* it points into both */
 	tree_free(*have);
@@ -140,9 +147,9 @@ int checkpoint_check_copy(const struct checkpoint *ck, int k, struct tree *t, st
 int checkpoint_copy_folder(struct checkpoint *ck, struct files *f, const struct tree_inode *mapped, size_t n_mapped,
 			   bool live, struct err *e)
 {
-	char path[PATH_MAX + 32];
+	char path[PATH_MAX];
 
-	copied_path(ck, (int)f->number, path);
+	checkpoint_copy_path(ck, (int)f->number, path);
 	if (file_mkdirs(path, 0700, e))
 		return -1;
 	AUTO_FD int to = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
@@ -155,27 +162,115 @@ int checkpoint_copy_folder(struct checkpoint *ck, struct files *f, const struct 
 	return digest_of_tree(f->tree, ck->copy[f->number], e);
 }
 
-int checkpoint_put_back(const struct checkpoint *ck, struct err *e)
-{
-	struct files from[CHECKPOINT_FOLDERS], to[CHECKPOINT_FOLDERS];
-	int n = checkpoint_folders(ck->service, to, e), rc = 0;
+/* ---- of one that comes ---- */
 
-	if (n < 0)
-		return -1;
-	if (ck->n_copies != n)
-		rc = err_set(e, EX_DATAERR, "checkpoint %s: it has no copies of the service's folders", ck->id);
-	else if (checkpoint_copied_folders(ck, from, e) < 0)
-		rc = -1;
-	bool opened = !rc;
-	for (int k = 0; k < n; k++) {
-		if (!rc && (copy_tree(&from[k], NULL, 0, to[k].root, &to[k].tree, TREE_DEVICES, e) ||
-			    checkpoint_check_copy(ck, k, to[k].tree, e)))
-			rc = err_wrap(e, "%s", to[k].what);
-		files_clear(&to[k]);
-		if (opened)
-			files_clear(&from[k]);
-	}
+static int copy_folder(const char *from, const char *to, struct err *e)
+{
+	AUTO_TREE struct tree *have = NULL;
+	struct files in = { .root = open(from, O_RDONLY | O_DIRECTORY | O_CLOEXEC) };
+	AUTO_FD int out = -1;
+	int rc;
+
+	if (in.root < 0)
+		return 0;
+	if (mkdir(to, 0700) || (out = open(to, O_RDONLY | O_DIRECTORY | O_CLOEXEC)) < 0)
+		rc = err_sys(e, "%s", to);
+	else
+		rc = copy_tree(&in, NULL, 0, out, &have, TREE_DEVICES | TREE_LIVE, e);
+	files_clear(&in);
 	return rc;
+}
+
+/* Another one of the same instance, or NULL. Those of others are not looked at closely: there may be many. */
+static struct checkpoint *load_sibling(const struct checkpoint *ck, const char *id)
+{
+	struct checkpoint *sibling = NULL;
+
+	if (!checkpoint_id_valid(id) || !strcmp(id, ck->id))
+		return NULL;
+	AUTO_JSON struct json *j = json_read_file(file_path("/var/lib/edge/checkpoints/%s/checkpoint.json", id), NULL);
+	const char *instance = j ? json_str(j, "service.id") : NULL;
+	return instance && !strcmp(instance, ck->service->id) && !checkpoint_load(&sibling, id, NULL) ? sibling : NULL;
+}
+
+/* The last one of the same instance that has all of its own, or NULL. */
+static struct checkpoint *find_latest(const struct checkpoint *ck)
+{
+	DIR *d = opendir(file_path("/var/lib/edge/checkpoints"));
+	struct checkpoint *latest = NULL;
+	struct timespec newest = { 0 };
+	struct dirent *de;
+	struct stat st;
+
+	while (d && (de = readdir(d))) {
+		AUTO_CHECKPOINT struct checkpoint *c = load_sibling(ck, de->d_name);
+
+		if (!c || !c->own_memory || fstat(c->lock, &st) || st.st_mtim.tv_sec < newest.tv_sec)
+			continue;
+		newest = st.st_mtim;
+		if (latest)
+			checkpoint_free(latest);
+		latest = TAKE_PTR(c);
+	}
+	if (d)
+		closedir(d);
+	return latest;
+}
+
+/* What is there of the instance need not come: its memory, unless the store has it. */
+static void lend_memory(const struct checkpoint *latest)
+{
+	char from[PATH_MAX], to[PATH_MAX];
+
+	snprintf(from, sizeof(from), "%s", checkpoint_memory_dir(latest));
+	snprintf(to, sizeof(to), "%s", store_memory_dir(latest->service->id));
+	if (access(to, F_OK) && !file_mkdirs(store_memory_dir(""), 0700, NULL) && copy_folder(from, to, NULL))
+		file_remove_tree(to, NULL);
+}
+
+/* An instance that has left does not need its folder here: that only shortens the way back. Other folders are the user's, what
+ * the instance was when it stopped, or another checkpoint's. */
+static int begin_with(const struct service *earlier, const char *from, const char *to, struct err *e)
+{
+	if (earlier && earlier->moved && checkpoint_is_inside(earlier, from) && !rename(from, to))
+		return 0;
+	return copy_folder(from, to, e);
+}
+
+int checkpoint_make_folders(struct checkpoint *ck, const struct service *earlier, struct files *f, struct err *e)
+{
+	AUTO_CHECKPOINT struct checkpoint *latest = find_latest(ck);
+	folder_paths left, own;
+	char path[PATH_MAX];
+	int before = 0;
+
+	snprintf(path, sizeof(path), "%.4000s/folders", ck->dir);
+	if (file_mkdirs(path, 0700, e))
+		return -1;
+	if (latest)
+		lend_memory(latest);
+	if (earlier)
+		before = checkpoint_name_folders(earlier, f, left);
+	else if (latest)
+		for (; before < latest->n_copies; before++)
+			checkpoint_copy_path(latest, before, left[before]);
+	ck->n_copies = checkpoint_name_folders(ck->service, f, own);
+	for (int k = 0; k < ck->n_copies; k++) {
+		checkpoint_copy_path(ck, k, path);
+		if ((k < before && begin_with(earlier, left[k], path, e)) || file_mkdirs(path, 0700, e))
+			return err_wrap(e, "%s", f[k].what);
+	}
+	return checkpoint_copied_folders(ck, f, e);
+}
+
+int checkpoint_own_folders(struct checkpoint *ck, struct files *f, int n, struct err *e)
+{
+	for (int k = 0; k < n; k++)
+		if ((!f[k].tree && tree_scan(&f[k].tree, f[k].root, NULL, NULL, 0, e)) ||
+		    digest_of_tree(f[k].tree, ck->copy[k], e))
+			return err_wrap(e, "%s", f[k].what);
+	ck->n_copies = n;
+	return 0;
 }
 
 /* ---- the memory beside them ---- */
@@ -185,9 +280,27 @@ int checkpoint_own_memory(struct checkpoint *ck, struct err *e)
 	char path[PATH_MAX + 8];
 
 	ck->own_memory = true;
-
 	snprintf(path, sizeof(path), "%s/memory", ck->dir);
 	return file_mkdirs(path, 0700, e);
+}
+
+int checkpoint_take_memory(struct checkpoint *ck, struct err *e)
+{
+	const char *path = file_path("/var/lib/edge/checkpoints/%s/memory", ck->id);
+
+	if (rename(store_memory_dir(ck->service->id), path))
+		return err_sys(e, "%s", path);
+	ck->own_memory = true;
+	return 0;
+}
+
+void checkpoint_give_memory(const struct checkpoint *ck)
+{
+	const char *path = file_path("/var/lib/edge/checkpoints/%s/memory", ck->id);
+
+	if (ck->service && !access(path, F_OK) && !file_mkdirs(store_memory_dir(""), 0700, NULL) &&
+	    !store_forget(ck->service->id, NULL))
+		rename(path, store_memory_dir(ck->service->id));
 }
 
 const char *checkpoint_memory_dir(const struct checkpoint *ck)
@@ -203,11 +316,12 @@ void checkpoint_supersede(const struct checkpoint *ck)
 	struct dirent *de;
 
 	while (d && (de = readdir(d))) {
-		AUTO_CHECKPOINT struct checkpoint *old = NULL;
+		AUTO_CHECKPOINT struct checkpoint *old = load_sibling(ck, de->d_name);
 
-		if (de->d_name[0] != '.' && strcmp(de->d_name, ck->id) && !checkpoint_load(&old, de->d_name, NULL) &&
-		    !strcmp(old->service->id, ck->service->id) && strcmp(old->from, node_self()))
-			checkpoint_remove(old, NULL);
+		if (!old || !old->held || !strcmp(old->from, node_self()))
+			continue;
+		checkpoint_give_memory(old);
+		checkpoint_remove(old, NULL);
 	}
 	if (d)
 		closedir(d);

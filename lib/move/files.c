@@ -157,8 +157,12 @@ static int send_first(struct files *f, struct stream *s, struct tree *now, bool 
 	need = calloc(n + 1, sizeof(*need));
 	if (!need)
 		return err_set(e, EX_OSERR, "out of memory");
-	for (size_t i = 0; i < n; i++)
+	for (size_t i = 0; i < n; i++) {
 		need[i] = (struct tree_block){ get_le32(wants + i * 8), get_le32(wants + i * 8 + 4) };
+		if (i && (need[i].entry < need[i - 1].entry ||
+			  (need[i].entry == need[i - 1].entry && need[i].block <= need[i - 1].block)))
+			return err_set(e, EX_DATAERR, "%s: asks for blocks out of order", stream_peer(s));
+	}
 	return send_blocks(s, f->root, now, need, n, st, e);
 }
 

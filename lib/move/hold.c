@@ -11,6 +11,7 @@
 #include "lib/base/clock.h"
 #include "lib/engine/service.h"
 #include "lib/move/journal.h"
+#include "lib/move/outcome.h"
 #include "lib/move/remote.h"
 
 #define LOOK_MS 20   /* how often the journal is looked at */
@@ -48,7 +49,6 @@ int hold_note(const char *move, const char *step, struct err *e)
 /* Why a service is held. */
 struct holding {
 	const char *move;
-	struct json *service; /* owned: its record */
 	int out, signals;
 	double end, asked;    /* when the time is over; when the destination was asked last */
 	const char *why;      /* it was given up */
@@ -77,7 +77,8 @@ static int ask_outcome(struct holding *h)
 		return -1;
 	s = remote_open(to, NULL);
 	h->asked = clock_ms();
-	return s ? remote_outcome(s, h->move, h->service) : -1;
+	enum outcome outcome = s ? outcome_ask(s, h->move) : OUTCOME_UNKNOWN;
+	return outcome == OUTCOME_RUNNING ? 1 : outcome == OUTCOME_NOT ? 0 : -1;
 }
 
 /* 1: handed over; 0: given up. */
@@ -142,8 +143,8 @@ static int give_back(struct outgoing *o, const char *why, struct err *e)
 static int print_and_wait(struct outgoing *o, const char *to, int hold_s, int signals, FILE *out, struct err *e)
 {
 	const struct checkpoint *ck = outgoing_checkpoint(o);
-	AUTO_JSON struct json *rec = checkpoint_record(o, to), *service = service_record(ck->service, "frozen");
-	struct holding h = { .move = ck->id, .service = service, .out = fileno(out), .signals = signals };
+	AUTO_JSON struct json *rec = checkpoint_record(o, to);
+	struct holding h = { .move = ck->id, .out = fileno(out), .signals = signals };
 
 	if (record_print(out, rec, e))
 		return -1;

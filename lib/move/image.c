@@ -373,39 +373,68 @@ int image_find(struct image *im, const struct digest *d, void *buf)
 	return digest_equal(d, &got) ? 0 : -1;
 }
 
-int image_use(struct image *im, uint64_t object, uint64_t addr)
+/* Pages up to the end of the chunk that holds the first of them, n at most. */
+static unsigned rest_of_chunk(uint64_t addr, uint64_t n)
 {
-	int rc = -1;
+	unsigned left = PAGES_PER_CHUNK - page_of(addr);
 
-	pthread_mutex_lock(&im->lock);
-	struct chunk *c = chunk_at(im, object, addr, NULL, NULL, false);
-	if (c && (c->state[page_of(addr)] == PAGE_ZERO || c->state[page_of(addr)] == PAGE_DATA)) {
-		c->used[page_of(addr) / 8] |= (uint8_t)(1 << page_of(addr) % 8);
-		rc = 0;
+	return n < left ? (unsigned)n : left;
+}
+
+static inline bool is_used(const struct chunk *c, unsigned p)
+{
+	return c->used[p / 8] >> p % 8 & 1;
+}
+
+/* image_use and image_used: a lock a chunk, as they go over all memory while the service stands still. */
+static uint64_t walk_used(struct image *im, uint64_t object, uint64_t addr, uint64_t n, bool set)
+{
+	uint64_t done = 0;
+	bool more = true;
+
+	while (more && done < n) {
+		unsigned p = page_of(addr), end = p + rest_of_chunk(addr, n - done);
+
+		pthread_mutex_lock(&im->lock);
+		struct chunk *c = chunk_at(im, object, addr, NULL, NULL, false);
+		for (more = c; more && p < end; p += more) {
+			more = set ? c->state[p] == PAGE_ZERO || c->state[p] == PAGE_DATA : is_used(c, p);
+			if (set && more)
+				c->used[p / 8] |= (uint8_t)(1 << p % 8);
+		}
+		pthread_mutex_unlock(&im->lock);
+		done += p - page_of(addr);
+		addr += (uint64_t)(p - page_of(addr)) * PAGE_BYTES;
 	}
-	pthread_mutex_unlock(&im->lock);
-	return rc;
+	return done;
 }
 
-bool image_used(struct image *im, uint64_t object, uint64_t addr)
+uint64_t image_use(struct image *im, uint64_t object, uint64_t addr, uint64_t n)
 {
-	pthread_mutex_lock(&im->lock);
-	struct chunk *c = chunk_at(im, object, addr, NULL, NULL, false);
-	bool used = c && c->used[page_of(addr) / 8] >> page_of(addr) % 8 & 1;
-	pthread_mutex_unlock(&im->lock);
-	return used;
+	return walk_used(im, object, addr, n, true);
 }
 
-uint64_t image_mark(struct image *im, uint64_t object, uint64_t addr)
+uint64_t image_used(struct image *im, uint64_t object, uint64_t addr, uint64_t n)
 {
-	uint64_t mark = 0;
+	return walk_used(im, object, addr, n, false);
+}
 
-	pthread_mutex_lock(&im->lock);
-	struct chunk *c = chunk_at(im, object, addr, NULL, NULL, false);
-	if (c && c->mark)
-		mark = c->mark[page_of(addr)];
-	pthread_mutex_unlock(&im->lock);
-	return mark;
+void image_marks(struct image *im, uint64_t object, uint64_t addr, unsigned n, uint64_t *mark)
+{
+	while (n) {
+		unsigned here = rest_of_chunk(addr, n);
+
+		pthread_mutex_lock(&im->lock);
+		struct chunk *c = chunk_at(im, object, addr, NULL, NULL, false);
+		if (c && c->mark)
+			memcpy(mark, c->mark + page_of(addr), here * sizeof(*mark));
+		else
+			memset(mark, 0, here * sizeof(*mark));
+		pthread_mutex_unlock(&im->lock);
+		mark += here;
+		n -= here;
+		addr += (uint64_t)here * PAGE_BYTES;
+	}
 }
 
 void image_set_mark(struct image *im, uint64_t object, uint64_t addr, uint64_t mark)

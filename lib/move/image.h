@@ -62,12 +62,13 @@ int image_put_run(struct image *im, uint64_t object, uint64_t addr, const struct
 int image_read(struct image *im, uint64_t object, uint64_t addr, void *buf);
 /* A page anywhere in the image with that content, checked: 0 and the page in buf; else -1. */
 int image_find(struct image *im, const struct digest *d, void *buf);
-/* Says that the service has this page now. -1 when the image does not hold it. */
-int image_use(struct image *im, uint64_t object, uint64_t addr);
-bool image_used(struct image *im, uint64_t object, uint64_t addr);
+/* Says that the service has these n pages now. Gives how many, from the first on, the image holds; it stops there. */
+uint64_t image_use(struct image *im, uint64_t object, uint64_t addr, uint64_t n);
+/* How many of these n pages, from the first on, image_use has named. */
+uint64_t image_used(struct image *im, uint64_t object, uint64_t addr, uint64_t n);
 
 /* A scratch number per page for the sender's fast comparison, 0 at first and after image_begin. */
-uint64_t image_mark(struct image *im, uint64_t object, uint64_t addr);
+void image_marks(struct image *im, uint64_t object, uint64_t addr, unsigned n, uint64_t *mark);
 void image_set_mark(struct image *im, uint64_t object, uint64_t addr, uint64_t mark);
 
 /* Builds below the folder `images`, on the same filesystem, the chain of CRIU parent images that holds all pages: "parent",

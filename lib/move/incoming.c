@@ -16,10 +16,13 @@
 #include "lib/move/files.h"
 #include "lib/move/image.h"
 #include "lib/move/layer.h"
+#include "lib/move/recover.h"
 #include "lib/move/store.h"
 #include "lib/move/wire.h"
 
 #define HURRY_NICE (-10)
+#define KILL_MS 5000
+#define IMAGES_MAX (1ull << 30) /* bytes: all but memory */
 
 int incoming_reply(struct incoming *in, struct json *j, struct err *e)
 {
@@ -28,23 +31,30 @@ int incoming_reply(struct incoming *in, struct json *j, struct err *e)
 	return wire_send_json(in->ctl, FRAME_REPLY, owned, e);
 }
 
-/* ---- prepare ---- */
-
-static int reserve(struct incoming *in, const struct json *call, struct json *wanted, struct json *answer,
-		   struct err *e)
+int incoming_begin(struct incoming *in, struct err *e)
 {
 	AUTO_JSON struct json *head = json_object();
-	AUTO_SERVICE struct service *old = NULL;
-	bool need;
 
 	json_set_str(head, "role", "destination");
 	json_set_str(head, "service", in->svc->name);
 	json_set_str(head, "id", in->svc->id);
 	json_set_str(head, "from", in->ck->from);
-	if (in->keep && (checkpoint_remove(in->ck, e) || file_mkdirs(in->ck->dir, 0700, e)))
+	json_set_str(head, "was_here", in->was_here ? "yes" : "no");
+	in->begun = !journal_begin(in->ck->id, head, e);
+	return in->begun ? 0 : -1;
+}
+
+/* ---- prepare ---- */
+
+static int reserve(struct incoming *in, const struct json *call, struct json *wanted, struct json *answer,
+		   struct err *e)
+{
+	AUTO_SERVICE struct service *old = NULL;
+	bool need;
+
+	if (in->keep && incoming_replace(in, e))
 		return -1;
-	in->keep = false;
-	if (incoming_find_earlier(in, &old, e) || journal_begin(&in->journal, in->ck->id, head, e) ||
+	if (incoming_find_earlier(in, &old, e) || incoming_begin(in, e) ||
 	    incoming_place_root(in, old, call, &need, e) || incoming_place_folders(in, old, e))
 		return -1;
 	json_set_bool(answer, "need_layer", need);
@@ -53,7 +63,6 @@ static int reserve(struct incoming *in, const struct json *call, struct json *wa
 		if (incoming_place_base(in, e))
 			return -1;
 	}
-	/* What was brought here of it before: its files and pages are about to change. */
 	checkpoint_supersede(in->ck);
 	if (image_open(&in->im, store_memory_dir(in->svc->id), e) || image_begin(in->im, e))
 		return -1;
@@ -74,8 +83,9 @@ static int prepare(struct incoming *in, const struct json *call, struct err *e)
 		return -1;
 	in->svc = in->ck->service;
 	in->engine = engine_find(in->svc->engine);
+	in->seal = json_bool(call, "seal", false);
 	in->lock = service_lock(in->svc->name, LOCK_MS, e);
-	if (in->lock < 0)
+	if (in->lock < 0 || recover_instance(in->svc->name, in->svc->id, e))
 		return -1;
 	refusals = check_here(in->svc, call, wanted);
 	bool stop = json_len(refusals, NULL) || json_bool(call, "dry_run", false);
@@ -97,7 +107,7 @@ static int take_files(struct incoming *in, const struct json *call, struct err *
 			  : k >= 0 && k < in->n_files       ? &in->files[k]
 							    : NULL;
 
-	if (!f || f->root < 0)
+	if (!f || f->root < 0 || in->opened)
 		return err_set(e, EX_DATAERR, "no such folder");
 	if (files_receive(f, in->ctl, call, e) || (k == FOLDER_LAYER && layer_arrived(in->layer_name, f->tree, e)))
 		return -1;
@@ -105,6 +115,25 @@ static int take_files(struct incoming *in, const struct json *call, struct err *
 }
 
 /* ---- arm ---- */
+
+/* In the keeper, when this process is gone. */
+static bool committed(void *ctx)
+{
+	struct incoming *in = ctx;
+
+	return !strcmp(journal_last(in->ck->id), "running");
+}
+
+static void undone(void *ctx)
+{
+	struct incoming *in = ctx;
+	struct err e = { 0 };
+
+	in->orphan = true;
+	in->im = NULL; /* its descriptors are not ours */
+	in->back = NULL;
+	incoming_unplace(in, &e);
+}
 
 static int arm(struct incoming *in, struct err *e)
 {
@@ -118,7 +147,8 @@ static int arm(struct incoming *in, struct err *e)
 	if (net_create(s, e))
 		return -1;
 	in->net = true;
-	if (keeper_spawn(&in->keeper, s, e))
+	in->orders = (struct keeper_orders){ committed, undone, in, in->lock };
+	if (keeper_spawn(&in->keeper, s, &in->orders, e))
 		return -1;
 	in->armed = true;
 	if (in->engine->restore_arm(s, &in->keeper, &in->criu, e))
@@ -138,8 +168,11 @@ static int take_image(struct incoming *in, const struct frame *f, struct err *e)
 	const char *name = (const char *)f->data;
 	size_t n = strnlen(name, f->len);
 
-	if (n == f->len || !n || n > 100 || strchr(name, '/') || *name == '.')
+	if (n == f->len || n > 100 || *name == '.' || !checkpoint_is_image(name))
 		return err_set(e, EX_DATAERR, "checkpoint: not the name of an image");
+	in->image_bytes += f->len;
+	if (in->image_bytes > IMAGES_MAX)
+		return err_set(e, EX_DATAERR, "checkpoint: more than %llu MB of images", IMAGES_MAX >> 20);
 	char path[PATH_MAX];
 	snprintf(path, sizeof(path), "%s/%s", in->ck->dir, name);
 	AUTO_FD int out = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0600);
@@ -156,28 +189,68 @@ static int verify_images(struct incoming *in, const struct json *call, struct er
 	return checkpoint_verify(in->ck, digests, e) ? err_wrap(e, "checkpoint %s", in->ck->id) : 0;
 }
 
+/* Whatever waits, ends; what was restored is killed, and criu with it. */
+static void stop_all(void *ctx)
+{
+	struct incoming *in = ctx;
+
+	stream_stop(in->ctl);
+	if (in->armed && !in->running)
+		cgroup_kill(in->svc->name, KILL_MS, NULL);
+}
+
+/* Somebody has lost patience with this node and let the instance run elsewhere. A registry that cannot be asked says
+ * nothing. */
+static bool forced_elsewhere(const struct service *s)
+{
+	AUTO_REGISTRY struct registry *r = NULL;
+	char node[256];
+	int64_t epoch;
+
+	return !registry_open(&r, NULL, NULL) && !registry_epoch(r, s->id, &epoch, node, NULL) && epoch > s->epoch &&
+	       strcmp(node, node_self()) != 0;
+}
+
+/* The commit: from the moment that "running" is on disk the service is this node's. Before it service.json is, too: a service
+ * that runs is one that this node knows of. */
+static int commit(struct incoming *in, struct err *e)
+{
+	struct service *s = in->svc;
+
+	if (!keeper_alive(&in->keeper))
+		return err_set(e, EX_SOFTWARE, "service %s: its keeper has ended", s->name);
+	if (forced_elsewhere(s))
+		return err_set(e, EX_UNAVAILABLE, "service %s: the registry knows it under a newer epoch", s->name);
+	s->epoch++;
+	s->start_time = service_start_time(s->pid);
+	s->log_ino = in->keeper.log_ino;
+	int rc = service_save(s, e) ? -1 : journal_turn(in->ck->id, "restoring", "running", NULL, e);
+	if (rc > 0)
+		err_set(e, EX_TEMPFAIL, "service %s: the source goes on without this move", s->name);
+	if (rc)
+		s->epoch--;
+	in->running = !rc;
+	return rc ? -1 : 0;
+}
+
 /* Called while all is restored and nothing runs. The source learns it, and says go, once. */
 static int on_ready(void *ctx)
 {
 	struct incoming *in = ctx;
 	AUTO_FRAME struct frame f = { 0 };
-	struct err e = { 0 };
 
 	in->t_ready = clock_ms();
-	if (incoming_reply(in, json_object(), &e) || wire_expect(in->ctl, FRAME_CALL, &f, &e))
+	if (incoming_reply(in, json_object(), &in->why) || wire_expect(in->ctl, FRAME_CALL, &f, &in->why))
 		return -1;
-	AUTO_JSON struct json *call = wire_json(&f, &e);
+	AUTO_JSON struct json *call = wire_json(&f, &in->why);
 	if (!call || !json_str(call, "verb") || strcmp(json_str(call, "verb"), "go"))
-		return -1;
+		return err_set(&in->why, EX_DATAERR, "service %s: not the word it waits for", in->svc->name);
 	in->t_go = clock_ms();
-	in->svc->epoch++;
-	in->svc->start_time = service_start_time(in->svc->pid);
-	in->svc->log_ino = in->keeper.log_ino;
-	/* Before the commit: a service that runs is one that this node knows of. */
-	if (service_save(in->svc, &e) || journal_step(in->journal, "running", &e))
+	if (commit(in, &in->why))
 		return -1;
-	in->running = true;
-	return net_catch_attach(&in->catch, in->svc, &e);
+	/* It is here now, so what fails from here on is no reason to go back. */
+	net_catch_attach(&in->catch, in->svc, NULL);
+	return 0;
 }
 
 /* Until the source has heard of its outcome the move stays in the journal, where the source can ask for it. */
@@ -196,11 +269,9 @@ static void publish(struct incoming *in)
 {
 	AUTO_REGISTRY struct registry *r = NULL;
 	AUTO_JSON struct json *rec = service_record(in->svc, "running");
-	char key[64];
 
-	snprintf(key, sizeof(key), "service/%s", in->svc->id);
 	if (!registry_open(&r, NULL, NULL))
-		registry_put(r, key, rec, NULL, NULL);
+		registry_put_service(r, rec, NULL);
 }
 
 static int finish(struct incoming *in, struct err *e)
@@ -215,12 +286,11 @@ static int finish(struct incoming *in, struct err *e)
 	if (keeper_release(&in->keeper, s->pid, e))
 		rc = -1;
 	publish(in);
-	close(TAKE_FD(in->lock)); /* it can be stopped, or moved on, while we wait for the source */
 	image_save(in->im, IMAGE_SWEEP, NULL);
-	if (!in->own)
-		checkpoint_remove(in->ck, NULL);
+	incoming_used_up(in);
+	close(TAKE_FD(in->lock)); /* it can be stopped, or moved on, while we wait for the source */
 	if (source_knows(in)) {
-		journal_end(in->journal, NULL);
+		journal_forget(in->ck->id, NULL);
 		incoming_reply(in, json_object(), NULL);
 	}
 	return rc;
@@ -228,24 +298,19 @@ static int finish(struct incoming *in, struct err *e)
 
 static int restore(struct incoming *in, const struct json *call, struct err *e)
 {
-	char base[PATH_MAX + 8];
-
 	in->t_restore = clock_ms();
 	bulk_free(TAKE_PTR(in->bulk)); /* nothing changes any more */
-	snprintf(base, sizeof(base), "%s/base", in->ck->dir);
-	if ((!in->opened && verify_images(in, call, e)) || base_install(base, in->svc, e))
+	if (!in->opened && (verify_images(in, call, e) || incoming_install_base(in, e)))
 		return -1;
-	if (journal_step(in->journal, "restoring", e) || checkpoint_complete(in->ck, in->im, e) ||
-	    image_link_parents(in->im, in->ck->dir, e) || keeper_mount(&in->keeper, e))
+	if (journal_turn(in->ck->id, "begun", "restoring", NULL, e) || checkpoint_complete(in->ck, in->im, e) ||
+	    image_link_parents(in->im, in->ck->dir, e) || incoming_put_back(in, e) || keeper_mount(&in->keeper, e))
 		return -1;
-	if (in->engine->restore(in->svc, &in->keeper, &in->criu, in->ck->dir, in->ck->tcp_close, on_ready, in, e)) {
-		if (in->running)
-			journal_step(in->journal, "failed", NULL);
-		in->running = false;
-		in->svc->pid = 0;
-		return -1;
-	}
-	return finish(in, e);
+	int rc = in->engine->restore(in->svc, &in->keeper, &in->criu, in->ck->dir, in->ck->tcp_close, on_ready, in, e);
+	if (in->running)
+		return finish(in, e);
+	if (rc && in->why.text[0])
+		*e = in->why;
+	return -1;
 }
 
 /* ---- the rest ---- */
@@ -254,13 +319,13 @@ static int seal(struct incoming *in, const struct json *call, struct err *e)
 {
 	bulk_free(TAKE_PTR(in->bulk));
 	if (verify_images(in, call, e) || checkpoint_complete(in->ck, in->im, e) ||
-	    image_save(in->im, IMAGE_SWEEP | IMAGE_SYNC, e) || checkpoint_save(in->ck, e))
+	    image_save(in->im, IMAGE_SWEEP | IMAGE_SYNC, e) || incoming_seal(in, e))
 		return -1;
 	in->keep = true;
 	return incoming_reply(in, json_object(), e);
 }
 
-static void undo(struct incoming *in)
+static void undo(struct incoming *in, struct err *e)
 {
 	if (in->armed)
 		keeper_cancel(&in->keeper);
@@ -269,25 +334,16 @@ static void undo(struct incoming *in)
 		net_remove(in->svc, NULL);
 	if (in->cgroup)
 		cgroup_remove(in->svc->name, NULL);
-	if (in->journal)
-		journal_end(in->journal, NULL);
-	if (in->keep && !in->own)
-		return;
-	/* What arrived of the memory stays in the store for the next try. */
-	if (in->im)
-		image_save(in->im, 0, NULL);
-	if (in->journal && !in->was_here)
-		service_remove(in->svc, NULL);
-	if (in->ck && !in->keep)
-		checkpoint_remove(in->ck, NULL);
+	incoming_unplace(in, e);
 }
 
-static void release(struct incoming *in)
+static void release(struct incoming *in, struct err *e)
 {
+	pulse_end(in->pulse);
 	if (in->bulk)
 		bulk_free(in->bulk);
 	if (!in->running)
-		undo(in);
+		undo(in, e);
 	criu_close(&in->criu);
 	net_catch_stop(&in->catch);
 	for (int i = 0; i < in->n_files; i++)
@@ -296,8 +352,8 @@ static void release(struct incoming *in)
 	files_clear(&in->base);
 	if (in->im)
 		image_free(in->im);
-	if (in->journal)
-		journal_free(in->journal);
+	if (in->back)
+		checkpoint_back_free(in->back);
 	if (in->ck)
 		checkpoint_free(in->ck);
 	if (in->lock >= 0)
@@ -315,7 +371,7 @@ static int on_call(struct incoming *in, const struct json *call, bool *end, stru
 	if (!strcmp(verb, "arm"))
 		return arm(in, e);
 	if (!strcmp(verb, "catch")) { /* without an answer; without it frames are lost, as on any bad day */
-		net_catch_start(&in->catch, in->svc, NULL);
+		net_catch_start(&in->catch, in->svc, true, NULL);
 		return 0;
 	}
 	*end = true;
@@ -359,14 +415,14 @@ int incoming_serve(struct stream *ctl, const struct json *call, struct err *e)
 		.lock = -1,
 		.criu = { .sock = -1 },
 		.keeper = { .ctl = -1 },
-		.catch = { .fd = -1, .to = -1 },
+		.catch = NET_CATCH_NONE,
 		.layer = { .root = -1 },
 		.base = { .root = -1 },
 	};
-	int rc = serve(&in, call, e);
+	int rc = pulse_start(&in.pulse, ctl, NULL, stop_all, &in, e) ? -1 : serve(&in, call, e);
 
 	/* Undone before it is reported: who hears of the failure may try again at once. */
-	release(&in);
+	release(&in, e);
 	if (rc && e->text[0])
 		wire_send_error(ctl, e, NULL);
 	return rc;

@@ -7,8 +7,10 @@
 
 #include "lib/base/file.h"
 #include "lib/discover/node.h"
+#include "lib/discover/registry.h"
 #include "lib/move/incoming_int.h"
 #include "lib/move/layer.h"
+#include "lib/move/store.h"
 #include "lib/move/wire.h"
 
 #define ARP_PROBE_MS 150
@@ -46,13 +48,37 @@ int incoming_place_base(struct incoming *in, struct err *e)
 	return in->base.root < 0 ? err_sys(e, "%s", dir) : 0;
 }
 
+int incoming_install_base(struct incoming *in, struct err *e)
+{
+	char dir[PATH_MAX + 8], upper[PATH_MAX];
+
+	snprintf(dir, sizeof(dir), "%s/base", in->ck->dir);
+	if (access(dir, F_OK))
+		return 0;
+	if (in->seal)
+		checkpoint_copy_path(in->ck, 0, upper);
+	else
+		snprintf(upper, sizeof(upper), "%s", service_dir(in->svc, "upper"));
+	if (in->files[0].tree) /* it is not like that any more */
+		tree_free(TAKE_PTR(in->files[0].tree));
+	return base_install(dir, upper, e) || file_remove_tree(dir, e) ? -1 : 0;
+}
+
+int incoming_replace(struct incoming *in, struct err *e)
+{
+	checkpoint_give_memory(in->ck);
+	in->keep = false;
+	return checkpoint_remove(in->ck, e) || checkpoint_make_folder(in->ck, e) ? -1 : 0;
+}
+
 int incoming_find_earlier(struct incoming *in, struct service **old, struct err *e)
 {
 	*old = NULL;
 	if (service_load(old, in->svc->name, NULL))
 		return 0;
 	in->was_here = !strcmp((*old)->id, in->svc->id);
-	return in->was_here ? 0 : service_remove(in->svc, e);
+	in->had_moved = (*old)->moved;
+	return in->was_here || in->seal ? 0 : service_remove(in->svc, e);
 }
 
 int incoming_place_folders(struct incoming *in, const struct service *old, struct err *e)
@@ -60,12 +86,15 @@ int incoming_place_folders(struct incoming *in, const struct service *old, struc
 	struct service *s = in->svc;
 	const char *const below[] = { "upper", "work", "root", s->bundle[0] ? "bundle" : "upper" };
 
+	if (in->seal) {
+		in->n_files = checkpoint_make_folders(in->ck, in->was_here ? old : NULL, in->files, e);
+		return in->n_files < 0 ? -1 : 0;
+	}
+	in->placed = !in->was_here;
 	/* What a service has, setuid files among it, is not for the node's other users. */
-	if (file_mkdirs(file_path("/var/lib/edge/services"), 0700, e) || file_mkdirs(service_dir(s, "volumes"), 0700, e))
+	if (file_mkdir_private(file_path("/var/lib/edge/services"), e) || file_mkdir_private(service_dir(s, NULL), e) ||
+	    file_mkdir_private(service_dir(s, "volumes"), e))
 		return -1;
-	if (chmod(file_path("/var/lib/edge/services"), 0700) || chmod(service_dir(s, NULL), 0700) ||
-	    chmod(service_dir(s, "volumes"), 0700))
-		return err_sys(e, "service %s: its folder", s->name);
 	for (size_t i = 0; i < sizeof(below) / sizeof(*below); i++)
 		if (file_mkdirs(service_dir(s, below[i]), 0755, e))
 			return -1;
@@ -84,6 +113,96 @@ int incoming_place_folders(struct incoming *in, const struct service *old, struc
 	return in->n_files < 0 ? -1 : 0;
 }
 
+int incoming_seal(struct incoming *in, struct err *e)
+{
+	if (incoming_install_base(in, e) || checkpoint_own_folders(in->ck, in->files, in->n_files, e))
+		return -1;
+	if (!in->ck->held && tree_sync(in->files[0].root, e)) /* nobody waits, and it may lie here for long */
+		return -1;
+	image_free(TAKE_PTR(in->im));
+	if (checkpoint_take_memory(in->ck, e))
+		return -1;
+	if (!checkpoint_save(in->ck, e))
+		return 0;
+	checkpoint_give_memory(in->ck);
+	return -1;
+}
+
+/* With the epoch that it will have. */
+static int tell_registry(const struct incoming *in, const char *state, struct err *e)
+{
+	AUTO_REGISTRY struct registry *r = NULL;
+	AUTO_JSON struct json *rec = service_record(in->svc, state);
+
+	json_set_num(rec, "epoch", (double)in->svc->epoch + 1);
+	return registry_open(&r, NULL, e) ? -1 : registry_put_service(r, rec, e);
+}
+
+static int claim(struct incoming *in, struct err *e)
+{
+	int rc = tell_registry(in, "running", e);
+
+	if (rc > 0)
+		return err_set(e, EX_UNAVAILABLE, "checkpoint %s: another node has restored its instance", in->ck->id);
+	in->claimed = !rc;
+	return rc;
+}
+
+int incoming_put_back(struct incoming *in, struct err *e)
+{
+	if (!in->opened)
+		return 0;
+	/* What is held has one place to go to, and the source waits for that. */
+	return (!in->ck->held && claim(in, e)) || checkpoint_put_back(in->ck, !in->own, &in->back, e) ? -1 : 0;
+}
+
+void incoming_used_up(struct incoming *in)
+{
+	if (in->own)
+		return;
+	checkpoint_give_memory(in->ck);
+	checkpoint_remove(in->ck, NULL);
+}
+
+/* When the link was lost, or a program, the same move is tried again before long: what has come of its files stays as a cache,
+ * as it does for a service that has moved away. A checkpoint's instance may have stopped here, and then still has. */
+static void unplace_folder(struct incoming *in)
+{
+	bool lost = (in->orphan || stream_failed(in->ctl)) && !in->opened;
+
+	if (in->placed && !lost) {
+		service_remove(in->svc, NULL);
+	} else if (in->begun && !in->seal) {
+		in->svc->pid = 0;
+		in->svc->moved = in->opened ? in->had_moved : true;
+		service_save(in->svc, NULL);
+	}
+}
+
+void incoming_unplace(struct incoming *in, struct err *e)
+{
+	struct err late = { 0 };
+
+	if (in->back && checkpoint_undo(in->back, &late)) {
+		size_t n = strlen(e->text);
+
+		snprintf(e->text + n, sizeof(e->text) - n, "; and its files are not as they were: %s", late.text);
+	}
+	if (in->claimed)
+		tell_registry(in, "stopped", NULL);
+	unplace_folder(in);
+	if (in->ck && !in->keep) {
+		/* What arrived of the memory stays in the store for the next try. */
+		if (in->im && !in->opened)
+			image_save(in->im, 0, NULL);
+		if (in->opened)
+			checkpoint_give_memory(in->ck);
+		checkpoint_remove(in->ck, NULL);
+	}
+	if (in->begun)
+		journal_forget(in->ck->id, NULL);
+}
+
 /* Could it be started here as it is? */
 static int check_place(const struct service *s, bool *was_here, struct err *e)
 {
@@ -93,8 +212,7 @@ static int check_place(const struct service *s, bool *was_here, struct err *e)
 	*was_here = !service_load(&here, s->name, NULL) && !strcmp(here->id, s->id);
 	if (*was_here && service_running(here))
 		return err_set(e, EX_UNAVAILABLE, "service %s: runs here already", s->name);
-	/* Also one that has left: what was brought here of this checkpoint lies in that folder. */
-	if (here && !*was_here)
+	if (here && !*was_here && !here->moved)
 		return err_set(e, EX_UNAVAILABLE, "service %s: another instance has the name (%s)", s->name, here->id);
 	taken = net_address_taken(s, ARP_PROBE_MS, e);
 	if (taken > 0)
@@ -103,9 +221,21 @@ static int check_place(const struct service *s, bool *was_here, struct err *e)
 	return taken;
 }
 
+/* It goes on from the past: what it has done since, perhaps elsewhere, is over. */
+static void renew_epoch(struct service *s)
+{
+	AUTO_REGISTRY struct registry *r = NULL;
+	char node[256];
+	int64_t epoch;
+
+	if (!registry_open(&r, NULL, NULL) && !registry_epoch(r, s->id, &epoch, node, NULL) && epoch > s->epoch &&
+	    epoch < SERVICE_EPOCH_MAX)
+		s->epoch = (long)epoch;
+}
+
 int incoming_reopen(struct incoming *in, const struct json *call, struct err *e)
 {
-	AUTO_JSON struct json *answer = json_object(), *head = json_object();
+	AUTO_JSON struct json *answer = json_object();
 	AUTO_SERVICE struct service *old = NULL;
 	const char *id = json_str(call, "checkpoint");
 
@@ -123,9 +253,10 @@ int incoming_reopen(struct incoming *in, const struct json *call, struct err *e)
 	in->opened = true;
 	in->keep = !in->ck->held;
 	in->own = in->keep && !strcmp(in->ck->from, node_self());
-	if (check_place(in->svc, &in->was_here, e) || journal_begin(&in->journal, in->ck->id, head, e) ||
-	    (in->own && (incoming_find_earlier(in, &old, e) || incoming_place_folders(in, old, e) ||
-			 checkpoint_put_back(in->ck, e))) ||
+	if (in->keep)
+		renew_epoch(in->svc);
+	if (check_place(in->svc, &in->was_here, e) || incoming_begin(in, e) ||
+	    incoming_find_earlier(in, &old, e) || incoming_place_folders(in, old, e) ||
 	    image_open(&in->im, checkpoint_memory_dir(in->ck), e))
 		return -1;
 	json_set_str(answer, "node", node_self());
@@ -140,7 +271,6 @@ int incoming_drop(struct stream *ctl, const struct json *call, struct err *e)
 {
 	AUTO_JSON struct json *answer = json_object();
 	AUTO_CHECKPOINT struct checkpoint *ck = NULL;
-	AUTO_SERVICE struct service *here = NULL;
 	const char *id = json_str(call, "checkpoint");
 
 	if (checkpoint_load(&ck, id ? id : "", e))
@@ -150,7 +280,6 @@ int incoming_drop(struct stream *ctl, const struct json *call, struct err *e)
 		return -1;
 	if (!ck->held || !strcmp(ck->from, node_self()))
 		return err_set(e, EX_UNAVAILABLE, "checkpoint %s: was not brought here for a holder", id);
-	if (service_load(&here, ck->service->name, NULL)) /* its files came with the checkpoint */
-		service_remove(ck->service, NULL);
+	checkpoint_give_memory(ck);
 	return checkpoint_remove(ck, e) ? -1 : wire_send_json(ctl, FRAME_REPLY, answer, e);
 }

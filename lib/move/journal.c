@@ -2,7 +2,9 @@
 #include "lib/move/journal.h"
 
 #include <dirent.h>
+#include <errno.h>
 #include <fcntl.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/file.h>
 #include <sys/stat.h>
@@ -11,10 +13,7 @@
 #include "lib/base/clock.h"
 #include "lib/base/file.h"
 
-struct journal {
-	char path[PATH_MAX];
-	int fd;
-};
+#define HOLD_MAX_MS 20000
 
 static bool name_valid(const char *move)
 {
@@ -32,45 +31,54 @@ static int sync_folder(struct err *e)
 
 /* A line that was cut off was never a step, and must not swallow the next one. Several processes write: the file is
  * locked. */
-static int cut_tail(struct journal *j, struct err *e)
+static int cut_tail(int fd)
 {
 	struct stat st;
 	char last = 0;
 
-	if (fstat(j->fd, &st))
-		return err_sys(e, "%s", j->path);
+	if (fstat(fd, &st))
+		return -1;
 	off_t end = st.st_size;
 	for (; end; end--) {
-		if (pread(j->fd, &last, 1, end - 1) != 1)
-			return err_sys(e, "%s", j->path);
+		if (pread(fd, &last, 1, end - 1) != 1)
+			return -1;
 		if (last == '\n')
 			break;
 	}
-	return end < st.st_size && ftruncate(j->fd, end) ? err_sys(e, "%s", j->path) : 0;
+	return end < st.st_size ? ftruncate(fd, end) : 0;
 }
 
-static int open_file(struct journal **out, const char *move, int flags, struct err *e)
+/* The move's file, locked until it is closed. */
+static int open_file(const char *move, int flags, const char **path, struct err *e)
 {
-	AUTO_JOURNAL struct journal *j = calloc(1, sizeof(*j));
-
-	if (!j)
-		return err_set(e, EX_OSERR, "out of memory");
-	j->fd = -1;
 	if (!name_valid(move))
 		return err_set(e, EX_DATAERR, "not the name of a move: %s", move);
 	if (file_mkdirs(file_path("/var/lib/edge/journal"), 0700, e))
 		return -1;
-	snprintf(j->path, sizeof(j->path), "%s", file_path("/var/lib/edge/journal/%s", move));
-	j->fd = open(j->path, flags | O_RDWR | O_APPEND | O_CLOEXEC, 0600);
-	if (j->fd < 0 && !(flags & O_CREAT))
+	*path = file_path("/var/lib/edge/journal/%s", move);
+	AUTO_FD int fd = open(*path, flags | O_RDWR | O_APPEND | O_CLOEXEC, 0600);
+	if (fd < 0 && !(flags & O_CREAT))
 		return err_set(e, EX_UNAVAILABLE, "move %s: not in the journal", move);
-	if (j->fd < 0)
-		return err_sys(e, "%s", j->path);
-	*out = TAKE_PTR(j);
-	return 0;
+	if (fd < 0 || flock(fd, LOCK_EX))
+		return err_sys(e, "%s", *path);
+	return TAKE_FD(fd);
 }
 
-static int append(struct journal *j, struct json *line, const char *step, struct err *e)
+/* Names the time since this node was switched on: /run does not outlive it. */
+static const char *this_boot(void)
+{
+	static char boot[37];
+	const char *path = file_path("/run/edge/boot");
+	AUTO_FREE char *text = file_slurp(path, NULL, NULL);
+
+	if (!text && (text = file_slurp("/proc/sys/kernel/random/uuid", NULL, NULL)) &&
+	    !file_mkdirs(file_path("/run/edge"), 0755, NULL) && file_write(path, text, strlen(text), 0644, NULL))
+		return "";
+	snprintf(boot, sizeof(boot), "%.36s", text ? text : "");
+	return boot;
+}
+
+static int append(int fd, const char *path, struct json *line, const char *step, struct err *e)
 {
 	char at[32];
 
@@ -81,42 +89,42 @@ static int append(struct journal *j, struct json *line, const char *step, struct
 	/* One write: a line is there or not. */
 	if (!text || asprintf(&whole, "%s\n", text) < 0)
 		return err_set(e, EX_OSERR, "out of memory");
-	if (flock(j->fd, LOCK_EX))
-		return err_sys(e, "%s", j->path);
-	int rc = cut_tail(j, e);
-	if (!rc && (fd_write_all(j->fd, whole, strlen(whole)) || fdatasync(j->fd))) {
-		rc = err_sys(e, "%s", j->path);
-		cut_tail(j, NULL);
-	}
-	flock(j->fd, LOCK_UN);
-	return rc;
+	if (cut_tail(fd))
+		return err_sys(e, "%s", path);
+	if (!fd_write_all(fd, whole, strlen(whole)) && !fdatasync(fd))
+		return 0;
+	err_sys(e, "%s", path);
+	return cut_tail(fd), -1;
 }
 
-int journal_begin(struct journal **out, const char *move, const struct json *head, struct err *e)
+/* A test's switch, EDGE_FAULT=hold: whoever has written a step for which there is a file hold-STEP stops there, and renames it
+ * to held-STEP, until the test has done what it wants to see survived and removes that. */
+static void hold_here(const char *step)
 {
-	AUTO_JOURNAL struct journal *j = NULL;
+	const char *fault = getenv("EDGE_FAULT"), *held = file_path("/run/edge/held-%s", step);
+
+	if (!fault || strcmp(fault, "hold") || rename(file_path("/run/edge/hold-%s", step), held))
+		return;
+	for (int i = 0; i < HOLD_MAX_MS && !access(held, F_OK); i++)
+		usleep(1000);
+}
+
+int journal_begin(const char *move, const struct json *head, struct err *e)
+{
 	AUTO_JSON struct json *line = json_copy(head);
+	const char *path;
+	AUTO_FD int fd = open_file(move, O_CREAT | O_TRUNC, &path, e);
 
-	if (open_file(&j, move, O_CREAT | O_TRUNC, e))
+	if (fd < 0)
 		return -1;
-	if (append(j, line, "begun", e) || sync_folder(e)) {
-		journal_end(j, NULL);
+	json_set_str(line, "boot", this_boot());
+	if (append(fd, path, line, "begun", e) || sync_folder(e)) {
+		unlink(path);
 		return -1;
 	}
-	*out = TAKE_PTR(j);
+	flock(fd, LOCK_UN);
+	hold_here("begun");
 	return 0;
-}
-
-int journal_open(struct journal **out, const char *move, struct err *e)
-{
-	return open_file(out, move, 0, e);
-}
-
-int journal_step(struct journal *j, const char *step, struct err *e)
-{
-	AUTO_JSON struct json *line = json_object();
-
-	return append(j, line, step, e);
 }
 
 /* Of all lines the last that has the member. */
@@ -165,44 +173,105 @@ static bool among(const char *words, const char *word)
 
 int journal_turn(const char *move, const char *from, const char *step, const struct json *more, struct err *e)
 {
-	AUTO_JOURNAL struct journal *j = NULL;
 	AUTO_JSON struct json *line = more ? json_copy(more) : json_object();
+	const char *path;
+	AUTO_FD int fd = open_file(move, 0, &path, e);
 
-	if (journal_open(&j, move, e))
+	if (fd < 0)
 		return -1;
-	if (flock(j->fd, LOCK_EX))
-		return err_sys(e, "%s", j->path);
-	AUTO_FREE char *last = last_value(j->path, "step");
-	return last && among(from, last) ? append(j, line, step, e) : 1;
+	AUTO_FREE char *last = last_value(path, "step");
+	if (!last || !among(from, last))
+		return 1;
+	if (append(fd, path, line, step, e))
+		return -1;
+	flock(fd, LOCK_UN);
+	hold_here(step);
+	return 0;
+}
+
+static void copy_member(const char *move, const char *key, char *to, size_t size)
+{
+	AUTO_FREE char *value = journal_member(move, key);
+
+	snprintf(to, size, "%s", value ? value : "");
+}
+
+int journal_entry(const char *move, struct journal_entry *j, struct err *e)
+{
+	char boot[40], was_here[8];
+
+	memset(j, 0, sizeof(*j));
+	if (strlen(move) >= sizeof(j->move) || !*journal_last(move))
+		return err_set(e, EX_UNAVAILABLE, "move %.40s: not in the journal", move);
+	strcpy(j->move, move);
+	copy_member(move, "step", j->step, sizeof(j->step));
+	copy_member(move, "at", j->at, sizeof(j->at));
+	copy_member(move, "role", j->role, sizeof(j->role));
+	copy_member(move, "service", j->service, sizeof(j->service));
+	copy_member(move, "id", j->id, sizeof(j->id));
+	copy_member(move, strcmp(j->role, "source") ? "from" : "to", j->peer, sizeof(j->peer));
+	copy_member(move, "boot", boot, sizeof(boot));
+	copy_member(move, "was_here", was_here, sizeof(was_here));
+	j->same_boot = !strcmp(boot, this_boot());
+	j->was_here = !strcmp(was_here, "yes");
+	return 0;
+}
+
+static int by_time(const void *a, const void *b)
+{
+	const struct journal_entry *x = a, *y = b;
+	int rc = strcmp(x->at, y->at);
+
+	return rc ? rc : strcmp(x->move, y->move);
+}
+
+int journal_entries(struct journal_entry **list, size_t *n, struct err *e)
+{
+	DIR *d = opendir(file_path("/var/lib/edge/journal"));
+	struct dirent *de;
+	int rc = 0;
+
+	*list = NULL;
+	*n = 0;
+	if (!d && errno != ENOENT)
+		return err_sys(e, "%s", file_path("/var/lib/edge/journal"));
+	while (d && !rc && (de = readdir(d))) {
+		struct journal_entry one, *bigger;
+
+		/* One that is just going, or whose first line was never whole, is none. */
+		if (de->d_name[0] == '.' || journal_entry(de->d_name, &one, NULL))
+			continue;
+		bigger = realloc(*list, (*n + 1) * sizeof(**list));
+		if (!bigger)
+			rc = err_set(e, EX_OSERR, "out of memory");
+		else
+			(*list = bigger)[(*n)++] = one;
+	}
+	if (d)
+		closedir(d);
+	if (*n)
+		qsort(*list, *n, sizeof(**list), by_time);
+	return rc;
 }
 
 bool journal_find(const char *role, const char *id, char move[64])
 {
-	DIR *d = opendir(file_path("/var/lib/edge/journal"));
-	bool found = false;
-	struct dirent *de;
+	AUTO_FREE struct journal_entry *list = NULL;
+	size_t n = 0;
 
-	while (d && !found && (de = readdir(d))) {
-		if (de->d_name[0] == '.' || strlen(de->d_name) >= 64)
-			continue;
-		AUTO_FREE char *its_role = journal_member(de->d_name, "role"), *its_id = journal_member(de->d_name, "id");
-
-		found = its_role && its_id && !strcmp(its_role, role) && !strcmp(its_id, id);
-		snprintf(move, 64, "%s", de->d_name);
-	}
-	if (d)
-		closedir(d);
-	return found;
+	if (journal_entries(&list, &n, NULL))
+		return false;
+	for (size_t i = 0; i < n; i++)
+		if (!strcmp(list[i].role, role) && !strcmp(list[i].id, id)) {
+			strcpy(move, list[i].move);
+			return true;
+		}
+	return false;
 }
 
-int journal_end(struct journal *j, struct err *e)
+int journal_forget(const char *move, struct err *e)
 {
-	return unlink(j->path) ? err_sys(e, "%s", j->path) : 0;
-}
+	const char *path = file_path("/var/lib/edge/journal/%s", move);
 
-void journal_free(struct journal *j)
-{
-	if (j->fd >= 0)
-		close(j->fd);
-	free(j);
+	return name_valid(move) && unlink(path) && errno != ENOENT ? err_sys(e, "%s", path) : 0;
 }

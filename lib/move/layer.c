@@ -71,7 +71,8 @@ int layer_place(const char *hex, char path[PATH_MAX], bool *need, struct err *e)
 	*need = access(path, F_OK) || !access(part, F_OK);
 	if (!*need)
 		return 0;
-	if (file_mkdirs(file_path("/var/lib/edge/store/layers"), 0700, e) || file_write(part, "", 0, 0600, e))
+	if (file_mkdir_private(file_path("/var/lib/edge/store"), e) ||
+	    file_mkdir_private(file_path("/var/lib/edge/store/layers"), e) || file_write(part, "", 0, 0600, e))
 		return -1;
 	return file_mkdirs(path, 0755, e);
 }
@@ -171,14 +172,10 @@ static int install_one(const char *path, const struct stat *st, int type, struct
 	return renameat(AT_FDCWD, path, folder, strrchr(inside, '/') + 1) ? err_sys(installing.e, "base: %s", inside) : 0;
 }
 
-int base_install(const char *dir, const struct service *s, struct err *e)
+int base_install(const char *dir, const char *upper, struct err *e)
 {
-	char upper[PATH_MAX];
 	int rc;
 
-	if (access(dir, F_OK))
-		return 0;
-	snprintf(upper, sizeof(upper), "%s", service_dir(s, "upper"));
 	installing.dir = dir;
 	installing.upper = upper;
 	installing.e = e;

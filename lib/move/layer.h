@@ -24,7 +24,7 @@ int layer_arrived(const char *hex, struct tree *t, struct err *e);
 /* Files of "/" that differ at the destination, to be brought along: puts them (an array of paths) into the folder `dir` as
  * they lie below the root. */
 int base_collect(const struct json *paths, const char *dir, struct err *e);
-/* Moves them from the folder into the upper layer of the service, below folders like those of this node's root. */
-int base_install(const char *dir, const struct service *s, struct err *e);
+/* Moves them from the folder into an upper layer, below folders like those of this node's root. */
+int base_install(const char *dir, const char *upper, struct err *e);
 
 #endif

@@ -31,7 +31,9 @@ struct pm_scan_arg {
 #endif
 
 #define REGIONS 1024
+#define HUGE_MAPPING (1ULL << 30) /* takes 3 ms to walk, whatever is in it */
 /* Bits of /proc/PID/pagemap. */
+#define PM_EXCLUSIVE (1ULL << 56) /* mapped by this process alone, and not the zero page */
 #define PM_FILE (1ULL << 61)
 #define PM_SWAP (1ULL << 62)
 #define PM_PRESENT (1ULL << 63)
@@ -116,7 +118,7 @@ static int add_pages(struct page_runs *out, uint64_t object, const struct mappin
 /* 0 done, 1 the kernel has no PAGEMAP_SCAN, -1 with errno. */
 static int scan_mapping(int fd, const struct mapping *m, uint64_t object, pid_t pid, struct page_runs *out)
 {
-	static __thread struct page_region region[REGIONS];
+	struct page_region region[REGIONS];
 	struct pm_scan_arg arg = {
 		.size = sizeof(arg),
 		.start = m->start,
@@ -144,13 +146,37 @@ static int scan_mapping(int fd, const struct mapping *m, uint64_t object, pid_t 
 	return 0;
 }
 
+/* Pages that a private mapping has in memory or in swap space, its file's left out; UINT64_MAX when nobody can say. */
+static uint64_t pages_held(pid_t pid, const struct mapping *m)
+{
+	AUTO_FREE char *line = NULL;
+	uint64_t start, end, anonymous = 0, swap = 0;
+	bool there = false;
+	size_t room = 0;
+	char path[64];
+
+	snprintf(path, sizeof(path), "/proc/%d/smaps", pid);
+	AUTO_FILE FILE *f = fopen(path, "re");
+	while (f && getline(&line, &room, f) > 0) {
+		if (sscanf(line, "%" SCNx64 "-%" SCNx64 " ", &start, &end) == 2)
+			there = start == m->start && end == m->end;
+		else if (there)
+			(void)(sscanf(line, "Anonymous: %" SCNu64, &anonymous) || sscanf(line, "Swap: %" SCNu64, &swap));
+		if (there && !strncmp(line, "VmFlags:", 8))
+			return (anonymous + swap) * 1024 / PAGE_BYTES;
+	}
+	return UINT64_MAX;
+}
+
+/* In a huge mapping it goes on only until all pages are found that there are: most lie at its beginning, if there are any. */
 static int walk_mapping(int fd, const struct mapping *m, uint64_t object, pid_t pid, struct page_runs *out)
 {
-	static __thread uint64_t entry[8192];
+	uint64_t left = m->private && m->end - m->start >= HUGE_MAPPING ? pages_held(pid, m) : UINT64_MAX;
+	uint64_t entry[8192];
 	const uint64_t most = sizeof(entry) / sizeof(*entry) * PAGE_BYTES;
 	uint64_t n;
 
-	for (uint64_t at = m->start; at < m->end; at += n * PAGE_BYTES) {
+	for (uint64_t at = m->start; at < m->end && left; at += n * PAGE_BYTES) {
 		uint64_t from = 0;
 
 		n = (m->end - at < most ? m->end - at : most) / PAGE_BYTES;
@@ -170,6 +196,8 @@ static int walk_mapping(int fd, const struct mapping *m, uint64_t object, pid_t 
 				 add_pages(out, object, m, pid, at + from * PAGE_BYTES, at + i * PAGE_BYTES))
 				return -1;
 			in = want;
+			if (want && left != UINT64_MAX && (entry[i] & (PM_EXCLUSIVE | PM_SWAP)))
+				left--;
 		}
 		if (!n)
 			break;

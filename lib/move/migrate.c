@@ -1,12 +1,18 @@
 /* SPDX-License-Identifier: MIT */
 #include "lib/move/migrate.h"
 
+#include <poll.h>
 #include <string.h>
 
+#include "lib/base/clock.h"
 #include "lib/discover/node.h"
 #include "lib/engine/service.h"
 #include "lib/move/refusal.h"
 #include "lib/move/stateless.h"
+
+#define FIRST_PAUSE_MS 200
+#define PAUSE_MS 5000 /* between two tries, at most */
+#define FREEZES_MAX 3 /* that came to nothing */
 
 static int live(struct outgoing *o, const char *to, const struct ssh_target *t, const struct move_options *opt,
 		struct json **record, struct err *e)
@@ -31,21 +37,75 @@ static int live(struct outgoing *o, const char *to, const struct ssh_target *t, 
 	return 0;
 }
 
+/* What a failed try says about the next one. */
+struct attempt {
+	bool lost;      /* the connection, or there was none to be had */
+	bool connected; /* there was one */
+	bool froze;     /* the service stood still for a while */
+};
+
+static int once(const char *name, const char *to, const struct ssh_target *t, const struct move_options *opt,
+		struct json **record, struct attempt *a, struct err *e)
+{
+	AUTO_OUTGOING struct outgoing *o = NULL;
+
+	*a = (struct attempt){ false };
+	if (outgoing_open(&o, name, opt, e))
+		return -1;
+	int rc = live(o, to, t, opt, record, e);
+	if (rc) {
+		a->lost = outgoing_lost(o, &a->connected);
+		a->froze = outgoing_report(o)->freeze > 0;
+		outgoing_reason(o, e);
+	}
+	return rc;
+}
+
+/* Waits between two tries; false when there is to be none. */
+static bool again(const struct move_options *opt, int pause_ms, double end)
+{
+	double until = clock_ms() + pause_ms;
+
+	for (; clock_ms() < until; poll(NULL, 0, 50))
+		if (opt->interrupted && opt->interrupted(opt->ctx))
+			return false;
+	return until < end;
+}
+
 int migrate(const char *name, const char *to, const struct move_options *opt, struct json **record, struct err *e)
 {
 	AUTO_REGISTRY struct registry *r = NULL;
 	AUTO_SERVICE struct service *s = NULL;
-	AUTO_OUTGOING struct outgoing *o = NULL;
+	struct move_options with = *opt;
 	struct ssh_target t;
+	double end = 0;
+	bool connected = false;
+	int rc, pause_ms = 0, freezes = 0;
 
 	*record = NULL;
+	with.to = to;
 	if (service_load(&s, name, e) || registry_open(&r, NULL, e) || node_target(r, to, &t, e))
 		return -1;
 	if (!strcmp(to, node_self()))
 		return err_set(e, EX_USAGE, "service %s: is on node %s already", name, to);
 	if (s->stateless)
-		return migrate_stateless(s, to, &t, opt, record, e);
-	if (outgoing_open(&o, name, opt, e))
-		return -1;
-	return live(o, to, &t, opt, record, e);
+		return migrate_stateless(s, to, &t, &with, record, e);
+	/* A connection that was lost on the way: what has arrived is there, and the next try begins where this one stopped. One
+	 * that cannot be made in the first place is an error at once. */
+	for (;;) {
+		struct attempt a;
+
+		rc = once(name, to, &t, &with, record, &a, e);
+		connected |= a.connected;
+		freezes += a.froze;
+		if (!rc || !a.lost || !connected || freezes >= FREEZES_MAX || opt->dry_run)
+			return rc;
+		if (!end)
+			end = clock_ms() + opt->deadline_ms;
+		pause_ms = !pause_ms ? FIRST_PAUSE_MS : pause_ms * 2 > PAUSE_MS ? PAUSE_MS : pause_ms * 2;
+		if (opt->retrying)
+			opt->retrying(opt->ctx, e->text, pause_ms);
+		if (!again(opt, pause_ms, end))
+			return -1;
+	}
 }

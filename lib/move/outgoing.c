@@ -11,35 +11,33 @@
 #include "lib/engine/engine.h"
 #include "lib/engine/net.h"
 #include "lib/move/check.h"
+#include "lib/move/recover.h"
 #include "lib/move/store.h"
 #include "lib/move/outgoing_int.h"
 
 #define LOCK_MS 2000
 #define ROUNDS_MAX 8
 #define FREEZE_MS 2000      /* limit of freezing the cgroup */
+#define QUIET_MS 200        /* limit of waiting for new connections to be accepted, and old ones' ends */
 #define FEW_PAGES 256       /* that changed in a round: the next one is the freeze */
-#define STILL_SHRINKING 0.7 /* a round that changed more than this of the round before is the last */
 
 void outgoing_init(struct outgoing *o)
 {
-	o->lock = o->criu.sock = -1;
-	o->catch = (struct net_catch){ -1, -1 };
+	o->lock = o->criu.sock = o->guard.fd = -1;
+	o->catch = NET_CATCH_NONE;
+	o->quiet = (struct net_quiet){ -1, NET_CATCH_NONE };
 }
 
-/* A move that was broken off: whoever made it is gone, as we have the lock. Before "go" the service goes on here; after it
- * only the destination knows, and the service must not be touched. */
-static int settle_earlier(struct outgoing *o, struct err *e)
+int outgoing_turn(struct outgoing *o, const char *from, const char *step, struct err *e)
 {
-	AUTO_JOURNAL struct journal *j = NULL;
-	char move[64];
+	int rc = journal_turn(o->ck->id, from, step, NULL, e);
 
-	if (!journal_find("source", o->svc->id, move))
+	if (!rc)
 		return 0;
-	if (!strcmp(journal_last(move), "go"))
-		return err_set(e, EX_TEMPFAIL, "service %s: move %.12s: nobody knows how it ended", o->svc->name, move);
-	if (net_attach(o->svc, e) || cgroup_thaw(o->svc->name, e) || journal_open(&j, move, e))
-		return -1;
-	return journal_end(j, e);
+	return rc < 0 && e->code != EX_UNAVAILABLE ?
+		       -1 :
+		       err_set(e, EX_TEMPFAIL, "service %s: stood still for %.0f ms without being handed over (--max-freeze %d): "
+			       "it goes on here", o->svc->name, clock_ms() - o->frozen_at, o->opt.max_freeze_ms);
 }
 
 int outgoing_open(struct outgoing **out, const char *name, const struct move_options *opt, struct err *e)
@@ -57,7 +55,7 @@ int outgoing_open(struct outgoing **out, const char *name, const struct move_opt
 		return -1;
 	if (!service_running(o->svc))
 		return err_set(e, EX_UNAVAILABLE, "service %s: does not run here", name);
-	if (settle_earlier(o, e))
+	if (recover_instance(name, o->svc->id, e))
 		return -1;
 	o->engine = engine_find(o->svc->engine);
 	if (!o->engine)
@@ -66,7 +64,7 @@ int outgoing_open(struct outgoing **out, const char *name, const struct move_opt
 	    image_open(&o->im, checkpoint_memory_dir(o->ck), e) || image_begin(o->im, e))
 		return -1;
 	o->n_files = checkpoint_folders(o->svc, o->files, e);
-	if (o->n_files < 0)
+	if (o->n_files < 0 || guard_start(&o->guard, name, o->ck->id, o->lock, e))
 		return -1;
 	*out = TAKE_PTR(o);
 	return 0;
@@ -97,172 +95,11 @@ int outgoing_open_checkpoint(struct outgoing **out, const char *id, const struct
 	return 0;
 }
 
-/* ---- connect ---- */
-
-static void *connect_one(void *arg)
-{
-	struct connecting *c = arg;
-
-	c->stream = ssh_open(&c->to, c->timeout_ms, &c->err);
-	if (c->stream && wire_greet(c->stream, &c->err)) {
-		stream_free(c->stream);
-		c->stream = NULL;
-	}
-	return NULL;
-}
-
-/* The control session first: the destination checks while the bulk sessions shake hands. */
-int outgoing_connect(struct outgoing *o, const struct ssh_target *to, struct err *e)
-{
-	struct connecting control = { .to = *to, .timeout_ms = o->opt.connect_ms };
-	double start = clock_ms();
-
-	o->target = *to;
-	for (; o->n_connecting < BULK_STREAMS && !o->opt.dry_run; o->n_connecting++) {
-		struct connecting *c = &o->connecting[o->n_connecting];
-
-		*c = control;
-		if (pthread_create(&c->thread, NULL, connect_one, c))
-			break;
-	}
-	connect_one(&control);
-	o->ctl = control.stream;
-	o->rep.connect = clock_ms() - start;
-	if (!o->ctl)
-		*e = control.err;
-	return o->ctl ? 0 : -1;
-}
-
-static int join_bulk(struct outgoing *o, struct err *e)
-{
-	struct err first = { 0 };
-
-	for (int i = 0; i < o->n_connecting; i++) {
-		pthread_join(o->connecting[i].thread, NULL);
-		if (o->connecting[i].stream)
-			o->bulk[o->n_bulk++] = o->connecting[i].stream;
-		else if (!first.text[0])
-			first = o->connecting[i].err;
-	}
-	o->n_connecting = 0;
-	if (!o->n_bulk && e)
-		*e = first;
-	return o->n_bulk ? 0 : -1;
-}
-
-/* ---- prepare ---- */
-
-static int begin_journal(struct outgoing *o, struct err *e)
-{
-	AUTO_JSON struct json *head = json_object();
-
-	json_set_str(head, "role", "source");
-	json_set_str(head, "service", o->svc->name);
-	json_set_str(head, "id", o->svc->id);
-	if (o->ctl)
-		json_set_str(head, "to", stream_peer(o->ctl));
-	return journal_begin(&o->journal, o->ck->id, head, e);
-}
-
 /* Between the steps. */
 static int go_on(struct outgoing *o, const char *phase, struct err *e)
 {
 	if (o->opt.progress && o->opt.progress(o->opt.ctx, phase, 0, 0))
 		return err_set(e, EX_TEMPFAIL, "service %s: interrupted: it goes on here", o->svc->name);
-	return 0;
-}
-
-static int on_progress(void *ctx, uint64_t done, uint64_t all)
-{
-	struct outgoing *o = ctx;
-	char phase[32];
-
-	snprintf(phase, sizeof(phase), o->frozen ? "frozen" : "round %d", o->rep.rounds + 1);
-	return o->opt.progress(o->opt.ctx, phase, done, all);
-}
-
-static int attach_bulk(struct outgoing *o, struct err *e)
-{
-	if (join_bulk(o, e))
-		return -1;
-	for (int i = 0; i < o->n_bulk; i++) {
-		struct json *call = wire_request("attach");
-
-		json_set_str(call, "move", o->ck->id);
-		AUTO_JSON struct json *answer = wire_call(o->bulk[i], call, e);
-		if (!answer)
-			return -1;
-	}
-	if (sender_new(&o->sender, o->im, o->bulk, o->n_bulk, e))
-		return -1;
-	sender_progress(o->sender, o->opt.progress ? on_progress : NULL, o);
-	return 0;
-}
-
-/* What the destination wants to know, once. */
-static int collect_facts(struct outgoing *o, struct err *e)
-{
-	AUTO_FREE pid_t *pids = NULL;
-	int n;
-
-	if (o->facts)
-		return 0;
-	o->facts = json_object();
-	return outgoing_pids(o, &pids, &n, e) || check_facts(o->svc, pids, (size_t)n, o->facts, e) ? -1 : 0;
-}
-
-/* The destination gets what it was offered, and nothing else of this node. */
-static int check_wishes(const struct outgoing *o, struct err *e)
-{
-	AUTO_JSON struct json *offered = json_get(o->facts, "base");
-	size_t n = o->base ? json_len(o->base, NULL) : 0;
-
-	if ((n && !o->opt.ship_base) || (o->need_layer && !json_str(o->facts, "layer")))
-		return err_set(e, EX_DATAERR, "%s: asks for what it was not offered", stream_peer(o->ctl));
-	for (size_t i = 0; i < n; i++) {
-		AUTO_JSON struct json *path = json_at(o->base, i);
-		bool found = false;
-
-		for (size_t k = 0, all = offered ? json_len(offered, NULL) : 0; k < all && !found; k++) {
-			AUTO_JSON struct json *file = json_at(offered, k);
-
-			found = json_value(path) && json_str(file, "path") &&
-				!strcmp(json_value(path), json_str(file, "path"));
-		}
-		if (!found)
-			return err_set(e, EX_DATAERR, "%s: asks for a file that it was not offered",
-				       stream_peer(o->ctl));
-	}
-	return 0;
-}
-
-int outgoing_prepare(struct outgoing *o, struct json **refusals, struct err *e)
-{
-	AUTO_JSON struct json *call = NULL, *answer = NULL;
-	double start = clock_ms();
-
-	*refusals = NULL;
-	if (collect_facts(o, e))
-		return -1;
-	call = json_copy(o->facts);
-	json_set_str(call, "verb", "prepare");
-	checkpoint_to_json(o->ck, call);
-	json_set_bool(call, "dry_run", o->opt.dry_run);
-	json_set_bool(call, "ship_base", o->opt.ship_base);
-	answer = wire_call(o->ctl, TAKE_PTR(call), e);
-	if (!answer)
-		return -1;
-	snprintf(o->to, sizeof(o->to), "%s", json_str(answer, "node") ? json_str(answer, "node") : "");
-	*refusals = json_get(answer, "refusals");
-	o->need_layer = json_bool(answer, "need_layer", false);
-	o->base = json_get(answer, "base");
-	if (check_wishes(o, e))
-		return -1;
-	o->rep.check = clock_ms() - start;
-	if (!*refusals || json_len(*refusals, NULL) || o->opt.dry_run)
-		return 1;
-	if ((!o->shipping && begin_journal(o, e)) || attach_bulk(o, e))
-		return -1;
 	return 0;
 }
 
@@ -322,7 +159,7 @@ int outgoing_warm(struct outgoing *o, struct err *e)
 int outgoing_precopy(struct outgoing *o, struct err *e)
 {
 	double start = clock_ms();
-	uint64_t before = UINT64_MAX;
+	struct pages_stats first = { 0 }, before = { 0 };
 
 	if (go_on(o, "files", e) || outgoing_send_base(o, e) || send_files(o, false, e) || go_on(o, "memory", e) ||
 	    arm(o, e) || outgoing_warm(o, e))
@@ -335,9 +172,11 @@ int outgoing_precopy(struct outgoing *o, struct err *e)
 			return -1;
 		}
 		add_round(o, &st);
-		if (st.changed < FEW_PAGES || (double)st.changed > STILL_SHRINKING * (double)before)
+		if (st.changed < FEW_PAGES || (i && !pages_round_pays(&first, &before, &st)))
 			break;
-		before = st.changed;
+		if (!i)
+			first = st;
+		before = st;
 	}
 	/* Files written meanwhile, so that the freeze finds few. */
 	if (send_files(o, false, e) || go_on(o, "freezing", e))
@@ -351,7 +190,7 @@ int outgoing_capture(struct outgoing *o, struct err *e)
 	struct stream *const none[] = { NULL };
 	struct pages_stats st = { 0 };
 
-	if (collect_facts(o, e) || outgoing_warm(o, e) || sender_new(&o->sender, o->im, none, 1, e) ||
+	if (outgoing_facts(o, e) || outgoing_warm(o, e) || sender_new(&o->sender, o->im, none, 1, e) ||
 	    (o->opt.snapshot && outgoing_copy_folders(o, true, e)) || memory_round(o, false, false, &st, e))
 		return -1;
 	add_round(o, &st);
@@ -369,22 +208,17 @@ static void dump_signal(struct outgoing *o, int state)
 	pthread_mutex_unlock(&o->dump_lock);
 }
 
-/* In the dumping thread, at criu's own points. The network is cut only when criu is about to look at the sockets: until
- * then the peers' last acknowledgements still come in. Files are brought over before criu removes the links that it made
- * for files without a name. */
+/* In the dumping thread, at criu's own points. The network is cut only when criu is about to look at the sockets. Files are
+ * brought over before criu removes the links that it made for files without a name. */
 static int at_point(void *ctx, const char *point)
 {
 	struct outgoing *o = ctx;
 
 	if (!strcmp(point, "pre-dump")) {
-		AUTO_JSON struct json *catch = wire_request("catch");
-
 		o->held = true;
 		if (net_hold(o->svc, &o->dump_err))
 			return -1;
-		/* What comes for it meanwhile is kept where it will run: there, or here. */
-		return o->ctl ? wire_send_json(o->ctl, FRAME_CALL, catch, &o->dump_err)
-			      : net_catch_start(&o->catch, o->svc, &o->dump_err);
+		return o->ctl ? 0 : net_catch_start(&o->catch, o->svc, false, &o->dump_err);
 	}
 	if (!strcmp(point, "post-dump")) {
 		double start = clock_ms();
@@ -427,20 +261,27 @@ static int wait_dump(struct outgoing *o, struct err *e)
 
 int outgoing_freeze(struct outgoing *o, struct err *e)
 {
+	AUTO_JSON struct json *catch = wire_request("catch");
 	struct pages_stats st = { 0 };
 	double start = clock_ms();
 	int rc;
 
+	net_quiet_start(&o->quiet, o->svc, QUIET_MS);
+	o->rep.quiet = clock_ms() - start;
+	start = clock_ms();
 	outgoing_hurry(o);
-	if (!o->journal && begin_journal(o, e))
-		return -1;
-	if (journal_step(o->journal, "frozen", e))
+	if ((!o->begun && outgoing_begin(o, e)) || outgoing_turn(o, "begun", "frozen", e))
 		return -1;
 	o->frozen = true;
 	o->frozen_at = clock_ms();
-	if (cgroup_freeze(o->svc->name, FREEZE_MS, e))
+	guard_limit(&o->guard, o->opt.max_freeze_ms);
+	if (net_quiet_freeze(o->svc, FREEZE_MS, e))
 		return -1;
 	o->rep.freeze = clock_ms() - start;
+	/* What comes for it from here on is kept where it will run: there, before it is cut off here, so that nothing is lost in
+	 * between. */
+	if (o->ctl && wire_send_json(o->ctl, FRAME_CALL, catch, e))
+		return -1;
 	pthread_mutex_init(&o->dump_lock, NULL);
 	pthread_cond_init(&o->dump_cond, NULL);
 	if (pthread_create(&o->dumper, NULL, dump_thread, o))
@@ -468,13 +309,29 @@ void outgoing_join_dump(struct outgoing *o)
 	criu_close(&o->criu);
 }
 
+/* A move that ends without having come to anything is over for the other end, too; where the connection was lost instead,
+ * what has arrived is kept for the next try. */
+static void say_farewell(struct outgoing *o)
+{
+	AUTO_JSON struct json *said = NULL;
+	bool connected;
+
+	if (!o->begun || o->gone || o->retired || outgoing_lost(o, &connected))
+		return;
+	o->farewell_at = clock_ms();
+	wire_ask(o->ctl, wire_request("abort"), &said, NULL);
+}
+
 void outgoing_free(struct outgoing *o)
 {
+	say_farewell(o);
 	if (o->ctl)
 		stream_stop(o->ctl);
-	join_bulk(o, NULL);
+	outgoing_join_bulk(o, NULL);
+	pulse_end(o->pulse);
 	outgoing_join_dump(o);
 	outgoing_thaw(o);
+	net_quiet_stop(&o->quiet);
 	net_catch_stop(&o->catch);
 	if (o->sender)
 		sender_free(o->sender);
@@ -488,12 +345,10 @@ void outgoing_free(struct outgoing *o)
 		image_save(o->im, 0, NULL);
 	if (o->im)
 		image_free(o->im);
-	if (o->journal && !o->retired && !o->gone && !o->kept)
-		journal_end(o->journal, NULL);
+	if (o->begun && !o->retired && !o->gone && !o->kept)
+		journal_forget(o->ck->id, NULL);
 	if (o->ck && !o->retired && !o->gone && !o->kept)
 		checkpoint_remove(o->ck, NULL);
-	if (o->journal)
-		journal_free(o->journal);
 	if (o->ck)
 		checkpoint_free(o->ck);
 	page_runs_clear(&o->runs);
@@ -501,6 +356,11 @@ void outgoing_free(struct outgoing *o)
 	json_free(o->base);
 	if (o->svc)
 		service_free(o->svc);
+	/* After "go" without an outcome it goes on to ask for it. */
+	if (!o->gone || o->retired)
+		guard_end(&o->guard);
+	else if (o->guard.fd >= 0)
+		close(o->guard.fd);
 	if (o->lock >= 0)
 		close(o->lock);
 	free(o);

@@ -16,15 +16,22 @@ struct move_options {
 	bool tcp_close, dry_run, ship_base;
 	bool snapshot;                        /* the service goes on: its checkpoint has copies of its own */
 	int connect_ms;                       /* limit of one connection's set-up */
+	int max_freeze_ms;                    /* then the service goes on here, if "go" was not said; 0: no limit */
+	int deadline_ms;                      /* how long a move whose connection was lost is tried again */
+	const char *to;                       /* the destination, as it can be found again; may be NULL */
 	/* Called now and then before the hand-over (may be NULL). Not 0: the move is given up, EX_TEMPFAIL "interrupted". */
 	int (*progress)(void *ctx, const char *phase, uint64_t done, uint64_t all);
+	/* The connection was lost (`why`), and is tried again after pause_ms (may be NULL). */
+	void (*retrying)(void *ctx, const char *why, int pause_ms);
+	/* Asked some ten times a second, in a thread (may be NULL): is it to be given up? */
+	bool (*interrupted)(void *ctx);
 	void *ctx;
 };
 
 /* What a move did; durations in milliseconds. */
 struct move_report {
 	double total, frozen, connect, check, precopy;
-	double freeze, dump, pages, files, images, restore, resume;
+	double quiet, freeze, dump, pages, files, images, restore, resume;
 	int rounds;
 	struct pages_stats memory;  /* all rounds */
 	uint64_t last_pages;        /* sent inside the freeze */
@@ -74,6 +81,11 @@ const struct checkpoint *outgoing_checkpoint(const struct outgoing *o);
 const struct move_report *outgoing_report(const struct outgoing *o);
 /* {"frozen_ms": ..., "phases": {...}, ...}: the "moved" member of a service record. */
 struct json *outgoing_moved(const struct outgoing *o, const char *to);
+/* Was it the connection that failed, before "go", or could there be none? Then the same move may be tried again.
+ * *connected: there was one. */
+bool outgoing_lost(const struct outgoing *o, bool *connected);
+/* Puts the reason why it was broken off, if it was by us, into an error that says only that something ended. */
+void outgoing_reason(const struct outgoing *o, struct err *e);
 /* After a hand-over by other means: kills the service here; its folders and pages stay as a cache. */
 int outgoing_retire(struct outgoing *o, struct err *e);
 

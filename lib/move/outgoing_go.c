@@ -1,77 +1,87 @@
 /* SPDX-License-Identifier: MIT */
 /* The hand-over: the one step of a move that both nodes must agree on. */
-#include <poll.h>
 #include <string.h>
 
 #include "lib/base/clock.h"
 #include "lib/engine/engine.h"
 #include "lib/move/outgoing_int.h"
-#include "lib/move/remote.h"
-
-#define OUTCOME_MS 10000 /* how long the destination is asked for it after a broken connection */
+#include "lib/move/outcome.h"
 
 int outgoing_retire(struct outgoing *o, struct err *e)
 {
-	struct service *s = o->svc;
-
 	o->frozen = false;
 	o->retired = true;
-	if (service_kill(s, e))
+	if (service_kill(o->svc, e))
 		return -1;
 	outgoing_join_dump(o);
-	if (service_clear(s, e))
-		return -1;
-	s->pid = 0;
-	s->start_time = 0;
-	s->moved = true;
-	if (service_save(s, e))
+	if (service_retire(o->svc, e))
 		return -1;
 	/* The pages stay for a move back. */
 	image_save(o->im, IMAGE_SWEEP, NULL);
 	return 0;
 }
 
-/* The connection broke at "go": asks the destination how it ended. 1 it runs there, 0 it does not, -1 unknown. */
-static int learn_outcome(struct outgoing *o, struct json **there)
+bool outgoing_lost(const struct outgoing *o, bool *connected)
 {
-	double end = clock_ms() + OUTCOME_MS;
-	AUTO_JSON struct json *record = service_record(o->svc, "running");
+	bool lost = !o->ctl || stream_failed(o->ctl);
 
-	for (int pause_ms = 100; clock_ms() < end; pause_ms *= 2) {
-		AUTO_STREAM struct stream *s = ssh_open(&o->target, o->opt.connect_ms, NULL);
-		int known = s && !wire_greet(s, NULL) ? remote_outcome(s, o->ck->id, record) : -1;
-
-		if (known >= 0) {
-			json_set_str(record, "node", o->to);
-			*there = json_object();
-			json_set(*there, "service", TAKE_PTR(record));
-			return known;
-		}
-		poll(NULL, 0, pause_ms);
-	}
-	return -1;
+	*connected = o->ctl != NULL;
+	for (int i = 0; i < o->n_bulk; i++)
+		lost |= stream_failed(o->bulk[i]);
+	return lost && !o->gone && !o->retired;
 }
 
+void outgoing_reason(const struct outgoing *o, struct err *e)
+{
+	const char *why = o->pulse ? pulse_reason(o->pulse) : NULL;
+
+	if (!why || o->gone)
+		return;
+	err_set(e, EX_TEMPFAIL, "service %s: %s: it goes on here", o->svc->name, why);
+}
+
+/* The connection broke at "go": asks the destination how it ended. 0 it runs there, 1 it does not, -1 unknown. */
+static int learn_outcome(struct outgoing *o, struct json **there)
+{
+	AUTO_STREAM struct stream *s = NULL;
+
+	switch (outcome_learn(&o->target, o->ck->id, o->opt.deadline_ms, &s)) {
+	case OUTCOME_RUNNING:
+		break;
+	case OUTCOME_NOT:
+		return 1;
+	default:
+		return -1;
+	}
+	AUTO_JSON struct json *record = service_record(o->svc, "running");
+	json_set_str(record, "node", o->to);
+	*there = json_object();
+	json_set(*there, "service", TAKE_PTR(record));
+	/* What is still to be said is said over the new connection. */
+	pulse_end(TAKE_PTR(o->pulse));
+	stream_free(o->ctl);
+	o->ctl = TAKE_PTR(s);
+	o->asked = true;
+	return 0;
+}
+
+/* 0 it runs there; -1 it does not, or (o->gone) nobody knows. */
 static int hand_over(struct outgoing *o, struct json **there, struct err *e)
 {
 	AUTO_JSON struct json *ready = outgoing_call_with_images(o, "restore", e);
-	int rc;
 
-	if (!ready)
+	if (!ready || outgoing_turn(o, "frozen", "go", e))
 		return -1;
 	/* From here the source stays frozen until it knows. */
-	if (journal_step(o->journal, "go", e))
-		return -1;
+	o->go_at = clock_ms();
 	o->gone = true;
-	rc = wire_ask(o->ctl, wire_request("go"), there, e);
-	if (rc < 0) {
-		rc = learn_outcome(o, there) - 1;
-		if (rc < -1)
-			return err_wrap(e, "service %s: stays frozen here, as nobody knows whether it runs there",
-					o->svc->name);
-	}
-	if (rc)
-		o->gone = false;
+	guard_limit(&o->guard, 0);
+	int rc = wire_ask(o->ctl, wire_request("go"), there, e);
+	if (rc < 0)
+		rc = learn_outcome(o, there);
+	if (rc < 0)
+		return err_wrap(e, "service %s: stays frozen here, as nobody knows whether it runs there", o->svc->name);
+	o->gone = !rc;
 	return rc ? -1 : 0;
 }
 
@@ -83,20 +93,23 @@ int outgoing_hand_over(struct outgoing *o, struct json **record, struct err *e)
 	if (hand_over(o, &there, e))
 		return -1;
 	o->rep.frozen = clock_ms() - o->frozen_at;
+	net_quiet_end(&o->quiet);
 	o->rep.restore = json_num(there, "restore_ms", 0);
 	o->rep.resume = json_num(there, "resume_ms", 0);
 	o->rep.wire_bytes = stream_sent(o->ctl);
 	for (int i = 0; i < o->n_bulk; i++)
 		o->rep.wire_bytes += stream_sent(o->bulk[i]);
 	/* The service runs there: what fails now costs nothing but a note. */
-	if (outgoing_retire(o, &late))
-		*e = late;
-	else
-		journal_end(o->journal, &late);
-	checkpoint_remove(o->ck, NULL);
+	if (!outgoing_retire(o, &late) && !outgoing_turn(o, "go", "handed-over", &late)) {
+		checkpoint_remove(o->ck, NULL);
+		journal_forget(o->ck->id, &late);
+	}
 	o->rep.total = clock_ms() - o->start;
 	/* Answered when the registry has heard of it: who comes after us finds it there. */
-	wire_ask(o->ctl, wire_request("done"), &said, NULL);
+	if (o->asked)
+		outcome_known(o->ctl, o->ck->id);
+	else
+		wire_ask(o->ctl, wire_request("done"), &said, NULL);
 	*record = json_get(there, "service");
 	if (!*record)
 		return err_set(e, EX_DATAERR, "%s: no service in its answer", stream_peer(o->ctl));

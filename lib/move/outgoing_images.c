@@ -81,10 +81,10 @@ static int entry_runs(struct outgoing *o, uint64_t object, const struct pagemap_
 		struct page_run run = { .object = object, .addr = en->addr + p * PAGE_BYTES };
 
 		if (!data) {
-			if (image_used(o->im, object, run.addr)) {
-				p++;
-				continue;
-			}
+			p += image_used(o->im, object, run.addr, en->pages - p);
+			if (p == en->pages)
+				break;
+			run.addr = en->addr + p * PAGE_BYTES;
 			if (!pid && !(pid = pid_of_object(o, object)))
 				return err_set(e, EX_SOFTWARE, "memory: no process for pages of object %llu",
 					       (unsigned long long)object);

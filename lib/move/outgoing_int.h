@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* The inside of an outgoing move, shared by outgoing.c (its steps) and outgoing_images.c (what CRIU wrote). */
+/* The inside of an outgoing move, shared by outgoing.c (its steps), outgoing_connect.c (the way there), outgoing_go.c (the
+ * hand-over), outgoing_images.c (what CRIU wrote) and outgoing_ship.c (checkpoints that stay). */
 #ifndef EDGE_MOVE_OUTGOING_INT_H
 #define EDGE_MOVE_OUTGOING_INT_H
 
@@ -7,8 +8,10 @@
 
 #include "lib/engine/engine.h"
 #include "lib/engine/net.h"
+#include "lib/move/guard.h"
 #include "lib/move/journal.h"
 #include "lib/move/outgoing.h"
+#include "lib/move/pulse.h"
 
 enum { DUMP_WHOLE = 1, DUMP_FAILED };
 
@@ -28,7 +31,9 @@ struct outgoing {
 	const struct engine *engine;
 	struct checkpoint *ck;
 	struct image *im;
-	struct journal *journal;
+	struct guard guard;
+	struct pulse *pulse;
+	bool begun; /* it is in the journal */
 	struct files files[CHECKPOINT_FOLDERS];
 	int n_files, lock;
 	bool need_layer;
@@ -43,6 +48,7 @@ struct outgoing {
 	struct page_runs runs;
 	struct criu criu;
 	struct net_catch catch; /* of a checkpoint that stays here */
+	struct net_quiet quiet;
 	/* the dump, in a thread of its own */
 	pthread_t dumper;
 	pthread_mutex_t dump_lock;
@@ -51,6 +57,10 @@ struct outgoing {
 	struct err dump_err;
 	/* where it stands: frozen here, network held, "go" said, killed here */
 	bool dumping, frozen, held, gone, retired;
+	double farewell_at;    /* when the other end was told that it comes to nothing */
+	double interrupted_at; /* when that was not yet so */
+	double go_at; /* when "go" was said */
+	bool asked;   /* its outcome had to be asked for, over a new connection */
 	bool shipping; /* an opened checkpoint: the service itself is none of ours */
 	bool kept;     /* the checkpoint stays when we end */
 	struct json *facts; /* owned: the call "prepare" without its verb */
@@ -58,6 +68,14 @@ struct outgoing {
 	struct move_report rep;
 };
 
+/* Turns the journal's step; EX_TEMPFAIL when somebody else has decided the move meanwhile. */
+int outgoing_turn(struct outgoing *o, const char *from, const char *step, struct err *e);
+/* Enters the move into the journal. */
+int outgoing_begin(struct outgoing *o, struct err *e);
+/* What the destination wants to know, collected once. */
+int outgoing_facts(struct outgoing *o, struct err *e);
+/* Waits until the bulk sessions are there: -1 when there is none. */
+int outgoing_join_bulk(struct outgoing *o, struct err *e);
 /* Of zeroed memory. */
 void outgoing_init(struct outgoing *o);
 /* The lower layer and files of it that the destination asked for. */

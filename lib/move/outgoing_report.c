@@ -29,6 +29,7 @@ struct json *outgoing_moved(const struct outgoing *o, const char *to)
 	put_ms(j, "phases.connect_ms", r->connect);
 	put_ms(j, "phases.check_ms", r->check);
 	put_ms(j, "phases.precopy_ms", r->precopy);
+	put_ms(j, "phases.quiet_ms", r->quiet);
 	put_ms(j, "phases.freeze_ms", r->freeze);
 	put_ms(j, "phases.dump_ms", r->dump);
 	put_ms(j, "phases.pages_ms", r->pages);

@@ -115,13 +115,14 @@ void outgoing_thaw(struct outgoing *o)
 	if (o->held)
 		net_catch_attach(&o->catch, o->svc, NULL);
 	cgroup_thaw(o->svc->name, NULL);
+	net_quiet_end(&o->quiet);
 	o->frozen = o->held = false;
 }
 
 int outgoing_leave(struct outgoing *o, struct err *e)
 {
 	o->kept = true;
-	return journal_end(o->journal, e);
+	return journal_forget(o->ck->id, e);
 }
 
 int outgoing_finish(struct outgoing *o, struct err *e)
@@ -130,10 +131,11 @@ int outgoing_finish(struct outgoing *o, struct err *e)
 	int rc;
 
 	net_catch_pass_on(&o->catch);
+	net_quiet_end(&o->quiet);
 	rc = outgoing_retire(o, e);
 
 	checkpoint_remove(o->ck, NULL);
-	journal_end(o->journal, rc ? &late : e);
+	journal_forget(o->ck->id, rc ? &late : e);
 	return rc;
 }
 

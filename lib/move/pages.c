@@ -14,6 +14,10 @@
 
 #define RAW_WORTH 0.9 /* compressed to less than this, or not at all */
 #define PROBE_EVERY 16
+#define ASK_EVERY_MAX 8 /* batches sent without asking once the far end had next to nothing of those before */
+#define ASK_WORTH 16    /* of so many pages it had one or more */
+#define ROUND_WORTH 5   /* so many times what it spares the freeze a round may take */
+#define BLOCK_PAGES 64  /* read and compared together: they stay in the processor's second-level cache */
 #define LEVEL_MAX 9
 #define MARK_ZERO 1 /* marks of pages start above: 0 is "never sent" */
 #define STREAMS_MAX 8
@@ -28,7 +32,9 @@ struct worker {
 	ZSTD_CCtx *zstd;
 	int level;       /* of zstd; follows the link */
 	int raw_batches; /* left before compression is tried again */
-	uint8_t *in;     /* the run as it was read */
+	unsigned unasked, ask_every; /* batches left before the far end is asked again; how many those were */
+	uint8_t *in;     /* the block as it was read */
+	uint64_t mark[BLOCK_PAGES]; /* of its pages as they were sent last */
 	uint8_t *page;   /* the batch's pages, one behind the other */
 	uint8_t *out;    /* compressed */
 	uint8_t *head;
@@ -126,7 +132,7 @@ static int send_pages(struct worker *w, unsigned n)
 		}
 	}
 	t1 = clock_ms();
-	head = pages_put_head(w->head, w->item, n, packed ? PAGES_ZSTD : 0);
+	head = pages_put_sealed(w->head, w->item, n, packed ? PAGES_ZSTD : 0);
 	if (wire_send(w->stream, FRAME_PAGES, w->head, head, packed ? w->out : w->page, packed ? packed : raw, &w->err))
 		return -1;
 	if (packed)
@@ -137,90 +143,137 @@ static int send_pages(struct worker *w, unsigned n)
 	return 0;
 }
 
+/* Lets the far end say which pages of the batch it lacks, and keeps those; their number, -1 when that failed. One that
+ * has none of them is asked less and less often in a round: the answer costs a round trip. */
+static int ask(struct worker *w)
+{
+	size_t head = pages_put_head(w->head, w->item, w->n);
+	uint64_t there = w->st.there;
+	unsigned n;
+
+	if (wire_send(w->stream, FRAME_HAVE, w->head, head, NULL, 0, &w->err) ||
+	    wire_expect(w->stream, FRAME_WANT, &w->frame, &w->err))
+		return -1;
+	if (w->frame.len < (w->n + 7) / 8)
+		return err_set(&w->err, EX_DATAERR, "%s: short answer", stream_peer(w->stream));
+	w->st.sent_bytes += head;
+	n = keep_wanted(w, w->frame.data);
+	if ((w->st.there - there) * ASK_WORTH >= w->n)
+		w->ask_every = 0;
+	else if (w->ask_every < ASK_EVERY_MAX)
+		w->ask_every = w->ask_every ? w->ask_every * 2 : 1;
+	w->unasked = w->ask_every;
+	return (int)n;
+}
+
 static int flush(struct worker *w)
 {
-	unsigned n = w->n;
+	int n = (int)w->n;
 
-	if (pages_store(w->s->im, w->item, w->page, n, &w->err))
+	if (pages_store(w->s->im, w->item, w->page, w->n, &w->err))
 		return -1;
-	for (unsigned i = 0; i < n && w->s->final; i++)
-		image_use(w->s->im, w->item[i].object, w->item[i].addr);
-	if (!n || !w->stream) {
-		w->n = 0;
-		return 0;
-	}
-	if (w->s->ask) {
-		size_t head = pages_put_head(w->head, w->item, n, 0);
-
-		if (wire_send(w->stream, FRAME_HAVE, w->head, head, NULL, 0, &w->err) ||
-		    wire_expect(w->stream, FRAME_WANT, &w->frame, &w->err))
-			return -1;
-		if (w->frame.len < (n + 7) / 8)
-			return err_set(&w->err, EX_DATAERR, "%s: short answer", stream_peer(w->stream));
-		w->st.sent_bytes += head;
-		n = keep_wanted(w, w->frame.data);
+	for (unsigned i = 0; i < w->n && w->s->final; i++)
+		image_use(w->s->im, w->item[i].object, w->item[i].addr, 1);
+	if (n && w->stream && w->s->ask) {
+		if (!w->unasked)
+			n = ask(w);
+		else
+			w->unasked--;
 	}
 	w->n = 0;
-	return n ? send_pages(w, n) : 0;
+	return n > 0 && w->stream ? send_pages(w, (unsigned)n) : n < 0 ? -1 : 0;
 }
 
 /* ---- one run ---- */
 
-static int consider(struct worker *w, const struct page_run *run, unsigned i)
+/* A page that differs from what was sent last goes into the batch. */
+static int take_page(struct worker *w, uint64_t object, uint64_t addr, const uint8_t *page, uint64_t mark)
 {
 	struct image *im = w->s->im;
-	const uint8_t *page = w->in + (size_t)i * PAGE_BYTES;
-	uint64_t addr = run->addr + (uint64_t)i * PAGE_BYTES, mark = MARK_ZERO;
 	struct page_item *item = &w->item[w->n];
-	bool zero = is_zero(page);
+	bool zero = mark == MARK_ZERO;
 	struct digest old;
 
-	w->st.looked_at++;
+	*item = (struct page_item){ .object = object, .addr = addr, .zero = zero };
 	if (!zero)
-		mark = XXH3_64bits_withSeed(page, PAGE_BYTES, w->s->seed) | 2;
-	if (image_mark(im, run->object, addr) != mark) {
-		*item = (struct page_item){ .object = run->object, .addr = addr, .zero = zero };
-		if (!zero)
-			digest_of(page, PAGE_BYTES, &item->digest);
-		enum page_state was = image_get(im, run->object, addr, &old);
-		item->here = was == (zero ? PAGE_ZERO : PAGE_DATA) && (zero || digest_equal(&old, &item->digest));
-		image_set_mark(im, run->object, addr, mark);
-		memcpy(w->page + (size_t)w->n * PAGE_BYTES, page, PAGE_BYTES);
-		w->st.changed++;
-		w->st.zero += zero;
-		w->n++;
-	} else if (w->s->final) {
-		image_use(im, run->object, addr);
-	}
-	return w->n == RUN_PAGES ? flush(w) : 0;
+		digest_of(page, PAGE_BYTES, &item->digest);
+	enum page_state was = image_get(im, object, addr, &old);
+	item->here = was == (zero ? PAGE_ZERO : PAGE_DATA) && (zero || digest_equal(&old, &item->digest));
+	image_set_mark(im, object, addr, mark);
+	memcpy(w->page + (size_t)w->n * PAGE_BYTES, page, PAGE_BYTES);
+	w->st.changed++;
+	w->st.zero += zero;
+	return ++w->n == RUN_PAGES ? flush(w) : 0;
 }
 
-static size_t read_run(struct worker *w, const struct page_run *run)
+/* Pages [from, end) of a block are as they were sent last. */
+static void keep_pages(struct worker *w, const struct page_run *b, unsigned from, unsigned end)
+{
+	if (w->s->final && from < end)
+		image_use(w->s->im, b->object, b->addr + (uint64_t)from * PAGE_BYTES, end - from);
+}
+
+static int compare_block(struct worker *w, const struct page_run *b)
+{
+	unsigned from = 0;
+
+	image_marks(w->s->im, b->object, b->addr, b->pages, w->mark);
+	w->st.looked_at += b->pages;
+	for (unsigned i = 0; i < b->pages; i++) {
+		const uint8_t *page = w->in + (size_t)i * PAGE_BYTES;
+		uint64_t mark = MARK_ZERO;
+
+		if (!is_zero(page))
+			mark = XXH3_64bits_withSeed(page, PAGE_BYTES, w->s->seed) | 2;
+		if (mark == w->mark[i])
+			continue;
+		keep_pages(w, b, from, i);
+		from = i + 1;
+		if (take_page(w, b->object, b->addr + (uint64_t)i * PAGE_BYTES, page, mark))
+			return -1;
+	}
+	keep_pages(w, b, from, b->pages);
+	return 0;
+}
+
+static size_t read_block(struct worker *w, const struct page_run *b)
 {
 	size_t n = 0;
 
-	if (run->pid >= 0)
-		return memory_read(run, w->in);
-	while (n < run->pages &&
-	       !image_read(w->s->im, run->object, run->addr + n * PAGE_BYTES, w->in + n * PAGE_BYTES))
+	if (b->pid >= 0)
+		return memory_read(b, w->in);
+	while (n < b->pages && !image_read(w->s->im, b->object, b->addr + n * PAGE_BYTES, w->in + n * PAGE_BYTES))
 		n++;
 	return n;
 }
 
+static int do_block(struct worker *w, struct page_run *b)
+{
+	size_t n = read_block(w, b);
+
+	if (n < b->pages && b->pid < 0)
+		return err_set(&w->err, EX_DATAERR, "memory: page %#llx is damaged",
+			       (unsigned long long)(b->addr + n * PAGE_BYTES));
+	if (n < b->pages && w->s->final)
+		return err_set(&w->err, EX_OSERR, "memory: cannot read %u pages of process %d at %#llx", b->pages, b->pid,
+			       (unsigned long long)b->vaddr);
+	b->pages = (uint32_t)n;
+	return compare_block(w, b);
+}
+
 static int do_run(struct worker *w, const struct page_run *run)
 {
-	size_t n = read_run(w, run);
+	int rc = 0;
 
-	if (n < run->pages && run->pid < 0)
-		return err_set(&w->err, EX_DATAERR, "memory: page %#llx is damaged",
-			       (unsigned long long)(run->addr + n * PAGE_BYTES));
-	if (n < run->pages && w->s->final)
-		return err_set(&w->err, EX_OSERR, "memory: cannot read %u pages of process %d at %#llx", run->pages,
-			       run->pid, (unsigned long long)run->vaddr);
-	for (unsigned i = 0; i < n; i++)
-		if (consider(w, run, i))
-			return -1;
-	return 0;
+	for (uint32_t at = 0; at < run->pages && !rc; at += BLOCK_PAGES) {
+		struct page_run b = *run;
+
+		b.addr += (uint64_t)at * PAGE_BYTES;
+		b.vaddr += (uint64_t)at * PAGE_BYTES;
+		b.pages = run->pages - at < BLOCK_PAGES ? run->pages - at : BLOCK_PAGES;
+		rc = do_block(w, &b);
+	}
+	return rc;
 }
 
 static int sync_stream(struct worker *w)
@@ -240,6 +293,7 @@ static void *work(void *arg)
 	size_t i;
 	int rc = 0;
 
+	w->unasked = 0;
 	while (!rc && (i = atomic_fetch_add(&w->s->next, 1)) < runs->n) {
 		rc = do_run(w, &runs->run[i]);
 		/* One thread speaks for all; they take their runs from the same heap. */
@@ -356,6 +410,21 @@ int sender_round(struct sender *s, const struct page_runs *runs, bool ask, bool 
 	return rc;
 }
 
+bool pages_round_pays(const struct pages_stats *first, const struct pages_stats *before, const struct pages_stats *last)
+{
+	double more = (double)first->changed - (double)last->changed, changed = (double)last->changed;
+
+	if (more <= 0 || first->ms <= last->ms)
+		return false;
+	double page_ms = (first->ms - last->ms) / more;      /* of one that changed; looking at all comes on top */
+	double per_ms = changed / before->ms;                /* pages written */
+	double left = per_ms * last->ms;                     /* by now */
+	double next_ms = last->ms - (changed - left) * page_ms;
+	double fewer = left - per_ms * next_ms;              /* than now, after the next round */
+
+	return fewer * page_ms * ROUND_WORTH > next_ms;
+}
+
 void sender_progress(struct sender *s, int (*fn)(void *ctx, uint64_t done, uint64_t all), void *ctx)
 {
 	s->progress = fn;
@@ -368,7 +437,7 @@ static int worker_init(struct worker *w, struct sender *s, struct stream *stream
 	w->stream = stream;
 	w->level = 1;
 	w->zstd = ZSTD_createCCtx();
-	w->in = malloc(RUN_PAGES * PAGE_BYTES);
+	w->in = malloc(BLOCK_PAGES * PAGE_BYTES);
 	w->page = malloc(RUN_PAGES * PAGE_BYTES);
 	w->out = malloc(ZSTD_compressBound(RUN_PAGES * PAGE_BYTES));
 	w->head = malloc(PAGES_HEAD_MAX);

@@ -2,8 +2,8 @@
 /* Pages on their way from one memory image to another, over several streams at once.
  *
  * Per round, each stream's frames:  COVER {object, window}...
- *   HAVE  object, then per page: address, flags, digest   ->  WANT  one bit a page
- *   PAGES object, then per page: address, digest; then the pages, as one zstd frame or raw
+ *   HAVE  where pages stand, and the digest of each       ->  WANT  one bit a page
+ *   PAGES where pages stand, one digest for all of it; then the pages, as one zstd frame or raw
  *   SYNC                                                  ->  SYNCED (JSON: {}, or {error, code})
  * In the freeze there is no HAVE: what changed since the last round is sent at once. */
 #ifndef EDGE_MOVE_PAGES_H
@@ -41,6 +41,9 @@ AUTO_DEFINE(struct sender, sender_free)
  * service's pages as they stay (image_use), and one that cannot be read is an error. Adds to *st. */
 int sender_round(struct sender *s, const struct page_runs *runs, bool ask, bool final, struct pages_stats *st,
 		 struct err *e);
+/* Whether one more round before the freeze would shorten it by a fifth of its own time at least, judging by three rounds so
+ * far (the first two may be one): what pages cost, and how fast the service writes. */
+bool pages_round_pays(const struct pages_stats *first, const struct pages_stats *before, const struct pages_stats *last);
 /* Called by one of the threads from time to time in a round, with the runs done so far and all of them. Not 0: the round
  * is given up, EX_TEMPFAIL. */
 void sender_progress(struct sender *s, int (*fn)(void *ctx, uint64_t done, uint64_t all), void *ctx);

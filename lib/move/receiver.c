@@ -16,63 +16,6 @@ bool fault_flip(void)
 	return atomic_exchange(&armed, 0) == 1;
 }
 
-size_t pages_put_head(uint8_t *p, const struct page_item *item, unsigned n, unsigned flags)
-{
-	uint8_t *at = p + 8;
-
-	put_le32(p, n);
-	put_le32(p + 4, flags);
-	for (unsigned i = 0; i < n;) {
-		unsigned same = 1;
-
-		while (i + same < n && item[i + same].object == item[i].object)
-			same++;
-		put_le64(at, item[i].object);
-		put_le32(at + 8, same);
-		at += GROUP_BYTES;
-		for (; same; same--, i++, at += ITEM_BYTES) {
-			put_le64(at, item[i].addr | item[i].zero);
-			memcpy(at + 8, &item[i].digest, sizeof(struct digest));
-		}
-	}
-	return (size_t)(at - p);
-}
-
-int pages_get_head(const uint8_t *p, size_t len, struct page_item *item, unsigned *n, unsigned *flags, size_t *used)
-{
-	const uint8_t *end = p + len;
-	unsigned i = 0;
-
-	if (len < 8 || get_le32(p) > RUN_PAGES)
-		return -1;
-	*n = get_le32(p);
-	*flags = get_le32(p + 4);
-	*used = 8;
-	for (p += 8; i < *n;) {
-		if (end - p < GROUP_BYTES)
-			return -1;
-		uint64_t object = get_le64(p);
-		unsigned same = get_le32(p + 8);
-
-		p += GROUP_BYTES;
-		if (!same || same > *n - i || (size_t)(end - p) < (size_t)same * ITEM_BYTES)
-			return -1;
-		for (; same; same--, i++, p += ITEM_BYTES) {
-			uint64_t addr = get_le64(p);
-
-			item[i].object = object;
-			item[i].addr = addr & ~(uint64_t)(PAGE_BYTES - 1);
-			item[i].zero = addr & 1;
-			item[i].here = false;
-			if (addr % PAGE_BYTES > 1)
-				return -1;
-			memcpy(&item[i].digest, p + 8, sizeof(struct digest));
-		}
-	}
-	*used = len - (size_t)(end - p);
-	return 0;
-}
-
 int pages_store(struct image *im, const struct page_item *item, const uint8_t *page, unsigned n, struct err *e)
 {
 	struct digest d[RUN_PAGES];
@@ -107,6 +50,7 @@ struct receiver {
 	struct err err;
 	bool failed;
 	struct page_item item[RUN_PAGES];
+	uint8_t head[PAGES_HEAD_MAX];
 	uint8_t page[RUN_PAGES * PAGE_BYTES];
 	ZSTD_DCtx *zstd;
 };
@@ -129,8 +73,10 @@ static int on_have(struct receiver *r, const struct frame *f, struct err *e)
 	unsigned n, flags;
 	size_t used;
 
-	if (pages_get_head(f->data, f->len, r->item, &n, &flags, &used))
+	if (pages_get_places(f->data, f->len, r->item, &n, &flags, &used) || f->len - used < n * sizeof(struct digest))
 		return err_set(e, EX_DATAERR, "malformed list of pages");
+	for (unsigned i = 0; i < n; i++)
+		memcpy(&r->item[i].digest, f->data + used + i * sizeof(struct digest), sizeof(struct digest));
 	for (unsigned i = 0; i < n; i++) {
 		const struct page_item *it = &r->item[i];
 		bool have = it->zero ? !image_put(r->im, it->object, it->addr, NULL, NULL, &r->err)
@@ -142,40 +88,47 @@ static int on_have(struct receiver *r, const struct frame *f, struct err *e)
 	return wire_send(r->s, FRAME_WANT, want, (n + 7) / 8, NULL, 0, e);
 }
 
-static int unpack(struct receiver *r, const struct frame *f, size_t used, unsigned flags, size_t raw)
+/* The batch's pages: as they stand in the frame, or unpacked; NULL when they are not as many bytes as `raw`. */
+static const uint8_t *unpack(struct receiver *r, const uint8_t *data, size_t n, unsigned flags, size_t raw)
 {
-	size_t n = f->len - used;
+	if (!(flags & PAGES_ZSTD))
+		return n == raw ? data : NULL;
+	return ZSTD_decompressDCtx(r->zstd, r->page, sizeof(r->page), data, n) == raw ? r->page : NULL;
+}
 
-	if (flags & PAGES_ZSTD)
-		n = ZSTD_decompressDCtx(r->zstd, r->page, sizeof(r->page), f->data + used, n);
-	else if (n <= sizeof(r->page))
-		memcpy(r->page, f->data + used, n);
-	return n == raw ? 0 : -1;
+/* Takes the digests of all pages, and with them the one of the head: whether it is the seal. */
+static bool seal_holds(struct receiver *r, const uint8_t *page, unsigned n, unsigned data, const uint8_t *seal)
+{
+	struct digest got;
+
+	for (unsigned i = 0; i < data; i++)
+		digest_of(page + (size_t)i * PAGE_BYTES, PAGE_BYTES, &r->item[i].digest);
+	digest_of(r->head, pages_put_head(r->head, r->item, n), &got);
+	return !memcmp(&got, seal, sizeof(got));
 }
 
 static int on_pages(struct receiver *r, const struct frame *f)
 {
 	unsigned n, flags, data = 0;
-	struct digest got;
+	const uint8_t *page, *seal;
 	size_t used;
 
-	if (pages_get_head(f->data, f->len, r->item, &n, &flags, &used))
+	if (pages_get_places(f->data, f->len, r->item, &n, &flags, &used) || f->len - used < sizeof(struct digest))
 		return err_set(&r->err, EX_DATAERR, "malformed batch of pages");
+	seal = f->data + used;
+	used += sizeof(struct digest);
 	while (data < n && !r->item[data].zero)
 		data++;
-	if (unpack(r, f, used, flags, (size_t)data * PAGE_BYTES))
+	page = unpack(r, f->data + used, f->len - used, flags, (size_t)data * PAGE_BYTES);
+	if (!page)
 		return err_set(&r->err, EX_DATAERR, "damaged batch of pages");
-	for (unsigned i = 0; i < n; i++) {
-		const struct page_item *it = &r->item[i];
-		const uint8_t *page = i < data ? r->page + (size_t)i * PAGE_BYTES : NULL;
-
-		if (page)
-			digest_of(page, PAGE_BYTES, &got);
-		if (!page != it->zero || (page && !digest_equal(&got, &it->digest)))
-			return err_set(&r->err, EX_DATAERR, "page %#llx arrived damaged: its digest differs",
-				       (unsigned long long)it->addr);
-	}
-	return pages_store(r->im, r->item, r->page, n, &r->err);
+	for (unsigned i = data; i < n; i++)
+		if (!r->item[i].zero)
+			return err_set(&r->err, EX_DATAERR, "malformed batch of pages");
+	if (!seal_holds(r, page, n, data, seal))
+		return err_set(&r->err, EX_DATAERR, "pages from %#llx on arrived damaged: their digest differs",
+			       n ? (unsigned long long)r->item[0].addr : 0);
+	return pages_store(r->im, r->item, page, n, &r->err);
 }
 
 static int on_cover(struct receiver *r, const struct frame *f)

@@ -10,7 +10,8 @@ int refusal_error(const char *to, const struct json *refusals, struct err *e)
 
 	if (!first)
 		return err_set(e, EX_DATAERR, "node %s: refuses, and does not say why", to);
-	err_set(e, EX_UNAVAILABLE, "node %s: refuses: %s: %s", to, json_str(first, "check"), json_str(first, "why"));
+	const char *check = json_str(first, "check"), *why = json_str(first, "why");
+	err_set(e, EX_UNAVAILABLE, "node %s: refuses: %.40s: %s", to, check ? check : "?", why ? why : "it does not say why");
 	if (n > 1)
 		snprintf(e->text + strlen(e->text), sizeof(e->text) - strlen(e->text), " (and %zu more)", n - 1);
 	return -1;

@@ -36,23 +36,6 @@ struct stream *remote_open(const char *node, struct err *e)
 	return TAKE_PTR(s);
 }
 
-int remote_outcome(struct stream *s, const char *move, const struct json *service)
-{
-	AUTO_JSON struct json *call = wire_request("outcome"), *answer = NULL;
-
-	json_set_str(call, "move", move);
-	json_set_str(call, "service", json_str(service, "name"));
-	json_set_str(call, "id", json_str(service, "id"));
-	if (wire_ask(s, TAKE_PTR(call), &answer, NULL))
-		return -1;
-	const char *step = json_str(answer, "step");
-	bool running = json_bool(answer, "running", false), over = !step || !*step;
-	if (running && (over || !strcmp(step, "running")))
-		return 1;
-	/* In between it will come to one or the other. */
-	return !running && (over || !strcmp(step, "failed")) ? 0 : -1;
-}
-
 /* Its terminal is ours: no other node writes control characters to it. */
 static void plain(char *s)
 {
@@ -61,15 +44,28 @@ static void plain(char *s)
 			*s = ' ';
 }
 
+/* What it prints is a record, and nothing else: it may go to a terminal, or into a pipe of programs that trust each other. */
+static int take_record(char *line, FILE *out, struct err *e)
+{
+	AUTO_JSON struct json *rec = json_parse(line, strlen(line), e);
+
+	if (!rec)
+		return err_wrap(e, "record from there");
+	if (!json_is_object(rec))
+		return err_set(e, EX_DATAERR, "record from there: not an object");
+	plain(line);
+	return record_pass(out, line, e);
+}
+
 /* One frame of the program's life; 1 when it was the last. */
-static int take_frame(const struct frame *f, FILE *out, int *status, struct err *e)
+static int take_frame(const struct frame *f, FILE *out, void (*say)(const char *), int *status, struct err *e)
 {
 	if (f->kind == FRAME_RECORD)
-		return record_pass(out, (const char *)f->data, e);
+		return take_record((char *)f->data, out, e);
 	if (f->kind == FRAME_NOTE) {
-		/* The far program's own message, already with its name before it. */
 		plain((char *)f->data);
-		fprintf(stderr, "%s\n", (const char *)f->data);
+		if (say)
+			say((const char *)f->data);
 		return 0;
 	}
 	if (f->kind != FRAME_REPLY)
@@ -126,7 +122,7 @@ static bool watch_end(struct watch *w)
 	return w->lost;
 }
 
-static int follow(struct stream *s, FILE *out, int *status, struct err *e)
+static int follow(struct stream *s, FILE *out, void (*say)(const char *), int *status, struct err *e)
 {
 	AUTO_FRAME struct frame f = { 0 };
 	struct watch w;
@@ -135,13 +131,14 @@ static int follow(struct stream *s, FILE *out, int *status, struct err *e)
 	if (watch_start(&w, s, out, e))
 		return -1;
 	while (!rc)
-		rc = wire_recv(s, &f, e) ? -1 : take_frame(&f, out, status, e);
+		rc = wire_recv(s, &f, e) ? -1 : take_frame(&f, out, say, status, e);
 	if (watch_end(&w) && rc < 0)
 		return err_set(e, EX_IOERR, "cannot write: %s", strerror(EPIPE));
 	return rc < 0 ? -1 : 0;
 }
 
-int remote_run(const char *node, const char *program, const struct json *args, FILE *out, struct err *e)
+int remote_run(const char *node, const char *program, const struct json *args, FILE *out, void (*say)(const char *),
+	       struct err *e)
 {
 	AUTO_STREAM struct stream *s = remote_open(node, e);
 	AUTO_JSON struct json *call = wire_request("run");
@@ -151,7 +148,7 @@ int remote_run(const char *node, const char *program, const struct json *args, F
 		return -1;
 	json_set_str(call, "program", program);
 	json_set(call, "args", json_copy(args));
-	if (wire_send_json(s, FRAME_CALL, call, e) || follow(s, out, &status, e))
+	if (wire_send_json(s, FRAME_CALL, call, e) || follow(s, out, say, &status, e))
 		return -1;
 	return status;
 }

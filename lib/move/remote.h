@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* Running one of the toolkit's own programs on another node: edge-serve there starts it with these arguments, no shell in
- * between; its records come back on `out`, its messages on stderr. */
+ * between; its records come back on `out`, its messages line by line through `say`. */
 #ifndef EDGE_MOVE_REMOTE_H
 #define EDGE_MOVE_REMOTE_H
 
@@ -9,16 +9,14 @@
 #include "lib/base/json.h"
 #include "lib/base/stream.h"
 
-/* Gives the program's exit status, or -1 when it could not be run there. `args`: an array of strings. */
-int remote_run(const char *node, const char *program, const struct json *args, FILE *out, struct err *e);
+/* Gives the program's exit status, or -1 when it could not be run there. `args`: an array of strings. `say` gets each line
+ * that the program says on its stderr, its name before it, free of control characters; NULL: they are dropped. */
+int remote_run(const char *node, const char *program, const struct json *args, FILE *out, void (*say)(const char *line),
+	       struct err *e);
 
 /* edge-serve's side of it: runs the program that the call names, if it is one that may be, and answers. 1: it ran, and the
  * session is over. */
 int remote_serve(struct stream *s, const struct json *call, struct err *e);
-
-/* How a move went, as the node at the other end of the stream knows it: 1 the instance of the service record runs there, 0 it
- * does not, -1 nothing is known yet. */
-int remote_outcome(struct stream *s, const char *move, const struct json *service);
 
 /* An open, greeted stream to a node by its name or URL. */
 struct stream *remote_open(const char *node, struct err *e);

@@ -2,15 +2,15 @@
 /* Restoring a checkpoint that lies at a node. Of the frozen service it came from, three parties must know the same: the
  * destination, the holder at the source, and this program, which may be at a third place. */
 #include <errno.h>
-#include <poll.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "lib/base/clock.h"
 #include "lib/discover/node.h"
 #include "lib/move/hold.h"
+#include "lib/move/outcome.h"
+#include "lib/move/pulse.h"
 #include "lib/move/remote.h"
 
 #define OUTCOME_MS 10000 /* how long the destination is asked for it after a broken connection */
@@ -19,6 +19,7 @@ struct restoring {
 	const char *id;
 	char node[256];     /* where the checkpoint lies; "" is this node */
 	struct stream *s;   /* to it */
+	struct pulse *pulse;
 	pid_t child;        /* edge-serve, when it is this node */
 	struct json *facts; /* the destination's answer to "open": service, instance, from, held */
 	char from[256];     /* the source; "" until it is known */
@@ -27,6 +28,7 @@ struct restoring {
 
 static void restoring_clear(struct restoring *r)
 {
+	pulse_end(r->pulse);
 	if (r->s)
 		stream_free(r->s);
 	while (r->child > 0 && waitpid(r->child, NULL, 0) < 0 && errno == EINTR)
@@ -105,10 +107,17 @@ static int ask(struct restoring *r, const char *verb, struct json **answer, stru
 	return wire_ask(r->s, call, answer, e);
 }
 
+static void stop_stream(void *ctx)
+{
+	const struct restoring *r = ctx;
+
+	stream_stop(r->s);
+}
+
 static int open_there(struct restoring *r, struct err *e)
 {
 	r->s = r->node[0] ? remote_open(r->node, e) : local_session(&r->child, e);
-	if (!r->s || ask(r, "open", &r->facts, e))
+	if (!r->s || pulse_start(&r->pulse, r->s, NULL, stop_stream, r, e) || ask(r, "open", &r->facts, e))
 		return -1;
 	if (!json_str(r->facts, "from") || !json_str(r->facts, "service") || !json_str(r->facts, "instance"))
 		return err_set(e, EX_DATAERR, "%s: no facts in its answer", stream_peer(r->s));
@@ -135,20 +144,13 @@ static int make_ready(struct restoring *r, struct err *e)
 /* The connection broke at "go". 1 it runs there, 0 it does not, -1 nobody knows. */
 static int learn_outcome(struct restoring *r)
 {
-	double end = clock_ms() + OUTCOME_MS;
-	AUTO_JSON struct json *service = json_object();
+	AUTO_REGISTRY struct registry *reg = NULL;
+	struct ssh_target to;
 
-	json_set_str(service, "name", json_str(r->facts, "service"));
-	json_set_str(service, "id", json_str(r->facts, "instance"));
-	for (int pause_ms = 100; r->node[0] && clock_ms() < end; pause_ms *= 2) {
-		AUTO_STREAM struct stream *s = remote_open(r->node, NULL);
-		int known = s ? remote_outcome(s, r->id, service) : -1;
-
-		if (known >= 0)
-			return known;
-		poll(NULL, 0, pause_ms);
-	}
-	return -1;
+	if (!r->node[0] || registry_open(&reg, NULL, NULL) || node_target(reg, r->node, &to, NULL))
+		return -1;
+	enum outcome outcome = outcome_learn(&to, r->id, OUTCOME_MS, NULL);
+	return outcome == OUTCOME_RUNNING ? 1 : outcome == OUTCOME_NOT ? 0 : -1;
 }
 
 static struct json *plain_record(const struct restoring *r)

@@ -2,6 +2,7 @@
 #include "lib/move/serve.h"
 
 #include <fcntl.h>
+#include <poll.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -10,10 +11,13 @@
 #include "lib/move/bulk.h"
 #include "lib/move/hold.h"
 #include "lib/move/incoming.h"
-#include "lib/move/journal.h"
+#include "lib/move/outcome.h"
+#include "lib/move/recover.h"
 #include "lib/move/remote.h"
 #include "lib/move/stateless.h"
 #include "lib/move/wire.h"
+
+#define IDLE_MS 30000
 
 static int describe(struct stream *s, struct err *e)
 {
@@ -34,22 +38,6 @@ static int note_step(struct stream *s, const struct json *call, struct err *e)
 	return hold_note(move, step, e) ? -1 : wire_send_json(s, FRAME_REPLY, answer, e);
 }
 
-/* How a move went here, for a source that lost its connection at "go": the journal's last step, and whether the instance
- * runs. */
-static int tell_outcome(struct stream *s, const struct json *call, struct err *e)
-{
-	const char *move = json_str(call, "move"), *name = json_str(call, "service"), *id = json_str(call, "id");
-	AUTO_JSON struct json *answer = json_object();
-	AUTO_SERVICE struct service *here = NULL;
-
-	if (!move || !name || !id || strchr(move, '/') || !service_name_valid(name))
-		return err_set(e, EX_DATAERR, "no move or service in the call");
-	json_set_str(answer, "step", journal_last(move));
-	json_set_bool(answer, "running",
-		      !service_load(&here, name, NULL) && !strcmp(here->id, id) && service_running(here));
-	return wire_send_json(s, FRAME_REPLY, answer, e);
-}
-
 /* 1: the call has taken over the whole session. */
 static int on_call(struct stream *s, const struct json *call, struct err *e)
 {
@@ -64,7 +52,11 @@ static int on_call(struct stream *s, const struct json *call, struct err *e)
 	if (!strcmp(verb, "start"))
 		return stateless_serve(s, call, e);
 	if (!strcmp(verb, "outcome"))
-		return tell_outcome(s, call, e);
+		return outcome_tell(s, call, e);
+	if (!strcmp(verb, "forget"))
+		return recover_known(s, call, e);
+	if (!strcmp(verb, "settle"))
+		return recover_serve(s, call, e);
 	if (!strcmp(verb, "note"))
 		return note_step(s, call, e);
 	if (!strcmp(verb, "drop"))
@@ -93,7 +85,12 @@ int serve_session(struct err *e)
 	if (wire_greet(s, e))
 		return -1;
 	while (!rc) {
+		struct pollfd next = { .fd = in, .events = POLLIN };
 		struct err failed = { 0 };
+
+		/* Between two calls nobody beats a pulse: a link may have died. */
+		if (!poll(&next, 1, IDLE_MS))
+			return err_set(e, EX_TEMPFAIL, "caller: silent for %d s", IDLE_MS / 1000);
 
 		if (wire_recv(s, &f, e))
 			return e->code == EX_UNAVAILABLE ? 0 : -1; /* the caller has gone: that is the end */

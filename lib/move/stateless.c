@@ -11,7 +11,10 @@
 #include "lib/engine/engine.h"
 #include "lib/engine/net.h"
 #include "lib/move/check.h"
+#include "lib/move/guard.h"
 #include "lib/move/journal.h"
+#include "lib/move/outcome.h"
+#include "lib/move/recover.h"
 #include "lib/move/refusal.h"
 #include "lib/move/remote.h"
 #include "lib/move/wire.h"
@@ -19,7 +22,6 @@
 #define LOCK_MS 2000
 #define GRACE_MS 10000
 #define READY_MS 10000   /* until it must listen on its ports at the destination */
-#define OUTCOME_MS 10000 /* how long the destination is asked for it after a broken connection */
 
 /* ---- the source ---- */
 
@@ -30,17 +32,24 @@ struct leaving {
 	const struct move_options *opt;
 	char move[33];
 	struct stream *stream;
+	struct guard guard;
+	bool unknown; /* nobody knows who has the address */
 	double start, started, gap;
 };
 
-static int leaving_connect(struct leaving *l, struct err *e)
+static int name_move(char move[33], struct err *e)
 {
 	uint8_t random[16];
 
 	if (getrandom(random, sizeof(random), 0) != sizeof(random))
 		return err_sys(e, "getrandom");
 	for (size_t i = 0; i < sizeof(random); i++)
-		snprintf(l->move + 2 * i, 3, "%02x", random[i]);
+		snprintf(move + 2 * i, 3, "%02x", random[i]);
+	return 0;
+}
+
+static int leaving_connect(struct leaving *l, struct err *e)
+{
 	l->stream = ssh_open(l->target, l->opt->connect_ms, e);
 	return l->stream && !wire_greet(l->stream, e) ? 0 : -1;
 }
@@ -52,26 +61,21 @@ static struct json *call_start(struct leaving *l, struct err *e)
 	if (check_facts(l->s, NULL, 0, call, e))
 		return NULL;
 	json_set_str(call, "move", l->move);
+	json_set_str(call, "from", node_self());
 	json_set_bool(call, "dry_run", l->opt->dry_run);
 	json_set(call, "service", service_to_json(l->s));
 	return wire_call(l->stream, TAKE_PTR(call), e);
 }
 
-/* The connection broke when it was to take the address. 1 it has it, 0 it has not, -1 nobody knows. */
-static int learn_outcome(const struct leaving *l)
+static int enter(struct leaving *l, struct err *e)
 {
-	AUTO_JSON struct json *service = service_record(l->s, "running");
-	double end = clock_ms() + OUTCOME_MS;
+	AUTO_JSON struct json *head = json_object();
 
-	for (int pause_ms = 100; clock_ms() < end; pause_ms *= 2) {
-		AUTO_STREAM struct stream *s = ssh_open(l->target, l->opt->connect_ms, NULL);
-		int known = s && !wire_greet(s, NULL) ? remote_outcome(s, l->move, service) : -1;
-
-		if (known >= 0)
-			return known;
-		poll(NULL, 0, pause_ms);
-	}
-	return -1;
+	json_set_str(head, "role", "source");
+	json_set_str(head, "service", l->s->name);
+	json_set_str(head, "id", l->s->id);
+	json_set_str(head, "to", l->to);
+	return journal_begin(l->move, head, e);
 }
 
 /* The address goes over: it is nowhere for as long as one question and its answer take. */
@@ -79,19 +83,24 @@ static int give_address(struct leaving *l, struct err *e)
 {
 	AUTO_JSON struct json *answer = NULL;
 	double from = clock_ms();
-	int rc = net_hold(l->s, e);
+	enum outcome outcome;
 
-	if (rc)
+	/* From here on it has no address until it knows who has. */
+	if (journal_turn(l->move, "begun", "go", NULL, e))
 		return -1;
-	rc = wire_ask(l->stream, wire_request("take"), &answer, e);
-	if (rc < 0)
-		rc = learn_outcome(l) - 1;
+	int rc = net_hold(l->s, e) ? 1 : wire_ask(l->stream, wire_request("take"), &answer, e);
+	if (rc < 0) {
+		outcome = outcome_learn(l->target, l->move, l->opt->deadline_ms, NULL);
+		l->unknown = outcome != OUTCOME_RUNNING && outcome != OUTCOME_NOT;
+		rc = outcome == OUTCOME_RUNNING ? 0 : 1;
+	}
 	l->gap = clock_ms() - from;
 	if (!rc)
 		return 0;
+	if (l->unknown)
+		return err_wrap(e, "service %s: stays without its address here, as nobody knows whether it runs there",
+				l->s->name);
 	net_attach(l->s, NULL);
-	if (rc < -1)
-		err_wrap(e, "service %s: goes on here, and nobody knows whether it runs there, too", l->s->name);
 	return -1;
 }
 
@@ -137,6 +146,8 @@ static int leave(struct leaving *l, struct json **record, struct err *e)
 		return -1;
 	/* It runs there: what fails now is told, but no reason to go back. */
 	int rc = end_here(l->s, e);
+	if (!rc)
+		rc = journal_turn(l->move, "go", "handed-over", NULL, e);
 	wire_ask(l->stream, wire_request("done"), &said, NULL);
 	json_set(made, "moved", moved(l));
 	*record = TAKE_PTR(made);
@@ -146,7 +157,7 @@ static int leave(struct leaving *l, struct json **record, struct err *e)
 int migrate_stateless(struct service *s, const char *to, const struct ssh_target *t, const struct move_options *opt,
 		      struct json **record, struct err *e)
 {
-	struct leaving l = { .s = s, .to = to, .target = t, .opt = opt, .start = clock_ms() };
+	struct leaving l = { .s = s, .to = to, .target = t, .opt = opt, .guard = { -1 }, .start = clock_ms() };
 	AUTO_FD int lock = service_lock(s->name, LOCK_MS, e);
 	int rc;
 
@@ -154,9 +165,17 @@ int migrate_stateless(struct service *s, const char *to, const struct ssh_target
 		return -1;
 	if (!service_running(s))
 		return err_set(e, EX_UNAVAILABLE, "service %s: does not run here", s->name);
-	rc = leave(&l, record, e);
+	if (recover_instance(s->name, s->id, e) || name_move(l.move, e) || guard_start(&l.guard, s->name, l.move, lock, e))
+		return -1;
+	rc = enter(&l, e) ? -1 : leave(&l, record, e);
 	if (l.stream)
 		stream_free(l.stream);
+	if (l.unknown) { /* the guard goes on to ask */
+		close(l.guard.fd);
+		return rc;
+	}
+	journal_forget(l.move, NULL);
+	guard_end(&l.guard);
 	return rc;
 }
 
@@ -202,14 +221,14 @@ static int wait_ready(const struct service *s, struct err *e)
 	return 0;
 }
 
-static void publish(const struct service *s, const struct json *record)
+/* A registry that is gone does not stop a move; one that knows a newer epoch does. */
+static int publish(const struct service *s, const struct json *record, struct err *e)
 {
 	AUTO_REGISTRY struct registry *r = NULL;
-	char key[64];
 
-	snprintf(key, sizeof(key), "service/%s", s->id);
-	if (!registry_open(&r, NULL, NULL))
-		registry_put(r, key, record, NULL, NULL);
+	if (registry_open(&r, NULL, NULL) || registry_put_service(r, record, NULL) <= 0)
+		return 0;
+	return err_set(e, EX_UNAVAILABLE, "service %s: another node has a newer epoch of it", s->name);
 }
 
 /* The source's next word, if it is this one. */
@@ -231,7 +250,7 @@ static int say_yes(struct stream *ctl)
 }
 
 /* Started, and cut off until the source lets go of the address. `answer` goes to the source. */
-static int start_and_take(struct service *s, struct stream *ctl, struct journal *j, struct json *answer, struct err *e)
+static int start_and_take(struct service *s, struct stream *ctl, const char *move, struct json *answer, struct err *e)
 {
 	AUTO_JSON struct json *record = NULL;
 
@@ -242,41 +261,41 @@ static int start_and_take(struct service *s, struct stream *ctl, struct journal 
 	if (!wait_ready(s, e) && !wire_send_json(ctl, FRAME_REPLY, answer, e)) {
 		if (!told_to(ctl, "take"))
 			err_set(e, EX_TEMPFAIL, "service %s: the source has not let it go", s->name);
-		else if (!journal_step(j, "running", e) && !net_attach(s, e)) {
+		else if (!journal_turn(move, "begun", "running", NULL, e)) {
+			net_attach(s, NULL); /* it is here now: what fails from here on is no reason to go back */
 			say_yes(ctl);
-			publish(s, record);
-			return 0;
+			if (!publish(s, record, e))
+				return 0;
 		}
-		journal_step(j, "failed", NULL);
 	}
 	service_stop(s, 0, NULL);
 	service_remove(s, NULL);
 	return -1;
 }
 
-static int start_here(struct service *s, const char *move, struct stream *ctl, struct json *answer, struct err *e)
+static int start_here(struct service *s, const struct json *call, struct stream *ctl, struct json *answer, struct err *e)
 {
-	AUTO_JOURNAL struct journal *j = NULL;
 	AUTO_JSON struct json *head = json_object();
+	const char *move = json_str(call, "move");
 	AUTO_FD int lock = service_lock(s->name, LOCK_MS, e);
+	struct guard guard = { -1 };
 
 	json_set_str(head, "role", "destination");
 	json_set_str(head, "service", s->name);
 	json_set_str(head, "id", s->id);
+	json_set_str(head, "from", json_str(call, "from"));
 	s->pid = 0;
 	s->epoch++;
-	if (lock < 0 || journal_begin(&j, move, head, e))
+	if (lock < 0 || recover_instance(s->name, s->id, e) || guard_start(&guard, s->name, move, lock, e))
 		return -1;
-	if (start_and_take(s, ctl, j, answer, e)) {
-		journal_end(j, NULL);
-		return -1;
-	}
+	int rc = journal_begin(move, head, e) ? -1 : start_and_take(s, ctl, move, answer, e);
 	/* Until the source has heard of it, it can ask for it. */
-	if (told_to(ctl, "done")) {
-		journal_end(j, NULL);
+	if (rc || told_to(ctl, "done"))
+		journal_forget(move, NULL);
+	guard_end(&guard);
+	if (!rc)
 		say_yes(ctl);
-	}
-	return 1;
+	return rc ? -1 : 1;
 }
 
 int stateless_serve(struct stream *ctl, const struct json *call, struct err *e)
@@ -294,6 +313,6 @@ int stateless_serve(struct stream *ctl, const struct json *call, struct err *e)
 	bool stop = json_len(refusals, NULL) > 0;
 	json_set(answer, "refusals", TAKE_PTR(refusals));
 	if (!stop && !json_bool(call, "dry_run", false))
-		return start_here(s, move, ctl, answer, e);
+		return start_here(s, call, ctl, answer, e);
 	return wire_send_json(ctl, FRAME_REPLY, answer, e);
 }

@@ -11,6 +11,7 @@
 
 #include "lib/base/file.h"
 #include "lib/engine/service.h"
+#include "lib/move/journal.h"
 
 const char *store_memory_dir(const char *id)
 {
@@ -29,10 +30,15 @@ static uint64_t free_bytes(void)
 	return statvfs(file_path("/var/lib/edge"), &v) ? 0 : (uint64_t)v.f_bavail * v.f_frsize;
 }
 
-/* Is it the memory of a service that runs, or may run again, here? */
+/* Is it the memory of a service that runs, or may run again, here, or that is on its way? */
 static bool in_use(const char *id)
 {
-	AUTO_JSON struct json *all = service_list(NULL);
+	AUTO_JSON struct json *all = NULL;
+	char move[64];
+
+	if (journal_find("destination", id, move) || journal_find("source", id, move))
+		return true;
+	all = service_list(NULL);
 
 	for (size_t i = 0, n = all ? json_len(all, NULL) : 0; i < n; i++) {
 		AUTO_JSON struct json *s = json_at(all, i);

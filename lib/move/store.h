@@ -13,7 +13,7 @@ const char *store_memory_dir(const char *id);
 /* Forgets an instance's memory. */
 int store_forget(const char *id, struct err *e);
 /* Makes room until `bytes` are free on the store's filesystem: removes memory images of instances that are not in
- * `services` of this node or have left it, oldest first, but not that of `keep`. Gives the bytes that are free then. */
+ * `services` of this node or have left it, and are in no move of the journal, oldest first, but not that of `keep`. Gives the bytes that are free then. */
 uint64_t store_make_room(uint64_t bytes, const char *keep);
 
 #endif

@@ -117,6 +117,8 @@ AUTO_DEFINE(struct tree_plan, tree_plan_free)
 /* Blocks of `want` whose content is nowhere in `have`, ascending, each content once. It depends only on what
  * is encoded, so that both ends come to the same list. */
 const struct tree_block *tree_plan_needs(const struct tree_plan *p, size_t *n);
+/* The i-th block of `want` that is not in its place in `have`, wherever else its content is; ascending. False: no more. */
+bool tree_plan_block(const struct tree_plan *p, size_t i, struct tree_block *b);
 bool tree_plan_empty(const struct tree_plan *p);     /* nothing differs */
 uint64_t tree_plan_bytes(const struct tree_plan *p); /* content of all blocks needed */
 uint64_t

@@ -302,6 +302,13 @@ const struct tree_block *tree_plan_needs(const struct tree_plan *p, size_t *n)
 	return p->needs;
 }
 
+bool tree_plan_block(const struct tree_plan *p, size_t i, struct tree_block *b)
+{
+	if (i < p->n_blocks)
+		*b = p->blocks[i].at;
+	return i < p->n_blocks;
+}
+
 bool tree_plan_empty(const struct tree_plan *p)
 {
 	uint32_t i;

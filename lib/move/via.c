@@ -63,7 +63,7 @@ static int take(FILE *f, const struct probe *p, const size_t *targets, size_t n,
 	}
 }
 
-static int run_some(const char *node, const struct probe *p, const size_t *targets, size_t n,
+static int run_some(const char *node, const struct probe *p, const size_t *targets, size_t n, void (*say)(const char *),
 		    int (*each)(void *, struct json *, struct err *), void *ctx, struct err *e)
 {
 	AUTO_JSON struct json *args = options(probe_plan(p));
@@ -75,7 +75,7 @@ static int run_some(const char *node, const struct probe *p, const size_t *targe
 	AUTO_FILE FILE *out = open_memstream(&text, &len);
 	if (!out)
 		return err_sys(e, "node %s", node);
-	int status = remote_run(node, "edge-latency", args, out, e);
+	int status = remote_run(node, "edge-latency", args, out, say, e);
 	fflush(out);
 	if (status < 0 || !len)
 		return status;
@@ -85,7 +85,8 @@ static int run_some(const char *node, const struct probe *p, const size_t *targe
 	return take(in, p, targets, n, each, ctx, e) ? err_wrap(e, "node %s", node) : status;
 }
 
-int via_run(const char *node, const struct probe *p, int (*each)(void *, struct json *, struct err *), void *ctx, struct err *e)
+int via_run(const char *node, const struct probe *p, void (*say)(const char *),
+	    int (*each)(void *, struct json *, struct err *), void *ctx, struct err *e)
 {
 	size_t targets[TARGETS_MAX], n = 0;
 	int worst = 0;
@@ -94,7 +95,7 @@ int via_run(const char *node, const struct probe *p, int (*each)(void *, struct 
 		if (strcmp(probe_name(p, i), node))
 			targets[n++] = i;
 		if (n == TARGETS_MAX || (n && i + 1 == probe_targets(p))) {
-			int rc = run_some(node, p, targets, n, each, ctx, e);
+			int rc = run_some(node, p, targets, n, say, each, ctx, e);
 
 			if (rc < 0)
 				return -1;

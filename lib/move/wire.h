@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* What edge-serve speaks: frames over a stream, each a kind, a length and that many bytes. Control goes over one
+/* What edge-serve speaks: frames over a stream, each a length, a kind, two sums and that many bytes. Control goes over one
  * stream as JSON calls and replies; bulk frames go over that one or others.
  *
  * Numbers on the wire are little-endian. Both ends have the same version, or the connection is refused by name. */
@@ -13,8 +13,13 @@
 #include "lib/base/json.h"
 #include "lib/base/stream.h"
 
-#define WIRE_VERSION 1
+#define WIRE_VERSION 3
 #define FRAME_MAX (8u << 20)
+/* u32 length, u8 kind, u32 sum of the data, u32 sum of what stands before it: the low halves of XXH3-64. SSH guards the way; these
+ * find what goes wrong at its ends, before a wrong length is waited for. A hello, which any version must be able to read, ends
+ * after the kind. */
+#define WIRE_HEAD 13
+#define WIRE_HEAD_BARE 5
 
 enum frame_kind {
 	FRAME_HELLO = 1, /* JSON {version}: both send it first */
@@ -32,6 +37,7 @@ enum frame_kind {
 	FRAME_MANIFEST,  /* files: lib/move/files.h */
 	FRAME_BLOCKS_WANT,
 	FRAME_BLOCKS,
+	FRAME_PING,      /* empty: a sign of life (lib/move/pulse.h), seen by nobody else */
 };
 
 struct frame {
@@ -44,9 +50,14 @@ struct frame {
 void frame_clear(struct frame *f);
 #define AUTO_FRAME AUTO(frame_clear)
 
-/* The frame's bytes in two parts, either of which may be empty. */
+/* Writes the head of a frame whose data are these two parts; gives its length. */
+size_t wire_head(uint8_t head[WIRE_HEAD], size_t len, enum frame_kind kind, const void *a, size_t na, const void *b,
+		 size_t nb);
+/* The frame's bytes in two parts, either of which may be empty. Frames of several threads do not mix. */
 int wire_send(struct stream *s, enum frame_kind kind, const void *a, size_t na, const void *b, size_t nb, struct err *e);
-/* The next frame; EX_DATAERR for a frame that is too long or of an unknown kind. */
+/* A ping, unless another frame is just being sent. */
+int wire_ping(struct stream *s, struct err *e);
+/* The next frame that is no ping; EX_DATAERR for a frame that is too long, of an unknown kind or damaged. */
 int wire_recv(struct stream *s, struct frame *f, struct err *e);
 /* The next frame, which must be of that kind; a reply that carries an error becomes that error. */
 int wire_expect(struct stream *s, enum frame_kind kind, struct frame *f, struct err *e);

@@ -61,7 +61,7 @@ latency --geo "$tmp/city.mmdb" --bound 20 --radius 20000
 is "... by a wide radius into one" 3 "$(jq -s 'map(select(.kind == "group" and .service == "web")) | .[0].users' "$tmp/records")"
 said "... and that is all" 0 ""
 latency --bound 20 --radius 0
-said "a radius that is none" 64 "edge-latency: radius 0: not more than 0"
+said "a radius that is none" 64 "edge-latency: radius 0: not more than 0 (see edge-latency --help)"
 awk 'BEGIN { srand(3); for (i = 0; i < 100000; i++) printf "{\"kind\":\"user\",\"addr\":\"10.%d.%d.%d\",\"service\":\"web\",\"node\":\"edge1\",\"rtt_ms\":{\"p50\":%.1f},\"geo\":{\"lat\":%.4f,\"lon\":%.4f}}\n",
 	i / 62500, i / 250 % 250, i % 250 + 1, rand() * 40, 45 + rand() * 10, 5 + rand() * 10 }' >"$tmp/in"
 latency --bound 20

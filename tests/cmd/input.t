@@ -90,16 +90,23 @@ unchanged "unknown names change nothing"
 
 # --- options
 
-refused "no service" 64 'edge-stop: no service named' edge-stop
+refused "no service" 64 'edge-stop: no service named \(see edge-stop --help\)' edge-stop
 refused "no service to move" 64 'edge-migrate: no service named .*' edge-migrate --to edge2
-refused "no destination" 64 'edge-migrate: --to is missing' edge-migrate web
+refused "no destination" 64 'edge-migrate: --to is missing .*' edge-migrate web
 refused "an argument is missing" 64 'edge-migrate: --to: argument missing: NODE .*' edge-migrate web --to
 refused "an argument too many" 64 'edge-migrate: --dry-run: takes no argument .*' edge-migrate web --to edge2 --dry-run=yes
 refused "not a number" 64 'edge-stop: --grace: not a number: soon .*' edge-stop --grace soon web
 refused "a negative number" 64 'edge-stop: --grace: not a number: -1 .*' edge-stop --grace=-1 web
-refused "a number out of bounds" 64 'edge-stop: grace 1e\+06: more than 3600 seconds' edge-stop --grace 1000000 web
+refused "a number out of bounds" 64 'edge-stop: --grace: more than 3600 seconds: 1e\+06 .*' edge-stop --grace 1000000 web
 refused "not one of the words" 64 'edge-run: --type: not one of stateful\|stateless: heavy .*' edge-run --type heavy --name x -- true
 refused "not a whole number" 64 'edge-checkpoint: --hold: not a whole number: 1.5 .*' edge-checkpoint --hold 1.5 web
+refused "a hold out of bounds" 64 'edge-checkpoint: --hold: more than 86400 seconds: 4294967297 .*' edge-checkpoint --hold 4294967297 web
+refused "a process and a service" 64 'edge-checkpoint: --pid: takes no service .*' edge-checkpoint --pid 1 web
+refused "an operand for edge-serve" 64 'edge-serve: web: takes no operands .*' edge-serve web
+refused "an address that nobody could reach" 69 "edge-run: service x: address 10.9.9.9: not in the network of bridge br0, which has $subnet.1/24" \
+	edge-run --name x --addr 10.9.9.9 -- true
+refused "... also at another node" 69 "edge-run: service x: address 10.9.9.9: not in the network of bridge br0, which has $subnet.2/24" \
+	edge-run --on edge2 --name x --addr 10.9.9.9 -- true
 refused "two services to checkpoint" 64 'edge-checkpoint: one service, or - .*' edge-checkpoint web web
 refused "not a node's URL" 64 'edge-migrate: ssh://: not of the form ssh://\[user@\]host\[:port\]' edge-migrate web --to ssh://
 refused "an option as a host" 64 'edge-migrate: ssh://-oProxyCommand=x: not of the form .*' edge-migrate web --to ssh://-oProxyCommand=x
@@ -186,11 +193,15 @@ unchanged "a pipe that breaks changes nothing"
 
 # --- terminals, and output that cannot be written
 
-for program in edge-ship edge-restore edge-serve; do
+for program in edge-ship edge-restore; do
 	on edge1 script -qec "$program 2>$tmp/stderr" /dev/null </dev/null >"$tmp/stdout"
 	is "$program on a terminal exits with 64" 64 $?
 	like "... and says what it is for" "^Usage: $program .*see $program --help\$" "$(tr '\n' ' ' <"$tmp/stderr" | sed 's/ $//')"
 done
+on edge1 script -qec "edge-serve 2>$tmp/stderr" /dev/null </dev/null >"$tmp/stdout"
+echo $? >"$tmp/status"
+: >"$tmp/stdout"
+ok "edge-serve on a terminal says who runs it" line 64 'edge-serve: standard input is a terminal: sshd runs this .*'
 refused "help that cannot be written" 74 'edge-run: cannot write to standard output: No space left on device' sh -c 'edge-run --help >/dev/full'
 refused "records that cannot be passed on" 74 'edge-ship: .*' sh -c 'echo "{\"kind\":\"node\"}" | edge-ship >/dev/full'
 refused "something that is no edge program" 65 'edge-serve: caller: .*' sh -c 'printf "GET / HTTP/1.0\r\n\r\n" | edge-serve >/dev/null'

@@ -9,7 +9,7 @@ export LAB=labt$$
 B=${B:-build}
 lab=examples/lab/lab
 n=0
-trap '"$lab" down >/dev/null 2>&1; rm -f "$out"' EXIT
+trap 'trap "" INT TERM HUP; "$lab" down >/dev/null 2>&1; rm -f "$out"' EXIT
 out=$(mktemp)
 
 ok() { # TITLE COMMAND...
@@ -123,10 +123,29 @@ is 'it is reached under the same address and key' edge2 "$(from_here "$net.2" ho
 ok 'the lab goes down' "$lab" down
 is 'nothing is left over' '' "$(left_over)"
 ok 'down twice is fine' "$lab" down
-ok 'a small disk is small' "$lab" up 1 --disk 64M
+said=$(script -qec "$lab up 1 --disk 64M" /dev/null </dev/null | tr -d '\r')
+is 'at a terminal it says what is there, and what is next' "lab: lab $LAB is up:
+  edge1  $net.1
+Next: LAB=$LAB $lab exec edge1 bash   a shell in a node
+      LAB=$LAB $lab down              the end of it" "$said"
 ok 'and fills up' bash -c "! $lab exec edge1 dd if=/dev/zero of=/var/lib/edge/full bs=1M count=65 2>&1"
 ok 'a file of four terabytes fits when it is sparse' "$lab" exec edge1 sh -c 'rm /var/lib/edge/full; truncate -s 4T /var/lib/edge/sparse'
 "$lab" down
 ok 'a start that is interrupted leaves nothing' bash -c "! timeout -s INT 0.4 $lab up 3 || $lab down"
 is 'not a trace' '' "$(left_over)"
+for after in 0.15 0.4; do
+	setsid "$lab" up 3 >/dev/null 2>&1 &
+	sleep $after
+	kill -TERM -- -$! $! 2>/dev/null
+	sleep 0.05
+	kill -TERM -- -$! $! 2>/dev/null
+	wait $! && "$lab" down
+	is "nor of one that is told to end after $after s, twice, with all its children" '' "$(left_over)"
+done
+"$lab" up 1
+"$lab" down &
+sleep 0.1
+kill -TERM $! 2>/dev/null
+wait $!
+is 'who ends a lab is not stopped half way' '' "$(left_over)"
 echo "1..$n"

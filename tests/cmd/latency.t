@@ -139,12 +139,12 @@ wrong() { # LINE ARGUMENT...
 	latency "${@:2}"
 	is "${*:2}" "64 $1" "$(<"$tmp/status") $(<"$tmp/err")"
 }
-wrong "edge-latency: method smoke: not one of icmp, tcp:PORT, http:URL" -m smoke edge2
-wrong "edge-latency: method tcp:0: not tcp:PORT" -m tcp:0 edge2
-wrong "edge-latency: method tcp:: not tcp:PORT" -m tcp: edge2
-wrong "edge-latency: method http:ftp://x: not http:URL, as http:http://{}:8080/" -m http:ftp://x edge2
-wrong "edge-latency: count 0: not between 1 and 100000" -c 0 edge2
-wrong "edge-latency: rate 0: not between 0 and 10000000 a second" -r 0 edge2
+wrong "edge-latency: method smoke: not one of icmp, tcp:PORT, http:URL (see edge-latency --help)" -m smoke edge2
+wrong "edge-latency: method tcp:0: not tcp:PORT (see edge-latency --help)" -m tcp:0 edge2
+wrong "edge-latency: method tcp:: not tcp:PORT (see edge-latency --help)" -m tcp: edge2
+wrong "edge-latency: method http:ftp://x: not http:URL, as http:http://{}:8080/ (see edge-latency --help)" -m http:ftp://x edge2
+wrong "edge-latency: count 0: not between 1 and 100000 (see edge-latency --help)" -c 0 edge2
+wrong "edge-latency: rate 0: not between 0 and 10000000 a second (see edge-latency --help)" -r 0 edge2
 
 # --- many: all on one address range of edge2, over a plain wire
 

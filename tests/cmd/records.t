@@ -30,7 +30,7 @@ catches() { # RECORD WORDS: it is wrong, and the checker says so
 good='"id":"00112233445566778899aabbccddeeff","service":"a","instance":"0011223344556677","from":"edge1","held":true,"bytes":1,"dump_ms":1.5'
 ok "a good record passes" "$schema/check" <<<"{\"kind\":\"checkpoint\",$good}"
 ok "a member that nobody has written down is found" catches "{\"kind\":\"checkpoint\",$good,\"new\":1}" "new: is not in the schema"
-ok "... and one that is missing" catches "{\"kind\":\"checkpoint\",${good%,*}}" "dump_ms is missing"
+ok "... and one that is missing" catches "{\"kind\":\"checkpoint\",${good#*,}}" "id is missing"
 ok "... and a number in quotes" catches "{\"kind\":\"checkpoint\",${good/1.5/\"1.5\"}}" "dump_ms: is of type string, not number"
 ok "... and a number for a flag" catches "{\"kind\":\"checkpoint\",${good/true/1}}" "held: is of type integer, not boolean"
 ok "... and an id that is none" catches "{\"kind\":\"checkpoint\",${good/0011/XX11}}" "id: does not match"
@@ -97,6 +97,9 @@ ok "edge-stop" conforms service
 prints "edge-restore" service edge1 sh -c "edge-restore <$tmp/shipment"
 prints "edge-checkpoint | edge-ship | edge-restore" service edge2 sh -c 'edge-checkpoint web | edge-ship --to edge1 | edge-restore'
 prints "edge-checkpoint --pid" checkpoint edge1 sh -c 'setsid sleep 1000 </dev/null >/dev/null 2>&1 & edge-checkpoint --pid $!; kill $!'
+prints "edge-checkpoint --list" "checkpoint checkpoint" edge1 edge-checkpoint --list
+prints "edge-checkpoint --remove" "checkpoint checkpoint" edge1 sh -c 'edge-checkpoint --list | jq -r .id | xargs edge-checkpoint --remove'
+prints "edge-run --list" "service service service" edge1 edge-run --list
 prints "edge-stop of several" "service service" edge1 edge-stop --rm web bare
 cat "$EDGE_LAB_DIR"/registry/service/*.json >"$tmp/records"
 ok "the registry's services" conforms "$(printf 'service %.0s' "$EDGE_LAB_DIR"/registry/service/*.json | sed 's/ $//')"

@@ -7,7 +7,7 @@ if [ "$(id -u)" != 0 ]; then
 	exit 0
 fi
 if [ -z "$RUN_T_TOP" ]; then # a machine of its own: network, mounts and processes
-	RUN_T_TOP=$(mktemp -d /tmp/run_t.XXXXXX)
+	RUN_T_TOP=$(mktemp -d "${TMPDIR:-/tmp}/run_t.XXXXXX")
 	export RUN_T_TOP
 	unshare --net --mount --pid --fork --kill-child --mount-proc --propagation private "$0" "$@"
 	status=$?
@@ -66,6 +66,9 @@ is "$(refusal edge-run --name "${t}two" --addr 10.88.0.201 -- true)" \
 is "$(refusal edge-run --name "${t}two" --addr 10.88.0.1 -- true)" \
 	"69 edge-run: service ${t}two: address 10.88.0.1: already in use" "... also the node's own"
 
+is "$(edge-run --list)" "$rec" "all services of the node are listed"
+is "$(refusal edge-run --list x)" "64 edge-run: --list: takes no operand (see edge-run --help)" "... without operands"
+
 # --- what it finds inside
 is "$(ask a -- sh -c 'echo $$; hostname; ls /root /home /etc/ssh /run /sys /var/lib/edge; ls /proc/self/fd | wc -l; id -u')" \
 	"1
@@ -107,6 +110,26 @@ is "$(ask a --root "$top/secret" --volume "$top/data:/link/etc" -- nosuch 2>&1; 
 cat: $EDGE_ROOT/var/lib/edge/services/${t}a/log: No such file or directory
 edge-stop: service ${t}a: no such service on this node
 ls: cannot access '$top/secret/etc': No such file or directory" "a link cannot lead a volume out of the root"
+ln -s "$top/data" "$top/datalink"
+mkdir "$top/x"
+at() { # PATH [VOLUME]...: where a volume on it is mounted, or why it is not
+	local message
+	if message=$(edge-run --name "${t}at" --volume "$top/datalink:$1" ${2:+--volume "$top/x:$2"} -- sleep 1000 2>&1 >/dev/null); then
+		sed -n 's/.*"host":"\([^"]*\)","path":"\([^"]*\)".*/\1 \2/p' "$EDGE_ROOT/var/lib/edge/services/${t}at/service.json" | tr -d '\n'
+		grep -o " $(sed -n 's/.*"path":"\([^"]*\)".*/\1/p' "$EDGE_ROOT/var/lib/edge/services/${t}at/service.json") " \
+			"/proc/$(field pid <"$EDGE_ROOT/var/lib/edge/services/${t}at/service.json")/mountinfo" | head -n 1
+		edge-stop --grace 0 --rm "${t}at" >/dev/null
+	else
+		echo "$message"
+	fi
+}
+is "$(at /var/run/deep/in)" "$top/data /run/deep/in /run/deep/in " "a volume is where the links of its path lead, on the node and inside"
+is "$(at /run/../mnt)" "edge-run: service: path: /run/../mnt: not a plain absolute path (see edge-run --help)" "... without .."
+is "$(at //srv//a/./b/)" "$top/data /srv/a/b /srv/a/b " "... without what says nothing"
+is "$(at /./)" "edge-run: service ${t}at: volume /./: cannot be the root" "it is not the root"
+is "$(at /proc/x)" "edge-run: service ${t}at: volume /proc/x: cannot be in /proc" "... nor in /proc"
+is "$(at /etc/passwd)" "edge-run: service ${t}at: volume /etc/passwd: /etc/passwd is not a folder" "... nor on a file"
+is "$(at /run/a /var/run)" "edge-run: service ${t}at: volume /run: hides the one on /run/a" "... nor below another one that comes later"
 mem=$(awk '$(NF-2) == "cgroup" && $NF ~ /memory/ { print $5 "/edge" }' /proc/self/mountinfo)
 if [ -n "$mem" ]; then
 	is "$(cat "$mem/${t}web/memory.limit_in_bytes")" 67108864 "its profile limits it"
@@ -119,16 +142,22 @@ is "$(refusal edge-run --name x -- nosuch)" "69 edge-run: service x: cannot run 
 is "$(refusal edge-run --name x --user nosuch -- true)" "69 edge-run: service x: user nosuch: not in the service's /etc/passwd" "no such user"
 is "$(refusal edge-run --name x --root /nosuch -- true)" "69 edge-run: root /nosuch: no such folder" "no such root"
 is "$(refusal edge-run --name x --volume /nosuch:/a -- true)" "69 edge-run: service x: volume /nosuch: No such file or directory" "no such volume"
-is "$(refusal edge-run --name x --volume /tmp:a -- true)" "64 edge-run: volume /tmp:a: not of the form /HOSTDIR:/PATH" "no volume"
-is "$(refusal edge-run --name x --volume /tmp:/a/../b -- true)" "64 edge-run: service: path: /a/../b: not a plain absolute path" "no plain path"
-is "$(refusal edge-run --name ../x -- true)" "64 edge-run: name ../x: not letters, digits, '.', '_' or '-'" "no name"
-is "$(refusal edge-run -- true)" "64 edge-run: --name is missing" "name missing"
-is "$(refusal edge-run --name x)" "64 edge-run: no command" "no command"
-is "$(refusal edge-run --name x --port 99999 -- true)" "64 edge-run: port 99999: not a port" "no port"
-is "$(refusal edge-run --name x --addr 1.2.3 -- true)" "64 edge-run: service x: address 1.2.3: not an IP address" "no address"
+is "$(refusal edge-run --name x --volume /tmp:a -- true)" "64 edge-run: volume /tmp:a: not of the form /HOSTDIR:/PATH (see edge-run --help)" "no volume"
+is "$(refusal edge-run --name x --volume /tmp:/a/../b -- true)" "64 edge-run: service: path: /a/../b: not a plain absolute path (see edge-run --help)" "no plain path"
+is "$(refusal edge-run --name ../x -- true)" "64 edge-run: name ../x: not letters, digits, '.', '_' or '-' (see edge-run --help)" "no name"
+is "$(refusal edge-run -- true)" "64 edge-run: --name is missing (see edge-run --help)" "name missing"
+is "$(refusal edge-run --name x)" "64 edge-run: no command given (see edge-run --help)" "no command"
+is "$(refusal edge-run --name x --port 99999 -- true)" "64 edge-run: port 99999: not a port (see edge-run --help)" "no port"
+is "$(refusal edge-run --name x --addr 1.2.3 -- true)" "64 edge-run: service x: address 1.2.3: not an IP address (see edge-run --help)" "no address"
+is "$(refusal edge-run --name x --addr 10.99.0.7 -- true)" \
+	"69 edge-run: service x: address 10.99.0.7: not in the network of bridge br0, which has 10.88.0.1/24" "no address of the bridge's network"
+is "$(refusal edge-run --name x --addr 10.99.0.7/16 -- true)" \
+	"69 edge-run: service x: address 10.99.0.7: not in the network of bridge br0, which has 10.88.0.1/24" "... whatever network is claimed for it"
+is "$(refusal edge-run --name x --addr fd99::7 -- true)" \
+	"69 edge-run: service x: address fd99::7: bridge br0 has no address of that kind" "... of either family"
 is "$(refusal edge-run --name x --profile large -- true)" \
-	"64 edge-run: profile large: not in $EDGE_ROOT/etc/edge/profiles.json" "no such profile"
-is "$(refusal edge-run --name x --profile cpu=much -- true)" "64 edge-run: profile cpu=much: not cpu=CORES,mem=BYTES" "no profile"
+	"64 edge-run: profile large: not in $EDGE_ROOT/etc/edge/profiles.json (see edge-run --help)" "no such profile"
+is "$(refusal edge-run --name x --profile cpu=much -- true)" "64 edge-run: profile cpu=much: not cpu=CORES,mem=BYTES (see edge-run --help)" "no profile"
 is "$(refusal edge-run --name x --bundle "$top/data")" \
 	"69 edge-run: service x: bundle $top/data: no config.json" "no bundle"
 is "$(refusal edge-run --name x --registry etcd://x -- true)" "64 edge-run: registry etcd://x: not of the form dir:/path" "no registry"
@@ -162,6 +191,20 @@ edge-stop --grace 0.3 "${t}deaf" >/dev/null
 ok $? "what does not listen is killed"
 [ $((($(date +%s%N) - start) / 1000000)) -lt 5000 ]
 ok $? "... after the grace it was given"
+
+# --- an instance that runs elsewhere, as the registry knows
+id=$(edge-run --name "${t}two" -- sleep 1000 | field id)
+entry=$EDGE_ROOT/var/lib/edge/registry/service/$id.json
+sed -i 's/"epoch":0,"node":"edge1"/"epoch":3,"node":"edge2"/' "$entry"
+newer=$(cat "$entry")
+is "$(edge-stop "${t}two" | field state)" moved "what is left here of an instance that runs elsewhere is stopped"
+is "$(edge-stop --rm "${t}two" | field state) $(cat "$entry")" "moved $newer" "... and removed, and its entry in the registry stays"
+id=$(edge-run --name "${t}two" -- sleep 1000 | field id)
+entry2=$EDGE_ROOT/var/lib/edge/registry/service/$id.json
+sed -i 's/"epoch":0,"node":"edge1"/"epoch":3,"node":"edge2"/' "$entry2"
+edge-stop --rm "${t}two" >/dev/null
+is "$? $(field epoch <"$entry2")" "0 3" "... also when both are asked for at once"
+rm "$entry" "$entry2"
 
 # --- records
 spec='{"name":"'"$t"'rec","addr":"10.88.0.203","argv":["sleep","1000"],"profile":{"mem_bytes":33554432}}'

@@ -2,8 +2,8 @@
 /* Frames of pages from a hostile source. Not built by default:
  *
  *     clang -g -O1 -fsanitize=fuzzer,address,undefined -D_GNU_SOURCE -I. tests/fuzz/receiver_fuzz.c \
- *         lib/move/receiver.c lib/move/image*.c lib/move/pagemap.c lib/move/wire.c lib/base/stream.c lib/base/json.c \
- *         lib/base/file.c lib/base/err.c -ljq -lcrypto -lzstd -lpthread -o receiver_fuzz
+ *         lib/move/receiver.c lib/move/pages_head.c lib/move/image*.c lib/move/pagemap.c lib/move/wire.c lib/base/stream.c lib/base/json.c \
+ *         lib/base/file.c lib/base/err.c -ljq -lcrypto -lzstd -lxxhash -lpthread -o receiver_fuzz
  *
  * An input is a list of frames: kind, then a length in two bytes, then the data. */
 #include <stdlib.h>
@@ -18,8 +18,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 struct input {
 	const uint8_t *data;
 	size_t size, at;
-	uint8_t head[5];
-	size_t head_left, body_left;
+	uint8_t head[WIRE_HEAD];
+	size_t head_bytes, head_left, body_left;
 };
 
 static bool next_frame(struct input *in)
@@ -27,10 +27,10 @@ static bool next_frame(struct input *in)
 	if (in->size - in->at < 3)
 		return false;
 	in->body_left = in->data[in->at + 1] | (size_t)in->data[in->at + 2] << 8;
-	put_le32(in->head, (uint32_t)in->body_left);
-	in->head[4] = in->data[in->at];
+	enum frame_kind kind = (enum frame_kind)in->data[in->at];
 	in->at += 3;
-	in->head_left = 5;
+	size_t there = in->size - in->at < in->body_left ? in->size - in->at : in->body_left;
+	in->head_bytes = in->head_left = wire_head(in->head, in->body_left, kind, in->data + in->at, there, NULL, 0);
 	return true;
 }
 
@@ -43,7 +43,7 @@ static ssize_t input_read(void *self, void *buf, size_t n, struct err *e)
 		return 0;
 	if (in->head_left) {
 		n = n < in->head_left ? n : in->head_left;
-		memcpy(buf, in->head + 5 - in->head_left, n);
+		memcpy(buf, in->head + in->head_bytes - in->head_left, n);
 		in->head_left -= n;
 		return (ssize_t)n;
 	}
@@ -80,7 +80,7 @@ static void check(struct image *im)
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-	static const struct stream_ops ops = { input_read, input_write, input_nothing, input_nothing };
+	static const struct stream_ops ops = { input_read, input_write, input_nothing, input_nothing, NULL };
 	static char dir[] = "/dev/shm/receiver_fuzz.XXXXXX";
 	static bool made;
 	struct input in = { .data = data, .size = size };

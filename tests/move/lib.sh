@@ -13,8 +13,9 @@ MOVES=${MOVES:-1}
 lab=$PWD/examples/lab/lab
 tools=$PWD/tests/tools
 built=$B/tests/tools
-tmp=$(mktemp -d /tmp/edge-move.XXXXXX)
+tmp=$(mktemp -d "${TMPDIR:-/tmp}/edge-move.XXXXXX")
 count=0 failed=0
+starting=''
 nodes=(edge1 edge2)
 declare -A client_pid=() client_fd=()
 
@@ -22,6 +23,8 @@ declare -A client_pid=() client_fd=()
 
 clean() {
 	local name
+	trap '' HUP INT TERM # a second signal must not end the tidying up
+	if [[ $starting ]] && kill "$starting" 2>/dev/null; then wait "$starting"; fi
 	for name in "${!client_pid[@]}"; do kill "${client_pid[$name]}" 2>/dev/null; done
 	"$lab" down >/dev/null 2>&1
 	rm -rf "$tmp"
@@ -87,7 +90,11 @@ await() { # SECONDS COMMAND...: until it succeeds
 # --- the lab
 
 lab_up() { # OPTION...
-	if ! timeout 60 "$lab" up ${#nodes[@]} --share "$tmp" "$@"; then echo 'Bail out! no lab'; exit 1; fi
+	# Behind a wait a signal is heeded at once, and not when the lab is up.
+	timeout 60 "$lab" up ${#nodes[@]} --share "$tmp" "$@" &
+	starting=$!
+	if ! wait $starting; then echo 'Bail out! no lab'; exit 1; fi
+	starting=''
 	eval "$("$lab" env)"
 	subnet=10.77.$(<"$EDGE_LAB_DIR/subnet")
 	addr=$subnet.60

@@ -45,7 +45,7 @@ is 'all of them' '["10.77.'"${subnet##*.}"'.60",[80],{"cpu":0.5,"mem_bytes":6710
 here edge-run --on edge1 --name other --root /nowhere -- true
 is 'a folder is looked for there' "69 edge-run: root /nowhere: no such folder" "$? $(<"$tmp/err")"
 here edge-run --on edge1 --name other --root etc -- true
-is 'and must be named in full' "64 edge-run: root etc: not an absolute path" "$? $(<"$tmp/err")"
+is 'and must be named in full' "64 edge-run: root etc: not an absolute path (see edge-run --help)" "$? $(<"$tmp/err")"
 
 # --- plans
 plan='{"kind":"move","action":"migrate","service":"far","from":"edge1","to":"edge2"}'

@@ -62,6 +62,10 @@ ok 'criu fails: the holder ends' await 10 gone "$holder"
 is 'criu fails: it goes on where it was' "$pid $((last + 2))" \
 	"$(on edge2 cat /var/lib/edge/services/oci/runc.pid) $(curl -s "http://$addr:8080/")"
 is 'criu fails: nothing is left' '' "$(remains edge1 oci)$(on edge1 runc --root /run/edge/runc list -q)"
-ok 'it stops' stop edge2 oci
-is 'and is gone for runc, too' '' "$(on edge2 runc --root /run/edge/runc list -q)"
+on edge2 sh -c 'edge-checkpoint oci | edge-ship --to edge1 | edge-restore' >"$tmp/out" 2>"$tmp/err"
+is 'the pipe moves it when criu works' '"edge1"' "$(jq -c .node "$tmp/out" || cat "$tmp/err")"
+is 'and it counts on' "$((last + 3))" "$(curl -s "http://$addr:8080/")"
+is 'nothing is left where it was' '' "$(remains edge2 oci)$(on edge2 runc --root /run/edge/runc list -q)"
+ok 'it stops' stop edge1 oci
+is 'and is gone for runc, too' '' "$(on edge1 runc --root /run/edge/runc list -q)"
 finish

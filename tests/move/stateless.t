@@ -54,6 +54,16 @@ refused 'its address is taken' '^edge-migrate: node edge2: refuses: address: '
 is 'a record says that it stays' '["stay","address"]' "$(jq -c '[.action, .refusals[0].check]' "$tmp/moved")"
 on edge3 ip addr del "$addr/24" dev br0
 
+entry=$EDGE_LAB_DIR/registry/service/$id.json
+cp "$entry" "$tmp/entry"
+sed -i 's/"epoch":2/"epoch":7/; s/"node":"edge1"/"node":"edge3"/' "$entry"
+ok 'the registry knows of it elsewhere: it is refused' not move web edge1 edge2
+is 'with the node and the epoch' \
+	"edge-migrate: node edge2: refuses: instance: instance $id has moved on to node edge3 (epoch 7, 2 at the source)" \
+	"$(<"$tmp/err")"
+is 'and the registry still knows the newer one' '["edge3","running",7]' "$(record)"
+cp "$tmp/entry" "$entry"
+
 client_end poll
 like 'its clients were without it for a moment only' $'\nlongest [0-9]{1,3} ms\n' "$answer"
 like 'the new one answered after the old one' 'answers from edge1 edge2 edge1$' "$answer"

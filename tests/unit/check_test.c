@@ -2,6 +2,7 @@
 /* The destination's refusals, with a fake criu. */
 #include "lib/move/check.h"
 
+#include <fcntl.h>
 #include <limits.h>
 #include <stdlib.h>
 #include <string.h>
@@ -188,6 +189,53 @@ static void test_base(void)
 	is_str(path ? json_value(path) : NULL, "/lib", "... and asked for");
 }
 
+static void test_many(void)
+{
+	struct json *call = good_call(), *base = json_array();
+	char path[32];
+
+	for (int i = 0; i < 150; i++) {
+		struct json *b = json_object();
+
+		snprintf(path, sizeof(path), "/none/%d", i);
+		json_set_str(b, "path", path);
+		json_set_str(b, "sha256", "00");
+		json_add(base, b);
+	}
+	json_set(call, "base", base);
+	AUTO_SERVICE struct service *s = service(NULL, NULL);
+	AUTO_JSON struct json *c = call, *wanted = json_array(), *list = check_here(s, c, wanted);
+	AUTO_JSON struct json *last = json_at(list, json_len(list, NULL) - 1);
+	is_int((int64_t)json_len(list, NULL), 101, "of many files that are missing not all are told");
+	is_str(json_str(last, "why"), "50 more files differ or are missing", "... but how many");
+}
+
+/* Our own files of "/": each once, by name. */
+static void test_facts(void)
+{
+	AUTO_SERVICE struct service *s = service("root", "/");
+	AUTO_JSON struct json *call = json_object();
+	const pid_t pids[] = { getpid(), getpid() };
+	char last[PATH_MAX] = "";
+	bool sorted = true;
+	AUTO_FD int fd = open("/etc/passwd", O_RDONLY | O_CLOEXEC), again = open("/etc/passwd", O_RDONLY | O_CLOEXEC);
+
+	is_int(check_facts(s, pids, 2, call, &e), 0, "the facts of a service of two processes");
+	AUTO_JSON struct json *base = json_get(call, "base");
+	size_t n = json_len(base, NULL);
+	for (size_t i = 0; i < n; i++) {
+		AUTO_JSON struct json *b = json_at(base, i);
+
+		sorted &= strcmp(last, json_str(b, "path")) < 0;
+		snprintf(last, sizeof(last), "%s", json_str(b, "path"));
+		if (!check_base_offered(call, last))
+			n = 0;
+	}
+	ok(n > 3 && sorted, "each file that they use is named once, in order");
+	ok(fd >= 0 && again >= 0 && check_base_offered(call, "/etc/passwd"), "one that is open is offered");
+	ok(!check_base_offered(call, "/etc/shadow") && !check_base_offered(call, ""), "others are not");
+}
+
 static void test_criu_broken(void)
 {
 	unlink(file_path("/run/edge/criu-9.8.7-works"));
@@ -222,6 +270,8 @@ int main(void)
 	test_room();
 	test_names();
 	test_base();
+	test_many();
+	test_facts();
 	test_criu_broken();
 	file_remove_tree(top, NULL);
 	return done();

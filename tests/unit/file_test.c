@@ -45,6 +45,11 @@ static void test_files(void)
 
 	is_int(file_mkdirs(in("a/b//c"), 0755, &e), 0, "folders are made");
 	is_int(file_mkdirs(in("a/b/c/"), 0755, &e), 0, "... and may exist");
+	ok(!file_mkdir_private(in("p/q"), &e) && !stat(in("p"), &st) && (st.st_mode & 07777) == 0755 &&
+		   !stat(in("p/q"), &st) && (st.st_mode & 07777) == 0700, "a private folder is made in a common one");
+	chmod(in("p/q"), 0777);
+	ok(!file_mkdir_private(in("p/q"), &e) && !stat(in("p/q"), &st) && (st.st_mode & 07777) == 0700,
+	   "... and closed when it was open to others");
 	is_int(file_write(in("a/f"), "x\0y", 3, 0640, &e), 0, "a file is written");
 	ok(stat(in("a/f"), &st) == 0 && (st.st_mode & 07777) == 0640, "... with its mode");
 	text = file_slurp(in("a/f"), &n, &e);

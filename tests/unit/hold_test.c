@@ -15,9 +15,8 @@ static struct err e;
 static void begin(const char *move)
 {
 	AUTO_JSON struct json *head = json_object();
-	AUTO_JOURNAL struct journal *j = NULL;
 
-	ok(!journal_begin(&j, move, head, &e) && !journal_step(j, "frozen", &e), "a service is frozen");
+	ok(!journal_begin(move, head, &e) && !journal_turn(move, "begun", "frozen", NULL, &e), "a service is frozen");
 }
 
 static void test_turn(void)

@@ -22,20 +22,30 @@ static struct {
 static const struct opt table[] = {
 	{ "quiet", 'q', OPT_FLAG, &o.quiet, NULL, "say nothing" },
 	{ "all", 'a', OPT_FLAG, &o.all, NULL, "everything" },
-	{ "name", 'n', OPT_STR, &o.name, "NAME", "the service's name" },
+	{ "name", 'n', OPT_STR | OPT_REQUIRED, &o.name, "NAME", "the service's name" },
+	{ "Limits", 0, OPT_GROUP, NULL, NULL, NULL },
 	{ "type", 0, OPT_STR, &o.type, "stateful|stateless", "keeps state or not [stateful]" },
 	{ "count", 'c', OPT_INT, &o.count, "N", "how often" },
 	{ "cpu", 0, OPT_NUM, &o.cpu, "CORES", "limit" },
+	{ "place", 0, OPT_ENV, "EDGE_OPT_TEST", "URL", "where" },
 	{ "mem", 'm', OPT_SIZE, &o.mem, "SIZE", "limit" },
 	{ "volume", 0, OPT_LIST, &o.volumes, "HOST:PATH", "a folder to share" },
 	{ 0 },
 };
 
+static int names(const char *what, FILE *f)
+{
+	return strcmp(what, "services@") ? -1 : fputs("web\n", f) < 0;
+}
+
 static const struct cmd cmd = {
 	.name = "edge-test",
-	.synopsis = "NAME | -",
+	.synopsis = "SERVICE... | -",
 	.about = "Tests the table of options.",
 	.opts = table,
+	.notes = "With - it reads records.",
+	.example = "edge-test --name x web",
+	.names = names,
 };
 
 static char *args[16];
@@ -140,6 +150,8 @@ static void test_values(void)
 	ok(o.cpu == 0.5, ".5");
 	parse("--type stateless");
 	is_str(o.type, "stateless", "a word of the list is taken");
+	parse("--place x:y");
+	is_str(getenv("EDGE_OPT_TEST"), "x:y", "a variable of the environment is set");
 }
 
 static void test_refusals(void)
@@ -164,6 +176,7 @@ static void test_refusals(void)
 		{ "--mem 99999999999999T", "--mem: not a size such as 4096, 64M or 1.5G: 99999999999999T" },
 		{ "--type state", "--type: not one of stateful|stateless: state" },
 		{ "--completion ksh", "--completion: not one of bash|zsh|fish: ksh" },
+		{ "--Limits", "unknown option --Limits" },
 	};
 	char want[256];
 
@@ -179,21 +192,34 @@ static void test_printing(void)
 
 	is_str(printed("--version", NULL), "edge-test " EDGE_VERSION "\n[0]", "--version");
 	is_str(printed("x -h --bogus", NULL),
-	       "Usage: edge-test [OPTION]... NAME | -\n"
+	       "Usage: edge-test --name NAME [OPTION]... SERVICE...\n"
+	       "       edge-test [OPTION]... -\n"
 	       "Tests the table of options.\n"
 	       "\n"
 	       "Options:\n"
 	       "  -q, --quiet                     say nothing\n"
 	       "  -a, --all                       everything\n"
-	       "  -n, --name NAME                 the service's name\n"
+	       "  -n, --name NAME                 the service's name (required)\n"
+	       "\n"
+	       "Limits:\n"
 	       "      --type stateful|stateless   keeps state or not [stateful]\n"
 	       "  -c, --count N                   how often\n"
 	       "      --cpu CORES                 limit\n"
+	       "      --place URL                 where\n"
 	       "  -m, --mem SIZE                  limit\n"
 	       "      --volume HOST:PATH          a folder to share\n"
+	       "\n"
+	       "Help:\n"
 	       "  -h, --help                      print this help\n"
 	       "      --version                   print the version\n"
 	       "      --completion bash|zsh|fish  print a completion script\n"
+	       "\n"
+	       "With - it reads records.\n"
+	       "\n"
+	       "Example:\n"
+	       "  edge-test --name x web\n"
+	       "\n"
+	       "The manual: man edge-test\n"
 	       "[0]",
 	       "--help");
 	text = printed("--help", "/dev/full");
@@ -201,17 +227,19 @@ static void test_printing(void)
 	       "a full disk under --help is noticed");
 	text = printed("--completion bash", NULL);
 	ok(strstr(text, "--type) mapfile -t COMPREPLY < <(compgen -W 'stateful stateless' --") &&
-	           strstr(text, "complete -o default -F _edge_test edge-test\n[0]"),
-	   "--completion bash knows options and words");
+	           strstr(text, "$(edge-test --completion services@ 2>/dev/null)") &&
+	           strstr(text, "complete -F _edge_test edge-test\n[0]"),
+	   "--completion bash knows options, words and names");
 	text = printed("--completion zsh", NULL);
 	ok(strstr(text, "#compdef edge-test\n") &&
 	           strstr(text, "'--type=[keeps state or not \\[stateful\\]]:word:("
 	                        "stateful stateless)'") &&
-	           strstr(text, "{-n+,--name=}'[the service'\\''s name]:NAME:_files'"),
+	           strstr(text, "{-n+,--name=}'[the service'\\''s name]:NAME: '"),
 	   "--completion zsh quotes what needs it");
 	text = printed("--completion fish", NULL);
-	ok(strstr(text, "complete -c edge-test -l name -s n -r -d 'the service\\'s name'\n"),
+	ok(strstr(text, "complete -c edge-test -l name -s n -x -d 'the service\\'s name'\n"),
 	   "--completion fish");
+	is_str(printed("--completion services@", NULL), "web\n[0]", "names for such a script");
 }
 
 static void test_errors(void)

@@ -179,7 +179,7 @@ static void test_move(int streams)
 	st = round_of(&k, false, true);
 	ok(st.changed == 2 && st.sent == 2, "the last round does not ask");
 	ok(holds(k.to) && holds(k.from), "... and then both ends hold the same");
-	ok(image_used(k.from, OBJECT, BASE) && image_used(k.from, OBJECT, BASE + 8 * PAGE_BYTES),
+	ok(image_used(k.from, OBJECT, BASE, 1) && image_used(k.from, OBJECT, BASE + 8 * PAGE_BYTES, 1),
 	   "the pages are marked as the service's");
 	link_close(&k);
 
@@ -270,7 +270,7 @@ static void test_damaged(void)
 	setenv("EDGE_FAULT", "flip-page", 1);
 	e = (struct err){ 0 };
 	is_int(sender_round(k.sender, &k.runs, true, false, &st, &e), -1, "a page that is damaged on its way is refused");
-	ok(!strncmp(e.text, "node here: page 0x", 18) && strstr(e.text, " arrived damaged: its digest differs"),
+	ok(!strncmp(e.text, "node here: pages from 0x", 24) && strstr(e.text, " on arrived damaged: their digest differs"),
 	   "... by its address");
 	is_int(e.code, EX_DATAERR, "... as bad input");
 	unsetenv("EDGE_FAULT");
@@ -334,21 +334,28 @@ static void test_hostile(void)
 		{ "more pages than there may be", "malformed batch of pages", FRAME_PAGES, 8, { 1, 2 } },
 		{ "the most there can be", "malformed batch of pages", FRAME_PAGES, 8, { 255, 255, 255, 255 } },
 		{ "pages that are not there", "malformed batch of pages", FRAME_PAGES, 20, { 1 } },
-		{ "a group of none", "malformed batch of pages", FRAME_PAGES, 20, { 1 } },
-		{ "a group that is too long", "malformed batch of pages", FRAME_PAGES, 60, { 1, [16] = 2 } },
-		{ "an address that is no page's", "malformed batch of pages", FRAME_PAGES, 60, { 1, [16] = 1, [20] = 2 } },
-		{ "a page without its data", "damaged batch of pages", FRAME_PAGES, 60, { 1, [16] = 1 } },
-		{ "data without its page", "damaged batch of pages", FRAME_PAGES, 64, { 1, [16] = 1, [20] = 1 } },
-		{ "data that is not zstd's", "damaged batch of pages", FRAME_PAGES, 80, { 1, [4] = 1, [16] = 1 } },
-		{ "zeros outside of every window", "lies outside", FRAME_PAGES, 60, { 1, [16] = 1, [20] = 1 } },
+		{ "a group of none", "malformed batch of pages", FRAME_PAGES, 60, { 1 } },
+		{ "a group that is too long", "malformed batch of pages", FRAME_PAGES, 60, { 1, [24] = 2 } },
+		{ "an address that is no page's", "malformed batch of pages", FRAME_PAGES, 60, { 1, [16] = 2, [24] = 1 } },
+		{ "no seal", "malformed batch of pages", FRAME_PAGES, 59, { 1, [16] = 1, [24] = 1 } },
+		{ "data after zeros", "malformed batch of pages", FRAME_PAGES, 80, { 2, [16] = 1, [24] = 1, [44] = 1 } },
+		{ "a page without its data", "damaged batch of pages", FRAME_PAGES, 60, { 1, [24] = 1 } },
+		{ "data without its page", "damaged batch of pages", FRAME_PAGES, 64, { 1, [16] = 1, [24] = 1 } },
+		{ "data that is not zstd's", "damaged batch of pages", FRAME_PAGES, 80, { 1, [4] = 1, [24] = 1 } },
+		{ "a wrong seal", "their digest differs", FRAME_PAGES, 60, { 1, [16] = 1, [24] = 1 } },
 		{ "a window out of range", "address out of range", FRAME_COVER, 16, { [15] = 255 } },
-		{ "a question for pages outside is answered", "", FRAME_HAVE, 60, { 1, [16] = 1, [20] = 1 } },
+		{ "a question for pages outside is answered", "", FRAME_HAVE, 60, { 1, [16] = 1, [24] = 1 } },
+		{ "a question without digests", NULL, FRAME_HAVE, 59, { 1, [16] = 1, [24] = 1 } },
 		{ "a malformed question", NULL, FRAME_HAVE, 3, { 0 } },
 		{ "another frame", NULL, FRAME_CALL, 2, "{}" },
 	};
 
+	struct wrong outside = { "zeros outside of every window", "lies outside", FRAME_PAGES, 0, { 0 } };
+
 	for (size_t i = 0; i < sizeof(all) / sizeof(*all); i++)
 		hostile(&all[i]);
+	outside.n = pages_put_sealed(outside.data, &(struct page_item){ .object = 1, .zero = true }, 1, 0);
+	hostile(&outside);
 }
 
 /* A destination whose answer is too short. */

@@ -36,11 +36,10 @@ static inline struct stream *stream_raw(int *raw)
 /* The head of a frame, as a hostile peer would write it. */
 static inline void raw_frame(int fd, uint32_t len, unsigned kind, const void *data, size_t n)
 {
-	uint8_t head[5];
+	uint8_t head[WIRE_HEAD];
+	size_t bytes = wire_head(head, len, (enum frame_kind)kind, data, n, NULL, 0);
 
-	put_le32(head, len);
-	head[4] = (uint8_t)kind;
-	if (send(fd, head, 5, MSG_NOSIGNAL) != 5 || (n && send(fd, data, n, MSG_NOSIGNAL) != (ssize_t)n))
+	if (send(fd, head, bytes, MSG_NOSIGNAL) != (ssize_t)bytes || (n && send(fd, data, n, MSG_NOSIGNAL) != (ssize_t)n))
 		abort();
 }
 

@@ -92,6 +92,7 @@ static void test_find(void)
 
 int main(void)
 {
+	setenv("PATH", "/usr/bin:/bin", 1); /* a folder of it that one may not enter would make another error */
 	test_output();
 	test_failures();
 	test_find();

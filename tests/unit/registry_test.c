@@ -2,6 +2,7 @@
 #include "lib/discover/registry.h"
 
 #include <stdlib.h>
+#include <string.h>
 #include <sys/wait.h>
 
 #include "lib/base/clock.h"
@@ -87,6 +88,72 @@ static void test_race(struct registry *r)
 	is_int(json_int(got, "n", 0), WRITERS * ROUNDS, "... and none undoes another's work");
 }
 
+static struct json *service_at(const char *node, double epoch, const char *state)
+{
+	struct json *j = json_object();
+
+	json_set_str(j, "kind", "service");
+	json_set_str(j, "id", "c0ffee0123456789");
+	json_set_str(j, "node", node);
+	json_set_str(j, "state", state);
+	json_set_num(j, "epoch", epoch);
+	return j;
+}
+
+static int put_service(struct registry *r, const char *node, double epoch, const char *state)
+{
+	AUTO_JSON struct json *rec = service_at(node, epoch, state);
+
+	return registry_put_service(r, rec, NULL);
+}
+
+static void test_epochs(struct registry *r)
+{
+	AUTO_JSON struct json *nameless = json_object(), *old = service_at("edge1", 3, "stopped"),
+			      *now = service_at("edge2", 4, "stopped"), *rec = NULL;
+	struct err e = { 0 };
+	char node[256] = "";
+	int64_t epoch = 0;
+
+	is_int(registry_epoch(r, "c0ffee0123456789", &epoch, node, &e), 1, "an instance that was never put is unknown");
+	is_int(put_service(r, "edge1", 2, "running"), 0, "its first record is put");
+	is_int(put_service(r, "edge1", 2, "stopped"), 0, "its node puts another one with that epoch");
+	is_int(put_service(r, "edge2", 2, "running"), 1, "... and another node does not");
+	is_int(put_service(r, "edge2", 4, "running"), 0, "a newer epoch replaces it");
+	is_int(put_service(r, "edge1", 3, "running"), 1, "an older one is fenced");
+	ok(!registry_epoch(r, "c0ffee0123456789", &epoch, node, &e) && epoch == 4 && !strcmp(node, "edge2"),
+	   "... and writes nothing");
+	is_int(registry_remove_service(r, old, &e), 1, "nor does it remove what is newer");
+	is_int(registry_remove_service(r, now, &e), 0, "who has it removes it");
+	is_int(registry_remove_service(r, now, &e), 0, "... twice");
+	ok(!registry_get(r, "service/c0ffee0123456789", &rec, NULL, &e) && !rec, "it is gone");
+	ok(registry_put_service(r, nameless, &e) == -1 && e.code == EX_DATAERR, "a record without an id is refused");
+}
+
+/* Writers of different epochs at the same time: the newest wins, whoever comes last. */
+static void test_epoch_race(struct registry *r)
+{
+	int bad = 0, status;
+	char node[256] = "";
+	int64_t epoch = 0;
+
+	for (int i = 1; i <= WRITERS; i++) {
+		if (fork())
+			continue;
+		snprintf(node, sizeof(node), "edge%d", i);
+		for (int n = 0; n < ROUNDS; n++)
+			if (put_service(r, node, n * WRITERS + i, "running") < 0)
+				_exit(1);
+		_exit(0);
+	}
+	while (wait(&status) > 0)
+		bad += status != 0;
+	is_int(bad, 0, "writers of different epochs at the same time meet no error");
+	ok(!registry_epoch(r, "c0ffee0123456789", &epoch, node, NULL) && epoch == ROUNDS * WRITERS &&
+		   !strcmp(node, "edge4"),
+	   "... and the newest epoch is the one that stays");
+}
+
 static void test_watch(struct registry *r)
 {
 	AUTO_JSON struct json *rec = record("edge3", 1);
@@ -147,6 +214,8 @@ int main(void)
 		return done();
 	test_verbs(r);
 	test_race(r);
+	test_epochs(r);
+	test_epoch_race(r);
 	test_watch(r);
 	test_nodes(r);
 	registry_close(TAKE_PTR(r));

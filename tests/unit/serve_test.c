@@ -94,7 +94,7 @@ static void test_calls(void)
 	ok(refused(&k, "{\"verb\":\"note\"}", EX_DATAERR, "node far: no move or step in the call"),
 	   "... and a note without a step");
 	ok(refused(&k, "{\"verb\":\"outcome\",\"move\":\"../x\",\"service\":\"a\",\"id\":\"b\"}", EX_DATAERR,
-		   "node far: no move or service in the call"), "... and the outcome of a path");
+		   "node far: not the name of a move: ../x"), "... and the outcome of a path");
 	wire_send(k.s, FRAME_CALL, "{\"verb\":", 8, NULL, 0, &e);
 	AUTO_FRAME struct frame f = { 0 };
 	ok(!wire_recv(k.s, &f, &e) && f.kind == FRAME_REPLY && strstr((char *)f.data, "not JSON"),
@@ -104,20 +104,34 @@ static void test_calls(void)
 	is_int(session_end(&k), 0, "it ends with the caller");
 }
 
+static bool outcome_is(struct session *k, const char *move, const char *outcome)
+{
+	char text[128];
+
+	snprintf(text, sizeof(text), "{\"verb\":\"outcome\",\"move\":\"%s\"}", move);
+	AUTO_JSON struct json *o = call(k, text);
+	return o && json_str(o, "outcome") && !strcmp(json_str(o, "outcome"), outcome);
+}
+
 static void test_outcome(void)
 {
 	AUTO_JSON struct json *head = json_object();
-	AUTO_JOURNAL struct journal *j = NULL;
 	struct session k;
 
-	journal_begin(&j, "m1", head, &e);
-	journal_step(j, "running", &e);
+	json_set_str(head, "role", "destination");
 	session_greet(&k);
-	AUTO_JSON struct json *o = call(&k, "{\"verb\":\"outcome\",\"move\":\"m1\",\"service\":\"web\",\"id\":\"x\"}");
-	ok(o && !strcmp(json_str(o, "step"), "running") && !json_bool(o, "running", true),
-	   "the outcome of a move: its last step, and whether the service runs");
-	AUTO_JSON struct json *n = call(&k, "{\"verb\":\"outcome\",\"move\":\"m2\",\"service\":\"web\",\"id\":\"x\"}");
-	ok(n && !strcmp(json_str(n, "step"), ""), "... of one that nobody knows");
+	journal_begin("m1", head, &e);
+	journal_turn("m1", "begun", "restoring", NULL, &e);
+	ok(outcome_is(&k, "m1", "not"), "the outcome of a move that was not committed: it does not run");
+	is_int(journal_turn("m1", "restoring", "running", NULL, &e), 1, "... and never will");
+	journal_begin("m1", head, &e);
+	journal_turn("m1", "begun", "running", NULL, &e);
+	ok(outcome_is(&k, "m1", "running"), "of one that was");
+	ok(outcome_is(&k, "m2", "not"), "of one that nobody knows");
+	unlink(file_path("/run/edge/boot"));
+	ok(outcome_is(&k, "m1", "died"), "of one that was, before the node was switched off");
+	AUTO_JSON struct json *f = call(&k, "{\"verb\":\"forget\",\"move\":\"m1\"}");
+	ok(f && !*journal_last("m1"), "the source knows, and it is forgotten");
 	session_end(&k);
 }
 
@@ -239,10 +253,12 @@ static void test_strangers(void)
 	is_int(raw_session(other, sizeof(other) - 1, false), EX_UNAVAILABLE, "another version ends the session");
 	is_int(raw_session(sentence, sizeof(sentence) - 1, false), EX_DATAERR, "so does another protocol");
 	is_int(raw_session("", 0, false), EX_UNAVAILABLE, "so does a caller that says nothing");
+	uint8_t head[WIRE_HEAD + 7];
 	is_int(raw_session("\xff\xff\xff\xff\x2", 5, true), EX_DATAERR, "a frame that is too long");
 	is_int(raw_session("\0\0\0\0\x63", 5, true), EX_DATAERR, "a frame of an unknown kind");
-	is_int(raw_session("\0\0\0\0\xa", 5, true), EX_DATAERR, "a frame that is no call");
-	is_int(raw_session("\x40\0\0\0\x2{\"verb\"", 12, true), 0, "a caller that goes in the middle of a call");
+	is_int(raw_session(head, wire_head(head, 0, FRAME_SYNC, NULL, 0, NULL, 0), true), EX_DATAERR, "a frame that is no call");
+	memcpy(head + wire_head(head, 0x40, FRAME_CALL, NULL, 0, NULL, 0), "{\"verb\"", 7);
+	is_int(raw_session(head, sizeof(head), true), 0, "a caller that goes in the middle of a call");
 	is_int(raw_session("\x40", 1, true), 0, "... or of a head");
 }
 

@@ -1,0 +1,104 @@
+/* SPDX-License-Identifier: MIT */
+/* A service that was left in the middle of its dump, or of its restore, by programs that are gone. */
+#include <dirent.h>
+#include <errno.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "lib/base/auto.h"
+#include "lib/engine/cgroup.h"
+#include "lib/engine/engine.h"
+#include "lib/engine/net.h"
+
+#define TRACER_MS 5000
+
+/* A field of /proc/PID/status that is a number; 0 when there is none. */
+static long status_number(pid_t pid, const char *field)
+{
+	char path[64], line[256];
+	size_t n = strlen(field);
+
+	snprintf(path, sizeof(path), "/proc/%d/status", (int)pid);
+	AUTO_FILE FILE *f = fopen(path, "re");
+	while (f && fgets(line, sizeof(line), f))
+		if (!strncmp(line, field, n) && line[n] == ':')
+			return strtol(line + n + 1, NULL, 10);
+	return 0;
+}
+
+static bool is_criu(pid_t pid)
+{
+	char path[64], name[32] = "";
+
+	snprintf(path, sizeof(path), "/proc/%d/comm", (int)pid);
+	AUTO_FILE FILE *f = fopen(path, "re");
+	return f && fgets(name, sizeof(name), f) && !strncmp(name, "criu", 4);
+}
+
+/* A criu that still holds the process: nobody will answer it any more. What it has put into its tasks ends by itself when
+ * criu is gone. */
+static void end_tracer(pid_t pid)
+{
+	pid_t tracer = (pid_t)status_number(pid, "TracerPid");
+
+	if (!tracer || !is_criu(tracer))
+		return;
+	AUTO_FD int fd = (int)syscall(SYS_pidfd_open, tracer, 0);
+	struct pollfd p = { .fd = fd, .events = POLLIN };
+
+	if (fd >= 0 && !syscall(SYS_pidfd_send_signal, fd, SIGKILL, NULL, 0))
+		poll(&p, 1, TRACER_MS);
+}
+
+/* A connection that criu was just reading stays silent until it is told to go on. */
+static void speak_again(int pidfd, int number)
+{
+	AUTO_FD int fd = (int)syscall(SYS_pidfd_getfd, pidfd, number, 0);
+	int on = 0, off = TCP_REPAIR_OFF, domain = 0, protocol = 0;
+	socklen_t len = sizeof(on);
+
+	if (fd < 0 || getsockopt(fd, SOL_SOCKET, SO_DOMAIN, &domain, &len) || (domain != AF_INET && domain != AF_INET6))
+		return;
+	if (getsockopt(fd, SOL_SOCKET, SO_PROTOCOL, &protocol, &len) || protocol != IPPROTO_TCP)
+		return;
+	if (!getsockopt(fd, IPPROTO_TCP, TCP_REPAIR, &on, &len) && on)
+		setsockopt(fd, IPPROTO_TCP, TCP_REPAIR, &off, sizeof(off));
+}
+
+static void mend_sockets(pid_t pid)
+{
+	char path[64];
+	struct dirent *de;
+	AUTO_FD int fd = (int)syscall(SYS_pidfd_open, pid, 0);
+
+	snprintf(path, sizeof(path), "/proc/%d/fd", (int)pid);
+	DIR *d = fd < 0 ? NULL : opendir(path);
+	while (d && (de = readdir(d)))
+		if (de->d_name[0] != '.')
+			speak_again(fd, atoi(de->d_name));
+	if (d)
+		closedir(d);
+}
+
+int service_mend(const struct service *s, struct err *e)
+{
+	AUTO_FREE pid_t *pids = NULL;
+	int n = 0;
+
+	if (cgroup_pids(s->name, &pids, &n, e))
+		return -1;
+	for (int i = 0; i < n; i++)
+		end_tracer(pids[i]);
+	for (int i = 0; i < n; i++)
+		mend_sockets(pids[i]);
+	if (net_attach(s, e))
+		return -1;
+	return cgroup_thaw(s->name, e);
+}

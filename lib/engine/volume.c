@@ -1,0 +1,115 @@
+/* SPDX-License-Identifier: MIT */
+/* Where a volume really is: the kernel, and so CRIU, knows mounts by paths without links. */
+#include <errno.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/xattr.h>
+#include <unistd.h>
+
+#include "lib/engine/engine.h"
+
+#define LINKS_MAX 40
+
+/* Does the upper layer hide what is below a folder on the way to `path`? */
+static bool masked(const char *upper, const char *path)
+{
+	char at[2 * PATH_MAX], opaque;
+
+	for (const char *p = strchr(path + 1, '/'); p; p = strchr(p + 1, '/')) {
+		snprintf(at, sizeof(at), "%s%.*s", upper, (int)(p - path), path);
+		if (lgetxattr(at, "trusted.overlay.opaque", &opaque, 1) == 1 && opaque == 'y')
+			return true;
+	}
+	return false;
+}
+
+/* What the service will find at `path`, whose folders have no links: its mode, 0 for nothing. A link's target. */
+static mode_t look(const struct service *s, const char *path, char target[PATH_MAX])
+{
+	char at[2 * PATH_MAX];
+	struct stat st;
+	ssize_t n = 0;
+
+	snprintf(at, sizeof(at), "%s%s", service_dir(s, "upper"), path);
+	if (lstat(at, &st)) {
+		if (masked(service_dir(s, "upper"), path))
+			return 0;
+		snprintf(at, sizeof(at), "%s%s", strcmp(s->root, "/") ? s->root : "", path);
+		if (lstat(at, &st))
+			return 0;
+	}
+	if (S_ISLNK(st.st_mode) && (n = readlink(at, target, PATH_MAX - 1)) < 0)
+		return 0;
+	target[n] = '\0';
+	return st.st_mode;
+}
+
+/* Follows the links in `path` inside the service's root. */
+static int resolve(const struct service *s, char path[PATH_MAX], struct err *e)
+{
+	char done[PATH_MAX] = "", rest[PATH_MAX], target[PATH_MAX], next[2 * PATH_MAX];
+	int links = 0;
+
+	snprintf(rest, sizeof(rest), "%s", path);
+	for (char *p = rest; *(p += strspn(p, "/"));) {
+		size_t n = strcspn(p, "/"), was = strlen(done);
+
+		if (n == 2 && !strncmp(p, "..", n)) {
+			*(strrchr(done, '/') ? strrchr(done, '/') : done) = '\0';
+		} else if (n != 1 || *p != '.') {
+			if (was + n + 2 > sizeof(done))
+				return err_set(e, EX_USAGE, "volume %s: too long", path);
+			snprintf(done + was, sizeof(done) - was, "/%.*s", (int)n, p);
+			mode_t mode = look(s, done, target);
+			if (mode && !S_ISDIR(mode) && !S_ISLNK(mode))
+				return err_set(e, EX_UNAVAILABLE, "volume %s: %s is not a folder", path, done);
+			if (S_ISLNK(mode)) {
+				snprintf(next, sizeof(next), "%s/%s", target, p + n);
+				if (++links > LINKS_MAX || strlen(next) >= sizeof(rest))
+					return err_set(e, EX_UNAVAILABLE, "volume %s: %s", path, strerror(ELOOP));
+				done[*target == '/' ? 0 : was] = '\0';
+				memcpy(rest, next, strlen(next) + 1);
+				p = rest;
+				continue;
+			}
+		}
+		p += n;
+	}
+	if (!*done || !strcmp(done, "/proc") || !strncmp(done, "/proc/", 6))
+		return err_set(e, EX_USAGE, "volume %s: cannot be %s", path, *done ? "in /proc" : "the root");
+	memcpy(path, done, sizeof(done));
+	return 0;
+}
+
+static bool is_below(const char *path, const char *folder)
+{
+	size_t n = strlen(folder);
+
+	return !strncmp(path, folder, n) && (!path[n] || path[n] == '/');
+}
+
+static int resolve_one(struct service *s, int i, struct err *e)
+{
+	struct service_volume *v = &s->volumes[i];
+	char host[PATH_MAX];
+
+	if (!realpath(v->host, host))
+		return err_sys(e, "volume %s", v->host);
+	memcpy(v->host, host, strlen(host) + 1);
+	if (resolve(s, v->path, e))
+		return -1;
+	if (!service_path_valid(v->host) || !service_path_valid(v->path))
+		return err_set(e, EX_UNAVAILABLE, "volume %s on %s: not plain absolute paths", v->host, v->path);
+	for (int k = 0; k < i; k++)
+		if (is_below(s->volumes[k].path, v->path))
+			return err_set(e, EX_USAGE, "volume %s: hides the one on %s", v->path, s->volumes[k].path);
+	return 0;
+}
+
+int volumes_resolve(struct service *s, struct err *e)
+{
+	for (int i = 0; i < s->n_volumes; i++)
+		if (resolve_one(s, i, e))
+			return err_wrap(e, "service %s", s->name);
+	return 0;
+}

@@ -1,0 +1,382 @@
+/* SPDX-License-Identifier: MIT */
+#include "lib/move/recover.h"
+
+#include <string.h>
+#include <unistd.h>
+
+#include "lib/base/file.h"
+#include "lib/discover/node.h"
+#include "lib/discover/registry.h"
+#include "lib/engine/engine.h"
+#include "lib/move/checkpoint.h"
+#include "lib/move/hold.h"
+#include "lib/move/outcome.h"
+#include "lib/move/remote.h"
+#include "lib/move/wire.h"
+
+#define BEFORE_GO "begun frozen shipped thawed failed refused"
+#define FORCE_LOCK_MS 10000
+#define FORCED_EPOCHS 2 /* the one that the destination may have, and one more */
+
+static const char *const words[] = {
+	[RECOVERY_NONE] = "none",	[RECOVERY_THAW] = "thaw",     [RECOVERY_RETIRE] = "retire", [RECOVERY_UNDO] = "undo",
+	[RECOVERY_KEEP] = "keep",	[RECOVERY_FENCE] = "fence",   [RECOVERY_FORGET] = "forget", [RECOVERY_WAIT] = "wait",
+};
+
+static bool among(const char *list, const char *word)
+{
+	const char *at = strstr(list, word);
+
+	return *word && at && (at == list || at[-1] == ' ') && strchr(" ", at[strlen(word)]);
+}
+
+/* The instance as this node has it, or NULL. */
+static struct service *instance_here(const struct journal_entry *j)
+{
+	AUTO_SERVICE struct service *s = NULL;
+
+	if (service_load(&s, j->service, NULL) || strcmp(s->id, j->id))
+		return NULL;
+	return TAKE_PTR(s);
+}
+
+/* Does the registry know it elsewhere, by a later epoch? A registry that cannot be asked says nothing. */
+static bool fenced(const struct service *s)
+{
+	AUTO_REGISTRY struct registry *r = NULL;
+	char node[256];
+	int64_t epoch;
+
+	return !registry_open(&r, NULL, NULL) && !registry_epoch(r, s->id, &epoch, node, NULL) && epoch > s->epoch &&
+	       strcmp(node, node_self()) != 0;
+}
+
+/* 1: the registry knows a later epoch elsewhere. */
+static int publish(const struct service *s)
+{
+	AUTO_REGISTRY struct registry *r = NULL;
+	AUTO_JSON struct json *rec = service_record(s, "running");
+
+	return registry_open(&r, NULL, NULL) ? 0 : registry_put_service(r, rec, NULL);
+}
+
+/* Is there a checkpoint of that name that was saved, and is it one that its service is held for? */
+static bool saved_checkpoint(const char *id, bool *held)
+{
+	AUTO_CHECKPOINT struct checkpoint *ck = NULL;
+	bool is = !checkpoint_load(&ck, id, NULL);
+
+	*held = is && ck->held;
+	return is;
+}
+
+static int drop_checkpoint(const char *id, struct err *e)
+{
+	bool held;
+
+	if (saved_checkpoint(id, &held) && !held) /* it is to stay, whatever becomes of this move */
+		return 0;
+	return file_remove_tree(file_path("/var/lib/edge/checkpoints/%s", id), e);
+}
+
+/* ---- the source ---- */
+
+static int thaw(const struct journal_entry *j, struct service *s, const struct recover_options *opt, bool forced,
+		struct err *e)
+{
+	bool held;
+
+	saved_checkpoint(j->move, &held);
+	if (forced) {
+		s->epoch += FORCED_EPOCHS;
+		if (service_save(s, e))
+			return -1;
+		/* Before it runs: a destination that is about to run it looks there first. */
+		if (publish(s) == 1)
+			return err_set(e, EX_UNAVAILABLE, "service %s: the registry knows it under a newer epoch", s->name);
+	}
+	int rc = journal_turn(j->move, among(BEFORE_GO, j->step) ? BEFORE_GO : "go", "thawed", NULL, e);
+	if (rc)
+		return rc < 0 ? -1 : err_set(e, EX_TEMPFAIL, "move %.12s: somebody else has decided it", j->move);
+	if (service_mend(s, e) || drop_checkpoint(j->move, e))
+		return -1;
+	publish(s);
+	if (held && j->peer[0] && !opt->force)
+		ship_undo(j->peer, j->move);
+	return journal_forget(j->move, e);
+}
+
+static int retire(const struct journal_entry *j, struct service *s, struct stream *there, struct err *e)
+{
+	if (s && (!s->moved || service_running(s)) && service_retire(s, e))
+		return -1;
+	if (journal_turn(j->move, "go handed-over", "handed-over", NULL, e) < 0 || drop_checkpoint(j->move, e) ||
+	    journal_forget(j->move, e))
+		return -1;
+	if (there)
+		outcome_known(there, j->move);
+	return 0;
+}
+
+static enum outcome ask_there(const struct journal_entry *j, int ask_ms, struct stream **there)
+{
+	AUTO_REGISTRY struct registry *r = NULL;
+	struct ssh_target to;
+
+	if (!j->peer[0] || registry_open(&r, NULL, NULL) || node_target(r, j->peer, &to, NULL))
+		return OUTCOME_UNKNOWN;
+	return outcome_learn(&to, j->move, ask_ms, there);
+}
+
+static enum recovery judge_go(enum outcome outcome, bool alive, bool force, const char **why)
+{
+	switch (outcome) {
+	case OUTCOME_RUNNING:
+		*why = "it was committed to the destination";
+		return RECOVERY_RETIRE;
+	case OUTCOME_NOT:
+		*why = alive ? "it never ran at the destination" : "it died with this node, and never ran at the destination";
+		return alive ? RECOVERY_THAW : RECOVERY_FORGET;
+	default:
+		*why = outcome == OUTCOME_DIED ? "it ran at the destination, and died with that node" :
+						 "the destination cannot be asked";
+		if (!alive && (force || outcome == OUTCOME_DIED))
+			return RECOVERY_FORGET;
+		return force ? RECOVERY_THAW : RECOVERY_WAIT;
+	}
+}
+
+static int recover_source(const struct journal_entry *j, const struct recover_options *opt, enum recovery *what,
+			  const char **why, struct err *e)
+{
+	AUTO_SERVICE struct service *s = instance_here(j);
+	AUTO_STREAM struct stream *there = NULL;
+	bool alive = s && !s->moved && service_running(s), forced = false;
+
+	*why = "";
+	if (!strcmp(j->step, "handed-over")) {
+		*what = RECOVERY_RETIRE;
+	} else if (strcmp(j->step, "go")) {
+		*what = alive ? RECOVERY_THAW : RECOVERY_FORGET;
+		*why = alive ? "\"go\" was never said" : "it does not run here any more";
+	} else if (opt->look) {
+		*what = RECOVERY_WAIT;
+		*why = "the destination has to be asked";
+	} else {
+		enum outcome outcome = ask_there(j, opt->ask_ms, &there);
+
+		*what = judge_go(outcome, alive, opt->force, why);
+		forced = *what == RECOVERY_THAW && outcome != OUTCOME_NOT;
+	}
+	if (*what == RECOVERY_THAW && !forced && fenced(s))
+		*what = RECOVERY_FENCE;
+	if (opt->look || *what == RECOVERY_WAIT)
+		return 0;
+	if (*what == RECOVERY_THAW)
+		return thaw(j, s, opt, forced, e);
+	if (*what == RECOVERY_RETIRE)
+		return retire(j, s, there, e);
+	if (*what == RECOVERY_FENCE && service_retire(s, e))
+		return -1;
+	return drop_checkpoint(j->move, e) || journal_forget(j->move, e) ? -1 : 0;
+}
+
+/* ---- the destination ---- */
+
+static int undo(const struct journal_entry *j, struct err *e)
+{
+	struct service bare = { 0 };
+
+	snprintf(bare.name, sizeof(bare.name), "%.63s", j->service);
+	snprintf(bare.id, sizeof(bare.id), "%.16s", j->id);
+	AUTO_SERVICE struct service *s = instance_here(j);
+
+	if (service_kill(s ? s : &bare, e) || service_clear(s ? s : &bare, e))
+		return -1;
+	if (s && j->was_here && service_retire(s, e))
+		return -1;
+	if (s && !j->was_here && service_remove(s, e))
+		return -1;
+	return drop_checkpoint(j->move, e) || journal_forget(j->move, e) ? -1 : 0;
+}
+
+/* Does the source still have to hear of it? 1 yes, 0 no, -1 it does not answer. *epoch: the instance's there. */
+static int source_waits(const struct journal_entry *j, int64_t *epoch)
+{
+	AUTO_STREAM struct stream *s = j->peer[0] ? remote_open(j->peer, NULL) : NULL;
+	AUTO_JSON struct json *call = wire_request("settle"), *answer = NULL;
+
+	*epoch = 0;
+	json_set_str(call, "move", j->move);
+	json_set_str(call, "service", j->service);
+	json_set_str(call, "id", j->id);
+	if (!s || wire_ask(s, TAKE_PTR(call), &answer, NULL))
+		return -1;
+	*epoch = json_int(answer, "epoch", 0);
+	return json_bool(answer, "known", true);
+}
+
+static int recover_destination(const struct journal_entry *j, const struct recover_options *opt, enum recovery *what,
+			       const char **why, struct err *e)
+{
+	AUTO_SERVICE struct service *s = instance_here(j);
+	bool alive = s && !s->moved && service_running(s);
+	int64_t epoch = 0;
+
+	if (strcmp(j->step, "running")) {
+		*what = RECOVERY_UNDO;
+		*why = "it was never committed to this node";
+		return opt->look ? 0 : undo(j, e);
+	}
+	*what = alive ? RECOVERY_KEEP : RECOVERY_FORGET;
+	*why = alive ? "it was committed to this node" : "it has ended since";
+	if (opt->look)
+		return 0;
+	int waits = source_waits(j, &epoch);
+	if (alive && (epoch > s->epoch || fenced(s))) {
+		*what = RECOVERY_FENCE;
+		*why = "it was forced to run elsewhere";
+		return service_retire(s, e) || drop_checkpoint(j->move, e) || journal_forget(j->move, e) ? -1 : 0;
+	}
+	if (alive && service_mend(s, e))
+		return -1;
+	if (alive)
+		publish(s);
+	if (waits == 0 || opt->force)
+		return drop_checkpoint(j->move, e) || journal_forget(j->move, e) ? -1 : 0;
+	/* It runs; only the source has yet to hear of it. */
+	*why = waits < 0 ? "the source cannot be told yet" : "the source is just being told";
+	return 0;
+}
+
+/* ---- all ---- */
+
+int recover_move(const struct journal_entry *j, const struct recover_options *opt, enum recovery *what, const char **why,
+		 struct err *e)
+{
+	*why = "";
+	return strcmp(j->role, "source") ? recover_destination(j, opt, what, why, e) : recover_source(j, opt, what, why, e);
+}
+
+int recover_instance(const char *service, const char *id, struct err *e)
+{
+	const struct recover_options opt = { .ask_ms = 5000 };
+	AUTO_FREE struct journal_entry *list = NULL;
+	size_t n = 0;
+
+	if (journal_entries(&list, &n, e))
+		return -1;
+	for (size_t i = 0; i < n; i++) {
+		enum recovery what;
+		const char *why;
+
+		if (strcmp(list[i].service, service) || (id && strcmp(list[i].id, id)))
+			continue;
+		if (recover_move(&list[i], &opt, &what, &why, e))
+			return -1;
+		if (what == RECOVERY_WAIT)
+			return err_set(e, EX_TEMPFAIL, "service %s: frozen by move %.12s: %s (edge-migrate --recover)", service,
+				       list[i].move, why);
+	}
+	return 0;
+}
+
+int recover_known(struct stream *s, const struct json *call, struct err *e)
+{
+	const char *move = json_str(call, "move");
+	AUTO_JSON struct json *answer = json_object();
+	struct journal_entry j;
+
+	if (!move)
+		return err_set(e, EX_DATAERR, "no move in the call");
+	if (!journal_entry(move, &j, NULL) && !strcmp(j.role, "destination") && !strcmp(j.step, "running")) {
+		AUTO_SERVICE struct service *here = instance_here(&j);
+
+		/* Who was to do this is gone. */
+		if (here && service_running(here))
+			publish(here);
+		if (drop_checkpoint(move, e) || journal_forget(move, e))
+			return -1;
+	}
+	return wire_send_json(s, FRAME_REPLY, answer, e);
+}
+
+static struct json *move_record(const struct journal_entry *j, enum recovery what, const char *why, bool done,
+				const struct err *e)
+{
+	bool source = !strcmp(j->role, "source");
+	struct json *r = json_object();
+
+	json_set_str(r, "kind", "move");
+	json_set_str(r, "action", "migrate");
+	json_set_str(r, "service", j->service);
+	json_set_str(r, "id", j->id);
+	json_set_str(r, "from", source ? node_self() : j->peer);
+	json_set_str(r, "to", source ? j->peer : node_self());
+	json_set_str(r, "move", j->move);
+	json_set_str(r, "node", node_self());
+	json_set_str(r, "step", j->step);
+	json_set_str(r, "at", j->at);
+	json_set_str(r, "state", what == RECOVERY_NONE ? "under-way" : done && !e ? "recovered" : "interrupted");
+	json_set_str(r, "recovery", words[what]);
+	json_set_str(r, "why", e ? e->text : why);
+	return r;
+}
+
+int recover_all(const char *service, const struct recover_options *opt, int (*each)(void *ctx, const struct json *record),
+		void *ctx, struct err *e)
+{
+	AUTO_FREE struct journal_entry *list = NULL;
+	size_t n = 0;
+	int left = 0;
+
+	if (!opt->look)
+		checkpoint_sweep();
+	if (journal_entries(&list, &n, e))
+		return -1;
+	for (size_t i = 0; i < n; i++) {
+		struct journal_entry now;
+		enum recovery what = RECOVERY_NONE;
+		struct err why_not = { 0 };
+		const char *why = "";
+		int rc = 0;
+
+		if (service && strcmp(list[i].service, service))
+			continue;
+		/* Who forces it is not put off by a guard that just tries to reach the other node. */
+		AUTO_FD int lock = service_lock(list[i].service, opt->force ? FORCE_LOCK_MS : 0, &why_not);
+		if (journal_entry(list[i].move, &now, NULL)) /* it came to its end meanwhile */
+			continue;
+		if (lock < 0 && opt->force)
+			rc = -1;
+		if (lock >= 0)
+			rc = recover_move(&now, opt, &what, &why, &why_not);
+		bool done = !rc && what != RECOVERY_WAIT && what != RECOVERY_NONE && !opt->look;
+		AUTO_JSON struct json *record = move_record(&now, what, why, done, rc ? &why_not : NULL);
+		left += rc || what == RECOVERY_WAIT;
+		if (each(ctx, record))
+			return err_set(e, EX_IOERR, "cannot print");
+	}
+	return left;
+}
+
+int recover_serve(struct stream *s, const struct json *call, struct err *e)
+{
+	const char *move = json_str(call, "move"), *name = json_str(call, "service"), *id = json_str(call, "id");
+	const struct recover_options opt = { .ask_ms = 1000 };
+	AUTO_JSON struct json *answer = json_object();
+	AUTO_SERVICE struct service *here = NULL;
+	struct journal_entry j;
+	enum recovery what;
+	const char *why;
+
+	if (!move || !name || !id || !service_name_valid(name))
+		return err_set(e, EX_DATAERR, "no move or service in the call");
+	AUTO_FD int lock = service_lock(name, 0, NULL);
+	if (lock >= 0 && !journal_entry(move, &j, NULL) && !strcmp(j.role, "source"))
+		recover_move(&j, &opt, &what, &why, NULL);
+	json_set_bool(answer, "known", !journal_entry(move, &j, NULL));
+	if (!service_load(&here, name, NULL) && !strcmp(here->id, id))
+		json_set_num(answer, "epoch", (double)here->epoch);
+	return wire_send_json(s, FRAME_REPLY, answer, e);
+}

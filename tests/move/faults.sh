@@ -1,0 +1,207 @@
+# shellcheck shell=bash disable=SC2016,SC2154 # what is quoted so is for scripts on the nodes; lib.sh sets the rest
+# SPDX-License-Identifier: MIT
+# The fault matrix: a move is stopped at one of its journal's steps, at one end; something is broken there; it goes on. After
+# that, and recovery at both nodes at once, exactly one instance runs, its data and its client's connection are whole, and
+# nothing is left of the move.
+. "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
+need perl curl
+
+here=edge1 there=edge2 # where the counter runs, and where it is to go
+serve=''               # edge-serve's path on the nodes
+deadline=15            # seconds for which a move is tried again
+filter=''              # of the next cell: what tests/tools/frames.pl does to the frames
+
+matrix_up() {
+	nodes=(edge1 edge2)
+	lab_up --disk 1G
+	serve=$(on edge1 sh -c 'command -v edge-serve')
+	cp "$tools/frames.pl" "$tools/strike.pl" "$tmp"
+	counter memory
+}
+
+# --- what a cell is made of
+
+held() { # NODE STEP: the move stands at this step
+	on "$1" test -e "/run/edge/held-$2"
+}
+release() { # NODE STEP
+	on "$1" rm -f "/run/edge/held-$2" 2>/dev/null
+}
+processes() { # NODE WHO: their pids there
+	case $2 in
+	session) on "$1" sh -c 'for p in $(pgrep -x sshd); do tr "\0" " " </proc/$p/cmdline | grep -q "^sshd: root" && echo $p; done' ;;
+	*) on "$1" pgrep -x "$2"; [[ $2 != edge-serve ]] || on "$1" pgrep -x "real-$2" ;; # by `instead`
+	esac
+}
+signal() { # NODE WHO SIGNAL: nothing happens to a process that ended meanwhile
+	local pids
+	pids=$(processes "$1" "$2" | tr '\n' ' ')
+	# shellcheck disable=SC2086
+	[[ ! $pids ]] || on "$1" sh -c 'kill "$@" 2>/dev/null' sh "-$3" $pids
+}
+
+wake() { # PID: those who wait for it and stood still, too
+	local p
+	kill -CONT "$1" 2>/dev/null
+	for p in $(pgrep -P "$1"); do wake "$p"; done
+}
+
+fault() { # FAULT NODE
+	local node=$2 who
+	case $1 in
+	none) ;;
+	kill:*) signal "$node" "${1#kill:}" KILL ;;
+	term:*) signal "$node" "${1#term:}" TERM ;;
+	stop:*) signal "$node" "${1#stop:}" STOP; release "$at" "$step"; sleep 5; signal "$node" "${1#stop:}" CONT; wake "$mover" ;;
+	strike:*) # once criu is at work on the service itself
+		IFS=: read -r _ sign who after <<<"$1"
+		on "$node" perl "$tmp/strike.pl" counter "$sign" "$who" "$after" >"$tmp/struck" 2>&1 &
+		striker=$!
+		await 5 grep -q ready "$tmp/struck"
+		release "$at" "$step"
+		wait "$striker"
+		[[ $sign != STOP ]] || { sleep 5; signal "$node" "$who" CONT; wake "$mover"; }
+		;;
+	cut:*) "$lab" cut "$node" ;;
+	full) on "$node" sh -c 'fallocate -l $(($(stat -f -c "%a*%S" /var/lib/edge))) /var/lib/edge/fill' 2>/dev/null ;;
+	power:*) power_off "$node" ;;
+	esac
+}
+after_fault() { # FAULT NODE: when the move has gone on
+	case $1 in
+	cut:never) ;;
+	cut:*) sleep "${1#cut:}"; "$lab" heal "$2" ;;
+	full) await 30 move_over; on "$2" rm -f /var/lib/edge/fill ;;
+	power:late) await 60 move_over; power_on "$2" ;;
+	power:*) sleep "${1#power:}"; power_on "$2" ;;
+	esac
+}
+# The last packets of a node that dies do not go out.
+power_off() { "$lab" cut "$1"; "$lab" kill "$1"; } # NODE
+power_on() { "$lab" heal "$1"; "$lab" boot "$1"; } # NODE
+move_over() { ! kill -0 "$mover" 2>/dev/null; }
+
+# --- what must be true afterwards
+
+state() { # NODE: running, frozen, none, or a stray that the node knows nothing of
+	on "$1" sh -c '
+		pid=$(sed -n "s/.*\"pid\":\([0-9]*\).*/\1/p" /var/lib/edge/services/counter/service.json 2>/dev/null)
+		grep -q "\"moved\":true" /var/lib/edge/services/counter/service.json 2>/dev/null && pid=
+		if [ -z "$pid" ] || [ "$pid" = 0 ] || ! [ -d "/proc/$pid" ]; then
+			if pgrep -f "^perl /app/counter.pl" >/dev/null; then echo stray; else echo none; fi
+		elif grep -qx 1 "$(find /sys/fs/cgroup -path "*/edge/counter/cgroup.freeze" | head -n 1)"; then echo frozen
+		else echo running; fi' 2>/dev/null || echo down
+}
+states() { echo "$(state "$here") $(state "$there")"; } # where it was, and where it was to go
+recover() { # [OPTION]...: at both nodes, at once
+	on edge1 edge-migrate --recover "$@" >>"$tmp/recovered" 2>&1 &
+	local first=$!
+	on edge2 edge-migrate --recover "$@" >>"$tmp/recovered" 2>&1
+	wait "$first"
+	return 0
+}
+traces() { # NODE OTHER: of the move, at either end, and of the service where it is not
+	remains "$1" counter
+	on "$2" sh -c 'ls -d /var/lib/edge/checkpoints/* /var/lib/edge/journal/* /run/edge/move-* /run/edge/held-* 2>/dev/null
+		ps -eo comm= | grep -e ^criu -e edge-migrate -e edge-guard -e edge-serve; nft list tables 2>/dev/null; true'
+}
+answers() { curl -sf -m 8 "http://$addr:8080/peek" >/dev/null; }
+connected() { # the client's own connection
+	local was
+	was=$(stat -c %s "$tmp/counter.out") # it dies by saying so
+	kill -0 "${client_pid[counter]}" && ((was < 20))
+}
+
+# The move begins; it stands at a step when the cell goes on.
+begin_cell() { # END STEP
+	local env=()
+	: >"$tmp/recovered"
+	if [[ $1 == source ]]; then
+		env=(EDGE_FAULT=hold)
+		[[ ! $filter ]] || instead "$there" "$serve" "exec perl $tmp/frames.pl '$filter' /run/edge/filtered \$real"
+	else
+		instead "$there" "$serve" "export EDGE_FAULT=hold; exec ${filter:+perl $tmp/frames.pl '$filter' /run/edge/filtered} \$real \"\$@\""
+	fi
+	[[ ! $step ]] || on "$at" sh -c 'mkdir -p /run/edge && : >"/run/edge/hold-$1"' sh "$step"
+	on "$here" env "${env[@]}" edge-migrate counter --to "$there" --deadline "$deadline" >"$tmp/moved" 2>"$tmp/err" &
+	mover=$!
+	[[ $step ]] || return 0
+	await 20 held "$at" "$step" && return
+	ok "$end, $step, $what: the move comes to this step" false
+	sed 's/^/# /' "$tmp/err"
+}
+
+# One cell: what is broken while the move stands at a step of that end's journal ("" none), and at which end (default: the
+# same), and how it may end: by default with the service at one of the two nodes.
+cell() { # STEP END FAULT[@END] [stays|moves|dies|waits]
+	local end=$2 what=$3 wanted=${4:-} at=$here node mover striker begun took now
+	step=$1
+	[[ $end == source ]] || at=$there
+	node=$at
+	case $what in
+	*@source) node=$here ;;
+	*@destination) node=$there ;;
+	esac
+	begin_cell "$end"
+	begun=${EPOCHREALTIME/./}
+	fault "${what%@*}" "$node"
+	[[ $what == power:* && $node == "$at" ]] || release "$at" "$step"
+	after_fault "${what%@*}" "$node"
+	await 60 move_over
+	wait "$mover" 2>/dev/null
+	[[ $end == source && ! $filter ]] || right "$there" "$serve" 2>/dev/null # a booted node has none
+	[[ $what != cut:never* ]] || "$lab" heal "$node"
+	on "$at" rm -f "/run/edge/hold-$step"
+	recover
+	await 20 settled
+	took=$(((${EPOCHREALTIME/./} - begun) / 1000))
+	now=$(states)
+	verdict "$end${step:+, $step}, $what" "$now" "$wanted"
+	echo "# $now after $took ms; $(tr '\n' ' ' <"$tmp/err" | cut -c 1-160)"
+	follow "$now"
+}
+settled() { # nothing of the move is under way any more
+	case $(states) in
+	'running none' | 'none running' | 'none none') [[ ! $(on edge1 ls /var/lib/edge/journal; on edge2 ls /var/lib/edge/journal) ]] ;;
+	'frozen none') [[ $wanted == waits ]] ;;
+	*) false ;;
+	esac
+}
+
+verdict() { # TITLE STATES WANTED
+	case $3 in
+	stays) is "$1: it goes on where it was" 'running none' "$2" ;;
+	moves) is "$1: it runs at the destination" 'none running' "$2" ;;
+	dies) is "$1: it died with its node" 'none none' "$2" ;;
+	waits) is "$1: it stays frozen" 'frozen none' "$2" ;;
+	*) like "$1: exactly one runs" '^(running none|none running)$' "$2" ;;
+	esac || sed 's/^/# /' "$tmp/recovered"
+	[[ $2 == *running* ]] || return 0
+	# A session whose link died between two calls ends half a minute later.
+	[[ $what != cut:* ]] || await 45 no_sessions
+	ok '... it answers' answers
+	ok '... on the connection that was open' connected
+	if [[ $2 == running* ]]; then is '... and nothing is left of the move' '' "$(traces "$there" "$here")"
+	else is '... and nothing is left of the move' '' "$(traces "$here" "$there")"; fi
+}
+no_sessions() { [[ ! $(processes edge1 edge-serve; processes edge2 edge-serve) ]]; }
+
+# The next cell begins where the service is; one that died with its node is started again.
+follow() { # STATES
+	local node
+	case $1 in
+	'running none') return ;;
+	'none running') node=$here here=$there there=$node ; return ;;
+	esac
+	for node in edge1 edge2; do
+		on "$node" edge-migrate --recover --force >/dev/null 2>&1
+		on "$node" edge-stop --rm --grace 1 counter >/dev/null 2>&1
+	done
+	exec {client_fd[counter]}>&-
+	kill "${client_pid[counter]}" 2>/dev/null
+	wait "${client_pid[counter]}" 2>/dev/null
+	unset 'client_pid[counter]'
+	rm -f "$tmp/counter.in"
+	here=edge1 there=edge2
+	counter memory
+}
