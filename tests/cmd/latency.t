@@ -4,7 +4,7 @@
 # TCP and HTTP; and what it says of targets that do not answer.
 # shellcheck source=tests/move/lib.sh
 . "$(dirname "$0")/../move/lib.sh"
-need jq python3
+need jq openssl python3
 nodes=(edge1 edge2 edge3 edge4)
 lab_up
 
@@ -53,11 +53,39 @@ ok "tcp over IPv6" between 5 8 "$(field .rtt_ms.p50 "fd77:0:0:$k::2")"
 on edge3 edge-run --name web --addr "$addr" --port 8080 -- python3 -m http.server 8080 >/dev/null
 await 10 on edge1 curl -s -o /dev/null "http://$addr:8080/"
 latency -m 'http:http://{}:8080/' "$addr"
-ok "http: a connection and a request are two round trips" between 40 60 "$(field .rtt_ms.p50)"
+ok "http: a connection and a request are two round trips" between 40 80 "$(field .rtt_ms.p50)"
 ok "... the first of them the connection" between 19.5 26 "$(field .phases.connect_ms)"
 ok "... the second the answer" between 20 35 "$(field .phases.first_byte_ms)"
 latency -m "http:http://web.example:8080/" "$addr"
 is "http: a URL's own name, at the target's address" 5 "$(field .received)"
+
+openssl req -x509 -newkey rsa:2048 -nodes -days 2 -subj /CN=web.example -addext "subjectAltName=DNS:web.example" \
+	-keyout "$tmp/key.pem" -out "$tmp/cert.pem" 2>/dev/null
+cat "$tmp/key.pem" "$tmp/cert.pem" >"$tmp/server.pem"
+cat >"$tmp/https.py" <<'END'
+import http.server, ssl, sys
+s = http.server.ThreadingHTTPServer(("", 8443), http.server.SimpleHTTPRequestHandler)
+c = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+c.load_cert_chain(sys.argv[1])
+s.socket = c.wrap_socket(s.socket, server_side=True)
+s.serve_forever()
+END
+on edge3 timeout 60 python3 "$tmp/https.py" "$tmp/server.pem" >/dev/null 2>&1 &
+await 10 on edge1 bash -c "exec 3<>/dev/tcp/edge3/8443"
+latency -c 1 -m https://web.example:8443/ edge3
+is "https without http: before it is told" "64 edge-latency: method https://web.example:8443/: not one of icmp, tcp:PORT, http:URL (see edge-latency --help)" \
+	"$(<"$tmp/status") $(<"$tmp/err")"
+latency -c 1 -m http:https://web.example:8443/ edge3
+is "https: a certificate that nobody vouches for is no answer" 0 "$(field .received)"
+is "... exit status 1" 1 "$(<"$tmp/status")"
+bundle=/etc/ssl/certs/ca-certificates.crt # libcurl's on Debian
+if over edge1 "$bundle" "$tmp/cert.pem"; then
+	latency -c 3 -m http:https://web.example:8443/ edge3
+	is "... one that is vouched for, with the URL's own name, is one" 3 "$(field .received)"
+	ok "... after a round trip for the connection, one for TLS and one for the answer" between 59 120 "$(field .rtt_ms.p50)"
+	ok "... that of TLS by itself" between 19.5 60 "$(field .phases.tls_ms)"
+	right edge1 "$bundle"
+fi
 
 # --- jitter and loss
 
