@@ -148,31 +148,15 @@ static int move_one(const char *service, const char *node, const char *dest)
 	return status;
 }
 
-static int move_records(void)
+static int migrate_move(const struct json *rec)
 {
-	AUTO_RECORDS struct records *in = records_open(stdin, "stdin");
-	int status = 0, rc;
+	const char *service = json_str(rec, "service"), *dest = to ? to : json_str(rec, "to");
 	struct err e;
 
-	for (;;) {
-		AUTO_JSON struct json *rec = NULL;
-
-		if ((rc = records_next(in, &rec, &e)) <= 0)
-			break;
-		const char *kind = json_str(rec, "kind"), *action = json_str(rec, "action");
-		const char *service = json_str(rec, "service"), *dest = to ? to : json_str(rec, "to");
-		if (!kind || !action || strcmp(kind, "move") || strcmp(action, "migrate")) {
-			if (record_pass(stdout, records_line(in), &e))
-				return cmd_fail(&cmd, &e);
-		} else if (!service || !dest) {
-			err_set(&e, EX_DATAERR, "move without a service or a destination");
-			cmd_fail(&cmd, &e);
-			status = EX_NO;
-		} else if (move_one(service, from ? from : json_str(rec, "from"), dest)) {
-			status = EX_NO;
-		}
-	}
-	return rc < 0 ? cmd_fail(&cmd, &e) : cmd_done(&cmd, status);
+	if (service && dest)
+		return move_one(service, from ? from : json_str(rec, "from"), dest);
+	err_set(&e, EX_DATAERR, "move without a service or a destination");
+	return cmd_fail(&cmd, &e);
 }
 
 /* ---- interrupted moves ---- */
@@ -246,7 +230,7 @@ int main(int argc, char **argv)
 	if (recovering || status_only)
 		return recover_services(argv + first, argc - first);
 	if (argc - first == 1 && !strcmp(argv[first], "-"))
-		return move_records();
+		return cmd_moves(&cmd, (const char *const[]){ "migrate", NULL }, migrate_move);
 	if (first == argc || !to)
 		return cmd_usage(&cmd, first == argc ? "no service named" : "--to is missing");
 	for (int i = first; i < argc && !interrupted; i++) {

@@ -67,4 +67,10 @@ void cmd_relay(const char *line);
 /* Flushes stdout and checks it: `status`, or EX_IOERR and a line on stderr if something could not be written. */
 int cmd_done(const struct cmd *c, int status);
 
+struct json;
+/* What "-" means to a program that carries out plans: each `move` record on stdin whose action is among `actions`
+ * (NULL-terminated) goes to act, which tells its own failures and then returns non-zero; the rest is passed on to stdout,
+ * unchanged and in order. The exit status for main: EX_NO when an act failed. */
+int cmd_moves(const struct cmd *c, const char *const actions[], int (*act)(const struct json *rec));
+
 #endif

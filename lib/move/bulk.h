@@ -5,6 +5,7 @@
 #define EDGE_MOVE_BULK_H
 
 #include "lib/base/err.h"
+#include "lib/base/stream.h"
 #include "lib/move/image.h"
 
 struct bulk;
@@ -14,7 +15,8 @@ int bulk_listen(struct bulk **b, const char *move, struct image *im, struct err 
 /* Ends all of them. NULL is allowed. */
 void bulk_free(struct bulk *b);
 
-/* The other process: hands over stdin and stdout and stays until the move is done with them. */
-int bulk_attach(const char *move, struct err *e);
+/* The other process: hands over stdin and stdout and stays until the move is done with them. s: what it has said and heard there
+ * itself (NULL: nothing yet). */
+int bulk_attach(const struct stream *s, const char *move, struct err *e);
 
 #endif

@@ -270,8 +270,8 @@ static void publish(struct incoming *in)
 	AUTO_REGISTRY struct registry *r = NULL;
 	AUTO_JSON struct json *rec = service_record(in->svc, "running");
 
-	if (!registry_open(&r, NULL, NULL))
-		registry_put_service(r, rec, NULL);
+	if (!registry_open(&r, NULL, NULL) && registry_put_service(r, rec, NULL) == 1)
+		service_retire(in->svc, NULL); /* forced to run elsewhere, in this very moment */
 }
 
 static int finish(struct incoming *in, struct err *e)

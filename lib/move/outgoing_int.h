@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* The inside of an outgoing move, shared by outgoing.c (its steps), outgoing_connect.c (the way there), outgoing_go.c (the
- * hand-over), outgoing_images.c (what CRIU wrote) and outgoing_ship.c (checkpoints that stay). */
+/* The inside of an outgoing move, shared by outgoing.c (its steps), outgoing_connect.c (the way there), outgoing_freeze.c
+ * (standing still), outgoing_go.c (the hand-over), outgoing_images.c (what CRIU wrote) and outgoing_ship.c (checkpoints that stay). */
 #ifndef EDGE_MOVE_OUTGOING_INT_H
 #define EDGE_MOVE_OUTGOING_INT_H
 
@@ -76,6 +76,12 @@ int outgoing_begin(struct outgoing *o, struct err *e);
 int outgoing_facts(struct outgoing *o, struct err *e);
 /* Waits until the bulk sessions are there: -1 when there is none. */
 int outgoing_join_bulk(struct outgoing *o, struct err *e);
+/* Between the steps: EX_TEMPFAIL when it was interrupted. */
+int outgoing_go_on(struct outgoing *o, const char *phase, struct err *e);
+/* One look at all folders, or all memory, and what changed sent; final: they stand still. */
+int outgoing_send_files(struct outgoing *o, bool final, struct err *e);
+int outgoing_memory_round(struct outgoing *o, bool ask, bool final, struct pages_stats *st, struct err *e);
+void outgoing_add_round(struct outgoing *o, const struct pages_stats *st);
 /* Of zeroed memory. */
 void outgoing_init(struct outgoing *o);
 /* The lower layer and files of it that the destination asked for. */

@@ -68,7 +68,7 @@ static int on_call(struct stream *s, const struct json *call, struct err *e)
 	if (!strcmp(verb, "attach")) {
 		const char *move = json_str(call, "move");
 
-		return bulk_attach(move ? move : "", e) ? -1 : 1;
+		return bulk_attach(s, move ? move : "", e) ? -1 : 1;
 	}
 	return err_set(e, EX_DATAERR, "unknown verb: %s", verb);
 }

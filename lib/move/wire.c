@@ -25,15 +25,20 @@ static uint32_t sum_of(const void *a, size_t na, const void *b, size_t nb)
 	return (uint32_t)XXH3_64bits_digest(&state);
 }
 
-size_t wire_head(uint8_t head[WIRE_HEAD], size_t len, enum frame_kind kind, const void *a, size_t na, const void *b,
-		 size_t nb)
+static uint32_t sum_of_head(const uint8_t *head, uint64_t at)
+{
+	return (uint32_t)XXH3_64bits_withSeed(head, WIRE_HEAD - 4, at);
+}
+
+size_t wire_head(uint8_t head[WIRE_HEAD], uint64_t at, size_t len, enum frame_kind kind, const void *a, size_t na,
+		 const void *b, size_t nb)
 {
 	put_le32(head, (uint32_t)len);
 	head[4] = (uint8_t)kind;
 	if (kind == FRAME_HELLO)
 		return WIRE_HEAD_BARE;
 	put_le32(head + 5, sum_of(a, na, b, nb));
-	put_le32(head + 9, sum_of(head, 9, NULL, 0));
+	put_le32(head + 9, sum_of_head(head, at));
 	return WIRE_HEAD;
 }
 
@@ -45,7 +50,7 @@ static int send_parts(struct stream *s, enum frame_kind kind, const void *a, siz
 
 	if (na + nb > FRAME_MAX)
 		return err_set(e, EX_SOFTWARE, "%s: frame of %zu bytes is too long", stream_peer(s), na + nb);
-	head = wire_head(buf, na + nb, kind, a, na, b, nb);
+	head = wire_head(buf, stream_sent(s), na + nb, kind, a, na, b, nb);
 	if (first)
 		memcpy(buf + head, a, first);
 	/* One write where the whole frame is small: a write is a packet. */
@@ -80,12 +85,13 @@ int wire_ping(struct stream *s, struct err *e)
 
 static int damaged(struct stream *s, struct err *e)
 {
-	return err_set(e, EX_DATAERR, "%s: a frame was damaged on its way", stream_peer(s));
+	return err_set(e, EX_DATAERR, "%s: a frame is damaged or out of order", stream_peer(s));
 }
 
 static int recv_any(struct stream *s, struct frame *f, struct err *e)
 {
 	uint8_t head[WIRE_HEAD];
+	uint64_t at = stream_received(s);
 
 	if (stream_read(s, head, WIRE_HEAD_BARE, e))
 		return -1;
@@ -96,7 +102,7 @@ static int recv_any(struct stream *s, struct frame *f, struct err *e)
 		return err_set(e, EX_DATAERR, "%s: not a frame of ours", stream_peer(s));
 	if (summed && stream_read(s, head + WIRE_HEAD_BARE, WIRE_HEAD - WIRE_HEAD_BARE, e))
 		return -1;
-	if (summed && get_le32(head + 9) != sum_of(head, 9, NULL, 0))
+	if (summed && get_le32(head + 9) != sum_of_head(head, at))
 		return damaged(s, e);
 	if (f->room < f->len + 1u) {
 		free(f->data);

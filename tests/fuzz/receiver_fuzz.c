@@ -19,6 +19,7 @@ struct input {
 	const uint8_t *data;
 	size_t size, at;
 	uint8_t head[WIRE_HEAD];
+	uint64_t place; /* in the stream */
 	size_t head_bytes, head_left, body_left;
 };
 
@@ -30,7 +31,8 @@ static bool next_frame(struct input *in)
 	enum frame_kind kind = (enum frame_kind)in->data[in->at];
 	in->at += 3;
 	size_t there = in->size - in->at < in->body_left ? in->size - in->at : in->body_left;
-	in->head_bytes = in->head_left = wire_head(in->head, in->body_left, kind, in->data + in->at, there, NULL, 0);
+	in->head_bytes = in->head_left = wire_head(in->head, in->place, in->body_left, kind, in->data + in->at, there, NULL, 0);
+	in->place += in->head_bytes + in->body_left;
 	return true;
 }
 

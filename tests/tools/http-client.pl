@@ -61,7 +61,7 @@ sub count {
 		$gap = time - $t if time - $t > $gap;
 		sleep 0.005;
 	}
-	print $last > 100 ? "no answer lost or doubled\n" : "only $last answers\n";
+	print $last > 20 ? "no answer lost or doubled\n" : "only $last answers\n";
 	print "count $last\n";
 	printf "# longest gap %.0f ms\n", $gap * 1000;
 }

@@ -100,7 +100,7 @@ static void test_damage(void)
 		int raw;
 		AUTO_STREAM struct stream *s = stream_raw(&raw);
 
-		memcpy(frame + wire_head(frame, n, FRAME_CALL, text, n, NULL, 0), text, n);
+		memcpy(frame + wire_head(frame, 0, n, FRAME_CALL, text, n, NULL, 0), text, n);
 		frame[at] ^= (uint8_t)(1 << at % 8);
 		send(raw, frame, WIRE_HEAD + n, MSG_NOSIGNAL);
 		/* A hello's head is shorter; who waits for a call takes none. */
@@ -109,6 +109,23 @@ static void test_damage(void)
 		close(raw);
 	}
 	ok(found, "each byte of a frame that is damaged is noticed before it is waited for");
+}
+
+/* Frames whose sums are right, but which do not follow one another. */
+static void test_order(void)
+{
+	AUTO_FRAME struct frame f = { 0 };
+	uint8_t twice[2 * (WIRE_HEAD + 2)], *second = twice + WIRE_HEAD + 2;
+	int raw;
+	AUTO_STREAM struct stream *s = stream_raw(&raw);
+
+	memcpy(twice + wire_head(twice, 0, 2, FRAME_CALL, "{}", 2, NULL, 0), "{}", 2);
+	memcpy(second, twice, WIRE_HEAD + 2);
+	send(raw, twice, sizeof(twice), MSG_NOSIGNAL);
+	is_int(wire_recv(s, &f, &e), 0, "a frame that comes twice is taken once");
+	is_int(wire_recv(s, &f, &e), -1, "... and not again");
+	is_str(e.text, "node far: a frame is damaged or out of order", "... which ends the connection");
+	close(raw);
 }
 
 /* What wire_call makes of a reply. */
@@ -194,6 +211,7 @@ int main(void)
 	test_sizes();
 	test_malformed();
 	test_damage();
+	test_order();
 	test_calls();
 	test_expect();
 	test_greet();
