@@ -174,6 +174,19 @@ wrong "edge-latency: method http:ftp://x: not http:URL, as http:http://{}:8080/ 
 wrong "edge-latency: count 0: not between 1 and 100000 (see edge-latency --help)" -c 0 edge2
 wrong "edge-latency: rate 0: not between 0 and 10000000 a second (see edge-latency --help)" -r 0 edge2
 
+# --- without privileges
+
+on edge1 install -m 755 "$EDGE_BIN/edge-latency" /tmp/edge-latency
+nobody=(setpriv --reuid 65534 --regid 65534 --clear-groups /tmp/edge-latency -c 3 -i 5)
+on edge1 "${nobody[@]}" "$subnet.2" >"$tmp/records" 2>"$tmp/err"
+echo $? >"$tmp/status"
+said 77 "edge-latency: icmp: cannot open a ping socket or a raw one: Operation not permitted"
+# shellcheck disable=SC2016 # for the shell there
+on edge1 unshare -n sh -c 'ip link set lo up && echo "0 2147483647" >/proc/sys/net/ipv4/ping_group_range && exec "$@"' - \
+	"${nobody[@]}" 127.0.0.1 ::1 >"$tmp/records" 2>"$tmp/err"
+is "by ping sockets, where nobody may open a raw one" "127.0.0.1 3
+::1 3" "$(field '"\(.to) \(.received)"')"
+
 # --- many: all on one address range of edge2, over a plain wire
 
 on edge2 ip route add local 10.99.0.0/16 dev lo
