@@ -31,8 +31,8 @@ LIB_SRC := $(wildcard lib/*/*.c)
 LIB_OBJ := $(LIB_SRC:%.c=$(B)/%.o)
 UNITS := $(patsubst tests/unit/%.c,%,$(wildcard tests/unit/*_test.c))
 TOOLS := $(patsubst %.c,%,$(wildcard examples/lab/*.c tests/bench/*.c tests/tools/*.c))
-# Some of them are moved, and CRIU cannot move the terabytes of a sanitizer.
-PLAIN := examples/% tests/bench/% tests/tools/%
+# Some of them are moved, and CRIU cannot move the terabytes of a sanitizer. Benches of the library are not.
+PLAIN := $(filter-out tests/bench/predict tests/bench/gap,$(TOOLS))
 MANUALS := $(wildcard man/*.[1-8])
 
 Q := $(if $(V),,@)
@@ -43,7 +43,7 @@ units: $(UNITS:%=$(B)/tests/unit/%)
 
 $(B)/%.o: %.c
 	$(Q)mkdir -p $(@D)
-	$(Q)$(CC) $(ALL_CFLAGS) $(if $(filter $(PLAIN),$<),,$(SANITIZE)) -ffunction-sections -fdata-sections -c -o $@ $<
+	$(Q)$(CC) $(ALL_CFLAGS) $(if $(filter $(PLAIN),$*),,$(SANITIZE)) -ffunction-sections -fdata-sections -c -o $@ $<
 
 # The kernel's side of edge-latency: compiled for BPF, and put into the object that loads it.
 BPF_CFLAGS := -target bpf -mcpu=v3 -O2 -g -Wall -Werror -I. -I/usr/include/$(shell $(CC) -print-multiarch)
@@ -70,7 +70,7 @@ $(B)/tests/unit/%: $(B)/tests/unit/%.o $(B)/libedge.a
 	$(Q)$(CC) $(ALL_CFLAGS) $(SANITIZE) $(ALL_LDFLAGS) -o $@ $< $(B)/libedge.a $(LDLIBS)
 
 $(TOOLS:%=$(B)/%): $(B)/%: $(B)/%.o $(B)/libedge.a
-	$(Q)$(CC) $(ALL_CFLAGS) $(ALL_LDFLAGS) -o $@ $< $(B)/libedge.a $(LDLIBS)
+	$(Q)$(CC) $(ALL_CFLAGS) $(if $(filter $(PLAIN),$*),,$(SANITIZE)) $(ALL_LDFLAGS) -o $@ $< $(B)/libedge.a $(LDLIBS)
 
 # --- installing
 
