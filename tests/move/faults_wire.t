@@ -23,7 +23,7 @@ for verb in prepare attach files arm catch restore; do
 	wire "twice:$verb"
 	wire "late:$verb"
 done
-for verb in go done; do
+for verb in 'go' 'done'; do
 	wire "flip:$verb:data"
 	wire "twice:$verb" moves
 done
