@@ -4,7 +4,7 @@
 # make check           all tests; installs what they need first (as root)
 # make lint            clang-tidy, cppcheck, shellcheck, perl and mandoc
 # make asan            the tests with ASan and UBSan, built into build/asan
-# make soak SOAK=N     N moves of services of every kind, each with a fault at a random moment
+# make soak SOAK=N     each service moves there and back 5 times; then N moves, each with a fault at a random moment
 # make bench           measured moves and latencies, beside the ways of today
 # B=DIR builds elsewhere; V=1 shows the commands
 PREFIX ?= /usr/local
@@ -111,6 +111,7 @@ asan:
 		SANITIZE='-fsanitize=address,undefined -fno-sanitize-recover=all -include tests/asan.h' tests/run.sh $(TESTS)
 
 soak: all
+	$(Q)B=$(B) MOVES=5 TEST_SECONDS=3600 tests/run.sh tests/move/
 	$(Q)B=$(B) SOAK=$(SOAK) tests/move/soak
 
 bench: all
