@@ -76,7 +76,7 @@ static int stop_here(const char *name, bool rm, struct err *e)
 		return -1;
 	AUTO_FD int lock = journal_lock(s->name, LOCK_MS, e);
 	/* One that waits, frozen, to hear whether it runs elsewhere is not ours to end. */
-	if (lock < 0 || recover_instance(s->name, s->id, e))
+	if (lock < 0 || recover_instance(s->name, s->id, false, e))
 		return -1;
 	service_free(TAKE_PTR(s)); /* what was true before the lock may not be any more */
 	if (service_load(&s, name, e))

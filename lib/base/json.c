@@ -57,6 +57,11 @@ struct json *json_string(const char *s)
 	return wrap(jv_string(s));
 }
 
+struct json *json_number(double v)
+{
+	return wrap(jv_number(v));
+}
+
 struct json *json_copy(const struct json *j)
 {
 	return wrap(jv_copy(j->v));

@@ -24,6 +24,7 @@ AUTO_DEFINE(struct json, json_free)
 struct json *json_object(void);
 struct json *json_array(void);
 struct json *json_string(const char *s);
+struct json *json_number(double v);
 struct json *json_copy(const struct json *j);
 /* One JSON text of any kind; NULL and `e` (EX_DATAERR) when malformed, deeper than 64 levels or followed by anything. */
 struct json *json_parse(const char *text, size_t len, struct err *e);

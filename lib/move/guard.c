@@ -56,7 +56,7 @@ static void take_over(const char *move, int lock)
 /* Before "go" the service goes on here. The program that has let it wait for so long finds that it may not say it. */
 static void too_long(const char *move)
 {
-	const struct recover_options opt = { .ask_ms = 0 };
+	const struct recover_options opt = { .keep_entry = true };
 	struct journal_entry j;
 	enum recovery what;
 	const char *why;

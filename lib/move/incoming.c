@@ -85,7 +85,7 @@ static int prepare(struct incoming *in, const struct json *call, struct err *e)
 	in->engine = engine_find(in->svc->engine);
 	in->seal = json_bool(call, "seal", false);
 	in->lock = journal_lock(in->svc->name, LOCK_MS, e);
-	if (in->lock < 0 || recover_instance(in->svc->name, in->svc->id, e))
+	if (in->lock < 0 || recover_instance(in->svc->name, in->svc->id, false, e))
 		return -1;
 	refusals = check_here(in->svc, call, wanted);
 	bool stop = json_len(refusals, NULL) || json_bool(call, "dry_run", false);
@@ -121,7 +121,10 @@ static bool committed(void *ctx)
 {
 	struct incoming *in = ctx;
 
-	return !strcmp(journal_last(in->ck->id), "running");
+	const char *last = journal_last(in->ck->id);
+
+	/* An entry that is gone was ended by those who knew that it runs: nobody else undoes anything under our lock. */
+	return !*last || !strcmp(last, "running");
 }
 
 static void undone(void *ctx)

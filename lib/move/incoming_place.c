@@ -10,6 +10,7 @@
 #include "lib/discover/registry.h"
 #include "lib/move/incoming_int.h"
 #include "lib/move/layer.h"
+#include "lib/move/recover.h"
 #include "lib/move/store.h"
 #include "lib/move/wire.h"
 
@@ -255,7 +256,8 @@ int incoming_reopen(struct incoming *in, const struct json *call, struct err *e)
 	in->own = in->keep && !strcmp(in->ck->from, node_self());
 	if (in->keep)
 		renew_epoch(in->svc);
-	if (check_place(in->svc, &in->was_here, e) || incoming_begin(in, e) ||
+	if (recover_instance(in->svc->name, in->svc->id, false, e) || check_place(in->svc, &in->was_here, e) ||
+	    incoming_begin(in, e) ||
 	    incoming_find_earlier(in, &old, e) || incoming_place_folders(in, old, e) ||
 	    image_open(&in->im, checkpoint_memory_dir(in->ck), e))
 		return -1;

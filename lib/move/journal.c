@@ -114,10 +114,13 @@ int journal_begin(const char *move, const struct json *head, struct err *e)
 {
 	AUTO_JSON struct json *line = json_copy(head);
 	const char *path;
-	AUTO_FD int fd = open_file(move, O_CREAT | O_TRUNC, &path, e);
+	AUTO_FD int fd = open_file(move, O_CREAT, &path, e);
 
 	if (fd < 0)
 		return -1;
+	/* A step that was written counts, also for one that comes a second time. */
+	if (*journal_last(move))
+		return err_set(e, EX_TEMPFAIL, "move %.12s: has begun before: it is \"%s\"", move, journal_last(move));
 	json_set_str(line, "boot", this_boot());
 	if (append(fd, path, line, "begun", e) || sync_folder(e)) {
 		unlink(path);
@@ -199,7 +202,7 @@ static void copy_member(const char *move, const char *key, char *to, size_t size
 
 int journal_entry(const char *move, struct journal_entry *j, struct err *e)
 {
-	char boot[40], was_here[8];
+	char boot[40], was_here[8], forced[8];
 
 	memset(j, 0, sizeof(*j));
 	if (strlen(move) >= sizeof(j->move) || !*journal_last(move))
@@ -213,8 +216,10 @@ int journal_entry(const char *move, struct journal_entry *j, struct err *e)
 	copy_member(move, strcmp(j->role, "source") ? "from" : "to", j->peer, sizeof(j->peer));
 	copy_member(move, "boot", boot, sizeof(boot));
 	copy_member(move, "was_here", was_here, sizeof(was_here));
+	copy_member(move, "forced", forced, sizeof(forced));
 	j->same_boot = !strcmp(boot, this_boot());
 	j->was_here = !strcmp(was_here, "yes");
+	j->forced = !strcmp(forced, "yes");
 	return 0;
 }
 

@@ -13,7 +13,7 @@
 #include "lib/base/err.h"
 #include "lib/base/json.h"
 
-/* Begins the file of a move with a first line: {"step":"begun", "boot":..., ...head}. */
+/* Begins the file of a move with a first line: {"step":"begun", "boot":..., ...head}. EX_TEMPFAIL when it has begun before. */
 int journal_begin(const char *move, const struct json *head, struct err *e);
 /* Several may want to decide a move: appends {"step":STEP,"at":TIME} and the members of `more` (may be NULL) if the last
  * step is a word of `from`, under the file's lock, and waits until it is on disk. 0 done; 1 it is another one, and nothing
@@ -32,6 +32,7 @@ struct journal_entry {
 	char peer[256];                  /* the other node, as this one reaches it; "" unknown */
 	bool same_boot;                  /* this node has not been switched off since it began */
 	bool was_here;                   /* destination: the service's folder is older than the move */
+	bool forced;                     /* destination: the source will never answer, somebody said */
 };
 /* All that are in the journal, oldest first: a new array. */
 int journal_entries(struct journal_entry **list, size_t *n, struct err *e);

@@ -100,6 +100,8 @@ int migrate(const char *name, const char *to, const struct move_options *opt, st
 		freezes += a.froze;
 		if (!rc || !a.lost || !connected || freezes >= FREEZES_MAX || opt->dry_run || e->code == EX_NOPERM)
 			return rc;
+		if (opt->interrupted && opt->interrupted(opt->ctx))
+			return rc;
 		if (!end)
 			end = clock_ms() + opt->deadline_ms;
 		pause_ms = !pause_ms ? FIRST_PAUSE_MS : pause_ms * 2 > PAUSE_MS ? PAUSE_MS : pause_ms * 2;

@@ -46,7 +46,7 @@ int outgoing_open(struct outgoing **out, const char *name, const struct move_opt
 		return -1;
 	if (!service_running(o->svc))
 		return err_set(e, EX_UNAVAILABLE, "service %s: does not run here", name);
-	if (recover_instance(name, o->svc->id, e))
+	if (recover_instance(name, o->svc->id, true, e))
 		return -1;
 	o->engine = engine_find(o->svc->engine);
 	if (!o->engine)

@@ -139,6 +139,11 @@ void outgoing_thaw(struct outgoing *o)
 	if (!o->frozen || o->gone)
 		return;
 	outgoing_join_dump(o);
+	/* Of a checkpoint that is held somebody else may just have said "go": then only the outcome counts. */
+	if (o->begun && journal_turn(o->ck->id, "begun frozen shipped thawed failed refused", "thawed", NULL, NULL) == 1) {
+		o->gone = true;
+		return;
+	}
 	if (o->held)
 		net_catch_attach(&o->catch, o->svc, NULL);
 	cgroup_thaw(o->svc->name, NULL);

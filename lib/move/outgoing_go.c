@@ -89,7 +89,8 @@ static int hand_over(struct outgoing *o, struct json **there, struct err *e)
 	if (rc < 0)
 		return err_set(e, EX_TEMPFAIL, "service %s: stays frozen here until %s says whether it runs there; it is asked on "
 			       "(move %s; edge-migrate --status)", o->svc->name, o->to, o->ck->id);
-	o->gone = !rc;
+	/* It said no, and so it can never say yes. */
+	o->gone = !rc || outgoing_turn(o, "go", "thawed", NULL);
 	return rc ? -1 : 0;
 }
 

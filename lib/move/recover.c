@@ -17,6 +17,7 @@
 
 #define BEFORE_GO "begun frozen shipped thawed failed refused"
 #define GO_LOCK_MS 10000
+#define KNOWN_MS 3000
 #define FORCED_EPOCHS 2 /* the one that the destination may have, and one more */
 
 static const char *const words[] = {
@@ -82,29 +83,41 @@ static int drop_checkpoint(const char *id, struct err *e)
 
 /* ---- the source ---- */
 
+static int take_forced_epoch(const char *move, struct service *s, struct err *e)
+{
+	AUTO_FREE char *epoch = journal_member(move, "epoch");
+	long forced = epoch ? strtol(epoch, NULL, 10) : 0;
+
+	if (forced <= s->epoch)
+		return 0;
+	s->epoch = forced;
+	return service_save(s, e);
+}
+
 static int thaw(const struct journal_entry *j, struct service *s, const struct recover_options *opt, bool forced,
 		struct err *e)
 {
+	AUTO_JSON struct json *more = json_object();
+	char epoch[24];
 	bool held;
 
 	saved_checkpoint(j->move, &held);
-	if (forced) {
-		s->epoch += FORCED_EPOCHS;
-		if (service_save(s, e))
-			return -1;
-		/* Before it runs: a destination that is about to run it looks there first. */
-		if (publish(s) == 1)
-			return err_set(e, EX_UNAVAILABLE, "service %s: the registry knows it under a newer epoch", s->name);
-	}
-	int rc = journal_turn(j->move, among(BEFORE_GO, j->step) ? BEFORE_GO : "go", "thawed", NULL, e);
+	/* The step carries the new epoch: it counts from the decision on, whatever dies after it. */
+	snprintf(epoch, sizeof(epoch), "%ld", s->epoch + FORCED_EPOCHS);
+	if (forced)
+		json_set_str(more, "epoch", epoch);
+	int rc = journal_turn(j->move, among(BEFORE_GO, j->step) ? BEFORE_GO : "go", "thawed", more, e);
 	if (rc)
 		return rc < 0 ? -1 : err_set(e, EX_TEMPFAIL, "move %.12s: somebody else has decided it", j->move);
-	if (service_mend(s, e) || drop_checkpoint(j->move, e))
+	/* The registry before it runs: a destination that is about to run it looks there first. */
+	if (take_forced_epoch(j->move, s, e))
 		return -1;
 	publish(s);
+	if (service_mend(s, e) || drop_checkpoint(j->move, e))
+		return -1;
 	if (held && j->peer[0] && !opt->force)
 		ship_undo(j->peer, j->move);
-	return journal_forget(j->move, e);
+	return opt->keep_entry ? 0 : journal_forget(j->move, e);
 }
 
 static int retire(const struct journal_entry *j, struct service *s, struct stream *there, struct err *e)
@@ -221,12 +234,22 @@ static int source_waits(const struct journal_entry *j, int64_t *epoch)
 	return json_bool(answer, "known", true);
 }
 
+/* A source that comes back after all must still hear that it runs here: the entry stays, and is in nobody's way any more. */
+static int set_aside(const char *move, struct err *e)
+{
+	AUTO_JSON struct json *more = json_object();
+
+	json_set_str(more, "forced", "yes");
+	return journal_turn(move, "running", "running", more, e) < 0 ? -1 : 0;
+}
+
 static int recover_destination(const struct journal_entry *j, const struct recover_options *opt, enum recovery *what,
 			       const char **why, struct err *e)
 {
 	AUTO_SERVICE struct service *s = instance_here(j);
 	bool alive = s && !s->moved && service_running(s);
 	int64_t epoch = 0;
+	char next[64];
 
 	if (strcmp(j->step, "running")) {
 		*what = RECOVERY_UNDO;
@@ -246,12 +269,13 @@ static int recover_destination(const struct journal_entry *j, const struct recov
 		source_waits(j, &epoch); /* frames for it must find their way there again */
 		return 0;
 	}
-	if (alive && service_mend(s, e))
+	/* One that is on its way to a third node already is not to be touched. */
+	if (alive && !journal_find("source", j->id, next) && service_mend(s, e))
 		return -1;
 	if (alive)
 		publish(s);
 	if (waits == 0 || opt->force)
-		return drop_checkpoint(j->move, e) || journal_forget(j->move, e) ? -1 : 0;
+		return drop_checkpoint(j->move, e) || (waits == 0 ? journal_forget(j->move, e) : set_aside(j->move, e)) ? -1 : 0;
 	/* It runs; only the source has yet to hear of it. */
 	*why = waits < 0 ? "the source cannot be told yet" : "the source is just being told";
 	return 0;
@@ -266,7 +290,7 @@ int recover_move(const struct journal_entry *j, const struct recover_options *op
 	return strcmp(j->role, "source") ? recover_destination(j, opt, what, why, e) : recover_source(j, opt, what, why, e);
 }
 
-int recover_instance(const char *service, const char *id, struct err *e)
+int recover_instance(const char *service, const char *id, bool leaves, struct err *e)
 {
 	const struct recover_options opt = { .ask_ms = 5000 };
 	AUTO_FREE struct journal_entry *list = NULL;
@@ -282,6 +306,9 @@ int recover_instance(const char *service, const char *id, struct err *e)
 			continue;
 		if (recover_move(&list[i], &opt, &what, &why, e))
 			return -1;
+		if (leaves && what == RECOVERY_KEEP && !list[i].forced && *journal_last(list[i].move))
+			return err_set(e, EX_TEMPFAIL, "service %s: node %s has yet to hear that it came here: %s (edge-migrate "
+				       "--recover)", service, list[i].peer, why);
 		if (what == RECOVERY_WAIT)
 			return err_set(e, EX_TEMPFAIL, "service %s: frozen: its move to %s waits: %s (edge-migrate --recover)",
 				       service, list[i].peer, why);
@@ -298,12 +325,15 @@ int recover_known(struct stream *s, const struct json *call, struct err *e)
 	if (!move)
 		return err_set(e, EX_DATAERR, "no move in the call");
 	if (!journal_entry(move, &j, NULL) && !strcmp(j.role, "destination") && !strcmp(j.step, "running")) {
+		/* Whoever has the lock is just letting it run; then the entry is left to recovery. */
+		AUTO_FD int lock = service_lock(j.service, KNOWN_MS, NULL);
 		AUTO_SERVICE struct service *here = instance_here(&j);
 
-		/* Who was to do this is gone. */
-		if (here && service_running(here))
+		if (lock >= 0 && here && service_running(here) && service_mend(here, e))
+			return -1;
+		if (lock >= 0 && here && service_running(here))
 			publish(here);
-		if (drop_checkpoint(move, e) || journal_forget(move, e))
+		if (lock >= 0 && (drop_checkpoint(move, e) || journal_forget(move, e)))
 			return -1;
 	}
 	return wire_send_json(s, FRAME_REPLY, answer, e);

@@ -35,7 +35,7 @@ static int note_step(struct stream *s, const struct json *call, struct err *e)
 
 	if (!move || !step)
 		return err_set(e, EX_DATAERR, "no move or step in the call");
-	return hold_note(move, step, e) ? -1 : wire_send_json(s, FRAME_REPLY, answer, e);
+	return hold_note(move, step, json_str(call, "to"), e) ? -1 : wire_send_json(s, FRAME_REPLY, answer, e);
 }
 
 /* 1: the call has taken over the whole session. */

@@ -165,7 +165,7 @@ int migrate_stateless(struct service *s, const char *to, const struct ssh_target
 		return -1;
 	if (!service_running(s))
 		return err_set(e, EX_UNAVAILABLE, "service %s: does not run here", s->name);
-	if (recover_instance(s->name, s->id, e) || name_move(l.move, e) || guard_start(&l.guard, s->name, l.move, lock, e))
+	if (recover_instance(s->name, s->id, true, e) || name_move(l.move, e) || guard_start(&l.guard, s->name, l.move, lock, e))
 		return -1;
 	rc = enter(&l, e) ? -1 : leave(&l, record, e);
 	if (l.stream)
@@ -286,7 +286,7 @@ static int start_here(struct service *s, const struct json *call, struct stream 
 	json_set_str(head, "from", json_str(call, "from"));
 	s->pid = 0;
 	s->epoch++;
-	if (lock < 0 || recover_instance(s->name, s->id, e) || guard_start(&guard, s->name, move, lock, e))
+	if (lock < 0 || recover_instance(s->name, s->id, false, e) || guard_start(&guard, s->name, move, lock, e))
 		return -1;
 	int rc = journal_begin(move, head, e) ? -1 : start_and_take(s, ctl, move, answer, e);
 	/* Until the source has heard of it, it can ask for it. */

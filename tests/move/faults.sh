@@ -6,7 +6,8 @@
 . "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 need perl curl
 
-here=edge1 there=edge2 # where the counter runs, and where it is to go
+service=counter
+here=edge1 there=edge2 # where it runs, and where it is to go
 serve=''               # edge-serve's path on the nodes
 deadline=15            # seconds for which a move is tried again
 filter=''              # of the next cell: what tests/tools/frames.pl does to the frames
@@ -55,7 +56,7 @@ fault() { # FAULT NODE
 	stop:*) signal "$node" "${1#stop:}" STOP; release "$at" "$step"; sleep 5; signal "$node" "${1#stop:}" CONT; wake "$mover" ;;
 	strike:*) # once criu is at work on the service itself
 		IFS=: read -r _ sign who after <<<"$1"
-		on "$node" perl "$tmp/strike.pl" counter "$sign" "$who" "$after" >"$tmp/struck" 2>&1 &
+		on "$node" perl "$tmp/strike.pl" "$service" "$sign" "$who" "$after" >"$tmp/struck" 2>&1 &
 		striker=$!
 		await 5 grep -q ready "$tmp/struck"
 		release "$at" "$step"
@@ -85,12 +86,14 @@ move_over() { ! kill -0 "$mover" 2>/dev/null; }
 
 state() { # NODE: running, frozen, none, or a stray that the node knows nothing of
 	on "$1" sh -c '
-		pid=$(sed -n "s/.*\"pid\":\([0-9]*\).*/\1/p" /var/lib/edge/services/counter/service.json 2>/dev/null)
-		grep -q "\"moved\":true" /var/lib/edge/services/counter/service.json 2>/dev/null && pid=
+		json=/var/lib/edge/services/$1/service.json
+		pid=$(sed -n "s/.*\"pid\":\([0-9]*\).*/\1/p" "$json" 2>/dev/null)
+		grep -q "\"moved\":true" "$json" 2>/dev/null && pid=
+		group=$(find /sys/fs/cgroup -path "*/edge/$1/cgroup.freeze" | head -n 1)
 		if [ -z "$pid" ] || [ "$pid" = 0 ] || ! [ -d "/proc/$pid" ]; then
-			if pgrep -f "^perl /app/counter.pl" >/dev/null; then echo stray; else echo none; fi
-		elif grep -qx 1 "$(find /sys/fs/cgroup -path "*/edge/counter/cgroup.freeze" | head -n 1)"; then echo frozen
-		else echo running; fi' 2>/dev/null || echo down
+			if [ "$group" ] && [ "$(cat "${group%.freeze}.procs")" ]; then echo stray; else echo none; fi
+		elif grep -qx 1 "$group"; then echo frozen
+		else echo running; fi' sh "$service" 2>/dev/null || echo down
 }
 states() { echo "$(state "$here") $(state "$there")"; } # where it was, and where it was to go
 recover() { # [OPTION]...: at both nodes, at once
@@ -101,15 +104,15 @@ recover() { # [OPTION]...: at both nodes, at once
 	return 0
 }
 traces() { # NODE OTHER: of the move, at either end, and of the service where it is not
-	remains "$1" counter
+	remains "$1" "$service"
 	on "$2" sh -c 'ls -d /var/lib/edge/checkpoints/* /var/lib/edge/journal/* /run/edge/move-* /run/edge/held-* 2>/dev/null
 		ps -eo comm= | grep -e ^criu -e edge-migrate -e edge-guard -e edge-serve; nft list tables 2>/dev/null; true'
 }
 answers() { curl -sf -m 8 "http://$addr:8080/peek" >/dev/null; }
 connected() { # the client's own connection
 	local was
-	was=$(stat -c %s "$tmp/counter.out") # it dies by saying so
-	kill -0 "${client_pid[counter]}" && ((was < 20))
+	was=$(stat -c %s "$tmp/$service.out") # it dies by saying so
+	kill -0 "${client_pid[$service]}" && ((was < 20))
 }
 
 # The move begins; it stands at a step when the cell goes on.
@@ -123,7 +126,7 @@ begin_cell() { # END STEP
 		instead "$there" "$serve" "export EDGE_FAULT=hold; exec ${filter:+perl $tmp/frames.pl '$filter' /run/edge/filtered} \$real \"\$@\""
 	fi
 	[[ ! $step ]] || on "$at" sh -c 'mkdir -p /run/edge && : >"/run/edge/hold-$1"' sh "$step"
-	on "$here" env "${env[@]}" edge-migrate counter --to "$there" --deadline "$deadline" >"$tmp/moved" 2>"$tmp/err" &
+	on "$here" env "${env[@]}" edge-migrate "$service" --to "$there" --deadline "$deadline" >"$tmp/moved" 2>"$tmp/err" &
 	mover=$!
 	[[ $step ]] || return 0
 	await 20 held "$at" "$step" && return
@@ -177,8 +180,8 @@ verdict() { # TITLE STATES WANTED
 	*) like "$1: exactly one runs" '^(running none|none running)$' "$2" ;;
 	esac || sed 's/^/# /' "$tmp/recovered"
 	[[ $2 == *running* ]] || return 0
-	# A session whose link died between two calls ends half a minute later.
-	[[ $what != cut:* ]] || await 45 no_sessions
+	# A session whose link died ends when it misses the other end, and half a minute later if it was between two calls.
+	[[ $what != cut:* && $what != power:* ]] || await 45 no_sessions
 	ok '... it answers' answers
 	ok '... on the connection that was open' connected
 	if [[ $2 == running* ]]; then is '... and nothing is left of the move' '' "$(traces "$there" "$here")"
@@ -193,15 +196,20 @@ follow() { # STATES
 	'running none') return ;;
 	'none running') node=$here here=$there there=$node ; return ;;
 	esac
-	for node in edge1 edge2; do
-		on "$node" edge-migrate --recover --force >/dev/null 2>&1
-		on "$node" edge-stop --rm --grace 1 counter >/dev/null 2>&1
-	done
-	exec {client_fd[counter]}>&-
-	kill "${client_pid[counter]}" 2>/dev/null
-	wait "${client_pid[counter]}" 2>/dev/null
-	unset 'client_pid[counter]'
-	rm -f "$tmp/counter.in"
+	drop_service
 	here=edge1 there=edge2
 	counter memory
+}
+drop_service() { # what is left of it, and its client
+	local node fd=${client_fd[$service]}
+	for node in edge1 edge2; do
+		on "$node" edge-migrate --recover --force >/dev/null 2>&1
+		on "$node" edge-stop --rm --grace 1 "$service" >/dev/null 2>&1
+	done
+	[[ ${client_pid[$service]:-} ]] || return 0
+	exec {fd}>&-
+	kill "${client_pid[$service]}" 2>/dev/null
+	wait "${client_pid[$service]}" 2>/dev/null
+	unset "client_pid[$service]"
+	rm -f "$tmp/$service.in"
 }

@@ -46,7 +46,7 @@ sub is_it {
 sub flip {
 	my ($frame, $head) = @_;
 	my $n = length $$frame;
-	my $at = $place eq 'head' ? int rand 5 : $place eq 'data' ? $head + int rand($n - $head) : $place;
+	my $at = $place eq 'head' ? int rand $head : $place eq 'data' ? $head + int rand($n - $head) : $place;
 	substr($$frame, $at, 1) ^= chr(1 << int rand 8);
 	return "byte $at of $n";
 }
@@ -58,16 +58,18 @@ sub pass {
 	if (!is_it($kind, $frame)) { return put($to, $frame . $late) }
 	my $how = $what;
 	if ($verb eq 'flip') { $how .= ' ' . flip(\$frame, $head) }
-	open(my $f, '>', $done) and print $f "$how\n" and close $f;
+	open my $f, '>', $done or die "$done: $!\n";
+	print $f "$how\n";
+	close $f;
 	if ($verb eq 'twice') { $frame .= $frame }
 	if ($verb eq 'late') { $way->[3] = $frame }
 	else { put($to, $frame . $late) }
 }
 
-my $head = 5;
 my $all = IO::Select->new(\*STDIN, $out_r);
-while ($all->count) {
-	for my $h ($all->can_read(0.3)) {
+while ($all->exists($out_r)) {
+	my @ready = $all->can_read(0.3);
+	for my $h (@ready) {
 		my $way = $ways{fileno $h};
 		if (!sysread $h, $way->[2], 1 << 20, length $way->[2]) {
 			put($way->[1], $way->[2] . $way->[3]);
@@ -75,18 +77,19 @@ while ($all->count) {
 			$all->remove($h);
 			next;
 		}
-		while (length $way->[2] >= $head) {
+		while (length $way->[2] >= 5) {
 			my ($n, $kind) = unpack 'VC', $way->[2];
+			my $head = $kind == 1 ? 5 : 13;
 			last if length $way->[2] < $head + $n;
 			pass($way, substr($way->[2], 0, $head + $n, ''), $kind, $head);
 		}
 	}
+	next if @ready;
 	# Nothing comes after it: whoever sent it waits for an answer.
 	for my $way (values %ways) {
-		put($way->[1], $way->[3]) if length $way->[3] && !length $way->[2];
-		$way->[3] = '' if !length $way->[2];
+		put($way->[1], $way->[3]);
+		$way->[3] = '';
 	}
-	last if !$all->exists($out_r);
 }
 waitpid $pid, 0;
 exit($? >> 8);

@@ -119,11 +119,13 @@ static void test_outcome(void)
 	struct session k;
 
 	json_set_str(head, "role", "destination");
+	json_set_str(head, "service", "web");
 	session_greet(&k);
 	journal_begin("m1", head, &e);
 	journal_turn("m1", "begun", "restoring", NULL, &e);
 	ok(outcome_is(&k, "m1", "not"), "the outcome of a move that was not committed: it does not run");
 	is_int(journal_turn("m1", "restoring", "running", NULL, &e), 1, "... and never will");
+	journal_forget("m1", &e);
 	journal_begin("m1", head, &e);
 	journal_turn("m1", "begun", "running", NULL, &e);
 	ok(outcome_is(&k, "m1", "running"), "of one that was");
