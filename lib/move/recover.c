@@ -9,6 +9,7 @@
 #include "lib/discover/registry.h"
 #include "lib/engine/engine.h"
 #include "lib/engine/net.h"
+#include "lib/move/bulk.h"
 #include "lib/move/checkpoint.h"
 #include "lib/move/hold.h"
 #include "lib/move/outcome.h"
@@ -76,6 +77,7 @@ static int drop_checkpoint(const char *id, struct err *e)
 {
 	bool held;
 
+	bulk_forget(id);
 	if (saved_checkpoint(id, &held) && !held) /* it is to stay, whatever becomes of this move */
 		return 0;
 	return file_remove_tree(file_path("/var/lib/edge/checkpoints/%s", id), e);
