@@ -200,8 +200,10 @@ void incoming_unplace(struct incoming *in, struct err *e)
 			checkpoint_give_memory(in->ck);
 		checkpoint_remove(in->ck, NULL);
 	}
-	if (in->begun)
+	if (in->begun) {
+		bulk_forget(in->ck->id); /* a keeper undoes what a killed process had */
 		journal_forget(in->ck->id, NULL);
+	}
 }
 
 /* Could it be started here as it is? */
