@@ -38,7 +38,7 @@ signal() { # NODE WHO SIGNAL: nothing happens to a process that ended meanwhile
 	local pids
 	pids=$(processes "$1" "$2" | tr '\n' ' ')
 	# shellcheck disable=SC2086
-	[[ ! $pids ]] || on "$1" sh -c 'kill "$@" 2>/dev/null' sh "-$3" $pids
+	[[ ! $pids ]] || on "$1" sh -c 'date +%s.%6N; kill "$@" 2>/dev/null' sh "-$3" $pids >"$tmp/struck"
 }
 
 wake() { # PID: those who wait for it and stood still, too
@@ -136,7 +136,7 @@ begin_cell() { # END STEP
 
 # One cell: what is broken while the move stands at a step of that end's journal ("" none), and at which end (default: the
 # same), and how it may end: by default with the service at one of the two nodes.
-cell() { # STEP END FAULT[@END] [stays|moves|dies|waits]
+cell() { # STEP END FAULT[@END] [stays|moves|dies|waits|survives]
 	local end=$2 what=$3 wanted=${4:-} at=$here node mover striker begun took now
 	step=$1
 	[[ $end == source ]] || at=$there
@@ -177,6 +177,9 @@ verdict() { # TITLE STATES WANTED
 	moves) is "$1: it runs at the destination" 'none running' "$2" ;;
 	dies) is "$1: it died with its node" 'none none' "$2" ;;
 	waits) is "$1: it stays frozen" 'frozen none' "$2" ;;
+	survives) # if criu was not just putting code into it: then it dies, and that is told
+		if [[ $2 == 'none none' ]]; then like "$1: it died, which is told" 'did not survive' "$(<"$tmp/err")"
+		else like "$1: exactly one runs" '^(running none|none running)$' "$2"; fi ;;
 	*) like "$1: exactly one runs" '^(running none|none running)$' "$2" ;;
 	esac || sed 's/^/# /' "$tmp/recovered"
 	[[ $2 == *running* ]] || return 0

@@ -10,8 +10,8 @@ for step in ${STEPS:-begun frozen go handed-over}; do
 	done
 done
 # In the middle of criu's work; and what waits for seconds, where it matters.
-for ms in 0 10 25; do
-	cell frozen source "strike:KILL:criu:$ms"
+for ms in 0 5 25; do
+	cell frozen source "strike:KILL:criu:$ms" survives
 	cell frozen source "strike:KILL:edge-migrate:$ms"
 done
 cell frozen source strike:STOP:criu:0
