@@ -250,34 +250,36 @@ fi
 received() { # bytes that came to edge2 over its wire
 	on edge2 cat /sys/class/net/uplink/statistics/rx_bytes
 }
-fill() { # WHAT: 60 MB that compress badly, in memory or in a file of the volume
+fill() { # WHAT MB: so much that does not compress, in memory or in a file of the volume
 	on edge1 mkdir -p /var/lib/edge/vol
 	on edge1 rm -f /var/lib/edge/vol/data
-	[[ $1 == memory ]] || on edge1 dd if=/dev/urandom of=/var/lib/edge/vol/data bs=1M count=60 status=none
+	[[ $1 == memory ]] || on edge1 dd if=/dev/urandom of=/var/lib/edge/vol/data bs=1M count="$2" status=none
 	on edge1 edge-run --name big --volume /var/lib/edge/vol:/vol -- perl -e '
 		my $x;
-		open(my $f, "<", "/dev/urandom"); read($f, $x, 60 << 20) if shift eq "memory";
+		open(my $f, "<", "/dev/urandom"); read($f, $x, $ARGV[1] << 20) if $ARGV[0] eq "memory";
 		open(my $r, ">", "/ready"); close $r;
-		sleep 1 while 1' "$1" >/dev/null
+		sleep 1 while 1' "$1" "$2" >/dev/null
 	await 20 on edge1 test -e /var/lib/edge/services/big/upper/ready || echo "# it does not get ready"
 }
 send() {
 	on edge1 edge-migrate big --to edge2 >"$tmp/moved" 2>"$tmp/err" &
 	mover=$!
 }
-few() { # BEFORE: bytes
+few() { # BEFORE MB
 	local all=$(($(received) - $1))
 	echo "$all bytes"
-	((all < 72351744)) # 1.15 times 60 MB
+	((all < $2 * 1048576 * 115 / 100))
 }
 if [[ $PARTS == *resume* ]]; then
 	for what in memory files; do
+		mb=60
+		[[ $what == files ]] || mb=100
 		for how in cut kill; do
-			fill "$what"
+			fill "$what" "$mb"
 			"$lab" link edge2 --rate 40
 			before=$(received)
 			send
-			sleep 7
+			sleep $((mb / 8)) # in which the half of it goes over
 			if [[ $how == cut ]]; then
 				"$lab" cut edge2
 				sleep 3
@@ -290,7 +292,7 @@ if [[ $PARTS == *resume* ]]; then
 			fi
 			end
 			like "$what, $how: the move is taken up" '^0 ' "$said"
-			ok '... and next to nothing is sent twice' few "$before"
+			ok '... and next to nothing is sent twice' few "$before" "$mb"
 			sed 's/^/# /' "$tmp/out"
 			"$lab" link edge2
 			on edge2 edge-stop --rm --grace 0 big >/dev/null
