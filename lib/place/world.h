@@ -145,6 +145,9 @@ bool world_list_has(const struct world *w, int list, int word);
 /* Is each word of `a` in `b`? An absent `a` is empty. */
 bool world_list_within(const struct world *w, int a, int b);
 
+/* "2026-01-01T00:00:00Z", a fraction of a second allowed, as seconds since 1970; -1 when it is no such time. */
+int world_time(const char *s, size_t len, double *seconds);
+
 /* Indices, -1 when there is none. */
 int world_node(const struct world *w, int word);                   /* the node of that name */
 int world_app(const struct world *w, int word);                    /* the service of that name */
