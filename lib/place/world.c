@@ -271,6 +271,14 @@ void world_index(struct world *w)
 	BY_APP(service, n_services, first_service, n_services);
 	BY_APP(user, n_users, first_user, n_users);
 	BY_APP(group, n_groups, first_group, n_groups);
+	for (int i = 0; i < w->n_nodes; i++)
+		w->node[i].running = 0;
+	for (int i = 0; i < w->n_services; i++) {
+		int node = w->service[i].running ? world_node(w, w->service[i].node) : -1;
+
+		if (node >= 0)
+			w->node[node].running++;
+	}
 }
 
 int world_time(const char *s, size_t len, double *seconds)

@@ -32,6 +32,7 @@ struct world_node {
 	double idle_w, max_w;         /* electrical power without work and with all cores busy */
 	double cpu_hour, gb_hour, egress_gb; /* prices of a core and of 10^9 bytes of memory for an hour, of 10^9 bytes out */
 	double seen;                  /* seconds since 1970 */
+	int running;                  /* after world_index(): how many instances run there */
 };
 
 struct world_needs { /* what a node must have; absent: no such need */
@@ -132,7 +133,7 @@ AUTO_DEFINE(struct world, world_free)
  * ...") and was not taken; -1: it is not one JSON object (EX_DATAERR, without a line number). `kind` and `index` may be
  * NULL. Members that are null count as absent. */
 int world_take(struct world *w, const char *line, size_t len, enum world_kind *kind, int *index, struct err *e);
-/* Makes of_app and the ranges in `app`; to be called anew after more records. */
+/* Makes of_app, the ranges in `app` and the nodes' `running`; to be called anew after more records. */
 void world_index(struct world *w);
 
 /* Words. world_word makes a new one where needed, world_find gives -1 for one that no record has. */
