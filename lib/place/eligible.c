@@ -204,9 +204,11 @@ static bool check_member(const struct asking *a)
 
 static bool check_latency(const struct asking *a)
 {
-	if (!(a->rtt_ms > a->needs->rtt_ms))
-		return false;
-	return refuse(a, "needs %.10g ms, users would have %.4g ms", a->needs->rtt_ms, a->rtt_ms);
+	int i = a->home && !a->at_home ? world_latency(a->w, a->home->name, a->n->name) : -1;
+
+	if (a->rtt_ms > a->needs->rtt_ms)
+		return refuse(a, "needs %.10g ms, users would have %.4g ms", a->needs->rtt_ms, a->rtt_ms);
+	return i >= 0 && a->w->latency[i].loss >= 1 && refuse(a, "answers nothing to %s", said(a, a->home->name));
 }
 
 static bool check_stale(const struct asking *a)

@@ -20,7 +20,8 @@ enum eligible_check {
 	ELIGIBLE_POSITION, /* one of needs.country, within needs.area */
 	ELIGIBLE_TAINT,    /* none that needs.tolerates does not list */
 	ELIGIBLE_MEMBER,   /* of no fleet, of that of the node where it is, or of one of needs.member */
-	ELIGIBLE_LATENCY,  /* the users' RTT from there is not over needs.rtt_ms; when unknown it is not */
+	ELIGIBLE_LATENCY,  /* the users' RTT from there is not over needs.rtt_ms (when unknown it is not), and it has
+			      answered some of the probes from where the instance is */
 	ELIGIBLE_STALE,    /* seen within the last `stale` seconds */
 	ELIGIBLE_NODE,     /* needs.node */
 	ELIGIBLE_MODEL,    /* refused by a model of one's own */

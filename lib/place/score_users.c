@@ -48,102 +48,72 @@ static double weighted_quantile(struct felt *v, int n, double share)
 	return n ? v[from].ms : NAN;
 }
 
-struct crowd {
-	const struct world *w;
-	const struct world_service *s;
-	const int *who; /* indices of users or groups */
-	int n;
-	bool groups;
-	struct felt *felt;
-	struct point *at;
-	double *access;
+/* One user or group, what of it does not depend on the node. */
+struct one {
+	struct world_user u;
+	struct point at;
+	double access, weight;
+	bool plain; /* its position is all there is to go by, except to where it is served now */
 };
 
-/* Does another instance serve them? */
-static bool elsewhere(const struct crowd *c, int node)
+/* Of a user or a group; false when another instance serves it. */
+static bool prepare(const struct world *w, const struct world_service *s, struct world_user u, double weight, struct one *one)
 {
-	return c->w->app[c->s->app].n_services > 1 && node >= 0 && node != c->s->node;
+	if (w->app[s->app].n_services > 1 && u.node >= 0 && u.node != s->node)
+		return false;
+	one->u = u;
+	one->at = distance_point(u.geo);
+	one->access = distance_access_ms(w, &u);
+	one->weight = isnan(weight) ? 1 : weight;
+	one->plain = !isnan(u.geo.lat) && !world_measured(w, u.addr);
+	return true;
 }
 
-static struct world_user as_user(const struct world_group *g)
+static int collect(const struct world *w, const struct world_service *s, struct one *one)
 {
-	return (struct world_user){ .addr = -1, .node = g->node, .app = g->app, .p50 = g->p50, .geo = g->geo };
-}
+	const struct world_app *app = &w->app[s->app];
+	int n = 0;
 
-static struct world_user who(const struct crowd *c, int i)
-{
-	return c->groups ? as_user(&c->w->group[c->who[i]]) : c->w->user[c->who[i]];
-}
+	for (int i = 0; i < app->n_users; i++)
+		n += prepare(w, s, w->user[w->of_app[app->first_user + i]], 1, &one[n]);
+	for (int i = 0; i < app->n_groups && !app->n_users; i++) {
+		const struct world_group *g = &w->group[w->of_app[app->first_group + i]];
+		struct world_user u = { .addr = -1, .node = g->node, .app = g->app, .p50 = g->p50, .geo = g->geo };
 
-static double weight(const struct crowd *c, int i)
-{
-	double users = c->groups ? c->w->group[c->who[i]].users : 1;
-
-	return isnan(users) ? 1 : users;
-}
-
-/* Of those with a position the way to each node is short to compute, if what they have to one node is noted first. */
-static void prepare(struct crowd *c)
-{
-	size_t n = (size_t)c->n + 1;
-
-	c->felt = malloc(n * sizeof(*c->felt));
-	c->at = malloc(n * sizeof(*c->at));
-	c->access = malloc(n * sizeof(*c->access));
-	if (!c->felt || !c->at || !c->access)
-		abort();
-	for (int i = 0; i < c->n; i++) {
-		struct world_user u = who(c, i);
-
-		c->at[i] = distance_point(u.geo);
-		c->access[i] = distance_access_ms(c->w, &u);
+		n += prepare(w, s, u, g->users, &one[n]);
 	}
+	return n;
 }
 
-/* distance_user_ms() without its trigonometry. */
-static double felt_at(const struct crowd *c, int i, const struct world_node *node, const struct point *at)
+/* distance_user_ms(), without its trigonometry where that can be. */
+static double felt_at(const struct world *w, const struct one *one, const struct world_node *node, const struct point *at)
 {
-	const struct world_user u = who(c, i);
-	bool measured = u.node == node->name ||
-			(u.addr >= 0 && (world_latency(c->w, node->name, u.addr) >= 0 ||
-					 world_latency(c->w, u.addr, node->name) >= 0));
-	double km = measured ? NAN : distance_points_km(at, &c->at[i]);
+	double ms = NAN;
 
-	return isnan(km) ? distance_user_ms(c->w, &u, node->name) : km * RTT_MS_PER_KM + c->access[i];
-}
-
-static double quantile_at(struct crowd *c, int node, double quantile)
-{
-	const struct world_node *n = &c->w->node[node];
-	struct point at = distance_point(n->geo);
-	int known = 0;
-
-	for (int i = 0; i < c->n; i++) {
-		if (elsewhere(c, who(c, i).node))
-			continue;
-		c->felt[known].ms = felt_at(c, i, n, &at);
-		c->felt[known].weight = weight(c, i);
-		known += !isnan(c->felt[known].ms);
-	}
-	return weighted_quantile(c->felt, known, quantile);
+	if (one->plain && one->u.node != node->name)
+		ms = distance_points_km(at, &one->at) * RTT_MS_PER_KM + one->access;
+	return isnan(ms) ? distance_user_ms(w, &one->u, node->name) : ms;
 }
 
 void score_users_rtt(const struct world *w, int service, const int *node, int n, double quantile, double *rtt_ms)
 {
 	const struct world_service *s = &w->service[service];
-	const struct world_app *app = &w->app[s->app];
-	struct crowd c = { .w = w, .s = s, .who = w->of_app + app->first_user, .n = app->n_users };
+	size_t room = (size_t)w->app[s->app].n_users + (size_t)w->app[s->app].n_groups + 1;
+	AUTO_FREE struct felt *felt = malloc(room * sizeof(*felt));
+	AUTO_FREE struct one *one = malloc(room * sizeof(*one));
+	int ones;
 
-	if (!c.n) {
-		c.groups = true;
-		c.who = w->of_app + app->first_group;
-		c.n = app->n_groups;
+	if (!felt || !one)
+		abort();
+	ones = collect(w, s, one);
+	for (int i = 0; i < n; i++) {
+		struct point at = distance_point(w->node[node[i]].geo);
+		int known = 0;
+
+		for (int k = 0; k < ones; k++) {
+			felt[known] = (struct felt){ felt_at(w, &one[k], &w->node[node[i]], &at), one[k].weight };
+			known += !isnan(felt[known].ms);
+		}
+		rtt_ms[i] = weighted_quantile(felt, known, quantile);
 	}
-	if (c.n)
-		prepare(&c);
-	for (int i = 0; i < n; i++)
-		rtt_ms[i] = c.n ? quantile_at(&c, node[i], quantile) : NAN;
-	free(c.felt);
-	free(c.at);
-	free(c.access);
 }

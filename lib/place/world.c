@@ -228,6 +228,11 @@ int world_latency(const struct world *w, int from, int to)
 	return map_get(&w->in->latencies, map_pair(from, to));
 }
 
+bool world_measured(const struct world *w, int word)
+{
+	return word >= 0 && w->in->word[word].measured;
+}
+
 int world_app_of(struct world *w, int word)
 {
 	struct word *at = &w->in->word[word];

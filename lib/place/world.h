@@ -153,5 +153,6 @@ int world_time(const char *s, size_t len, double *seconds);
 int world_node(const struct world *w, int word);                   /* the node of that name */
 int world_app(const struct world *w, int word);                    /* the service of that name */
 int world_latency(const struct world *w, int from, int to);        /* the pair, in this direction */
+bool world_measured(const struct world *w, int word);              /* is it an end of any latency? */
 
 #endif

@@ -11,6 +11,7 @@ struct word {
 	uint64_t hash;
 	size_t at, len; /* in `letters`, with a NUL behind it */
 	int node, app;
+	bool measured; /* it is an end of a latency */
 };
 
 struct list {

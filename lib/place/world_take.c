@@ -367,9 +367,11 @@ static int put_latency(struct taking *t, int *subject)
 	struct world_latency l;
 
 	*subject = take_latency(t, &l);
-	return t->bad ? -1
-		      : PUT(latency, n_latencies, latencies_room, l,
-			    map_add(&w->in->latencies, map_pair(l.from, l.to), w->n_latencies));
+	if (t->bad)
+		return -1;
+	w->in->word[l.from].measured = w->in->word[l.to].measured = true;
+	return PUT(latency, n_latencies, latencies_room, l,
+		   map_add(&w->in->latencies, map_pair(l.from, l.to), w->n_latencies));
 }
 
 static int put_user(struct taking *t, int *subject)
