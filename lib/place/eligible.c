@@ -158,19 +158,29 @@ static bool check_network(const struct asking *a)
 	return not_one_of(a, a->needs->network, a->n->network);
 }
 
-/* Counts the edges east of the point. Longitudes are taken relative to it, so that a polygon may lie across 180 degrees. */
+/* How many edges are crossed going east from the point, which is x degrees east of the first corner. Going around, each
+ * corner is taken to be the nearest to the one before it, so that a polygon may lie across 180 degrees. */
+static int edges_east(const struct geo *corner, int n, double x, double lat)
+{
+	double x1 = 0, x2;
+	int crossed = 0;
+
+	for (int i = 0; i < n; i++, x1 = x2) {
+		const struct geo *a = &corner[i], *b = &corner[(i + 1) % n];
+
+		x2 = x1 + remainder(b->lon - a->lon, 360);
+		if ((a->lat > lat) != (b->lat > lat) && x1 + (x2 - x1) * (lat - a->lat) / (b->lat - a->lat) > x)
+			crossed++;
+	}
+	return crossed;
+}
+
 bool eligible_inside(const struct geo *corner, int n, struct geo at)
 {
-	bool inside = false;
+	double x = remainder(at.lon - corner->lon, 360);
 
-	for (int i = 0, j = n - 1; i < n; j = i++) {
-		double x1 = remainder(corner[j].lon - at.lon, 360), x2 = x1 + remainder(corner[i].lon - corner[j].lon, 360);
-		double y1 = corner[j].lat - at.lat, y2 = corner[i].lat - at.lat;
-
-		if ((y1 > 0) != (y2 > 0) && x1 + (x2 - x1) * y1 / (y1 - y2) > 0)
-			inside = !inside;
-	}
-	return inside;
+	return (edges_east(corner, n, x, at.lat) | edges_east(corner, n, x + 360, at.lat) |
+		edges_east(corner, n, x - 360, at.lat)) & 1;
 }
 
 static bool check_position(const struct asking *a)
