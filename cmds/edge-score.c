@@ -255,7 +255,7 @@ int main(int argc, char **argv)
 	if (first < 0)
 		return status;
 	if (first < argc) {
-		err_set(&e, EX_USAGE, "%s: takes no operands (see edge-score --help)", argv[first]);
+		err_set(&e, EX_USAGE, "%s: no operand is taken (see edge-score --help)", argv[first]);
 		return cmd_fail(&cmd, &e);
 	}
 	signal(SIGPIPE, SIG_IGN);
@@ -272,5 +272,5 @@ int main(int argc, char **argv)
 	score_jq_free(j.own);
 	json_query_free(j.where);
 	free(j.wanted);
-	return cmd_done(&cmd, status ? status : j.failed ? EX_NO : 0);
+	return status ? status : cmd_done(&cmd, j.failed ? EX_NO : 0);
 }
