@@ -99,7 +99,7 @@ static void filter_node(struct job *j, int index, const char *line, size_t len)
 	AUTO_FREE char *text = NULL;
 	struct err e = { 0 };
 
-	if (index >= j->room) {
+	if (index >= j->room || !j->wanted) {
 		j->room = j->room * 2 + 64;
 		j->wanted = realloc(j->wanted, (size_t)j->room * sizeof(bool));
 		if (!j->wanted)
@@ -228,7 +228,7 @@ static void score_all(struct job *j)
 
 	if (!node || !row)
 		abort();
-	for (int i = 0; i < j->w->n_nodes; i++)
+	for (int i = 0; j->wanted && i < j->w->n_nodes; i++)
 		if (j->wanted[i])
 			node[n++] = i;
 	for (int s = 0; s < j->w->n_services; s++) {

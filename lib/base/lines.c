@@ -5,7 +5,7 @@
 #include <stdbool.h>
 #include <string.h>
 
-#define BLOCK    ((size_t)256 << 10)
+#define BLOCK          ((size_t)256 << 10)
 #define LINE_MAX_BYTES ((size_t)16 << 20)
 
 struct lines {
@@ -27,7 +27,9 @@ struct lines *lines_open(int fd, const char *name, FILE *out)
 	l->fd = fd;
 	l->out = out;
 	l->name = strdup(name);
-	if (!l->name)
+	l->room = 2 * BLOCK;
+	l->buf = malloc(l->room);
+	if (!l->name || !l->buf)
 		abort();
 	return l;
 }
@@ -60,7 +62,7 @@ static int fill(struct lines *l, struct err *e)
 		l->at = 0;
 	}
 	if (l->room - l->end < BLOCK) {
-		l->room = l->room * 2 + BLOCK;
+		l->room *= 2;
 		l->buf = realloc(l->buf, l->room);
 		if (!l->buf)
 			abort();
@@ -91,8 +93,7 @@ int lines_next(struct lines *l, const char **line, size_t *len, struct err *e)
 	size_t seen = 0; /* no newline in these bytes from `at` on */
 
 	for (;;) {
-		char *start = l->buf ? l->buf + l->at : NULL;
-		char *nl = start ? memchr(start + seen, '\n', l->end - l->at - seen) : NULL;
+		char *start = l->buf + l->at, *nl = memchr(start + seen, '\n', l->end - l->at - seen);
 
 		seen = l->end - l->at;
 		if (!nl && !l->over && seen <= LINE_MAX_BYTES) {

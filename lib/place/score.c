@@ -96,11 +96,12 @@ static void score_latency(const struct scoring *c, const struct world_node *n, s
 static double busy_cores(const struct scoring *c, const struct world_node *n)
 {
 	const struct world_node *h = c->home;
-	double cores = h ? c->s->cpu * h->cores : NAN;
+	double cores;
 
-	if (!isnan(cores) && h->score > 0 && n->score > 0)
-		cores *= h->score / n->score;
-	return isnan(cores) ? c->s->quota_cpu : cores;
+	if (!h || isnan(c->s->cpu) || isnan(h->cores))
+		return c->s->quota_cpu;
+	cores = c->s->cpu * h->cores;
+	return h->score > 0 && n->score > 0 ? cores * h->score / n->score : cores;
 }
 
 static double memory(const struct scoring *c)
