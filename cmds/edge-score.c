@@ -26,7 +26,7 @@ static const struct opt opts[] = {
 	{ "local", 0, OPT_STR, &local, "NODE", "where services are whose records do not tell" },
 	{ "bound", 0, OPT_NUM, &bound, "MS", "the RTT of services that tell no bound (default: 100)" },
 	{ "quantile", 0, OPT_NUM, &quantile, "Q", "the users whose RTT counts, from 0 to 1 (default: 0.95)" },
-	{ "stale", 0, OPT_NUM, &stale, "SEC", "refuse nodes that were last seen longer ago, or that do not tell" },
+	{ "stale", 0, OPT_NUM, &stale, "SEC", "refuse nodes, and do not use other records, that were seen longer ago" },
 	{ "now", 0, OPT_STR, &now, "TIME", "what time it is, as 2026-01-01T00:00:00Z (default: by the clock)" },
 	{ 0 },
 };
@@ -87,6 +87,7 @@ static int choose(struct job *j, struct err *e)
 	j->o.rules = (struct eligible_rules){ .now = (double)time(NULL), .stale = stale };
 	if (now && world_time(now, strlen(now), &j->o.rules.now))
 		return err_set(e, EX_USAGE, "--now: not a time as 2026-01-01T00:00:00Z");
+	j->w->since = j->o.rules.now - stale;
 	if (where && !(j->where = json_query_new(where, e)))
 		return err_wrap(e, "--where");
 	return 0;
@@ -231,6 +232,8 @@ static void score_all(struct job *j)
 	for (int i = 0; j->wanted && i < j->w->n_nodes; i++)
 		if (j->wanted[i])
 			node[n++] = i;
+	if (j->w->n_old)
+		fprintf(stderr, "%s: latencies, users and groups older than %.10g s: %d not used\n", cmd.name, stale, j->w->n_old);
 	for (int s = 0; s < j->w->n_services; s++) {
 		int made = j->w->service[s].running ? score_nodes(j->w, s, node, n, &j->o, row) : 0, eligible = 0;
 

@@ -14,6 +14,7 @@ struct world *world_new(void)
 		w->in = calloc(1, sizeof(*w->in));
 	if (!w || !w->in)
 		abort();
+	w->since = NAN;
 	return w;
 }
 

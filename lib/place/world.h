@@ -73,6 +73,7 @@ struct world_latency { /* from one node to another, or to a user's address */
 	double mean, p50, p95;        /* ms */
 	double loss;                  /* 0..1 */
 	bool predicted;               /* nobody has measured it */
+	double seen;                  /* seconds since 1970 */
 };
 
 struct world_user {
@@ -82,6 +83,7 @@ struct world_user {
 	double demand;                /* what it needs of users_max; 1 when absent */
 	double p50, p95;              /* ms, to where it is served now */
 	struct geo geo;
+	double seen;                  /* seconds since 1970 */
 };
 
 struct world_group { /* users near each other; a later record of the same service and place replaces the earlier */
@@ -89,6 +91,7 @@ struct world_group { /* users near each other; a later record of the same servic
 	int app;
 	double users, qoe, p50;
 	struct geo geo;
+	double seen;                  /* seconds since 1970 */
 };
 
 struct world_score {
@@ -118,6 +121,8 @@ struct world {
 	struct world_peer *peer;
 	int n_nodes, n_services, n_latencies, n_users, n_groups, n_scored, n_apps, n_corners, n_peers;
 	int *of_app; /* see struct world_app; NULL before world_index() */
+	double since; /* latencies, users and groups that were seen before that are not taken; NAN (new worlds have that): all are */
+	int n_old;    /* how many were not */
 	struct world_private *in;
 };
 
@@ -129,7 +134,7 @@ AUTO_DEFINE(struct world, world_free)
 #define AUTO_WORLD AUTO(world_free_auto)
 
 /* Takes one record: a line without its newline. *kind says which, *index where it is (-1 for WORLD_OTHER: a kind that is
- * none of these is checked to be JSON, and left alone). 0; 1: the record makes no sense (`e`: "node edge1: cpu.use: -3:
+ * none of these is checked to be JSON, and left alone; and for one that is too old). 0; 1: the record makes no sense (`e`: "node edge1: cpu.use: -3:
  * ...") and was not taken; -1: it is not one JSON object (EX_DATAERR, without a line number). `kind` and `index` may be
  * NULL. Members that are null count as absent. */
 int world_take(struct world *w, const char *line, size_t len, enum world_kind *kind, int *index, struct err *e);

@@ -278,7 +278,7 @@ static int take_latency(struct taking *t, struct world_latency *l)
 	*l = (struct world_latency){
 		.from = must(t, "from"), .to = must(t, "to"), .mean = num(t, "rtt_ms.mean", 0, 1e9),
 		.p50 = num(t, "rtt_ms.p50", 0, 1e9), .p95 = num(t, "rtt_ms.p95", 0, 1e9), .loss = num(t, "loss", 0, 1),
-		.predicted = flag(t, "predicted", false),
+		.predicted = flag(t, "predicted", false), .seen = when(t, "seen"),
 	};
 	return l->to;
 }
@@ -290,7 +290,7 @@ static int take_user(struct taking *t, struct world_user *u)
 	*u = (struct world_user){
 		.addr = word(t, "addr"), .node = word(t, "node"), .app = app < 0 ? -1 : world_app_of(t->w, app),
 		.count = num(t, "count", 0, ANY), .demand = num(t, "demand", 0, ANY), .p50 = num(t, "rtt_ms.p50", 0, 1e9),
-		.p95 = num(t, "rtt_ms.p95", 0, 1e9), .geo = geo(t, "geo.lat", "geo.lon"),
+		.p95 = num(t, "rtt_ms.p95", 0, 1e9), .geo = geo(t, "geo.lat", "geo.lon"), .seen = when(t, "seen"),
 	};
 	if (isnan(u->demand))
 		u->demand = 1;
@@ -304,6 +304,7 @@ static int take_group(struct taking *t, struct world_group *g)
 	*g = (struct world_group){
 		.node = word(t, "node"), .app = app < 0 ? -1 : world_app_of(t->w, app), .users = num(t, "users", 0, ANY),
 		.qoe = num(t, "qoe", -ANY, ANY), .p50 = num(t, "rtt_ms.p50", 0, 1e9), .geo = geo(t, "geo.lat", "geo.lon"),
+		.seen = when(t, "seen"),
 	};
 	if (isnan(g->geo.lat))
 		bad(t, "geo", "missing");
@@ -361,13 +362,22 @@ static int put_service(struct taking *t, int *subject)
 	return PUT(service, n_services, services_room, s, map_add(&w->in->services, key, w->n_services));
 }
 
+/* Of no use: it makes no sense, or is too old. */
+static bool useless(const struct taking *t, double seen)
+{
+	bool old = !t->bad && seen < t->w->since;
+
+	t->w->n_old += old;
+	return t->bad || old;
+}
+
 static int put_latency(struct taking *t, int *subject)
 {
 	struct world *w = t->w;
 	struct world_latency l;
 
 	*subject = take_latency(t, &l);
-	if (t->bad)
+	if (useless(t, l.seen))
 		return -1;
 	w->in->word[l.from].measured = w->in->word[l.to].measured = true;
 	return PUT(latency, n_latencies, latencies_room, l,
@@ -380,7 +390,7 @@ static int put_user(struct taking *t, int *subject)
 	struct world_user u;
 
 	*subject = take_user(t, &u);
-	if (t->bad)
+	if (useless(t, u.seen))
 		return -1;
 	return PUT(user, n_users, users_room, u,
 		   u.addr < 0 ? -1 : map_add(&w->in->users, map_pair(u.app, u.addr), w->n_users));
@@ -393,7 +403,7 @@ static int put_group(struct taking *t, int *subject)
 	uint64_t lat, lon;
 
 	*subject = take_group(t, &g);
-	if (t->bad)
+	if (useless(t, g.seen))
 		return -1;
 	memcpy(&lat, &g.geo.lat, sizeof(lat));
 	memcpy(&lon, &g.geo.lon, sizeof(lon));

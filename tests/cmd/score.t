@@ -96,6 +96,10 @@ is "$(grep -o 'jq: [^"]*' "$tmp/out" | head -n 1)" 'jq: string (\' "... a progra
 is "$(scored --weights offload=1,load=1 | sed 's/;.*//')" "speech: server 50, device 23.1738, laptop 0, tiny -arch-memory" "a blend"
 is "$(scored --stale 60 --now 2026-01-01T00:02:00Z | sed 's/;.*//')" "speech: server 578.4521, device 268.0981, laptop -stale, tiny -arch-memory" \
 	"nodes that were not seen lately"
+sed -i 's/"to":"server",/&"seen":"2026-01-01T00:00:59Z",/' "$tmp/in"
+is "$(scored --stale 61 --now 2026-01-01T00:02:01Z | sed 's/;.*//')" "speech: device 268.0981, server ?, laptop -stale, tiny -arch-memory" \
+	"latencies that are too old are not used"
+is "$(said)" "0 edge-score: latencies, users and groups older than 61 s: 1 not used" "... which is told"
 cat "$tmp/machines" - >"$tmp/in" <<'END'
 {"kind":"service","name":"web","node":"laptop","needs":{"rtt_ms":40}}
 {"kind":"user","addr":"10.0.0.1","service":"web","node":"laptop","rtt_ms":{"p50":30}}

@@ -88,6 +88,21 @@ static void test_rest(void)
 	ok(w->n_users == 3 && w->n_latencies == 1 && w->n_groups == 1 && w->n_scored == 1, "all are known again");
 }
 
+static void test_old(void)
+{
+	AUTO_WORLD struct world *w = world_new();
+
+	world_time("2026-01-01T00:00:00Z", 20, &w->since);
+	take(w, "{'kind':'latency','from':'a','to':'b','seen':'2025-12-31T23:59:59Z'}");
+	take(w, "{'kind':'latency','from':'a','to':'c','seen':'2026-01-01T00:00:00Z'}");
+	take(w, "{'kind':'latency','from':'a','to':'d'}");
+	take(w, "{'kind':'user','service':'s','seen':'2025-12-31T23:59:59Z'}");
+	take(w, "{'kind':'group','service':'s','geo':{'lat':0,'lon':0},'seen':'2025-12-31T23:59:59Z'}");
+	take(w, "{'kind':'node','name':'a','seen':'2025-12-31T23:59:59Z'}");
+	ok(w->n_latencies == 2 && !w->n_users && !w->n_groups && w->n_old == 3, "latencies, users and groups can be too old");
+	is_int(w->n_nodes, 1, "... nodes are for others to judge");
+}
+
 static void test_bad(void)
 {
 	static const char *const bad[][2] = {
@@ -204,6 +219,7 @@ int main(void)
 	test_node();
 	test_service();
 	test_rest();
+	test_old();
 	test_bad();
 	test_words();
 	test_lists();
