@@ -12,7 +12,9 @@
 #include "lib/base/opt.h"
 #include "lib/place/score_jq.h"
 
-static const char *model = NULL, *weights, *where, *local, *now;
+#define DIGITS 7 /* of scores; nobody measures better */
+
+static const char *model, *weights, *where, *local, *now;
 static long top = -1;
 static double stale = NAN, quantile = 0.95, bound = 100;
 static bool prune;
@@ -188,11 +190,11 @@ static void put_score(const struct job *j, int service, const struct score *r)
 	printf(",\"eligible\":%s", r->refusals ? "false" : "true");
 	if (!isnan(r->value)) {
 		printf(",\"score\":");
-		json_put_number(stdout, r->value, 4);
+		json_put_number(stdout, r->value, DIGITS);
 	}
 	for (int i = 0; i < r->n_parts; i++) {
 		printf("%s\"%s\":", i ? "," : ",\"parts\":{", r->part[i].name);
-		json_put_number(stdout, r->part[i].value, 4);
+		json_put_number(stdout, r->part[i].value, DIGITS);
 	}
 	printf("%s", r->n_parts ? "}" : "");
 	for (int i = 0; i < r->n_missing; i++)

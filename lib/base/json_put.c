@@ -2,7 +2,6 @@
 #include "lib/base/json_put.h"
 
 #include <math.h>
-#include <string.h>
 
 void json_put_string(FILE *f, const char *s)
 {
@@ -22,20 +21,10 @@ void json_put_string(FILE *f, const char *s)
 	putc_unlocked('"', f);
 }
 
-void json_put_number(FILE *f, double v, int places)
+void json_put_number(FILE *f, double v, int digits)
 {
-	char text[400];
-	int n;
-
-	if (!isfinite(v)) {
+	if (isfinite(v))
+		fprintf(f, "%.*g", digits, v == 0 ? 0 : v); /* 0 is not -0 */
+	else
 		fputs_unlocked("null", f);
-		return;
-	}
-	n = snprintf(text, sizeof(text), "%.*f", places, v);
-	while (places > 0 && text[n - 1] == '0')
-		n--;
-	if (places > 0 && text[n - 1] == '.')
-		n--;
-	text[n] = '\0';
-	fputs_unlocked(strcmp(text, "-0") ? text : "0", f);
 }

@@ -7,7 +7,7 @@
 
 /* In quotes, escaped. */
 void json_put_string(FILE *f, const char *s);
-/* With up to `places` (0 to 9) digits behind the point, as few as it needs; null when it is not finite. */
-void json_put_number(FILE *f, double v, int places);
+/* Rounded to so many significant digits (1 to 17); null when it is not finite. */
+void json_put_number(FILE *f, double v, int digits);
 
 #endif

@@ -345,6 +345,21 @@ static int put_node(struct taking *t, int *subject)
 	return t->bad ? -1 : (w->in->word[n.name].node = PUT(node, n_nodes, nodes_room, n, world_node(w, n.name)));
 }
 
+/* A service that is told anew keeps the room of its corners and peers, so that one told for days takes no more. */
+static void reuse_room(struct world *w, const struct world_service *old, struct world_service *s)
+{
+	if (s->needs.n_area > 0 && s->needs.n_area <= old->needs.n_area) {
+		memcpy(w->corner + old->needs.area, w->corner + s->needs.area, (size_t)s->needs.n_area * sizeof(*w->corner));
+		w->n_corners = s->needs.area;
+		s->needs.area = old->needs.area;
+	}
+	if (s->n_peers > 0 && s->n_peers <= old->n_peers) {
+		memcpy(w->peer + old->peers, w->peer + s->peers, (size_t)s->n_peers * sizeof(*w->peer));
+		w->n_peers = s->peers;
+		s->peers = old->peers;
+	}
+}
+
 static int put_service(struct taking *t, int *subject)
 {
 	struct world *w = t->w;
@@ -359,7 +374,10 @@ static int put_service(struct taking *t, int *subject)
 	}
 	/* Without an id, a name is one instance at each node. */
 	uint64_t key = s.id >= 0 ? map_pair(s.id, -1) : map_pair(s.name, s.node) ^ 1ull << 63;
-	return PUT(service, n_services, services_room, s, map_add(&w->in->services, key, w->n_services));
+	int known = map_add(&w->in->services, key, w->n_services);
+	if (known >= 0)
+		reuse_room(w, &w->service[known], &s);
+	return PUT(service, n_services, services_room, s, known);
 }
 
 /* Of no use: it makes no sense, or is too old. */

@@ -68,19 +68,19 @@ is "$(printf '{"kind":"a"}\n' | (cat; sleep 0.3; echo '{"kind":"b"}') | edge-sco
 # --- the document's model
 
 cat "$tmp/machines" "$tmp/services" >"$tmp/in"
-is "$(scored)" "speech: server 578.4521, device 268.0981, laptop 0, tiny -arch-memory; sender: laptop 0, device -0.0506, server -0.5395, tiny -0.6869" \
+is "$(scored)" "speech: server 578.4521, device 268.0981, laptop 0, tiny -arch-memory; sender: laptop 0, device -0.05059153, server -0.5394718, tiny -0.6869234" \
 	"the document's model: speech goes to the edge server, the sender stays"
-is "$(sed -n '11p' "$tmp/out")" '{"kind":"score","service":"speech","id":"00000000000000a1","node":"server","model":"offload","eligible":true,"score":578.4521,"parts":{"cpu":579.0625,"network":-0.6104}}' \
+is "$(sed -n '11p' "$tmp/out")" '{"kind":"score","service":"speech","id":"00000000000000a1","node":"server","model":"offload","eligible":true,"score":578.4521,"parts":{"cpu":579.0625,"network":-0.6103609}}' \
 	"a score record"
 is "$(sed -n '14p' "$tmp/out")" '{"kind":"score","service":"speech","id":"00000000000000a1","node":"tiny","model":"offload","eligible":false,"refusals":[{"check":"arch","why":"needs x86_64, is armv7l"},{"check":"memory","why":"needs 325 MB, available 20 MB"}]}' \
 	"a refusal with all its reasons"
 is "$(grep '"score"' "$tmp/out" | tests/schema/check 2>&1)" "" "they are as their schema says"
-is "$(scored --prune --top 2)" "speech: server 578.4521, device 268.0981; sender: laptop 0, device -0.0506" "pruned, and the best two"
+is "$(scored --prune --top 2)" "speech: server 578.4521, device 268.0981; sender: laptop 0, device -0.05059153" "pruned, and the best two"
 is "$(scored --top 9 | sed 's/;.*//')" "speech: server 578.4521, device 268.0981, laptop 0" "--top keeps only what is eligible"
 is "$(scored --where '.cpu.cores > 1' | sed 's/;.*//')" "speech: server 578.4521, device 268.0981" "only nodes that --where wants"
 sed -i 's/"name":"sender","node":"laptop"/"name":"sender"/' "$tmp/in"
 is "$(scored | sed 's/.*;//')" " sender: device ?, server ?, tiny ?, laptop -role" "where a service is must be known"
-is "$(scored --local laptop | sed 's/.*;//')" " sender: laptop 0, device -0.0506, server -0.5395, tiny -0.6869" "... or be told"
+is "$(scored --local laptop | sed 's/.*;//')" " sender: laptop 0, device -0.05059153, server -0.5394718, tiny -0.6869234" "... or be told"
 
 # --- others
 
@@ -93,7 +93,7 @@ is "$(sed -n 11p "$tmp/out")" '{"kind":"score","service":"speech","id":"00000000
 is "$(said)" "1 edge-score: service speech: no node will do: arch 1, memory 1, model 3" "a service without a node is told, with the reasons counted"
 score -m '.node.name + 1'
 is "$(grep -o 'jq: [^"]*' "$tmp/out" | head -n 1)" 'jq: string (\' "... a program that fails refuses, with jq's words"
-is "$(scored --weights offload=1,load=1 | sed 's/;.*//')" "speech: server 50, device 23.1738, laptop 0, tiny -arch-memory" "a blend"
+is "$(scored --weights offload=1,load=1 | sed 's/;.*//')" "speech: server 50, device 23.17375, laptop 0, tiny -arch-memory" "a blend"
 is "$(scored --stale 60 --now 2026-01-01T00:02:00Z | sed 's/;.*//')" "speech: server 578.4521, device 268.0981, laptop -stale, tiny -arch-memory" \
 	"nodes that were not seen lately"
 sed -i 's/"to":"server",/&"seen":"2026-01-01T00:00:59Z",/' "$tmp/in"

@@ -61,8 +61,13 @@ static void test_service(void)
 	is_int(w->of_app[w->app[s->app].first_service + 1], 2, "... in the order of their records");
 	take(w, "{'kind':'service','id':'c0ffee0123456789','name':'counter','node':'edge9'}");
 	ok(w->n_services == 3 && !strcmp(world_text(w, w->service[0].node), "edge9"), "an instance is known by its id");
+	for (int i = 0; i < 3; i++)
+		take(w, "{'kind':'service','id':'2','name':'s','needs':{'area':[{'lat':%d,'lon':0},{'lat':0,'lon':1},{'lat':1,'lon':1}]},"
+			"'peers':[{'service':'plain','net_bps':%d}]}", i, i);
+	ok(w->n_corners == 6 && w->n_peers == 1 && w->corner[w->service[3].needs.area].lat == 2 && w->peer->net_bps == 2,
+	   "one that is told again and again takes no more room");
 	take(w, "{'kind':'service','name':'plain','node':'edge1'}");
-	is_int(w->n_services, 4, "without an id, by its name and node");
+	is_int(w->n_services, 5, "without an id, by its name and node");
 }
 
 static void test_rest(void)
