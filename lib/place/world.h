@@ -86,7 +86,7 @@ struct world_user {
 	double seen;                  /* seconds since 1970 */
 };
 
-struct world_group { /* users near each other; a later record of the same service and place replaces the earlier */
+struct world_group { /* users near each other, or (geo unknown) nobody knows where; known by service, node and position */
 	int node;                     /* word: where they are served now */
 	int app;
 	double users, qoe, p50;

@@ -306,8 +306,6 @@ static int take_group(struct taking *t, struct world_group *g)
 		.qoe = num(t, "qoe", -ANY, ANY), .p50 = num(t, "rtt_ms.p50", 0, 1e9), .geo = geo(t, "geo.lat", "geo.lon"),
 		.seen = when(t, "seen"),
 	};
-	if (isnan(g->geo.lat))
-		bad(t, "geo", "missing");
 	return app;
 }
 
@@ -418,15 +416,15 @@ static int put_group(struct taking *t, int *subject)
 {
 	struct world *w = t->w;
 	struct world_group g;
-	uint64_t lat, lon;
+	uint64_t lat, lon, key;
 
 	*subject = take_group(t, &g);
 	if (useless(t, g.seen))
 		return -1;
 	memcpy(&lat, &g.geo.lat, sizeof(lat));
 	memcpy(&lon, &g.geo.lon, sizeof(lon));
-	return PUT(group, n_groups, groups_room, g,
-		   map_add(&w->in->groups, map_mix(map_mix(lat) + lon) + (uint64_t)g.app, w->n_groups));
+	key = map_mix(map_mix(map_mix(lat) + lon) + map_pair(g.app, g.node));
+	return PUT(group, n_groups, groups_room, g, map_add(&w->in->groups, key, w->n_groups));
 }
 
 static int put_score(struct taking *t, int *subject)

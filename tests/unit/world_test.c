@@ -90,7 +90,10 @@ static void test_rest(void)
 	take(w, "{'kind':'latency','from':'edge1','to':'edge2','rtt_ms':{'mean':3}}");
 	take(w, "{'kind':'group','service':'other','geo':{'lat':48.2,'lon':16.4},'users':2}");
 	take(w, "{'kind':'score','service':'counter','node':'edge2','eligible':false}");
-	ok(w->n_users == 3 && w->n_latencies == 1 && w->n_groups == 1 && w->n_scored == 1, "all are known again");
+	take(w, "{'kind':'group','service':'other','users':7,'qoe':0.5,'rtt_ms':{'p50':80}}");
+	take(w, "{'kind':'group','service':'other','users':3}");
+	ok(w->n_groups == 2 && w->group[1].users == 3 && isnan(w->group[1].geo.lat), "there is one group of users nobody knows where");
+	ok(w->n_users == 3 && w->n_latencies == 1 && w->n_groups == 2 && w->n_scored == 1, "all are known again");
 }
 
 static void test_old(void)
@@ -136,7 +139,7 @@ static void test_bad(void)
 		{ "{'kind':'latency','from':'a'}", "latency: to: missing" },
 		{ "{'kind':'latency','from':'a','to':'b','rtt_ms':{'p50':-1}}", "latency b: rtt_ms.p50: -1: not from 0 to 1000000000" },
 		{ "{'kind':'user','addr':'1.2.3.4'}", "user 1.2.3.4: service: missing" },
-		{ "{'kind':'group','service':'s'}", "group s: geo: missing" },
+		{ "{'kind':'group','service':'s','geo':{'lon':1}}", "group s: geo.lat: missing" },
 		{ "{'kind':'score','service':'s'}", "score s: node: missing" },
 		{ "{'kind':'score','service':'s','node':'a','eligible':1}", "score s: eligible: not true or false" },
 		{ "[]", "not a JSON object" },
