@@ -108,6 +108,23 @@ END
 is "$(scored -m latency)" "web: laptop 20, device 12.5, tiny 7.5, server -latency" "the users' latency, by way of where they are served now"
 is "$(scored -m latency --quantile 0.5)" "web: laptop 25, device 17.5, tiny 12.5, server 0" "... the median user"
 
+# Tufail 2018, scenario I of algorithm I: a red node's services, each of 10 %, go to the least used green node of the same
+# network, else of another, else to the cloud; green is under 50 % with the service. (The use of lab4 is not printed there.)
+rescue='if .node.role == "cloud" then 0
+	elif .node.cpu.use + .service.profile.cpu >= 0.5 then "red"
+	else (if .node.network == "net1" then 200 else 100 end) - 100 * .node.cpu.use end'
+uses() { # of vrone, lab4
+	printf '{"kind":"node","name":"%s","role":"edge","network":"%s","cpu":{"use":%s}}\n' lab3 net1 0.6 vrone net1 "$1" lab4 net2 "$2"
+	echo '{"kind":"node","name":"mec","role":"cloud","network":"net3"}'
+	echo '{"kind":"service","name":"app","node":"lab3","profile":{"cpu":0.1}}'
+}
+uses 0.38 0.38 >"$tmp/in"
+is "$(scored --model "$rescue")" "app: vrone 162, lab4 62, mec 0, lab3 -model" "another document's model, in jq: app-1 goes to vrone"
+uses 0.48 0.38 >"$tmp/in"
+is "$(scored --model "$rescue")" "app: lab4 62, mec 0, lab3 -model, vrone -model" "... then app-2 to lab4"
+uses 0.48 0.48 >"$tmp/in"
+is "$(scored --model "$rescue")" "app: mec 0, lab3 -model, vrone -model, lab4 -model" "... and app-3 to the cloud"
+
 # --- records that make no sense
 
 cat "$tmp/machines" "$tmp/services" - >"$tmp/in" <<'END'
