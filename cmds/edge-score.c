@@ -20,7 +20,7 @@ static double stale = NAN, quantile = 0.95, bound = 100;
 static bool prune;
 
 static const struct opt opts[] = {
-	{ "model", 'm', OPT_STR, &model, "MODEL", "offload, latency, load, energy, cost, blend, or a jq program (default: offload)" },
+	{ "model", 'm', OPT_STR, &model, "MODEL", "offload, latency, load, energy, cost, blend or a jq program" },
 	{ "weights", 'w', OPT_STR, &weights, "MODEL=N,...", "what the blend is made of, as latency=3,load=1" },
 	{ "where", 0, OPT_STR, &where, "JQ", "only nodes for whose record this jq program gives neither false nor null" },
 	{ "top", 'n', OPT_INT, &top, "K", "only the best K eligible nodes of each service" },
@@ -212,13 +212,13 @@ static void tell_none(struct job *j, int service, const struct score *row, int n
 	err_set(&e, EX_NO, "service %s: no node will do", world_text(j->w, j->w->service[service].name));
 	for (int c = 0, told = 0; c < ELIGIBLE_CHECKS; c++) {
 		size_t at = strlen(e.text);
+		const char *name = eligible_name((enum eligible_check)c);
 		int count = 0;
 
 		for (int i = 0; i < n; i++)
 			count += (row[i].refusals & 1u << c) != 0;
 		if (count)
-			snprintf(e.text + at, sizeof(e.text) - at, "%s %s %d", told++ ? "," : ":", eligible_name((enum eligible_check)c),
-				 count);
+			snprintf(e.text + at, sizeof(e.text) - at, "%s %s %d", told++ ? "," : ":", name, count);
 	}
 	tell(j, &e);
 }
@@ -235,7 +235,8 @@ static void score_all(struct job *j)
 		if (j->wanted[i])
 			node[n++] = i;
 	if (j->w->n_old)
-		fprintf(stderr, "%s: latencies, users and groups older than %.10g s: %d not used\n", cmd.name, stale, j->w->n_old);
+		fprintf(stderr, "%s: latencies, users and groups older than %.10g s: %d not used\n", cmd.name, stale,
+			j->w->n_old);
 	for (int s = 0; s < j->w->n_services; s++) {
 		int made = j->w->service[s].running ? score_nodes(j->w, s, node, n, &j->o, row) : 0, eligible = 0;
 

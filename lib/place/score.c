@@ -292,7 +292,8 @@ static bool feels(const struct scoring *c)
 	       (!c->o->own && !is_blend(c->o) && c->o->model == SCORE_LATENCY);
 }
 
-int score_nodes(const struct world *w, int service, const int *node, int n, const struct score_options *o, struct score *row)
+int score_nodes(const struct world *w, int service, const int *node, int n, const struct score_options *o,
+		struct score *row)
 {
 	const struct world_service *s = &w->service[service];
 	int home = world_node(w, s->node), made = 0;

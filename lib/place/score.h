@@ -61,7 +61,8 @@ int score_weights(const char *text, double weight[SCORE_MODELS], struct err *e);
 /* Scores the instance at the n nodes (indices), best first: eligible with a score, eligible without, not eligible; what
  * is equal is in the order of the nodes' records. Returns how many scores there are: fewer than n when some are left out.
  * `row` has room for n; score_clear each. world_index() comes before. */
-int score_nodes(const struct world *w, int service, const int *node, int n, const struct score_options *o, struct score *row);
+int score_nodes(const struct world *w, int service, const int *node, int n, const struct score_options *o,
+		struct score *row);
 void score_clear(struct score *s);
 
 /* The quantile (0..1) of the RTT that the users of an instance have, or would have, at each of the n nodes; NAN where

@@ -57,7 +57,8 @@ struct one {
 };
 
 /* Of a user or a group; false when another instance serves it. */
-static bool prepare(const struct world *w, const struct world_service *s, struct world_user u, double weight, struct one *one)
+static bool prepare(const struct world *w, const struct world_service *s, struct world_user u, double weight,
+		    struct one *one)
 {
 	if (w->app[s->app].n_services > 1 && u.node >= 0 && u.node != s->node)
 		return false;

@@ -30,7 +30,8 @@ struct world_node {
 	double users_max;             /* how many users its instances can serve, all together */
 	struct geo geo;
 	double idle_w, max_w;         /* electrical power without work and with all cores busy */
-	double cpu_hour, gb_hour, egress_gb; /* prices of a core and of 10^9 bytes of memory for an hour, of 10^9 bytes out */
+	double cpu_hour, gb_hour;     /* prices for an hour: of a busy core, of 10^9 bytes of memory */
+	double egress_gb;             /* price of 10^9 bytes sent */
 	double seen;                  /* seconds since 1970 */
 	int running;                  /* after world_index(): how many instances run there */
 };
@@ -54,7 +55,7 @@ struct world_service { /* an instance */
 	struct world_needs needs;
 	double want_rtt_ms;           /* better, but not needed: wants.rtt_ms */
 	double quota_cpu, quota_mem;  /* profile: cores, bytes */
-	double cpu, mem, net_bps, gpu; /* usage: 0..1 of all cores of its node, bytes, bytes per second in both directions, 0..1 */
+	double cpu, mem, net_bps, gpu; /* usage: 0..1 of all cores of its node, bytes, bytes per second both ways, 0..1 */
 	double bytes;                 /* what a move has to bring (size_bytes), beside memory */
 	double users_max;             /* how many users it can serve */
 	double moved;                 /* when it last moved, seconds since 1970 */
@@ -121,7 +122,7 @@ struct world {
 	struct world_peer *peer;
 	int n_nodes, n_services, n_latencies, n_users, n_groups, n_scored, n_apps, n_corners, n_peers;
 	int *of_app; /* see struct world_app; NULL before world_index() */
-	double since; /* latencies, users and groups that were seen before that are not taken; NAN (new worlds have that): all are */
+	double since; /* latencies, users and groups seen before are not taken; NAN, as in a new world: all are */
 	int n_old;    /* how many were not */
 	struct world_private *in;
 };
@@ -133,10 +134,10 @@ void world_free(struct world *w);
 AUTO_DEFINE(struct world, world_free)
 #define AUTO_WORLD AUTO(world_free_auto)
 
-/* Takes one record: a line without its newline. *kind says which, *index where it is (-1 for WORLD_OTHER: a kind that is
- * none of these is checked to be JSON, and left alone; and for one that is too old). 0; 1: the record makes no sense (`e`: "node edge1: cpu.use: -3:
- * ...") and was not taken; -1: it is not one JSON object (EX_DATAERR, without a line number). `kind` and `index` may be
- * NULL. Members that are null count as absent. */
+/* Takes one record: a line without its newline. *kind says which, *index where it is: -1 for one that is too old, and for
+ * WORLD_OTHER, a kind that is none of these and is only checked to be JSON. Members that are null count as absent.
+ * 0; 1: the record makes no sense and was not taken (`e`: "node edge1: cpu.use: 31: not from 0 to 1.1"); -1: it is not
+ * one JSON object (EX_DATAERR, without a line number). `kind` and `index` may be NULL. */
 int world_take(struct world *w, const char *line, size_t len, enum world_kind *kind, int *index, struct err *e);
 /* Makes of_app, the ranges in `app` and the nodes' `running`; to be called anew after more records. */
 void world_index(struct world *w);
