@@ -20,7 +20,7 @@ static double stale = NAN, quantile = 0.95, bound = 100;
 static bool prune;
 
 static const struct opt opts[] = {
-	{ "model", 'm', OPT_STR, &model, "MODEL", "offload, latency, load, energy, cost, blend or a jq program" },
+	{ "model", 'm', OPT_STR, &model, "MODEL", "offload (default), latency, load, energy, cost, blend, or a jq program" },
 	{ "weights", 'w', OPT_STR, &weights, "MODEL=N,...", "what the blend is made of, as latency=3,load=1" },
 	{ "where", 0, OPT_STR, &where, "JQ", "only nodes for whose record this jq program gives neither false nor null" },
 	{ "top", 'n', OPT_INT, &top, "K", "only the best K eligible nodes of each service" },
