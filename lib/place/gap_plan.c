@@ -333,6 +333,21 @@ int gap_plan_make(struct gap_plan *p, const struct gap_change *c)
 	return (c->k >= 0 && put(p, c->k, c->on)) || put(p, c->j, c->to) ? -1 : 0;
 }
 
+/* Jobs that break a rule where they are go nowhere: of two that must be apart the second; of a full node the last ones. */
+static int relieve(struct gap_plan *p)
+{
+	const struct gap *g = p->g;
+
+	for (int l = 0; l < g->n_links; l++)
+		if (isinf(g->links[l].weight) && p->at[g->links[l].a] == p->at[g->links[l].b] && put(p, g->links[l].b, g->nodes))
+			return -1;
+	for (int i = 0; i < g->nodes; i++)
+		while (p->fine[i] > 0 && p->list[i].n)
+			if (put(p, p->list[i].jobs[p->list[i].n - 1], g->nodes))
+				return -1;
+	return 0;
+}
+
 int gap_plan_set(struct gap_plan *p, const int *node)
 {
 	gap_plan_clear(p);
@@ -340,7 +355,7 @@ int gap_plan_set(struct gap_plan *p, const int *node)
 		if (node[j] >= 0 && node[j] < p->g->nodes && gap_cost(p->g, j, node[j]) < GAP_NEVER &&
 		    put(p, j, node[j]))
 			return -1;
-	return 0;
+	return relieve(p);
 }
 
 static bool fits(const struct gap_plan *p, int j, int i)

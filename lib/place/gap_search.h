@@ -42,7 +42,7 @@ void gap_plan_free(struct gap_plan *p);
 AUTO_DEFINE(struct gap_plan, gap_plan_free)
 
 void gap_plan_clear(struct gap_plan *p); /* every job nowhere */
-/* Puts every job where `node` says (-1 or forbidden: nowhere). -1 when memory runs out. */
+/* Puts every job where `node` says (-1 or forbidden: nowhere), but for those that break a rule there. -1 when memory runs out. */
 int gap_plan_set(struct gap_plan *p, const int *node);
 /* Puts the jobs that are nowhere, those first that lose most by waiting, each where it is cheapest and fits. */
 int gap_plan_fill(struct gap_plan *p);
