@@ -16,10 +16,11 @@ static const char *policy = "optimal", *weights, *now, *explain;
 static double limit = 100, margin = 5, cooldown = 300, payback = 3600, stale = NAN, budget = 1000;
 static long budget_steps = -1, max_moves = 1000000;
 static struct opt_list questions;
-static bool dry_run;
+static bool dry_run, users;
 
 static const struct opt opts[] = {
 	{ "policy", 'p', OPT_STR, &policy, "POLICY", "optimal, greedy, same-network-first, pack, spread (default: optimal)" },
+	{ "users", 'u', OPT_FLAG, &users, NULL, "leave services where they are, and say which node is to serve which user" },
 	{ "weights", 'w', OPT_STR, &weights, "WEIGHT=N,...", "what counts: latency, score, load, energy, price, traffic, move" },
 	{ "limit", 'l', OPT_NUM, &limit, "PERCENT", "how much of a node's processors may be used (default: 100)" },
 	{ "margin", 'm', OPT_NUM, &margin, "PERCENT", "by how much a move must lessen its service's cost (default: 5)" },
@@ -66,6 +67,8 @@ static int choose(struct problem_options *o, enum policy *p, struct err *e)
 	*p = plan_policy(policy);
 	if (*p == POLICIES)
 		return err_set(e, EX_USAGE, "--policy: %s: no such policy", policy);
+	if (users && explain)
+		return err_set(e, EX_USAGE, "--explain is about services, not --users");
 	if (limit > 100 || max_moves > 1000000)
 		return err_set(e, EX_USAGE, "--limit is at most 100, --max-moves 1000000");
 	o->limit = limit / 100;
@@ -116,6 +119,23 @@ static int explain_all(const struct problem *p, const struct plan *plan, struct 
 			found++;
 		}
 	return found ? 0 : err_set(e, EX_DATAERR, "service %s: no record of it running", explain);
+}
+
+static int place_users(const struct world *w, const struct problem_options *o, bool *failed, struct err *e)
+{
+	const struct users_options u = { .margin = o->margin, .failed = o->failed };
+	struct clock c = { .since = clock_ms(), .most = INFINITY };
+	const struct gap_budget b = { spent, &c };
+	AUTO_USERS struct users_plan p = { 0 };
+
+	if (users_place(w, &u, &b, &p, e))
+		return -1;
+	*failed |= p.unplaced > 0;
+	if (dry_run || questions.n)
+		users_show(stdout, w, &p);
+	else
+		users_put(stdout, w, &p);
+	return 0;
 }
 
 static int place(struct world *w, const struct problem_options *o, enum policy how, bool *failed, struct err *e)
@@ -170,7 +190,10 @@ int main(int argc, char **argv)
 	o.failed = gone;
 	if (!e.code) {
 		world_index(w);
-		place(w, &o, how, &failed, &e);
+		if (users)
+			place_users(w, &o, &failed, &e);
+		else
+			place(w, &o, how, &failed, &e);
 	}
 	return e.code ? cmd_fail(&cmd, &e) : cmd_done(&cmd, failed ? EX_NO : 0);
 }

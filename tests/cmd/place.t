@@ -131,6 +131,27 @@ is "$(edge-place --explain web <"$tmp/in")" "web: now at far, then at near
 * near                 cost 0 + 0.5131 to move, users' RTT 0 ms
   far                  cost 9.34278, users' RTT 9.343 ms" "--explain"
 
+# --- users
+
+cat >"$tmp/in" <<'END'
+{"kind":"node","name":"a","geo":{"lat":48,"lon":11},"users_max":2}
+{"kind":"node","name":"b","geo":{"lat":50,"lon":11},"users_max":9}
+{"kind":"service","name":"game","node":"a"}
+{"kind":"service","id":"00000000000000b0","name":"game","node":"b"}
+{"kind":"user","addr":"192.0.2.1","service":"game","node":"b","geo":{"lat":48,"lon":11}}
+{"kind":"user","addr":"192.0.2.2","service":"game","node":"a","geo":{"lat":49,"lon":11}}
+{"kind":"user","addr":"192.0.2.3","service":"game","geo":{"lat":48.1,"lon":11}}
+END
+place --users
+is "$(tail -n +8 "$tmp/out")" '{"kind":"move","action":"redirect","service":"game","user":"192.0.2.1","from":"b","to":"a","rtt_ms":0}
+{"kind":"move","action":"redirect","service":"game","user":"192.0.2.2","from":"a","to":"b","rtt_ms":2.224}
+{"kind":"move","action":"redirect","service":"game","user":"192.0.2.3","to":"a","rtt_ms":0.2224}
+{"kind":"plan","policy":"users","services":1,"users":3,"moves":3,"withheld":0,"unplaced":0,"cost_before":6.67169595,"cost_after":2.4462885,"bound":2.4462885}' \
+	"--users: those that lose least go farther away"
+is "$(tail -n +8 "$tmp/out" | tests/schema/check 2>&1)$(said)" "0 " "... as the schemas say"
+is "$(moved --users --what-if 'node a fails' --what-if 'users x5')" "" "questions print no records"
+is "$(cat "$tmp/out")" "3 users of 1 services: 1 sent elsewhere, 2 without room; users' ms 33.3585 -> 11.1195" "... but an answer"
+
 # --- what makes no sense
 
 refused() { # STATUS MESSAGE NAME OPTION...
