@@ -5,7 +5,7 @@
 # make lint            clang-tidy, cppcheck, shellcheck, perl and mandoc
 # make asan            the tests with ASan and UBSan, built into build/asan
 # make soak            each service moves there and back 5 times
-# make bench           measured moves, beside the ways of today
+# make bench           measured moves and decisions, beside the ways of today
 # B=DIR builds elsewhere; V=1 shows the commands
 PREFIX ?= /usr/local
 DESTDIR ?=
@@ -100,6 +100,7 @@ soak:
 
 bench: all
 	$(Q)B=$(B) tests/bench/move
+	$(Q)B=$(B) tests/bench/place
 
 # --- linting
 
