@@ -13,19 +13,20 @@
 #include "lib/place/what_if.h"
 
 static const char *policy = "optimal", *weights, *now, *explain;
-static double limit = 100, margin = 5, cooldown = 300, payback = 3600, stale = NAN, budget = 1000;
+static double limit = 100, margin = 5, cooldown = 300, bound = 100, payback = 3600, stale = NAN, budget = 1000;
 static long budget_steps = -1, max_moves = 1000000;
 static struct opt_list questions;
 static bool dry_run, users;
 
 static const struct opt opts[] = {
-	{ "policy", 'p', OPT_STR, &policy, "POLICY", "optimal, greedy, same-network-first, pack, spread (default: optimal)" },
+	{ "policy", 'p', OPT_STR, &policy, "POLICY", "optimal, greedy, same-network-first, pack, spread, nearest (default: optimal)" },
 	{ "users", 'u', OPT_FLAG, &users, NULL, "leave services where they are, and say which node is to serve which user" },
 	{ "weights", 'w', OPT_STR, &weights, "WEIGHT=N,...", "what counts: latency, score, load, energy, price, traffic, move" },
 	{ "limit", 'l', OPT_NUM, &limit, "PERCENT", "how much of a node's processors may be used (default: 100)" },
 	{ "margin", 'm', OPT_NUM, &margin, "PERCENT", "by how much a move must lessen its service's cost (default: 5)" },
 	{ "cooldown", 0, OPT_NUM, &cooldown, "SEC", "leave services alone that have moved within this time (default: 300)" },
 	{ "payback", 0, OPT_NUM, &payback, "SEC", "a move must have paid after this time (default: 3600)" },
+	{ "bound", 0, OPT_NUM, &bound, "MS", "for nearest: the RTT of services that tell none (default: 100)" },
 	{ "max-moves", 'n', OPT_INT, &max_moves, "N", "at most so many, the best first" },
 	{ "budget", 0, OPT_NUM, &budget, "MS", "how long to look for something better (default: 1000)" },
 	{ "budget-steps", 0, OPT_INT, &budget_steps, "N", "so many steps instead, for the same output at every run" },
@@ -65,10 +66,10 @@ static int choose(struct problem_options *o, enum policy *p, struct err *e)
 	if (weights && problem_weights(weights, o->weight, e))
 		return -1;
 	*p = plan_policy(policy);
-	if (*p == POLICIES)
+	if (*p == POLICIES && strcmp(policy, "nearest") != 0)
 		return err_set(e, EX_USAGE, "--policy: %s: no such policy", policy);
-	if (users && explain)
-		return err_set(e, EX_USAGE, "--explain is about services, not --users");
+	if ((users || *p == POLICIES) && explain)
+		return err_set(e, EX_USAGE, "--explain: neither for --users nor for nearest");
 	if (limit > 100 || max_moves > 1000000)
 		return err_set(e, EX_USAGE, "--limit is at most 100, --max-moves 1000000");
 	o->limit = limit / 100;
@@ -138,6 +139,20 @@ static int place_users(const struct world *w, const struct problem_options *o, b
 	return 0;
 }
 
+static int place_groups(const struct problem *p, bool *failed, struct err *e)
+{
+	AUTO_NEAR struct near_plan *plan = near_plan_new(p, bound, (int)max_moves);
+
+	if (!plan)
+		return err_set(e, EX_OSERR, "out of memory");
+	*failed |= plan->unsolved > 0;
+	if (dry_run || questions.n)
+		near_show(stdout, p, plan);
+	else
+		near_put(stdout, p, plan);
+	return 0;
+}
+
 static int place(struct world *w, const struct problem_options *o, enum policy how, bool *failed, struct err *e)
 {
 	AUTO_PROBLEM struct problem *p = problem_new(w, o);
@@ -147,6 +162,8 @@ static int place(struct world *w, const struct problem_options *o, enum policy h
 
 	if (!p)
 		return err_set(e, EX_OSERR, "out of memory");
+	if (how == POLICIES)
+		return place_groups(p, failed, e);
 	c.most = 20000 + 1000.0 * p->g.jobs * fmin(p->g.nodes, 24);
 	plan = plan_new(p, how, (int)max_moves, &b);
 	if (!plan)

@@ -5,6 +5,7 @@
 
 #include <stdio.h>
 
+#include "lib/place/nearest.h"
 #include "lib/place/plan.h"
 #include "lib/place/users.h"
 
@@ -21,6 +22,9 @@ void plan_put(FILE *f, const struct problem *p, const struct plan *plan, const c
 void users_put(FILE *f, const struct world *w, const struct users_plan *p);
 /* For people: a line about the whole. */
 void users_show(FILE *f, const struct world *w, const struct users_plan *p);
+/* The same of the policy nearest. */
+void near_put(FILE *f, const struct problem *p, const struct near_plan *plan);
+void near_show(FILE *f, const struct problem *p, const struct near_plan *plan);
 /* For people: each change with its before, after and why, and a line about the whole. */
 void plan_show(FILE *f, const struct problem *p, const struct plan *plan);
 /* For people: what a job would cost at each node, the cheapest first, or why it may not be there. */

@@ -48,3 +48,57 @@ void users_show(FILE *f, const struct world *w, const struct users_plan *p)
 		fprintf(f, ", no plan is below %.6g", p->bound);
 	fputc('\n', f);
 }
+
+static const char *const actions[] = { "redirect", "replicate", "terminate", "stay" };
+
+void near_put(FILE *f, const struct problem *p, const struct near_plan *plan)
+{
+	const struct world *w = p->w;
+	int moves = 0;
+
+	for (int k = 0; k < plan->n; k++) {
+		const struct near_step *s = &plan->steps[k];
+		const struct world_group *g = s->group < 0 ? NULL : &w->group[s->group];
+
+		moves += s->action != NEAR_STAY;
+		fprintf(f, "{\"kind\":\"move\",\"action\":\"%s\"", actions[s->action]);
+		put_string(f, ",\"service\":", world_text(w, w->app[s->app].name));
+		if (s->job >= 0 && w->service[p->service[s->job]].id >= 0)
+			put_string(f, ",\"id\":", world_text(w, w->service[p->service[s->job]].id));
+		if (g) {
+			fputs(",\"group\":{\"lat\":", f);
+			json_put_number(f, g->geo.lat, 9);
+			fputs(",\"lon\":", f);
+			json_put_number(f, g->geo.lon, 9);
+			fputc('}', f);
+		}
+		if (s->from >= 0)
+			put_string(f, ",\"from\":", world_text(w, w->node[s->from].name));
+		if (s->to >= 0)
+			put_string(f, ",\"to\":", world_text(w, w->node[s->to].name));
+		if (!isnan(s->ms)) {
+			fputs(",\"rtt_ms\":", f);
+			json_put_number(f, s->ms, 4);
+		}
+		put_string(f, ",\"why\":", s->why);
+		fputs("}\n", f);
+	}
+	fprintf(f, "{\"kind\":\"plan\",\"policy\":\"nearest\",\"services\":%d,\"moves\":%d,\"withheld\":0,\"unplaced\":%d}\n", p->g.jobs, moves,
+		plan->unsolved);
+}
+
+void near_show(FILE *f, const struct problem *p, const struct near_plan *plan)
+{
+	const struct world *w = p->w;
+
+	for (int k = 0; k < plan->n; k++) {
+		const struct near_step *s = &plan->steps[k];
+
+		fprintf(f, "%-20s %s", world_text(w, w->app[s->app].name), actions[s->action]);
+		if (s->group >= 0)
+			fprintf(f, " %.0f users at %.2f,%.2f", w->group[s->group].users, w->group[s->group].geo.lat,
+				w->group[s->group].geo.lon);
+		fprintf(f, " %s -> %s: %s\n", s->from < 0 ? "-" : world_text(w, w->node[s->from].name),
+			s->to < 0 ? "-" : world_text(w, w->node[s->to].name), s->why);
+	}
+}

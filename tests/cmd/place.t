@@ -80,6 +80,44 @@ is "$(moved -p pack -l 50)" "app-1: lab4>vrone; app-2: lab4>vrone" "scenario II:
 load 0.62 0.59 0.62 vrone 2 >"$tmp/in"
 is "$(moved -p pack -l 50)" "app-1: vrone>mec; app-2: vrone>mec" "... and the cloud when that is full, too"
 
+# --- Baun 2021: nodes and users in Munich, Garching and Mountain View; then what goes wrong, and what is done
+
+vine() { # LOAD-OF-MUNICH GROUPS-AND-SERVICES...
+	printf '{"kind":"node","name":"%s","geo":{"lat":%s,"lon":%s},"cpu":{"cores":4,"use":%s}}\n' munich 48.14 11.58 "$1" \
+		garching 48.25 11.65 0 view 37.39 -122.08 0
+	shift
+	printf '%s\n' "$@"
+}
+at_munich='{"kind":"service","id":"00000000000000a0","name":"httpd","node":"munich","wants":{"rtt_ms":30},"profile":{"cpu":2}}'
+at_view='{"kind":"service","id":"00000000000000b0","name":"httpd","node":"view","wants":{"rtt_ms":30},"profile":{"cpu":2}}'
+group() { # NODE P50 LAT LON
+	echo "{\"kind\":\"group\",\"service\":\"httpd\",\"node\":\"$1\",\"users\":10,\"rtt_ms\":{\"p50\":$2},\"geo\":{\"lat\":$3,\"lon\":$4}}"
+}
+vine 0.5 "$at_munich" "$at_view" "$(group munich 3 48.14 11.58)" "$(group view 2 37.39 -122.08)" >"$tmp/in"
+is "$(place -p nearest; tail -n 1 "$tmp/out")" '{"kind":"plan","policy":"nearest","services":2,"moves":0,"withheld":0,"unplaced":0}' \
+	"who is served well stays"
+vine 0.5 "$at_munich" "$at_view" "$(group view 160 48.25 11.65)" "$(group view 2 37.39 -122.08)" "$(group munich 2 48.1 11.5)" >"$tmp/in"
+place -p nearest
+is "$(tail -n +9 "$tmp/out")" '{"kind":"move","action":"redirect","service":"httpd","group":{"lat":48.25,"lon":11.65},"from":"view","to":"munich","rtt_ms":0.2657,"why":"served badly: a nearer instance"}
+{"kind":"plan","policy":"nearest","services":2,"moves":1,"withheld":0,"unplaced":0}' "served badly: to a nearer instance"
+is "$(tail -n 2 "$tmp/out" | tests/schema/check 2>&1)" "" "... as the schemas say"
+near_moves() { place -p nearest "$@"; perl -MJSON::PP -ne 'my $r = decode_json($_); print "$r->{action} ", $r->{from} // "", ">", $r->{to} // "", "; " if $r->{kind} eq "move"' "$tmp/out"; }
+vine 0.5 "$at_munich" "$(group munich 160 37.4 -122.1)" "$(group munich 2 48.1 11.5)" >"$tmp/in"
+is "$(near_moves)" "replicate munich>view; redirect munich>view; " "none suitable: a new one near them, and to it"
+place -p nearest --what-if 'node view fails'
+is "$(cat "$tmp/out" "$tmp/status")" "httpd                stay 10 users at 37.40,-122.10 munich -> -: served badly: no instance and no node is nearer
+1" "... but not at a node that is not there"
+is "$(near_moves -n 1)" "stay munich>; " "... and not half of it"
+vine 0.9 "$at_munich" "$(group munich 2 48.1 11.5)" "$(group munich 9 48.2 11.6)" "$(group munich 4 48.1 11.6)" >"$tmp/in"
+is "$(near_moves)" "replicate munich>garching; redirect munich>garching; redirect munich>garching; redirect munich>garching; " \
+	"too much: a replica nearby, and groups go there until it is normal"
+vine 0.6 "${at_munich%\}}, \"usage\":{\"cpu\":0.5}}" "$(group munich 2 48.1 11.5)" "$(group munich 9 48.2 11.6)" "$(group munich 4 48.1 11.6)" >"$tmp/in"
+is "$(near_moves -l 50)" "replicate munich>garching; redirect munich>garching; " "... and no more of them"
+vine 0.5 "$at_munich" "$at_view" "$(group munich 3 48.14 11.58)" >"$tmp/in"
+is "$(near_moves)" "terminate view>; " "idle: it ends"
+vine 0.5 "$at_munich" "$(group view 3 48.14 11.58)" >"$tmp/in"
+is "$(near_moves)" "" "... but not the last one"
+
 # --- capacity and order
 
 two() { # services a and b of 3 GB, on x and y with room for 4, whose users are at the other one; $1: more nodes
