@@ -5,7 +5,7 @@
 # make lint            clang-tidy, cppcheck, shellcheck, perl and mandoc
 # make asan            the tests with ASan and UBSan, built into build/asan
 # make soak SOAK=N     each service moves there and back 5 times; then N moves, each with a fault at a random moment
-# make bench           measured moves and latencies, beside the ways of today
+# make bench           measured moves, latencies and decisions, beside the ways of today
 # B=DIR builds elsewhere; V=1 shows the commands
 PREFIX ?= /usr/local
 DESTDIR ?=
@@ -117,6 +117,7 @@ soak: all
 bench: all
 	$(Q)B=$(B) tests/bench/move
 	$(Q)B=$(B) tests/bench/latency
+	$(Q)B=$(B) tests/bench/place
 
 # --- linting
 

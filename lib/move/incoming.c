@@ -348,6 +348,8 @@ static void release(struct incoming *in, struct err *e)
 	if (!in->running)
 		undo(in, e);
 	criu_close(&in->criu);
+	if (!in->running) /* the source has it again by now, mostly */
+		net_catch_pass_on(&in->catch);
 	net_catch_stop(&in->catch);
 	for (int i = 0; i < in->n_files; i++)
 		files_clear(&in->files[i]);

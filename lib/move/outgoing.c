@@ -198,17 +198,23 @@ static void say_farewell(struct outgoing *o)
 	if (!o->begun || o->gone || o->retired || outgoing_lost(o, &connected))
 		return;
 	o->farewell_at = clock_ms();
-	wire_ask(o->ctl, wire_request("abort"), &said, NULL);
+	/* The other end may have drawn the service's frames to itself after it was thawed; they are to come here again, those that
+	 * are kept there, too. */
+	if (!wire_ask(o->ctl, wire_request("abort"), &said, NULL) && o->frozen_at)
+		net_attach(o->svc, NULL);
 }
 
 void outgoing_free(struct outgoing *o)
 {
+	/* The service first, unless criu is still at work: then it may wait for what only the connection's end ends. */
+	if (!o->dumping || o->dump_state)
+		outgoing_thaw(o);
 	say_farewell(o);
 	if (o->ctl)
 		stream_stop(o->ctl);
 	outgoing_join_bulk(o, NULL);
 	pulse_end(o->pulse);
-	outgoing_join_dump(o);
+	outgoing_join_dump(o, NULL);
 	outgoing_thaw(o);
 	net_quiet_stop(&o->quiet);
 	net_catch_stop(&o->catch);

@@ -126,19 +126,22 @@ int outgoing_freeze(struct outgoing *o, struct err *e)
 	return rc;
 }
 
-void outgoing_join_dump(struct outgoing *o)
+int outgoing_join_dump(struct outgoing *o, struct err *e)
 {
 	if (o->dumping)
 		pthread_join(o->dumper, NULL);
 	o->dumping = false;
 	criu_close(&o->criu);
+	if (o->dump_err.text[0] && e)
+		*e = o->dump_err;
+	return o->dump_err.text[0] ? -1 : 0;
 }
 
 void outgoing_thaw(struct outgoing *o)
 {
 	if (!o->frozen || o->gone)
 		return;
-	outgoing_join_dump(o);
+	bool half_done = outgoing_join_dump(o, NULL);
 	/* Of a checkpoint that is held somebody else may just have said "go": then only the outcome counts. */
 	if (o->begun && journal_turn(o->ck->id, "begun frozen shipped thawed failed refused", "thawed", NULL, NULL) == 1) {
 		o->gone = true;
@@ -146,7 +149,9 @@ void outgoing_thaw(struct outgoing *o)
 	}
 	if (o->held)
 		net_catch_attach(&o->catch, o->svc, NULL);
-	cgroup_thaw(o->svc->name, NULL);
+	/* A criu that was killed has left its work half done. */
+	if (!half_done || service_mend(o->svc, NULL))
+		cgroup_thaw(o->svc->name, NULL);
 	net_quiet_end(&o->quiet);
 	o->frozen = o->held = false;
 }

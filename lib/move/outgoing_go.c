@@ -15,7 +15,7 @@ int outgoing_retire(struct outgoing *o, struct err *e)
 	o->retired = true;
 	if (service_kill(o->svc, e))
 		return -1;
-	outgoing_join_dump(o);
+	outgoing_join_dump(o, NULL);
 	if (service_retire(o->svc, e))
 		return -1;
 	/* The pages stay for a move back. */
@@ -77,6 +77,9 @@ static int hand_over(struct outgoing *o, struct json **there, struct err *e)
 {
 	AUTO_JSON struct json *ready = outgoing_call_with_images(o, "restore", e);
 
+	/* One that was killed behind its last point has not given the service back to the cgroup that holds it: it runs. */
+	if (ready && outgoing_join_dump(o, e))
+		return -1;
 	if (!ready || outgoing_turn(o, "frozen", "go", e))
 		return -1;
 	/* From here the source stays frozen until it knows. */
