@@ -7,6 +7,8 @@
 #include "lib/discover/names.h"
 #include "lib/discover/node.h"
 #include "lib/engine/engine.h"
+#include "lib/move/journal.h"
+#include "lib/move/recover.h"
 #include "lib/move/remote.h"
 #include "lib/move/store.h"
 
@@ -72,8 +74,9 @@ static int stop_here(const char *name, bool rm, struct err *e)
 
 	if (service_load(&s, name, e) || registry_open(&r, NULL, e))
 		return -1;
-	AUTO_FD int lock = service_lock(s->name, LOCK_MS, e);
-	if (lock < 0)
+	AUTO_FD int lock = journal_lock(s->name, LOCK_MS, e);
+	/* One that waits, frozen, to hear whether it runs elsewhere is not ours to end. */
+	if (lock < 0 || recover_instance(s->name, s->id, false, e))
 		return -1;
 	service_free(TAKE_PTR(s)); /* what was true before the lock may not be any more */
 	if (service_load(&s, name, e))

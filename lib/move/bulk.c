@@ -161,6 +161,14 @@ void bulk_free(struct bulk *b)
 	free(b);
 }
 
+void bulk_forget(const char *move)
+{
+	struct sockaddr_un a = { 0 };
+
+	if (!socket_address(&a, move, NULL))
+		unlink(a.sun_path);
+}
+
 int bulk_attach(const struct stream *s, const char *move, struct err *e)
 {
 	struct place at = { s ? stream_sent(s) : 0, s ? stream_received(s) : 0 };

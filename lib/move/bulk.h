@@ -14,6 +14,8 @@ struct bulk;
 int bulk_listen(struct bulk **b, const char *move, struct image *im, struct err *e);
 /* Ends all of them. NULL is allowed. */
 void bulk_free(struct bulk *b);
+/* Removes what a process that was killed has left of it. */
+void bulk_forget(const char *move);
 
 /* The other process: hands over stdin and stdout and stays until the move is done with them. s: what it has said and heard there
  * itself (NULL: nothing yet). */

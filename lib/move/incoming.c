@@ -84,7 +84,7 @@ static int prepare(struct incoming *in, const struct json *call, struct err *e)
 	in->svc = in->ck->service;
 	in->engine = engine_find(in->svc->engine);
 	in->seal = json_bool(call, "seal", false);
-	in->lock = service_lock(in->svc->name, LOCK_MS, e);
+	in->lock = journal_lock(in->svc->name, LOCK_MS, e);
 	if (in->lock < 0 || recover_instance(in->svc->name, in->svc->id, false, e))
 		return -1;
 	refusals = check_here(in->svc, call, wanted);
@@ -154,7 +154,7 @@ static int arm(struct incoming *in, struct err *e)
 	if (keeper_spawn(&in->keeper, s, &in->orders, e))
 		return -1;
 	in->armed = true;
-	if (in->engine->restore_arm(s, &in->keeper, &in->criu, e))
+	if (in->engine->restore_arm(s, &in->keeper, &in->criu, e) || criu_unchanged(e))
 		return -1;
 	/* From the freeze on, what restores it comes before other work on this node; the restored tasks get their own
 	 * priorities back. */

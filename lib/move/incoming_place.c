@@ -200,8 +200,10 @@ void incoming_unplace(struct incoming *in, struct err *e)
 			checkpoint_give_memory(in->ck);
 		checkpoint_remove(in->ck, NULL);
 	}
-	if (in->begun)
+	if (in->begun) {
+		bulk_forget(in->ck->id); /* a keeper undoes what a killed process had */
 		journal_forget(in->ck->id, NULL);
+	}
 }
 
 /* Could it be started here as it is? */
@@ -247,7 +249,7 @@ int incoming_reopen(struct incoming *in, const struct json *call, struct err *e)
 	in->engine = engine_find(in->svc->engine);
 	if (!in->engine)
 		return err_set(e, EX_DATAERR, "checkpoint %s: unknown engine", id);
-	in->lock = service_lock(in->svc->name, LOCK_MS, e);
+	in->lock = journal_lock(in->svc->name, LOCK_MS, e);
 	if (in->lock < 0)
 		return -1;
 	/* The holder of a frozen service waits for one try. */
@@ -277,7 +279,7 @@ int incoming_drop(struct stream *ctl, const struct json *call, struct err *e)
 
 	if (checkpoint_load(&ck, id ? id : "", e))
 		return -1;
-	AUTO_FD int lock = service_lock(ck->service->name, LOCK_MS, e);
+	AUTO_FD int lock = journal_lock(ck->service->name, LOCK_MS, e);
 	if (lock < 0)
 		return -1;
 	if (!ck->held || !strcmp(ck->from, node_self()))

@@ -12,6 +12,7 @@
 
 #include "lib/base/clock.h"
 #include "lib/base/file.h"
+#include "lib/engine/service.h"
 
 #define HOLD_MAX_MS 20000
 #define MOVE_NAME_MAX 64
@@ -293,6 +294,29 @@ bool journal_find(const char *role, const char *id, char move[64])
 			return true;
 		}
 	return false;
+}
+
+int journal_lock(const char *service, int wait_ms, struct err *e)
+{
+	int lock = service_lock(service, wait_ms, e);
+	AUTO_FREE struct journal_entry *list = NULL;
+	size_t n = 0;
+
+	if (lock >= 0 || !e || e->code != EX_TEMPFAIL || journal_entries(&list, &n, NULL))
+		return lock;
+	for (size_t i = 0; i < n; i++) {
+		const struct journal_entry *j = &list[i];
+
+		if (strcmp(j->service, service))
+			continue;
+		if (!strcmp(j->role, "destination"))
+			err_set(e, EX_TEMPFAIL, "service %s: busy: it is being moved here from %s (%s)", service, j->peer, j->move);
+		else if (j->peer[0])
+			err_set(e, EX_TEMPFAIL, "service %s: busy: it is being moved to %s (%s)", service, j->peer, j->move);
+		else
+			err_set(e, EX_TEMPFAIL, "service %s: busy: edge-checkpoint holds it (%s)", service, j->move);
+	}
+	return lock;
 }
 
 int journal_forget(const char *move, struct err *e)

@@ -41,6 +41,8 @@ int journal_entries(struct journal_entry **list, size_t *n, struct err *e);
 int journal_entry(const char *move, struct journal_entry *entry, struct err *e);
 /* A move of that role and instance that is still in the journal: its name, or false. */
 bool journal_find(const char *role, const char *id, char move[64]);
+/* The service's lock, as service_lock gives it; EX_TEMPFAIL says which move has it, if one has. */
+int journal_lock(const char *service, int wait_ms, struct err *e);
 /* The move is over and both ends know, or it never came to anything: removes its file; a missing one is no error. */
 int journal_forget(const char *move, struct err *e);
 

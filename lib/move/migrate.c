@@ -118,7 +118,7 @@ int migrate(const char *name, const char *to, const struct move_options *opt, st
 		freezes += a.froze;
 		if (rc && a.froze && died(name))
 			return err_wrap(e, "service %s: has ended, it did not survive its move", name);
-		if (!rc || !a.lost || !connected || freezes >= FREEZES_MAX || opt->dry_run)
+		if (!rc || !a.lost || !connected || freezes >= FREEZES_MAX || opt->dry_run || e->code == EX_NOPERM)
 			return rc;
 		if (opt->interrupted && opt->interrupted(opt->ctx))
 			return rc;
@@ -127,7 +127,9 @@ int migrate(const char *name, const char *to, const struct move_options *opt, st
 		pause_ms = !pause_ms ? FIRST_PAUSE_MS : pause_ms * 2 > PAUSE_MS ? PAUSE_MS : pause_ms * 2;
 		if (opt->retrying)
 			opt->retrying(opt->ctx, e->text, pause_ms);
-		if (!again(opt, pause_ms, end))
-			return -1;
+		if (again(opt, pause_ms, end))
+			continue;
+		return opt->interrupted && opt->interrupted(opt->ctx) ?
+			       err_set(e, EX_TEMPFAIL, "service %s: interrupted: it goes on here", name) : -1;
 	}
 }

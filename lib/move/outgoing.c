@@ -47,7 +47,7 @@ int outgoing_open(struct outgoing **out, const char *name, const struct move_opt
 	o->start = clock_ms();
 	if (service_load(&o->svc, name, e))
 		return -1;
-	o->lock = service_lock(name, LOCK_MS, e);
+	o->lock = journal_lock(name, LOCK_MS, e);
 	if (o->lock < 0)
 		return -1;
 	if (!service_running(o->svc))
@@ -150,7 +150,7 @@ int outgoing_warm(struct outgoing *o, struct err *e)
 {
 	AUTO_FD int netns = net_open(o->svc, e);
 
-	return netns < 0 || criu_start(&o->criu, netns, e) ? -1 : 0;
+	return netns < 0 || criu_start(&o->criu, netns, e) || criu_unchanged(e) ? -1 : 0;
 }
 
 int outgoing_precopy(struct outgoing *o, struct err *e)

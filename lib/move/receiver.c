@@ -49,6 +49,7 @@ struct receiver {
 	struct image *im;
 	struct err err;
 	bool failed;
+	bool asked; /* in this round; not so while the service stands still */
 	struct page_item item[RUN_PAGES];
 	uint8_t head[PAGES_HEAD_MAX];
 	uint8_t page[RUN_PAGES * PAGE_BYTES];
@@ -181,6 +182,8 @@ int receiver_run(struct stream *s, struct image *im, struct err *e)
 		rc = wire_recv(s, &f, &why);
 		if (rc)
 			break;
+		if (r->asked)
+			image_note(im);
 		if (f.kind == FRAME_HAVE)
 			rc = on_have(r, &f, &why);
 		else if (f.kind == FRAME_SYNC)
@@ -193,6 +196,7 @@ int receiver_run(struct stream *s, struct image *im, struct err *e)
 			r->failed = on_cover(r, &f) != 0;
 		else
 			rc = err_set(&why, EX_DATAERR, "%s: unexpected frame %d", stream_peer(s), f.kind);
+		r->asked = f.kind == FRAME_HAVE || (r->asked && f.kind != FRAME_SYNC);
 	}
 	ZSTD_freeDCtx(r->zstd);
 	if (why.code == EX_DATAERR)

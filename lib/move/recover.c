@@ -8,6 +8,8 @@
 #include "lib/discover/node.h"
 #include "lib/discover/registry.h"
 #include "lib/engine/engine.h"
+#include "lib/engine/net.h"
+#include "lib/move/bulk.h"
 #include "lib/move/checkpoint.h"
 #include "lib/move/hold.h"
 #include "lib/move/outcome.h"
@@ -15,7 +17,7 @@
 #include "lib/move/wire.h"
 
 #define BEFORE_GO "begun frozen shipped thawed failed refused"
-#define FORCE_LOCK_MS 10000
+#define GO_LOCK_MS 10000
 #define KNOWN_MS 3000
 #define FORCED_EPOCHS 2 /* the one that the destination may have, and one more */
 
@@ -75,6 +77,7 @@ static int drop_checkpoint(const char *id, struct err *e)
 {
 	bool held;
 
+	bulk_forget(id);
 	if (saved_checkpoint(id, &held) && !held) /* it is to stay, whatever becomes of this move */
 		return 0;
 	return file_remove_tree(file_path("/var/lib/edge/checkpoints/%s", id), e);
@@ -181,9 +184,13 @@ static int recover_source(const struct journal_entry *j, const struct recover_op
 
 		*what = judge_go(outcome, alive, opt->force, why);
 		forced = *what == RECOVERY_THAW && outcome != OUTCOME_NOT;
+		if (forced)
+			*why = "forced: if the destination is alive, it may run there, too";
 	}
-	if (*what == RECOVERY_THAW && !forced && fenced(s))
+	if (*what == RECOVERY_THAW && !forced && fenced(s)) {
 		*what = RECOVERY_FENCE;
+		*why = "it runs elsewhere, under a later epoch";
+	}
 	if (opt->look || *what == RECOVERY_WAIT)
 		return 0;
 	if (*what == RECOVERY_THAW)
@@ -264,7 +271,10 @@ static int recover_destination(const struct journal_entry *j, const struct recov
 	if (alive && (epoch > s->epoch || fenced(s))) {
 		*what = RECOVERY_FENCE;
 		*why = "it was forced to run elsewhere";
-		return service_retire(s, e) || drop_checkpoint(j->move, e) || journal_forget(j->move, e) ? -1 : 0;
+		if (service_retire(s, e) || drop_checkpoint(j->move, e) || journal_forget(j->move, e))
+			return -1;
+		source_waits(j, &epoch); /* frames for it must find their way there again */
+		return 0;
 	}
 	/* One that is on its way to a third node already is not to be touched. */
 	if (alive && !journal_find("source", j->id, next) && service_mend(s, e))
@@ -307,8 +317,8 @@ int recover_instance(const char *service, const char *id, bool leaves, struct er
 			return err_set(e, EX_TEMPFAIL, "service %s: node %s has yet to hear that it came here: %s (edge-migrate "
 				       "--recover)", service, list[i].peer, why);
 		if (what == RECOVERY_WAIT)
-			return err_set(e, EX_TEMPFAIL, "service %s: frozen by move %.12s: %s (edge-migrate --recover)", service,
-				       list[i].move, why);
+			return err_set(e, EX_TEMPFAIL, "service %s: frozen: its move to %s waits: %s (edge-migrate --recover)",
+				       service, list[i].peer, why);
 	}
 	return 0;
 }
@@ -339,6 +349,7 @@ int recover_known(struct stream *s, const struct json *call, struct err *e)
 static struct json *move_record(const struct journal_entry *j, enum recovery what, const char *why, bool done,
 				const struct err *e)
 {
+	const char *peer = j->peer[0] ? j->peer : NULL, *text = e ? e->text : why;
 	bool source = !strcmp(j->role, "source");
 	struct json *r = json_object();
 
@@ -346,15 +357,15 @@ static struct json *move_record(const struct journal_entry *j, enum recovery wha
 	json_set_str(r, "action", "migrate");
 	json_set_str(r, "service", j->service);
 	json_set_str(r, "id", j->id);
-	json_set_str(r, "from", source ? node_self() : j->peer);
-	json_set_str(r, "to", source ? j->peer : node_self());
+	json_set_str(r, "from", source ? node_self() : peer);
+	json_set_str(r, "to", source ? peer : node_self());
 	json_set_str(r, "move", j->move);
 	json_set_str(r, "node", node_self());
 	json_set_str(r, "step", j->step);
 	json_set_str(r, "at", j->at);
 	json_set_str(r, "state", what == RECOVERY_NONE ? "under-way" : done && !e ? "recovered" : "interrupted");
 	json_set_str(r, "recovery", words[what]);
-	json_set_str(r, "why", e ? e->text : why);
+	json_set_str(r, "why", text[0] ? text : NULL);
 	return r;
 }
 
@@ -378,8 +389,9 @@ int recover_all(const char *service, const struct recover_options *opt, int (*ea
 
 		if (service && strcmp(list[i].service, service))
 			continue;
-		/* Who forces it is not put off by a guard that just tries to reach the other node. */
-		AUTO_FD int lock = service_lock(list[i].service, opt->force ? FORCE_LOCK_MS : 0, &why_not);
+		/* After "go" it is the guard's for as long as it tries to reach the other node. */
+		bool wait = opt->force || !strcmp(list[i].step, "go");
+		AUTO_FD int lock = service_lock(list[i].service, wait ? GO_LOCK_MS : 0, &why_not);
 		if (journal_entry(list[i].move, &now, NULL)) /* it came to its end meanwhile */
 			continue;
 		if (lock < 0 && opt->force)
@@ -407,14 +419,19 @@ int recover_serve(struct stream *s, const struct json *call, struct err *e)
 
 	if (!move || !name || !id || !service_name_valid(name))
 		return err_set(e, EX_DATAERR, "no move or service in the call");
-	/* Only what the entry itself says is believed, and locked. */
+	/* Only what this node itself knows is believed, and locked. */
 	bool ours = !journal_entry(move, &j, NULL) && !strcmp(j.role, "source") && !strcmp(j.service, name) &&
 		    !strcmp(j.id, id);
-	AUTO_FD int lock = ours ? service_lock(name, 0, NULL) : -1;
-	if (lock >= 0 && !journal_entry(move, &j, NULL))
+	bool is_here = !service_load(&here, name, NULL) && !strcmp(here->id, id);
+	AUTO_FD int lock = ours || is_here ? service_lock(name, 0, NULL) : -1;
+	if (lock >= 0 && ours && !journal_entry(move, &j, NULL))
 		recover_move(&j, &opt, &what, &why, NULL);
-	json_set_bool(answer, "known", journal_has(move));
-	if (!service_load(&here, name, NULL) && !strcmp(here->id, id))
+	bool known = journal_has(move);
+	json_set_bool(answer, "known", known);
+	if (is_here) {
 		json_set_num(answer, "epoch", (double)here->epoch);
+		if (lock >= 0 && !known && !here->moved && service_running(here))
+			net_attach(here, NULL); /* it was forced to run here: its neighbours hear so again */
+	}
 	return wire_send_json(s, FRAME_REPLY, answer, e);
 }
