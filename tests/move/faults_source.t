@@ -19,6 +19,9 @@ for step in frozen go; do
 	cell "$step" source stop:edge-migrate
 done
 cell frozen source stop:edge-guard
+for what in kill:session stop:session kill:edge-serve; do # of the one who ordered it from elsewhere
+	far=yes cell restoring destination "$what@source"
+done
 deadline=4
 cell begun source cut:10
 cell frozen source cut:never
