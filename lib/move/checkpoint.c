@@ -187,6 +187,13 @@ int checkpoint_load(struct checkpoint **out, const char *id, struct err *e)
 	return 0;
 }
 
+bool checkpoint_is_held(const char *id)
+{
+	AUTO_CHECKPOINT struct checkpoint *ck = NULL;
+
+	return !checkpoint_load(&ck, id, NULL) && ck->held;
+}
+
 bool checkpoint_exists(const char *id)
 {
 	return checkpoint_id_valid(id) && !access(file_path("/var/lib/edge/checkpoints/%s", id), F_OK);

@@ -46,6 +46,8 @@ bool checkpoint_id_valid(const char *id);
 int checkpoint_make_folder(struct checkpoint *ck, struct err *e);
 /* Whether this node has one of that id. */
 bool checkpoint_exists(const char *id);
+/* ... and whether a frozen service is held for it. */
+bool checkpoint_is_held(const char *id);
 int checkpoint_remove(const struct checkpoint *ck, struct err *e);
 void checkpoint_free(struct checkpoint *ck);
 AUTO_DEFINE(struct checkpoint, checkpoint_free)

@@ -103,7 +103,7 @@ static int wait_outcome(struct holding *h)
 			why = "could not be handed over";
 		/* Decided together with those who write "go": only one of us can have the next line. */
 		if (!why && known < 0 && strcmp(step, "go") && (why = reason_to_end(h)) &&
-		    journal_turn(h->move, "frozen shipped", "thawed", NULL, NULL) > 0)
+		    journal_turn(h->move, "frozen shipped", "thawed", NULL, NULL))
 			why = NULL;
 		h->why = why;
 		if (why)

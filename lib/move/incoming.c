@@ -124,7 +124,7 @@ static bool committed(void *ctx)
 	const char *last = journal_last(in->ck->id);
 
 	/* An entry that is gone was ended by those who knew that it runs: nobody else undoes anything under our lock. */
-	return !*last || !strcmp(last, "running");
+	return !strcmp(last, "running") || !journal_has(in->ck->id);
 }
 
 static void undone(void *ctx)
@@ -198,7 +198,8 @@ static void stop_all(void *ctx)
 	struct incoming *in = ctx;
 
 	stream_stop(in->ctl);
-	if (in->armed && !in->running)
+	/* Not if it is just being committed. */
+	if (in->armed && !journal_turn(in->ck->id, "begun restoring", "void", NULL, NULL))
 		cgroup_kill(in->svc->name, KILL_MS, NULL);
 }
 

@@ -15,10 +15,12 @@
 #include "lib/engine/service.h"
 
 #define HOLD_MAX_MS 20000
+#define MOVE_NAME_MAX 64
+#define FILE_BYTES 4096 /* reserved at the beginning: a disk that fills up later does not keep a step from being written */
 
 static bool name_valid(const char *move)
 {
-	return *move && *move != '.' && !strchr(move, '/');
+	return *move && *move != '.' && strlen(move) < MOVE_NAME_MAX && !strchr(move, '/');
 }
 
 /* A file is there after a power cut once its folder is on disk, too. */
@@ -58,11 +60,24 @@ static int open_file(const char *move, int flags, const char **path, struct err 
 		return -1;
 	*path = file_path("/var/lib/edge/journal/%s", move);
 	AUTO_FD int fd = open(*path, flags | O_RDWR | O_APPEND | O_CLOEXEC, 0600);
-	if (fd < 0 && !(flags & O_CREAT))
+	if (fd < 0 && errno == ENOENT)
 		return err_set(e, EX_UNAVAILABLE, "move %s: not in the journal", move);
 	if (fd < 0 || flock(fd, LOCK_EX))
 		return err_sys(e, "%s", *path);
 	return TAKE_FD(fd);
+}
+
+/* Several may come to it first: one of them wins. */
+static void make_boot(const char *path)
+{
+	AUTO_FREE char *text = file_slurp("/proc/sys/kernel/random/uuid", NULL, NULL);
+	char own[PATH_MAX];
+
+	snprintf(own, sizeof(own), "%s.%d", path, (int)getpid());
+	if (!text || file_mkdirs(file_path("/run/edge"), 0755, NULL) || file_write(own, text, strlen(text), 0644, NULL))
+		return;
+	(void)!link(own, path);
+	unlink(own);
 }
 
 /* Names the time since this node was switched on: /run does not outlive it. */
@@ -72,9 +87,12 @@ static const char *this_boot(void)
 	const char *path = file_path("/run/edge/boot");
 	AUTO_FREE char *text = file_slurp(path, NULL, NULL);
 
-	if (!text && (text = file_slurp("/proc/sys/kernel/random/uuid", NULL, NULL)) &&
-	    !file_mkdirs(file_path("/run/edge"), 0755, NULL) && file_write(path, text, strlen(text), 0644, NULL))
-		return "";
+	if (!text) {
+		make_boot(path);
+		text = file_slurp(path, NULL, NULL);
+	}
+	if (!text) /* at least the machine's own */
+		text = file_slurp("/proc/sys/kernel/random/boot_id", NULL, NULL);
 	snprintf(boot, sizeof(boot), "%.36s", text ? text : "");
 	return boot;
 }
@@ -90,12 +108,14 @@ static int append(int fd, const char *path, struct json *line, const char *step,
 	/* One write: a line is there or not. */
 	if (!text || asprintf(&whole, "%s\n", text) < 0)
 		return err_set(e, EX_OSERR, "out of memory");
-	if (cut_tail(fd))
+	off_t end = cut_tail(fd) ? -1 : lseek(fd, 0, SEEK_END);
+	if (end < 0)
 		return err_sys(e, "%s", path);
 	if (!fd_write_all(fd, whole, strlen(whole)) && !fdatasync(fd))
 		return 0;
+	/* A line that may not be on disk is not to be read either. */
 	err_sys(e, "%s", path);
-	return cut_tail(fd), -1;
+	return (void)!ftruncate(fd, end), -1;
 }
 
 /* A test's switch, EDGE_FAULT=hold: whoever has written a step for which there is a file hold-STEP stops there, and renames it
@@ -122,6 +142,7 @@ int journal_begin(const char *move, const struct json *head, struct err *e)
 	if (*journal_last(move))
 		return err_set(e, EX_TEMPFAIL, "move %.12s: has begun before: it is \"%s\"", move, journal_last(move));
 	json_set_str(line, "boot", this_boot());
+	(void)!fallocate(fd, FALLOC_FL_KEEP_SIZE, 0, FILE_BYTES);
 	if (append(fd, path, line, "begun", e) || sync_folder(e)) {
 		unlink(path);
 		return -1;
@@ -303,4 +324,9 @@ int journal_forget(const char *move, struct err *e)
 	const char *path = file_path("/var/lib/edge/journal/%s", move);
 
 	return name_valid(move) && unlink(path) && errno != ENOENT ? err_sys(e, "%s", path) : 0;
+}
+
+bool journal_has(const char *move)
+{
+	return name_valid(move) && (!access(file_path("/var/lib/edge/journal/%s", move), F_OK) || errno != ENOENT);
 }

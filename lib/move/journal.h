@@ -34,6 +34,8 @@ struct journal_entry {
 	bool was_here;                   /* destination: the service's folder is older than the move */
 	bool forced;                     /* destination: the source will never answer, somebody said */
 };
+/* False only when there surely is no such move: one that cannot be read counts. */
+bool journal_has(const char *move);
 /* All that are in the journal, oldest first: a new array. */
 int journal_entries(struct journal_entry **list, size_t *n, struct err *e);
 int journal_entry(const char *move, struct journal_entry *entry, struct err *e);

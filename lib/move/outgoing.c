@@ -21,12 +21,18 @@ void outgoing_init(struct outgoing *o)
 
 int outgoing_turn(struct outgoing *o, const char *from, const char *step, struct err *e)
 {
-	int rc = journal_turn(o->ck->id, from, step, NULL, e);
+	struct err why = { 0 };
+	int rc = journal_turn(o->ck->id, from, step, NULL, &why);
 
 	if (!rc)
 		return 0;
-	return rc < 0 && e->code != EX_UNAVAILABLE ?
-		       -1 :
+	if (rc < 0 && why.code != EX_UNAVAILABLE) {
+		if (e)
+			*e = why;
+		return -1;
+	}
+	return !o->frozen ?
+		       err_set(e, EX_TEMPFAIL, "service %s: somebody else has ended this move", o->svc->name) :
 		       err_set(e, EX_TEMPFAIL, "service %s: stood still for %.0f ms without being handed over (--max-freeze %d): "
 			       "it goes on here", o->svc->name, clock_ms() - o->frozen_at, o->opt.max_freeze_ms);
 }
@@ -200,7 +206,7 @@ static void say_farewell(struct outgoing *o)
 	o->farewell_at = clock_ms();
 	/* The other end may have drawn the service's frames to itself after it was thawed; they are to come here again, those that
 	 * are kept there, too. */
-	if (!wire_ask(o->ctl, wire_request("abort"), &said, NULL) && o->frozen_at)
+	if (!wire_ask(o->ctl, wire_request("abort"), &said, NULL) && o->frozen_at && !o->frozen)
 		net_attach(o->svc, NULL);
 }
 

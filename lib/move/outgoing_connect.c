@@ -32,6 +32,8 @@ static const char *look(void *ctx)
 
 	if (o->farewell_at && now > o->farewell_at + INTERRUPT_MS)
 		return "no answer to \"abort\"";
+	if (o->answered)
+		return NULL;
 	if (o->gone)
 		return now > o->go_at + GO_MS ? "no answer to \"go\"" : NULL;
 	/* It is mostly noticed between two steps, and the other end then told. */

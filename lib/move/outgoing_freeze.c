@@ -143,7 +143,8 @@ void outgoing_thaw(struct outgoing *o)
 		return;
 	bool half_done = outgoing_join_dump(o, NULL);
 	/* Of a checkpoint that is held somebody else may just have said "go": then only the outcome counts. */
-	if (o->begun && journal_turn(o->ck->id, "begun frozen shipped thawed failed refused", "thawed", NULL, NULL) == 1) {
+	int rc = o->begun ? journal_turn(o->ck->id, "begun frozen shipped thawed failed refused", "thawed", NULL, NULL) : 0;
+	if (rc > 0 || (rc < 0 && o->ck->held)) {
 		o->gone = true;
 		return;
 	}

@@ -87,6 +87,7 @@ static int hand_over(struct outgoing *o, struct json **there, struct err *e)
 	o->gone = true;
 	guard_limit(&o->guard, 0);
 	int rc = wire_ask(o->ctl, wire_request("go"), there, e);
+	o->answered = rc >= 0;
 	if (rc < 0)
 		rc = learn_outcome(o, there);
 	if (rc < 0)

@@ -60,6 +60,7 @@ struct outgoing {
 	double farewell_at;    /* when the other end was told that it comes to nothing */
 	double interrupted_at; /* when that was not yet so */
 	double go_at; /* when "go" was said */
+	bool answered; /* to "go" */
 	bool asked;   /* its outcome had to be asked for, over a new connection */
 	bool shipping; /* an opened checkpoint: the service itself is none of ours */
 	bool kept;     /* the checkpoint stays when we end */

@@ -109,7 +109,8 @@ static int thaw(const struct journal_entry *j, struct service *s, const struct r
 	if (forced)
 		json_set_str(more, "epoch", epoch);
 	int rc = journal_turn(j->move, among(BEFORE_GO, j->step) ? BEFORE_GO : "go", "thawed", more, e);
-	if (rc)
+	/* Before "go", a journal that cannot be written is no reason to let it stand still: nobody else has the lock. */
+	if (rc > 0 || (rc < 0 && !among(BEFORE_GO, j->step)))
 		return rc < 0 ? -1 : err_set(e, EX_TEMPFAIL, "move %.12s: somebody else has decided it", j->move);
 	/* The registry before it runs: a destination that is about to run it looks there first. */
 	if (take_forced_epoch(j->move, s, e))
@@ -216,6 +217,10 @@ static int undo(const struct journal_entry *j, struct err *e)
 	if (s && j->was_here && service_retire(s, e))
 		return -1;
 	if (s && !j->was_here && service_remove(s, e))
+		return -1;
+	/* What came of its files before there was a service.json. */
+	if (!s && !j->was_here && access(service_dir(&bare, "service.json"), F_OK) &&
+	    file_remove_tree(service_dir(&bare, NULL), e))
 		return -1;
 	return drop_checkpoint(j->move, e) || journal_forget(j->move, e) ? -1 : 0;
 }
@@ -414,12 +419,16 @@ int recover_serve(struct stream *s, const struct json *call, struct err *e)
 
 	if (!move || !name || !id || !service_name_valid(name))
 		return err_set(e, EX_DATAERR, "no move or service in the call");
-	AUTO_FD int lock = service_lock(name, 0, NULL);
-	if (lock >= 0 && !journal_entry(move, &j, NULL) && !strcmp(j.role, "source"))
+	/* Only what this node itself knows is believed, and locked. */
+	bool ours = !journal_entry(move, &j, NULL) && !strcmp(j.role, "source") && !strcmp(j.service, name) &&
+		    !strcmp(j.id, id);
+	bool is_here = !service_load(&here, name, NULL) && !strcmp(here->id, id);
+	AUTO_FD int lock = ours || is_here ? service_lock(name, 0, NULL) : -1;
+	if (lock >= 0 && ours && !journal_entry(move, &j, NULL))
 		recover_move(&j, &opt, &what, &why, NULL);
-	bool known = !journal_entry(move, &j, NULL);
+	bool known = journal_has(move);
 	json_set_bool(answer, "known", known);
-	if (!service_load(&here, name, NULL) && !strcmp(here->id, id)) {
+	if (is_here) {
 		json_set_num(answer, "epoch", (double)here->epoch);
 		if (lock >= 0 && !known && !here->moved && service_running(here))
 			net_attach(here, NULL); /* it was forced to run here: its neighbours hear so again */

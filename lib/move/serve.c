@@ -35,6 +35,8 @@ static int note_step(struct stream *s, const struct json *call, struct err *e)
 
 	if (!move || !step)
 		return err_set(e, EX_DATAERR, "no move or step in the call");
+	if (!checkpoint_is_held(move))
+		return err_set(e, EX_UNAVAILABLE, HOLD_OVER, move);
 	return hold_note(move, step, json_str(call, "to"), e) ? -1 : wire_send_json(s, FRAME_REPLY, answer, e);
 }
 

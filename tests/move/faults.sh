@@ -10,6 +10,7 @@ service=counter
 here=edge1 there=edge2 # where it runs, and where it is to go
 serve=''               # edge-serve's path on the nodes
 deadline=15            # seconds for which a move is tried again
+far=''                 # not empty: the move is ordered from elsewhere
 filter=''              # of the next cell: what tests/tools/frames.pl does to the frames
 
 matrix_up() {
@@ -126,7 +127,11 @@ begin_cell() { # END STEP
 		instead "$there" "$serve" "export EDGE_FAULT=hold; exec ${filter:+perl $tmp/frames.pl '$filter' /run/edge/filtered} \$real \"\$@\""
 	fi
 	[[ ! $step ]] || on "$at" sh -c 'mkdir -p /run/edge && : >"/run/edge/hold-$1"' sh "$step"
-	on "$here" env "${env[@]}" edge-migrate "$service" --to "$there" --deadline "$deadline" >"$tmp/moved" 2>"$tmp/err" &
+	if [[ ${far:-} ]]; then
+		timeout 60 "$EDGE_BIN/edge-migrate" "$service" --from "$here" --to "$there" --deadline "$deadline" >"$tmp/moved" 2>"$tmp/err" &
+	else
+		on "$here" env "${env[@]}" edge-migrate "$service" --to "$there" --deadline "$deadline" >"$tmp/moved" 2>"$tmp/err" &
+	fi
 	mover=$!
 	[[ $step ]] || return 0
 	await 20 held "$at" "$step" && return

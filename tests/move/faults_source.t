@@ -14,11 +14,14 @@ for ms in 0 5 25; do
 	cell frozen source "strike:KILL:criu:$ms" survives
 	cell frozen source "strike:KILL:edge-migrate:$ms"
 done
-cell frozen source strike:STOP:criu:0
+cell frozen source strike:STOP:criu:0 survives
 for step in frozen go; do
 	cell "$step" source stop:edge-migrate
 done
 cell frozen source stop:edge-guard
+for what in kill:session stop:session kill:edge-serve; do # of the one who ordered it from elsewhere
+	far=yes cell restoring destination "$what@source"
+done
 deadline=4
 cell begun source cut:10
 cell frozen source cut:never
