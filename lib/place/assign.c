@@ -255,7 +255,7 @@ int assign_solve(const struct assign *s, const struct gap_budget *budget, struct
 	AUTO_CELLS struct cells c = { 0 };
 	AUTO_ASSIGN struct assign_answer made = { 0 };
 
-	made.node = malloc(((size_t)s->users + 1) * sizeof(int));
+	made.node = calloc((size_t)s->users + 1, sizeof(int));
 	made.price = calloc((size_t)s->nodes + 1, sizeof(double));
 	if (!made.node || !made.price || cells_init(&c, s) || solve(&c, budget, &made) ||
 	    ((double)s->users * s->nodes <= SMALL && search_on(&c, budget, &made)))
