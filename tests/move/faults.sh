@@ -209,6 +209,12 @@ follow() { # STATES
 	here=edge1 there=edge2
 	counter memory
 }
+anew() { # with each cut TCP waits longer for the next one's end
+	counter_kept 'until now, no answer was lost or doubled'
+	drop_service
+	here=edge1 there=edge2
+	counter memory
+}
 drop_service() { # what is left of it, and its client
 	local node fd=${client_fd[$service]}
 	for node in edge1 edge2; do

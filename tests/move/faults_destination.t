@@ -22,6 +22,7 @@ cell running destination stop:edge-serve
 deadline=4
 cell begun destination cut:10
 cell restoring destination cut:never
+anew
 cell running destination cut:never
 counter_kept 'through all of it, no answer was lost or doubled'
 finish

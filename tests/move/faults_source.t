@@ -25,6 +25,7 @@ done
 deadline=4
 cell begun source cut:10
 cell frozen source cut:never
+anew
 cell go source cut:never
 counter_kept 'through all of it, no answer was lost or doubled'
 finish
