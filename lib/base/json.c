@@ -57,6 +57,11 @@ struct json *json_string(const char *s)
 	return wrap(jv_string(s));
 }
 
+struct json *json_number(double v)
+{
+	return wrap(jv_number(v));
+}
+
 struct json *json_copy(const struct json *j)
 {
 	return wrap(jv_copy(j->v));
@@ -238,6 +243,11 @@ struct json *json_at(const struct json *array, size_t i)
 const char *json_value(const struct json *string)
 {
 	return string && is_kind(string->v, JV_KIND_STRING) ? jv_string_value(string->v) : NULL;
+}
+
+struct json *json_keys(const struct json *object)
+{
+	return wrap(is_kind(object->v, JV_KIND_OBJECT) ? jv_keys(jv_copy(object->v)) : jv_array());
 }
 
 /* Takes obj and v, returns the object with v in it. */

@@ -24,6 +24,7 @@ AUTO_DEFINE(struct json, json_free)
 struct json *json_object(void);
 struct json *json_array(void);
 struct json *json_string(const char *s);
+struct json *json_number(double v);
 struct json *json_copy(const struct json *j);
 /* One JSON text of any kind; NULL and `e` (EX_DATAERR) when malformed, deeper than 64 levels or followed by anything. */
 struct json *json_parse(const char *text, size_t len, struct err *e);
@@ -40,6 +41,7 @@ struct json *json_get(const struct json *j, const char *path);
 size_t json_len(const struct json *array, const char *path); /* path "" or NULL: the value itself */
 struct json *json_at(const struct json *array, size_t i);
 const char *json_value(const struct json *string); /* of a string value, else NULL */
+struct json *json_keys(const struct json *object); /* an array of the names of its members, sorted */
 
 /* Writing into an object; objects on the way are made. A NULL string leaves the member absent.
  * json_set and json_add take ownership of `v` (NULL leaves the member absent). */
