@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* The registry: nodes and service instances as records, behind a small table of verbs, so that a new kind of
  * registry is one new file. A URL names it: "dir:/path" (or a bare path), "etcd://[user@]host:port[,host:port].../prefix", "etcds://..." with
- * TLS. */
+ * TLS; "ldap://host/base" (RFC 4516) and "ldaps://..." only list nodes. */
 #ifndef EDGE_DISCOVER_REGISTRY_H
 #define EDGE_DISCOVER_REGISTRY_H
 

@@ -18,7 +18,7 @@ struct registry_kind {
 	int (*lease)(void *self, int seconds, struct err *e); /* NULL: it has none */
 };
 
-extern const struct registry_kind registry_dir, registry_etcd, registry_etcds;
+extern const struct registry_kind registry_dir, registry_etcd, registry_etcds, registry_ldap, registry_ldaps;
 
 /* Files with which a registry over the network is reached, where they are: registry.password (its first line, which the
  * caller frees), registry.ca, registry.cert and registry.key in /etc/edge. */

@@ -305,8 +305,27 @@ static void describe_battery(struct json *node, const struct absence *a)
 		json_set_bool(node, "energy.mains", mains > 0);
 }
 
+/* What its owner has written down beside: price, power and the like. */
+static void describe_settings(struct json *node)
+{
+	static const char *const ours[] = { "name", "addr", "bridge", "gateway", "gateway6" };
+	AUTO_JSON struct json *own = json_read_file(file_path("/etc/edge/node.json"), NULL);
+	AUTO_JSON struct json *keys = own ? json_keys(own) : NULL;
+
+	for (size_t i = 0; keys && i < json_len(keys, NULL); i++) {
+		AUTO_JSON struct json *key = json_at(keys, i);
+		bool private = false;
+
+		for (size_t k = 0; k < sizeof(ours) / sizeof(*ours); k++)
+			private |= !strcmp(json_value(key), ours[k]);
+		if (!private && !json_has(node, json_value(key)))
+			json_set(node, json_value(key), json_get(own, json_value(key)));
+	}
+}
+
 void machine_describe(struct json *node, const struct absence *a)
 {
+	describe_settings(node);
 	describe_flags(node, a);
 	describe_score(node, a);
 	describe_pressure(node, a);
