@@ -15,6 +15,7 @@
 #include "lib/discover/names.h"
 #include "lib/measure/changes.h"
 #include "lib/measure/cpuscore.h"
+#include "lib/measure/exporter.h"
 #include "lib/measure/inventory.h"
 #include "lib/measure/prom.h"
 #include "lib/move/survey.h"
@@ -24,6 +25,7 @@ static bool verbose, enlisting, changed_only;
 static long jobs = 16;
 static double time_limit = 30, every;
 static long rounds, lease;
+static struct opt_list from;
 static const char *scores_file, *source, *ldif_base, *prom_file;
 
 static const struct opt opts[] = {
@@ -35,6 +37,7 @@ static const struct opt opts[] = {
 	{ "rounds", 0, OPT_INT, &rounds, "N", "with --every: end after so many" },
 	{ "changes", 0, OPT_FLAG, &changed_only, NULL, "with --every: print only records that say something new" },
 	{ "discover", 'd', OPT_STR, &source, "URL", "print the nodes of a registry, a DNS name (dns:NAME) or a FILE" },
+	{ "from", 0, OPT_LIST, &from, "KIND:URL", "ask node-exporter:URL or cadvisor:URL; may be given several times" },
 	{ "register", 'R', OPT_FLAG, &enlisting, NULL, "write the nodes to the registry, too" },
 	{ "lease", 0, OPT_INT, &lease, "SEC", "with --register: forgotten unless written again in time (etcd)" },
 	{ "ldif", 0, OPT_STR, &ldif_base, "DN", "print LDAP entries of the nodes, below DN, instead of records" },
@@ -143,6 +146,27 @@ static int discover_nodes(struct run *r, struct err *e)
 	return discover(source, &all, e) ? -1 : take_all(r, all, e);
 }
 
+/* Of several, one that fails does not hold up the others. */
+static int read_exporters(struct run *r, struct err *e)
+{
+	AUTO_JSON struct json *all = json_array();
+	int status = 0;
+
+	for (int i = 0; i < from.n; i++) {
+		struct err why;
+
+		if (!exporter_read(from.items[i], plan.window_s, all, &why))
+			continue;
+		if (why.code == EX_USAGE) {
+			*e = why;
+			return -1;
+		}
+		status = from.n > 1 ? EX_NO : why.code;
+		cmd_fail(&cmd, &why);
+	}
+	return take_all(r, all, e) ? -1 : status;
+}
+
 /* ---- others ---- */
 
 static void failed(void *ctx, const struct err *e)
@@ -225,7 +249,10 @@ static int finish_round(struct run *r, struct err *e)
 
 static int run_round(struct run *r, const struct json *nodes, struct err *e)
 {
-	int status = source ? discover_nodes(r, e) : nodes ? probe_nodes(r, nodes, e) : probe_here(r, e);
+	int status = source ? discover_nodes(r, e) :
+		     from.n ? read_exporters(r, e) :
+		     nodes  ? probe_nodes(r, nodes, e) :
+			      probe_here(r, e);
 
 	return status < 0 || finish_round(r, e) ? -1 : status;
 }
@@ -288,8 +315,10 @@ static int check_use(int operands)
 		return cmd_usage(&cmd, "--lease is for --register");
 	if (lease > 86400 * 365)
 		return cmd_usage(&cmd, "--lease %ld: more than a year", lease);
-	if (source && operands)
-		return cmd_usage(&cmd, "--discover: takes no operands");
+	if ((source || from.n) && operands)
+		return cmd_usage(&cmd, "--%s: takes no operands", source ? "discover" : "from");
+	if (source && from.n)
+		return cmd_usage(&cmd, "--from and --discover do not go together");
 	return 0;
 }
 
