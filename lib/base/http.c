@@ -182,11 +182,11 @@ static int keep(void *ctx, const char *data, size_t n)
 
 int http_do(struct http *h, const char *url, const char *body, int timeout_ms, char **out, long *status, struct err *e)
 {
-	struct text t = { 0 };
+	struct text t = { .data = calloc(1, 1) };
 	struct sink sink = { .h = h, .take = keep, .ctx = &t };
 	CURLcode code;
 
-	if (keep(&t, "", 0))
+	if (!t.data)
 		return err_set(e, EX_OSERR, "out of memory");
 	code = perform(h, url, body, timeout_ms, &sink);
 	if (code != CURLE_OK) {

@@ -148,7 +148,7 @@ static int ready(struct etcd *r, struct err *e)
 static int call(struct etcd *r, const char *method, const struct json *q, struct json **answer, struct err *e)
 {
 	AUTO_FREE char *body = json_text(q);
-	struct err none;
+	struct err none = { 0 };
 
 	e = e ? e : &none;
 	if (ready(r, e))

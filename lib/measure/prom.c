@@ -44,7 +44,8 @@ static void put_metric(FILE *f, const struct json *records, size_t m)
 
 	snprintf(name, sizeof(name), "edge_%s_%s", kind, metrics[m].member);
 	for (char *p = name; *p; p++)
-		*p = *p == '.' ? '_' : *p;
+		if (*p == '.')
+			*p = '_';
 	for (size_t i = 0; i < json_len(records, NULL); i++) {
 		AUTO_JSON struct json *rec = json_at(records, i);
 		double v = json_num(rec, metrics[m].member, NAN);
