@@ -39,7 +39,7 @@ static int ask_send(struct keeper *k, const struct keeper_ask *ask, size_t words
 
 	if (k->ctl < 0)
 		return err_set(e, EX_SOFTWARE, "keeper: is not ours any more");
-	if (ask->n_fds) {
+	if (ask->n_fds && fds) {
 		size_t n = (size_t)ask->n_fds * sizeof(int);
 
 		m.msg_control = &control;
