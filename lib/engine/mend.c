@@ -18,7 +18,8 @@
 #include "lib/engine/net.h"
 
 #define TRACER_MS 5000
-#define GRACE_MS 100
+#define GRACE_MS 2000
+#define GRACE_STEP_MS 5
 
 /* A field of /proc/PID/status that is a number; 0 when there is none. */
 static long status_number(pid_t pid, const char *field)
@@ -54,10 +55,14 @@ static void end_tracer(pid_t pid)
 	AUTO_FD int fd = (int)syscall(SYS_pidfd_open, tracer, 0);
 	struct pollfd p = { .fd = fd, .events = POLLIN };
 
-	/* Killed while it puts code of its own into a task it takes that with it. At its next point it finds that nobody answers, and
-	 * takes the code out again. */
-	if (fd < 0 || poll(&p, 1, GRACE_MS) > 0)
+	/* Killed while it puts code of its own into a task it takes that with it, or leaves it with wrong registers. At its next point
+	 * it finds that nobody wants it any more, and takes the code out again; one that stands still must go on for that. */
+	if (fd < 0)
 		return;
+	syscall(SYS_pidfd_send_signal, fd, SIGCONT, NULL, 0);
+	for (int ms = 0; ms < GRACE_MS; ms += GRACE_STEP_MS)
+		if (poll(&p, 1, GRACE_STEP_MS) > 0 || status_number(pid, "TracerPid") != tracer)
+			return;
 	if (!syscall(SYS_pidfd_send_signal, fd, SIGKILL, NULL, 0))
 		poll(&p, 1, TRACER_MS);
 }

@@ -8,6 +8,9 @@
 
 #define COARSE  0.1  /* of the mean way to the nearest node: how exact the cells' prices are */
 #define FINE    0.15 /* ... and the users' */
+#define FINEST  0.0001
+#define NEAR    0.005 /* of the bound: near enough not to try again with finer steps */
+#define AGAIN   0.3   /* of the budget: later it is not tried again */
 #define PRICING 0.4  /* of the budget, for the cells */
 #define BIDDING 0.9  /* ... until then, for the users */
 #define SMALL   300000 /* users x nodes that can be searched through (gap.h) */
@@ -137,9 +140,10 @@ static int prove(const struct cells *c, struct assign_answer *a)
 
 	if (!near)
 		return -1;
-	a->bound = 0;
+	double bound = 0;
+
 	for (int i = 0; i < c->s->nodes; i++)
-		a->bound -= a->price[i] * c->s->capacity[i];
+		bound -= a->price[i] * c->s->capacity[i];
 	for (int k = 0; k < c->n; k++) {
 		int m = near_nodes(c, k, a->price, 1, near);
 
@@ -148,9 +152,10 @@ static int prove(const struct cells *c, struct assign_answer *a)
 
 			for (int x = 0; x < m; x++)
 				least = fmin(least, cells_ms(c, c->order[i], near[x]) + a->price[near[x]]);
-			a->bound += m ? c->s->demand[c->order[i]] * least : 0;
+			bound += m ? c->s->demand[c->order[i]] * least : 0;
 		}
 	}
+	a->bound = fmax(a->bound, bound);
 	return 0;
 }
 
@@ -173,25 +178,39 @@ static int any_room(const struct cells *c, int user, const double *room)
 	return best;
 }
 
-/* Users take what they have got in the auction, the others what is left. */
+/* Users take what they have got in the auction, the others what is left; kept if it is better than what was before. */
 static int settle(const struct cells *c, const int *got, struct assign_answer *a)
 {
 	const struct assign *s = c->s;
+	AUTO_FREE int *node = calloc((size_t)s->users + 1, sizeof(int));
+	double cost = 0;
+	int unplaced = 0;
 	AUTO_FREE double *room = malloc(((size_t)s->nodes + 1) * sizeof(*room));
 
-	if (!room)
+	if (!room || !node)
 		return -1;
 	memcpy(room, s->capacity, (size_t)s->nodes * sizeof(*room));
 	for (int pass = 0; pass < 2; pass++)
 		for (int k = 0; k < s->users; k++) {
 			int u = c->order[k], to = pass ? any_room(c, u, room) : got[k];
 
-			if (pass ? a->node[u] >= 0 : to < 0 || room[to] < s->demand[u])
-				to = pass ? a->node[u] : -1;
+			if (pass ? node[u] >= 0 : to < 0 || room[to] < s->demand[u])
+				to = pass ? node[u] : -1;
 			else if (to >= 0)
 				room[to] -= s->demand[u];
-			a->node[u] = to;
+			node[u] = to;
 		}
+	for (int u = 0; u < s->users; u++) {
+		double ms = node[u] < 0 ? 0 : cells_ms(c, u, node[u]);
+
+		cost += isnan(ms) ? 0 : ms * s->demand[u];
+		unplaced += node[u] < 0;
+	}
+	if (unplaced < a->unplaced || (unplaced == a->unplaced && cost < a->cost)) {
+		memcpy(a->node, node, (size_t)s->users * sizeof(int));
+		a->cost = cost;
+		a->unplaced = unplaced;
+	}
 	return 0;
 }
 
@@ -221,9 +240,18 @@ static int solve(const struct cells *c, const struct gap_budget *budget, struct 
 	m = (struct market){ 0, CHOICES, s->nodes, w.way, w.demand, s->capacity, w.beyond, list_again, &w };
 	for (int k = 0; k < c->n; k++)
 		m.bidders += c->cell[k].n;
-	if (assign_auction(&m, FINE * mean, budget, BIDDING, a->price, got) || prove(c, a))
-		return -1;
-	return settle(c, got, a);
+	a->unplaced = s->users + 1;
+	for (double step = FINE * mean; step > FINEST * mean; step /= 4) {
+		if (assign_auction(&m, step, budget, BIDDING, a->price, got) || prove(c, a) || settle(c, got, a))
+			return -1;
+		if (a->cost <= (1 + NEAR) * a->bound || budget->spent(budget->ctx, 0) > AGAIN)
+			break;
+		for (int i = 0; i < s->nodes; i++)
+			a->price[i] *= BELOW;
+		for (int k = 0; k < m.bidders; k++)
+			list_again(&w, k, a->price);
+	}
+	return 0;
 }
 
 /* Searches on from there, as one user is a large part of a node. */
@@ -247,6 +275,7 @@ static int search_on(const struct cells *c, const struct gap_budget *budget, str
 		return -1;
 	memcpy(a->node, better.node, (size_t)s->users * sizeof(int));
 	a->bound = fmax(a->bound, better.bound);
+	a->cost = gap_check(&g, a->node, &a->unplaced);
 	return 0;
 }
 
@@ -255,17 +284,12 @@ int assign_solve(const struct assign *s, const struct gap_budget *budget, struct
 	AUTO_CELLS struct cells c = { 0 };
 	AUTO_ASSIGN struct assign_answer made = { 0 };
 
-	made.node = malloc(((size_t)s->users + 1) * sizeof(int));
+	made.node = calloc((size_t)s->users + 1, sizeof(int));
 	made.price = calloc((size_t)s->nodes + 1, sizeof(double));
+	made.bound = -INFINITY;
 	if (!made.node || !made.price || cells_init(&c, s) || solve(&c, budget, &made) ||
 	    ((double)s->users * s->nodes <= SMALL && search_on(&c, budget, &made)))
 		return err_set(e, EX_OSERR, "out of memory");
-	for (int u = 0; u < s->users; u++) {
-		double ms = made.node[u] < 0 ? 0 : cells_ms(&c, u, made.node[u]);
-
-		made.cost += isnan(ms) ? 0 : ms * s->demand[u];
-		made.unplaced += made.node[u] < 0;
-	}
 	*a = made;
 	made = (struct assign_answer){ 0 };
 	return 0;

@@ -5,8 +5,8 @@
 #include "lib/place/gap_search.h"
 
 #define VISITS  5000 /* of one part's search */
-#define JOBS_PER_NODE 10
-#define DESCENT 0.4  /* of the budget, at most */
+#define JOBS_PER_NODE 10 /* GAP_PART_JOBS / GAP_PART_NODES at most */
+#define DESCENT 0.3  /* of the budget, at most */
 #define EASY    0.95 /* a size whose parts' searches mostly end in time */
 #define SHAKEN  5    /* nodes of a part that is shaken */
 #define NOISE   3.0  /* of the shaking, in what a typical wrong choice costs */
@@ -17,7 +17,8 @@ struct improve {
 	struct gap_plan *p;
 	const struct gap_budget *budget;
 	struct gap_best *best;
-	int size;                         /* nodes in a part */
+	int size;                         /* of a part: so many nodes, if there are, and so many times JOBS_PER_NODE jobs */
+	int reached;                      /* the largest size so far */
 	int idle;                         /* parts since the last improvement, at this size */
 	double share[GAP_PART_NODES + 1]; /* by size: how much better a plan must be for the search to end in time */
 };
@@ -41,6 +42,7 @@ static int draw_near(struct gap_plan *p, const int *nodes, int m)
 
 static int draw_nodes(struct gap_plan *p, int *nodes, int m, int size)
 {
+	size = size < p->g->nodes ? size : p->g->nodes;
 	for (int tries = 0; m < size && tries < 8 * size; tries++) {
 		int i = draw_near(p, nodes, m);
 
@@ -51,10 +53,10 @@ static int draw_nodes(struct gap_plan *p, int *nodes, int m, int size)
 }
 
 /* Solves the part of these nodes with their jobs and those that are nowhere; with some of them, if there are too many. */
-static int solve(struct improve *s, const int *nodes, int m, double share, double noise, long visits)
+static int solve(struct improve *s, const int *nodes, int m, int most, double share, double noise, long visits)
 {
 	struct gap_plan *p = s->p;
-	int jobs[GAP_PART_JOBS], all = 0, seen = 0, n = 0, most = JOBS_PER_NODE * m;
+	int jobs[GAP_PART_JOBS], all = 0, seen = 0, n = 0;
 
 	for (int i = 0; i <= m; i++)
 		all += p->list[i < m ? nodes[i] : p->g->nodes].n;
@@ -77,13 +79,14 @@ static bool over(const struct improve *s, double share)
 /* Small parts as long as they help, then larger ones, as long as their searches end. */
 static int descend(struct improve *s)
 {
-	int nodes[GAP_PART_NODES], most = s->p->g->nodes < GAP_PART_NODES ? s->p->g->nodes : GAP_PART_NODES;
+	int nodes[GAP_PART_NODES];
 
-	for (s->size = most < 3 ? most : 3; s->size <= most && s->share[s->size] > 0.3 && !over(s, DESCENT);) {
+	for (s->size = 3; s->size <= GAP_PART_NODES && s->share[s->size] > 0.3 && !over(s, DESCENT);) {
 		int m = draw_nodes(s->p, nodes, 0, s->size), done;
 		double before = s->p->cost;
 
-		if ((done = solve(s, nodes, m, s->share[s->size], 0, 4 * VISITS)) < 0)
+		s->reached = s->size;
+		if ((done = solve(s, nodes, m, JOBS_PER_NODE * s->size, s->share[s->size], 0, 4 * VISITS)) < 0)
 			return -1;
 		s->share[s->size] = fmin(1, s->share[s->size] * (done ? 1.02 : 0.9));
 		s->idle = s->p->cost < before - 1e-9 * fabs(before) ? 0 : s->idle + 1;
@@ -103,7 +106,7 @@ static int shake(struct improve *s, double noise)
 
 	if (!n)
 		return 0;
-	if (solve(s, near, n, 1, noise, VISITS) < 0)
+	if (solve(s, near, n, JOBS_PER_NODE * SHAKEN, 1, noise, VISITS) < 0)
 		return -1;
 	for (int k = 0; k < REPAIRS && !over(s, 1); k++) {
 		double before = s->p->cost;
@@ -111,7 +114,7 @@ static int shake(struct improve *s, double noise)
 
 		nodes[0] = near[gap_draw(s->p, (uint32_t)n)];
 		m = draw_nodes(s->p, nodes, 1, s->size);
-		if (solve(s, nodes, m, 1, 0, VISITS) < 0)
+		if (solve(s, nodes, m, JOBS_PER_NODE * s->size, 1, 0, VISITS) < 0)
 			return -1;
 		for (int i = 0; i < m && s->p->cost < before - 1e-9 * fabs(before) && n < GAP_PART_NODES; i++)
 			if (!among(near, n, nodes[i]))
@@ -140,7 +143,7 @@ int gap_improve(struct gap_plan *p, const struct gap_budget *budget, struct gap_
 		s.share[i] = 1;
 	if (p->g->nodes == 0 || descend(&s))
 		return p->g->nodes ? -1 : 0;
-	for (s.size = 4; s.size < 10 && s.size < p->g->nodes && s.share[s.size + 1] > EASY; s.size++)
+	for (s.size = 4; s.size < s.reached && s.share[s.size + 1] > EASY; s.size++)
 		;
 	while (!over(&s, 1)) {
 		if (take_back(p, best->node) || shake(&s, noise))

@@ -8,6 +8,11 @@
 #define JOBS   GAP_PART_JOBS
 #define ROUNDS 40 /* of the part's own bound */
 
+struct weight {
+	double value;
+	int what;
+};
+
 /* With prices on the part's capacities its bound is L; a plan costs L + the sum of what each job pays above its cheapest
  * choice + the price of what stays empty. So only plans are looked at in which these two sums stay below what
  * the present plan costs above L, which is little. */
@@ -22,6 +27,7 @@ struct part {
 	double use[JOBS][NODES][GAP_RESOURCES];
 	double room[NODES][GAP_RESOURCES], price[NODES][GAP_RESOURCES];
 	/* By depth of the search: */
+	struct weight weight[JOBS];
 	int order[JOBS], choice[JOBS][NODES + 1], at[JOBS], best[JOBS];
 	double above[JOBS][NODES + 1];          /* what a choice costs above the cheapest, prices included */
 	double rest[JOBS + 1][NODES][GAP_RESOURCES]; /* what the jobs from here on may use at most */
@@ -168,11 +174,6 @@ static void search(struct part *q, int depth, double above)
 	}
 }
 
-struct weight {
-	double value;
-	int what;
-};
-
 static int heavier(const void *a, const void *b)
 {
 	const struct weight *x = a, *y = b;
@@ -198,7 +199,7 @@ static double weigh(const struct part *q, int j)
 
 static void arrange(struct part *q)
 {
-	struct weight w[JOBS];
+	struct weight *w = q->weight;
 
 	for (int j = 0; j < q->n; j++)
 		w[j] = (struct weight){ weigh(q, j), j };
@@ -285,34 +286,39 @@ static void mark(struct gap_plan *p, const struct part *q, bool on)
 		p->depth[q->jobs[q->order[d]]] = on ? d : -1;
 }
 
+struct part *gap_part_new(void)
+{
+	return calloc(1, sizeof(struct part));
+}
+
 int gap_part(struct gap_plan *p, const int *nodes, int m, const int *jobs, int n, double share, double noise, long visits)
 {
-	struct part q; /* most of it is not used: clearing it would take longer than a search */
+	struct part *q = p->part;
 	double now;
 
-	q.p = p;
-	q.nodes = nodes;
-	q.jobs = jobs;
-	q.n = n;
-	q.m = m;
-	q.resources = p->g->resources;
-	q.visits = visits;
-	q.found = false;
+	q->p = p;
+	q->nodes = nodes;
+	q->jobs = jobs;
+	q->n = n;
+	q->m = m;
+	q->resources = p->g->resources;
+	q->visits = visits;
+	q->found = false;
 	for (int j = 0; j < n; j++)
-		q.order[j] = j;
-	mark(p, &q, true);
-	now = collect(p, noise, &q);
+		q->order[j] = j;
+	mark(p, q, true);
+	now = collect(p, noise, q);
 	/* Plans as good as the present one count as better: they lead away from where nothing gets better. */
-	q.limit = share * (now - find_prices(&q, now) + 1e-7 * (1 + fabs(now)));
-	arrange(&q);
-	mark(p, &q, true);
-	search(&q, 0, 0);
-	mark(p, &q, false);
-	for (int d = 0; d < n && q.found; d++) {
-		struct gap_change c = { jobs[q.order[d]], q.best[d] < m ? nodes[q.best[d]] : p->g->nodes, -1, -1 };
+	q->limit = share * (now - find_prices(q, now) + 1e-7 * (1 + fabs(now)));
+	arrange(q);
+	mark(p, q, true);
+	search(q, 0, 0);
+	mark(p, q, false);
+	for (int d = 0; d < n && q->found; d++) {
+		struct gap_change c = { jobs[q->order[d]], q->best[d] < m ? nodes[q->best[d]] : p->g->nodes, -1, -1 };
 
 		if (c.to != p->at[c.j] && gap_plan_make(p, &c))
 			return -1;
 	}
-	return q.visits >= 0;
+	return q->visits >= 0;
 }

@@ -46,7 +46,7 @@ static int choose_nodes(struct gap_plan *p)
 	const struct gap *g = p->g;
 	AUTO_FREE struct ranked *row = malloc((size_t)(g->nodes + 1) * sizeof(*row));
 
-	p->choice = malloc(((size_t)g->jobs * p->choices + 1) * sizeof(int));
+	p->choice = calloc((size_t)g->jobs * p->choices + 1, sizeof(int));
 	if (!row || !p->choice)
 		return -1;
 	for (int j = 0; j < g->jobs; j++) {
@@ -129,7 +129,7 @@ struct gap_plan *gap_plan_new(const struct gap *g, const double *price, int choi
 	p->clash = 1.5 * p->nowhere;
 	p->seed = 0x9e3779b97f4a7c15u;
 	p->strict = 1;
-	p->choices = choices < g->nodes ? choices : g->nodes;
+	p->choices = choices < g->nodes ? choices : g->nodes > 0 ? g->nodes : 1;
 	p->rate = calloc(all, sizeof(double));
 	p->load = calloc(all, sizeof(double));
 	p->fine = calloc((size_t)g->nodes + 1, sizeof(double));
@@ -137,7 +137,8 @@ struct gap_plan *gap_plan_new(const struct gap *g, const double *price, int choi
 	p->slot = malloc(((size_t)g->jobs + 1) * sizeof(int));
 	p->depth = malloc(((size_t)g->jobs + 1) * sizeof(int));
 	p->list = calloc((size_t)g->nodes + 1, sizeof(*p->list));
-	if (!p->rate || !p->load || !p->fine || !p->at || !p->slot || !p->depth || !p->list || choose_nodes(p) || index_links(p))
+	p->part = gap_part_new();
+	if (!p->rate || !p->load || !p->fine || !p->at || !p->slot || !p->depth || !p->part || !p->list || choose_nodes(p) || index_links(p))
 		return NULL;
 	p->list[g->nodes].jobs = malloc(((size_t)g->jobs + 1) * sizeof(int));
 	p->list[g->nodes].room = g->jobs;
@@ -159,6 +160,7 @@ void gap_plan_free(struct gap_plan *p)
 	free(p->at);
 	free(p->slot);
 	free(p->depth);
+	free(p->part);
 	free(p->choice);
 	free(p->link_of);
 	free(p->link_end);

@@ -8,6 +8,7 @@
 #include "lib/place/gap.h"
 
 /* A plan, kept so that a change is priced without looking at the whole. Node `nodes` stands for nowhere. */
+struct part;
 struct gap_plan {
 	const struct gap *g;
 	const double *price; /* of capacity, from gap_bound */
@@ -25,6 +26,7 @@ struct gap_plan {
 	int *choice;         /* [jobs][choices]: nodes worth trying, best first */
 	int choices;
 	int *depth;          /* [jobs]: of gap_part; -1 */
+	struct part *part;   /* its room */
 	int *link_of, *link_end; /* links of job j: link_of[link_end[j]] to before link_of[link_end[j + 1]] */
 	double cost;         /* without fines */
 	uint64_t seed;
@@ -106,6 +108,7 @@ int gap_improve(struct gap_plan *p, const struct gap_budget *budget, struct gap_
 /* A part of a plan that holds, solved by branch and bound: these jobs change places among these nodes, all others stay. Plans are
  * looked for that lessen what the part costs above its own bound to `share` of what it is (1: any that is not worse). Costs
  * are wrong by up to `noise`, at random. 1: all were seen; 0: the search ended after so many visits; -1: out of memory. */
+struct part *gap_part_new(void); /* free() it */
 int gap_part(struct gap_plan *p, const int *nodes, int m, const int *jobs, int n, double share, double noise, long visits);
 
 #endif

@@ -115,7 +115,7 @@ void plan_why_not(const struct problem *p, const struct plan *plan, int job, cha
 			other++;
 		}
 	}
-	int n = snprintf(why, WHY_SIZE, "no node of %d: ", p->g.nodes);
+	int n = snprintf(why, WHY_SIZE, "no node of %d%s", p->g.nodes, p->g.nodes ? ": " : "");
 
 	if (refused)
 		n += snprintf(why + n, WHY_SIZE - (size_t)n, "%d may not (%s)", refused, first);

@@ -52,7 +52,7 @@ const char *problem_resource(int r)
 	return what[r];
 }
 
-static double or(double v, double otherwise)
+static double known_or(double v, double otherwise)
 {
 	return isnan(v) ? otherwise : v;
 }
@@ -61,17 +61,17 @@ static double or(double v, double otherwise)
 static double cores_at(const struct world *w, const struct world_service *s, int i)
 {
 	int home = s->node < 0 ? -1 : world_node(w, s->node);
-	double quota = or(s->quota_cpu, or(s->needs.cpu, 0)), used;
+	double quota = known_or(s->quota_cpu, known_or(s->needs.cpu, 0)), used;
 
 	if (!isnan(s->quota_cpu) || isnan(s->cpu) || home < 0 || isnan(w->node[home].cores))
 		return quota;
 	used = s->cpu * w->node[home].cores;
-	return fmax(quota, used * or(w->node[home].score / w->node[i].score, 1));
+	return fmax(quota, used * known_or(w->node[home].score / w->node[i].score, 1));
 }
 
 static double memory_of(const struct world_service *s)
 {
-	return fmax(or(s->quota_mem, 0), fmax(or(s->mem, 0), or(s->needs.mem, 0)));
+	return fmax(known_or(s->quota_mem, 0), fmax(known_or(s->mem, 0), known_or(s->needs.mem, 0)));
 }
 
 static void take(struct problem *p, int j)
@@ -82,8 +82,8 @@ static void take(struct problem *p, int j)
 	for (int i = 0; i < p->g.nodes; i++)
 		p->use[TAKES_CPU][(size_t)j * p->g.nodes + i] = (float)cores_at(w, s, i);
 	p->use[TAKES_MEM][j] = (float)memory_of(s);
-	p->use[TAKES_GPU][j] = (float)or(s->needs.gpus, 0);
-	p->use[TAKES_NET][j] = (float)or(s->net_bps, 0);
+	p->use[TAKES_GPU][j] = (float)known_or(s->needs.gpus, 0);
+	p->use[TAKES_NET][j] = (float)known_or(s->net_bps, 0);
 }
 
 /* What is left for services, all of ours gone: others' use is what the node says, less what ours use there. */
@@ -96,13 +96,13 @@ static void give(struct problem *p, int i)
 		if (p->at[j] == i) {
 			const struct world_service *s = &p->w->service[p->service[j]];
 
-			ours += or(s->cpu, 0) * or(n->cores, 0);
-			memory += or(s->mem, 0);
+			ours += known_or(s->cpu, 0) * known_or(n->cores, 0);
+			memory += known_or(s->mem, 0);
 		}
-	c[TAKES_CPU] = or(n->cores * p->o->limit - fmax(0, or(n->use * n->cores, ours) - ours), ENDLESS);
-	c[TAKES_MEM] = or(n->mem_available + memory, or(n->mem_total, ENDLESS));
-	c[TAKES_GPU] = or(n->gpus, ENDLESS);
-	c[TAKES_NET] = or(n->net_bps, ENDLESS);
+	c[TAKES_CPU] = known_or(n->cores * p->o->limit - fmax(0, known_or(n->use * n->cores, ours) - ours), ENDLESS);
+	c[TAKES_MEM] = known_or(n->mem_available + memory, known_or(n->mem_total, ENDLESS));
+	c[TAKES_GPU] = known_or(n->gpus, ENDLESS);
+	c[TAKES_NET] = known_or(n->net_bps, ENDLESS);
 	for (int r = 0; r < TAKES; r++)
 		c[r] = fmax(0, c[r]);
 }
@@ -124,14 +124,14 @@ static int crowd_of(const struct world *w, const struct world_service *s, struct
 		const struct world_user *u = &w->user[w->of_app[app->first_user + k]];
 
 		if (app->n_services == 1 || u->node < 0 || u->node == s->node)
-			c[n++] = (struct crowd){ *u, or(u->demand, 1) };
+			c[n++] = (struct crowd){ *u, known_or(u->demand, 1) };
 	}
 	for (int k = 0; k < app->n_groups && !app->n_users; k++) {
 		const struct world_group *g = &w->group[w->of_app[app->first_group + k]];
 
 		if (app->n_services == 1 || g->node < 0 || g->node == s->node)
 			c[n++] = (struct crowd){ { .addr = -1, .node = g->node, .app = g->app, .p50 = g->p50, .geo = g->geo },
-						 or(g->users, 1) };
+						 known_or(g->users, 1) };
 	}
 	return n;
 }
@@ -166,7 +166,7 @@ static int latency(struct problem *p, int j)
 		worst = fmaxf(worst, rtt[i]);
 	}
 	for (int i = 0; i < p->g.nodes; i++) {
-		double ms = isnan(rtt[i]) ? worst : rtt[i], over = fmax(0, ms - or(s->want_rtt_ms, INFINITY));
+		double ms = isnan(rtt[i]) ? worst : rtt[i], over = fmax(0, ms - known_or(s->want_rtt_ms, INFINITY));
 
 		cost[i] = (float)(p->o->weight[WEIGHT_LATENCY] * all * (ms + (OVER_WANTED - 1) * over));
 	}
@@ -178,11 +178,11 @@ static double running_cost(const struct problem *p, int j, int i)
 	const struct world_node *n = &p->w->node[i];
 	const struct world_service *s = &p->w->service[p->service[j]];
 	const double *weight = p->o->weight;
-	double cores = gap_use(&p->g, j, i, TAKES_CPU), part = or(cores / n->cores, 0);
-	double price = or(n->cpu_hour, 0) * cores + or(n->gb_hour, 0) * memory_of(s) / 1e9 +
-		       or(n->egress_gb, 0) * or(s->net_bps, 0) / 2 * HOUR / 1e9;
+	double cores = gap_use(&p->g, j, i, TAKES_CPU), part = known_or(cores / n->cores, 0);
+	double price = known_or(n->cpu_hour, 0) * cores + known_or(n->gb_hour, 0) * memory_of(s) / 1e9 +
+		       known_or(n->egress_gb, 0) * known_or(s->net_bps, 0) / 2 * HOUR / 1e9;
 
-	return weight[WEIGHT_LOAD] * 100 * part + weight[WEIGHT_ENERGY] * or(n->max_w - n->idle_w, 0) * part +
+	return weight[WEIGHT_LOAD] * 100 * part + weight[WEIGHT_ENERGY] * known_or(n->max_w - n->idle_w, 0) * part +
 	       weight[WEIGHT_PRICE] * price;
 }
 
@@ -202,7 +202,7 @@ static void scores(struct problem *p)
 			if (!w->scored[k].eligible)
 				*c = GAP_NEVER;
 			else
-				*c -= (float)(p->o->weight[WEIGHT_SCORE] * or(w->scored[k].score, 0));
+				*c -= (float)(p->o->weight[WEIGHT_SCORE] * known_or(w->scored[k].score, 0));
 		}
 	}
 }
@@ -254,7 +254,7 @@ static void pay(struct problem *p, int j)
 		else
 			paid[i] += (float)(p->o->weight[WEIGHT_MOVE] * problem_predict(p, j, p->at[j], i, 0).pause_ms *
 						   p->users[j] / HOUR +
-					   p->o->margin * fabs(now));
+					   p->o->margin * fabs((double)now));
 	}
 }
 
@@ -302,7 +302,7 @@ static int links(struct problem *p)
 				return -1;
 		for (int k = 0; k < s->n_peers; k++)
 			if (link_all(p, &room, j, w->peer[s->peers + k].name,
-				     (float)(p->o->weight[WEIGHT_TRAFFIC] * or(w->peer[s->peers + k].net_bps, 0) /
+				     (float)(p->o->weight[WEIGHT_TRAFFIC] * known_or(w->peer[s->peers + k].net_bps, 0) /
 					     SCORE_WINDOW_BYTES)))
 				return -1;
 	}
@@ -312,7 +312,7 @@ static int links(struct problem *p)
 	for (int a = 0; p->distance && a < p->g.nodes; a++)
 		for (int b = 0; b < p->g.nodes; b++)
 			p->distance[(size_t)a * p->g.nodes + b] =
-				a == b ? 0 : (float)fmax(0.05, or(distance_nodes_ms(w, w->node[a].name, w->node[b].name), 1));
+				a == b ? 0 : (float)fmax(0.05, known_or(distance_nodes_ms(w, w->node[a].name, w->node[b].name), 1));
 	return p->distance ? 0 : -1;
 }
 
@@ -401,12 +401,12 @@ void problem_free(struct problem *p)
 struct prediction problem_predict(const struct problem *p, int job, int from, int to, double gain)
 {
 	const struct world_service *s = &p->w->service[p->service[job]];
-	struct prediction out = { .bytes = isnan(s->mem) && isnan(s->bytes) ? NAN : or(s->mem, 0) + or(s->bytes, 0) };
-	double link = fmin(from < 0 ? LINK_BPS : or(p->w->node[from].net_bps, LINK_BPS), or(p->w->node[to].net_bps, LINK_BPS));
+	struct prediction out = { .bytes = isnan(s->mem) && isnan(s->bytes) ? NAN : known_or(s->mem, 0) + known_or(s->bytes, 0) };
+	double link = fmin(from < 0 ? LINK_BPS : known_or(p->w->node[from].net_bps, LINK_BPS), known_or(p->w->node[to].net_bps, LINK_BPS));
 
-	out.transfer_ms = SETTLE_MS + or(out.bytes, 0) / link * 1e3;
+	out.transfer_ms = SETTLE_MS + known_or(out.bytes, 0) / link * 1e3;
 	/* A stateless one is started there before it is stopped here. */
-	out.pause_ms = s->stateless || from < 0 ? 0 : PAUSE_MS + PAUSE_MB * or(s->mem, 0) / 1e6;
+	out.pause_ms = s->stateless || from < 0 ? 0 : PAUSE_MS + PAUSE_MB * known_or(s->mem, 0) / 1e6;
 	out.break_even_s = gain > 0 ? out.pause_ms * p->users[job] / gain : INFINITY;
 	return out;
 }

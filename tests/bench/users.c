@@ -54,7 +54,7 @@ static void make(struct assign *s, struct geo *user, struct geo *node, float *de
 
 	for (int k = 0; k < CITIES; k++) {
 		city[k] = (struct geo){ 40 + 15 * uniform(), -5 + 25 * uniform() };
-		all += share[k] = 1 / (k + 1.0);
+		all += share[k] = pow(k + 1, -0.7);
 	}
 	for (int i = 0; i < s->nodes; i++) {
 		node[i] = near(&city[i % CITIES], 1.2);
@@ -66,7 +66,7 @@ static void make(struct assign *s, struct geo *user, struct geo *node, float *de
 
 		while (k < CITIES - 1 && (x -= share[k]) > 0)
 			k++;
-		user[u] = near(&city[k], 0.8);
+		user[u] = near(&city[k], 0.9);
 		demand[u] = (float)(1 + (int)(4 * uniform()));
 		wanted += demand[u];
 	}

@@ -14,7 +14,7 @@ for ms in 0 5 25; do
 	cell frozen source "strike:KILL:criu:$ms" survives
 	cell frozen source "strike:KILL:edge-migrate:$ms"
 done
-cell frozen source strike:STOP:criu:0 survives
+cell frozen source strike:STOP:criu:4
 for step in frozen go; do
 	cell "$step" source stop:edge-migrate
 done

@@ -19,7 +19,7 @@ static unsigned draw(unsigned below)
 
 static double steps(void *ctx, long done)
 {
-	return (double)done / *(const long *)ctx;
+	return (double)done / (double)*(const long *)ctx;
 }
 
 struct instance {
