@@ -229,6 +229,11 @@ const char *json_value(const struct json *string)
 	return string && is_kind(string->v, JV_KIND_STRING) ? jv_string_value(string->v) : NULL;
 }
 
+struct json *json_keys(const struct json *object)
+{
+	return json_wrap(is_kind(object->v, JV_KIND_OBJECT) ? jv_keys(jv_copy(object->v)) : jv_array());
+}
+
 /* Takes obj and v, returns the object with v in it. */
 static jv set_path(jv obj, const char *path, jv v)
 {

@@ -41,6 +41,7 @@ struct json *json_get(const struct json *j, const char *path);
 size_t json_len(const struct json *array, const char *path); /* path "" or NULL: the value itself */
 struct json *json_at(const struct json *array, size_t i);
 const char *json_value(const struct json *string); /* of a string value, else NULL */
+struct json *json_keys(const struct json *object); /* an array of the names of its members, sorted */
 
 /* Writing into an object; objects on the way are made. A NULL string leaves the member absent.
  * json_set and json_add take ownership of `v` (NULL leaves the member absent). */

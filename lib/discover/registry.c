@@ -14,7 +14,8 @@ struct registry {
 	void *self;
 };
 
-static const struct registry_kind *const kinds[] = { &registry_dir };
+static const struct registry_kind *const kinds[] = { &registry_dir, &registry_etcd, &registry_etcds, &registry_ldap,
+						    &registry_ldaps };
 
 static const struct registry_kind *kind_find(const char *url, const char **rest)
 {
@@ -40,7 +41,7 @@ int registry_open(struct registry **out, const char *url, struct err *e)
 		url = file_path("/var/lib/edge/registry");
 	const struct registry_kind *kind = kind_find(url, &rest);
 	if (!kind || !*rest)
-		return err_set(e, EX_USAGE, "registry %s: not of the form dir:/path", url);
+		return err_set(e, EX_USAGE, "registry %s: not of the form dir:/path, etcd://host:port/prefix or ldap://host/base", url);
 	struct registry *r = calloc(1, sizeof(*r));
 	if (!r)
 		return err_sys(e, "registry %s", url);
@@ -108,4 +109,10 @@ int registry_remove(struct registry *r, const char *key, const struct registry_v
 int registry_watch(struct registry *r, const char *prefix, int timeout_ms, struct err *e)
 {
 	return key_check(prefix, 1, e) ? -1 : r->kind->watch(r->self, prefix, timeout_ms, e);
+}
+
+int registry_lease(struct registry *r, int seconds, struct err *e)
+{
+	return r->kind->lease ? r->kind->lease(r->self, seconds, e) :
+				err_set(e, EX_UNAVAILABLE, "registry %s: has no leases", r->kind->scheme);
 }

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* The registry: nodes and service instances as records, behind a small table of verbs, so that a new kind of
- * registry is one new file. A URL names it: "dir:/path" (or a bare path). */
+ * registry is one new file. A URL names it: "dir:/path" (or a bare path), "etcd://[user@]host:port[,host:port].../prefix", "etcds://..." with
+ * TLS; "ldap://host/base" (RFC 4516) and "ldaps://..." only list nodes. */
 #ifndef EDGE_DISCOVER_REGISTRY_H
 #define EDGE_DISCOVER_REGISTRY_H
 
@@ -34,6 +35,9 @@ int registry_put(struct registry *r, const char *key, const struct json *rec, co
 int registry_remove(struct registry *r, const char *key, const struct registry_version *expect, struct err *e);
 /* Blocks until something under the prefix changes or timeout_ms ends: 1 changed, 0 timeout, -1 error. */
 int registry_watch(struct registry *r, const char *prefix, int timeout_ms, struct err *e);
+/* Records that are put from now on vanish unless they are put again within that time. EX_UNAVAILABLE where a registry
+ * cannot do that. */
+int registry_lease(struct registry *r, int seconds, struct err *e);
 
 /* Service records ("service/ID") by these only: the epoch of an instance, which grows with each move of it, never goes back
  * there, and the first node that writes an epoch has it. 0 done; 1 fenced: the registry knows a newer epoch, or this one at

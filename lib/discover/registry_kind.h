@@ -15,8 +15,17 @@ struct registry_kind {
 	/* rec NULL removes. */
 	int (*put)(void *self, const char *key, const struct json *rec, const struct registry_version *expect, struct err *e);
 	int (*watch)(void *self, const char *prefix, int timeout_ms, struct err *e);
+	int (*lease)(void *self, int seconds, struct err *e); /* NULL: it has none */
 };
 
-extern const struct registry_kind registry_dir;
+extern const struct registry_kind registry_dir, registry_etcd, registry_etcds, registry_ldap, registry_ldaps;
+
+/* Files with which a registry over the network is reached, where they are: registry.password (its first line, which the
+ * caller frees), registry.ca, registry.cert and registry.key in /etc/edge. */
+struct registry_secrets {
+	char *password, *ca, *cert, *key; /* NULL: no such file */
+};
+int registry_secrets_load(struct registry_secrets *s, struct err *e);
+void registry_secrets_free(struct registry_secrets *s);
 
 #endif

@@ -110,7 +110,7 @@ refused "... also at another node" 69 "edge-run: service x: address 10.9.9.9: no
 refused "two services to checkpoint" 64 'edge-checkpoint: one service, or - .*' edge-checkpoint web web
 refused "not a node's URL" 64 'edge-migrate: ssh://: not of the form ssh://\[user@\]host\[:port\]' edge-migrate web --to ssh://
 refused "an option as a host" 64 'edge-migrate: ssh://-oProxyCommand=x: not of the form .*' edge-migrate web --to ssh://-oProxyCommand=x
-refused "not a registry" 64 'edge-migrate: registry x:y: not of the form dir:/path' env EDGE_REGISTRY=x:y edge-migrate web --to edge2
+refused "not a registry" 64 'edge-migrate: registry x:y: not of the form dir:/path, etcd://host:port/prefix or ldap://host/base' env EDGE_REGISTRY=x:y edge-migrate web --to edge2
 refused "no such program" 64 'edge: frob: no such program .*' edge frob
 unchanged "wrong options change nothing"
 

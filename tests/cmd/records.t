@@ -99,6 +99,7 @@ prints "edge-checkpoint | edge-ship | edge-restore" service edge2 sh -c 'edge-ch
 prints "edge-checkpoint --pid" checkpoint edge1 sh -c 'setsid sleep 1000 </dev/null >/dev/null 2>&1 & edge-checkpoint --pid $!; kill $!'
 prints "edge-checkpoint --list" "checkpoint checkpoint" edge1 edge-checkpoint --list
 prints "edge-checkpoint --remove" "checkpoint checkpoint" edge1 sh -c 'edge-checkpoint --list | jq -r .id | xargs edge-checkpoint --remove'
+prints "edge-probe --services" "node service service service" edge1 edge-probe --services
 prints "edge-run --list" "service service service" edge1 edge-run --list
 prints "edge-stop of several" "service service" edge1 edge-stop --rm web bare
 cat "$EDGE_LAB_DIR"/registry/service/*.json >"$tmp/records"
@@ -106,7 +107,7 @@ ok "the registry's services" conforms "$(printf 'service %.0s' "$EDGE_LAB_DIR"/r
 "$lab" nodes >"$tmp/records"
 ok "the lab's nodes" conforms node node
 pass='{"kind":"other",  "x":1e3}'
-for program in edge-run edge-stop edge-migrate edge-checkpoint; do
+for program in edge-run edge-stop edge-migrate edge-checkpoint edge-probe; do
 	is "$program - passes on what is not its own, byte for byte" "$pass" "$(on edge1 sh -c "echo '$pass' | $program -" 2>&1)"
 done
 for program in edge-latency edge-ship edge-restore; do

@@ -160,7 +160,7 @@ is "$(refusal edge-run --name x --profile large -- true)" \
 is "$(refusal edge-run --name x --profile cpu=much -- true)" "64 edge-run: profile cpu=much: not cpu=CORES,mem=BYTES (see edge-run --help)" "no profile"
 is "$(refusal edge-run --name x --bundle "$top/data")" \
 	"69 edge-run: service x: bundle $top/data: no config.json" "no bundle"
-is "$(refusal edge-run --name x --registry etcd://x -- true)" "64 edge-run: registry etcd://x: not of the form dir:/path" "no registry"
+is "$(refusal edge-run --name x --registry other://x -- true)" "64 edge-run: registry other://x: not of the form dir:/path, etcd://host:port/prefix or ldap://host/base" "no registry"
 is "$(refusal edge-stop "${t}foo")" "69 edge-stop: service ${t}foo: no such service on this node" "no such service"
 sed -i s/br0/br9/ "$EDGE_ROOT/etc/edge/node.json"
 is "$(refusal edge-run --name x --addr 10.88.0.7 -- true)" "69 edge-run: service x: node edge1: no bridge br9 for services" "no bridge"
