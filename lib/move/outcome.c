@@ -57,7 +57,7 @@ int outcome_tell(struct stream *s, const struct json *call, struct err *e)
 	const char *move = json_str(call, "move");
 	AUTO_JSON struct json *answer = json_object();
 	enum outcome outcome = OUTCOME_NOT;
-	struct journal_entry j;
+	struct journal_entry j = { .step = "" };
 
 	if (!move)
 		return err_set(e, EX_DATAERR, "no move in the call");
@@ -66,9 +66,10 @@ int outcome_tell(struct stream *s, const struct json *call, struct err *e)
 	if (rc < 0 && e->code != EX_UNAVAILABLE)
 		return -1;
 	/* Without an answer it asks again; with a wrong one the service would run twice. */
-	if (rc > 0 && journal_has(move) && journal_entry(move, &j, e))
+	bool there = rc > 0 && journal_has(move);
+	if (there && journal_entry(move, &j, e))
 		return e->code = EX_TEMPFAIL, -1;
-	if (rc > 0 && journal_has(move) && !strcmp(j.step, "running"))
+	if (there && !strcmp(j.step, "running"))
 		outcome = j.same_boot ? OUTCOME_RUNNING : OUTCOME_DIED;
 	json_set_str(answer, "outcome", words[outcome]);
 	return wire_send_json(s, FRAME_REPLY, answer, e);
