@@ -4,8 +4,8 @@
 # make check           all tests; installs what they need first (as root)
 # make lint            clang-tidy, cppcheck, shellcheck, perl and mandoc
 # make asan            the tests with ASan and UBSan, built into build/asan
-# make soak            each service moves there and back 5 times
-# make bench           measured moves, beside the ways of today
+# make soak SOAK=N     each service moves there and back 5 times; then N moves, each with a fault at a random moment
+# make bench           measured moves, latencies and decisions, beside the ways of today
 # B=DIR builds elsewhere; V=1 shows the commands
 PREFIX ?= /usr/local
 DESTDIR ?=
@@ -14,14 +14,16 @@ VERSION := 0.1.0
 
 CC ?= cc
 STRIP ?= strip
+CLANG ?= clang
+BPFTOOL ?= $(shell PATH=$$PATH:/usr/sbin:/sbin command -v bpftool)
 CFLAGS ?= -O2 -g
 SANITIZE ?=
 # A newer compiler or library may warn of what nobody has seen yet: an error in CI only.
 WARN := -Wall -Wextra -Wmissing-prototypes -Wstrict-prototypes -Wshadow -Wvla -Wno-format-truncation $(if $(CI),-Werror)
 FLAGS := -std=gnu11 -D_GNU_SOURCE -D_FILE_OFFSET_BITS=64 -DEDGE_VERSION='"$(VERSION)"' -I.
-ALL_CFLAGS := $(FLAGS) $(WARN) -fstack-protector-strong -MMD -MP $(CFLAGS)
+ALL_CFLAGS = $(FLAGS) $(WARN) -fstack-protector-strong -MMD -MP $(CFLAGS)
 ALL_LDFLAGS := -Wl,--as-needed -Wl,-z,relro -Wl,-z,now $(LDFLAGS)
-LDLIBS := -ljq -lssh2 -lcrypto -lzstd -lxxhash -lresolv -lpthread -lm
+LDLIBS := -ljq -lssh2 -lcrypto -lzstd -lxxhash -lcurl -lbpf -lmaxminddb -lresolv -lpthread -lm
 
 # One program per file in cmds/; each links only what it uses of the archive and, by --as-needed, of the libraries.
 PROGRAMS := $(patsubst cmds/%.c,%,$(wildcard cmds/edge*.c))
@@ -29,8 +31,8 @@ LIB_SRC := $(wildcard lib/*/*.c)
 LIB_OBJ := $(LIB_SRC:%.c=$(B)/%.o)
 UNITS := $(patsubst tests/unit/%.c,%,$(wildcard tests/unit/*_test.c))
 TOOLS := $(patsubst %.c,%,$(wildcard examples/lab/*.c tests/bench/*.c tests/tools/*.c))
-# Some of them are moved, and CRIU cannot move the terabytes of a sanitizer.
-PLAIN := examples/% tests/bench/% tests/tools/%
+# Some of them are moved, and CRIU cannot move the terabytes of a sanitizer. Benches of the library are not.
+PLAIN := $(filter-out tests/bench/predict tests/bench/gap,$(TOOLS))
 MANUALS := $(wildcard man/*.[1-8])
 
 Q := $(if $(V),,@)
@@ -41,7 +43,20 @@ units: $(UNITS:%=$(B)/tests/unit/%)
 
 $(B)/%.o: %.c
 	$(Q)mkdir -p $(@D)
-	$(Q)$(CC) $(ALL_CFLAGS) $(if $(filter $(PLAIN),$<),,$(SANITIZE)) -ffunction-sections -fdata-sections -c -o $@ $<
+	$(Q)$(CC) $(ALL_CFLAGS) $(if $(filter $(PLAIN),$*),,$(SANITIZE)) -ffunction-sections -fdata-sections -c -o $@ $<
+
+# The kernel's side of edge-latency: compiled for BPF, and put into the object that loads it.
+BPF_CFLAGS := -target bpf -mcpu=v3 -O2 -g -Wall -Werror -I. -I/usr/include/$(shell $(CC) -print-multiarch)
+
+$(B)/%.bpf.o: %.bpf.c bpf/rtt.h
+	$(Q)mkdir -p $(@D)
+	$(Q)$(CLANG) $(BPF_CFLAGS) -c -o $@ $<
+
+$(B)/%.skel.h: $(B)/%.bpf.o
+	$(Q)$(BPFTOOL) gen skeleton $< name $(*F)_bpf >$@.new && mv $@.new $@
+
+$(B)/lib/measure/rtt.o $(B)/lint/lib/measure/rtt.c.tidy: $(B)/bpf/rtt.skel.h
+$(B)/lib/measure/rtt.o $(B)/lint/lib/measure/rtt.c.tidy: FLAGS += -I$(B)
 
 $(B)/libedge.a: $(LIB_OBJ)
 	$(Q)rm -f $@
@@ -55,7 +70,7 @@ $(B)/tests/unit/%: $(B)/tests/unit/%.o $(B)/libedge.a
 	$(Q)$(CC) $(ALL_CFLAGS) $(SANITIZE) $(ALL_LDFLAGS) -o $@ $< $(B)/libedge.a $(LDLIBS)
 
 $(TOOLS:%=$(B)/%): $(B)/%: $(B)/%.o $(B)/libedge.a
-	$(Q)$(CC) $(ALL_CFLAGS) $(ALL_LDFLAGS) -o $@ $< $(B)/libedge.a $(LDLIBS)
+	$(Q)$(CC) $(ALL_CFLAGS) $(if $(filter $(PLAIN),$*),,$(SANITIZE)) $(ALL_LDFLAGS) -o $@ $< $(B)/libedge.a $(LDLIBS)
 
 # --- installing
 
@@ -76,7 +91,7 @@ install: all
 	$(Q)install -s --strip-program=$(STRIP) $(B)/examples/lab/edge-wire $(EXAMPLES)/lab
 	$(Q)install -t $(EXAMPLES)/lab examples/lab/lab
 	$(Q)install -m 644 -t $(EXAMPLES)/lab examples/lab/*.sh
-	$(Q)install -t $(EXAMPLES) examples/get-criu examples/install-packages
+	$(Q)install -t $(EXAMPLES) examples/get-criu examples/install-packages examples/user-sim
 	$(Q)install -m 644 -t $(EXAMPLES) examples/edge.schema
 	$(Q)$(if $(SYSTEMD),install -D -m 644 -t $(UNITDIR) $(SYSTEMD))
 
@@ -96,15 +111,18 @@ asan:
 	$(Q)B=$(B)/asan TEST_SECONDS=1800 CFLAGS='-O1 -g -fno-omit-frame-pointer' \
 		SANITIZE='-fsanitize=address,undefined -fno-sanitize-recover=all -include tests/asan.h' tests/run.sh $(TESTS)
 
-soak:
+soak: all
 	$(Q)B=$(B) MOVES=5 TEST_SECONDS=3600 tests/run.sh tests/move/
+	$(Q)B=$(B) SOAK=$(SOAK) tests/move/soak
 
 bench: all
 	$(Q)B=$(B) tests/bench/move
+	$(Q)B=$(B) tests/bench/latency
+	$(Q)B=$(B) tests/bench/place
 
 # --- linting
 
-C_SRC := $(shell git ls-files '*.c' 2>/dev/null || find cmds lib tests examples -name '*.c')
+C_SRC := $(filter-out bpf/%,$(shell git ls-files '*.c' 2>/dev/null || find cmds lib tests examples -name '*.c'))
 SCRIPTS := $(shell git grep -lE '^\#!.*sh$$' 2>/dev/null || grep -rlE '^\#!.*sh$$' --exclude-dir=.git --exclude-dir=build .)
 PERL := $(shell git grep -lE '^\#!.*perl' -- examples tests 2>/dev/null || grep -rlE '^\#!.*perl' examples tests)
 # Leaks: it does not know the cleanup attribute of AUTO_ variables.

@@ -74,31 +74,15 @@ static int take(const char *service, const char *node, const char *dest)
 	return hold(service, dest, leave_running, (int)hold_s, &opt, stdout, &e) ? cmd_fail(&cmd, &e) : 0;
 }
 
-static int take_records(void)
+static int take_of_move(const struct json *rec)
 {
-	AUTO_RECORDS struct records *in = records_open(stdin, "stdin");
-	int status = 0, rc;
+	const char *service = json_str(rec, "service");
 	struct err e;
 
-	for (;;) {
-		AUTO_JSON struct json *rec = NULL;
-
-		if ((rc = records_next(in, &rec, &e)) <= 0)
-			break;
-		const char *kind = json_str(rec, "kind"), *action = json_str(rec, "action");
-		const char *service = json_str(rec, "service");
-		if (!kind || !action || strcmp(kind, "move") || strcmp(action, "migrate")) {
-			if (record_pass(stdout, records_line(in), &e))
-				return cmd_fail(&cmd, &e);
-		} else if (!service) {
-			err_set(&e, EX_DATAERR, "move: the record does not name its service");
-			cmd_fail(&cmd, &e);
-			status = EX_NO;
-		} else if (take(service, from ? from : json_str(rec, "from"), to ? to : json_str(rec, "to"))) {
-			status = EX_NO;
-		}
-	}
-	return rc < 0 ? cmd_fail(&cmd, &e) : cmd_done(&cmd, status);
+	if (service)
+		return take(service, from ? from : json_str(rec, "from"), to ? to : json_str(rec, "to"));
+	err_set(&e, EX_DATAERR, "move: the record does not name its service");
+	return cmd_fail(&cmd, &e);
 }
 
 /* --list or --remove, at another node. */
@@ -171,6 +155,6 @@ int main(int argc, char **argv)
 	if (argc - first != 1)
 		return cmd_usage(&cmd, "one service, or -");
 	if (!strcmp(argv[first], "-"))
-		return take_records();
+		return cmd_moves(&cmd, (const char *const[]){ "migrate", NULL }, take_of_move);
 	return cmd_done(&cmd, take(argv[first], from, to));
 }

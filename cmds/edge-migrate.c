@@ -14,6 +14,8 @@
 
 #define CONNECT_MS 10000
 #define ASK_MS 5000
+#define MAX_FREEZE_MS 86400000
+#define MAX_DEADLINE_S 604800
 
 static const char *to, *from;
 static bool dry_run, tcp_close, ship_base, quiet, status_only, recovering, force;
@@ -85,6 +87,24 @@ static void retrying(void *ctx, const char *why, int pause_ms)
 			pause_ms / 1e3);
 }
 
+static void heed_signals(void (*handler)(int))
+{
+	signal(SIGINT, handler);
+	signal(SIGTERM, handler);
+	signal(SIGHUP, handler);
+}
+
+/* There, the program ends cleanly when we are gone. */
+static int run_there(const char *node, const struct json *args)
+{
+	struct err e = { 0 };
+
+	heed_signals(SIG_DFL);
+	int rc = remote_run(node, "edge-migrate", args, stdout, cmd_relay, &e);
+	heed_signals(on_signal);
+	return rc < 0 ? cmd_fail(&cmd, &e) : rc;
+}
+
 /* "--NAME" "VALUE" */
 static void add_number(struct json *args, const char *name, long value)
 {
@@ -98,8 +118,6 @@ static void add_number(struct json *args, const char *name, long value)
 static int move_elsewhere(const char *service, const char *node, const char *dest)
 {
 	AUTO_JSON struct json *args = json_array();
-	struct err e = { 0 };
-	int rc;
 
 	json_add(args, json_string("--to"));
 	json_add(args, json_string(dest));
@@ -113,8 +131,7 @@ static int move_elsewhere(const char *service, const char *node, const char *des
 	add_number(args, "--deadline", deadline);
 	json_add(args, json_string("--"));
 	json_add(args, json_string(service));
-	rc = remote_run(node, "edge-migrate", args, stdout, cmd_relay, &e);
-	return rc < 0 ? cmd_fail(&cmd, &e) : rc;
+	return run_there(node, args);
 }
 
 /* One service; its exit status, an error being told already. */
@@ -148,31 +165,15 @@ static int move_one(const char *service, const char *node, const char *dest)
 	return status;
 }
 
-static int move_records(void)
+static int migrate_move(const struct json *rec)
 {
-	AUTO_RECORDS struct records *in = records_open(stdin, "stdin");
-	int status = 0, rc;
+	const char *service = json_str(rec, "service"), *dest = to ? to : json_str(rec, "to");
 	struct err e;
 
-	for (;;) {
-		AUTO_JSON struct json *rec = NULL;
-
-		if ((rc = records_next(in, &rec, &e)) <= 0)
-			break;
-		const char *kind = json_str(rec, "kind"), *action = json_str(rec, "action");
-		const char *service = json_str(rec, "service"), *dest = to ? to : json_str(rec, "to");
-		if (!kind || !action || strcmp(kind, "move") || strcmp(action, "migrate")) {
-			if (record_pass(stdout, records_line(in), &e))
-				return cmd_fail(&cmd, &e);
-		} else if (!service || !dest) {
-			err_set(&e, EX_DATAERR, "move without a service or a destination");
-			cmd_fail(&cmd, &e);
-			status = EX_NO;
-		} else if (move_one(service, from ? from : json_str(rec, "from"), dest)) {
-			status = EX_NO;
-		}
-	}
-	return rc < 0 ? cmd_fail(&cmd, &e) : cmd_done(&cmd, status);
+	if (service && dest)
+		return move_one(service, from ? from : json_str(rec, "from"), dest);
+	err_set(&e, EX_DATAERR, "move without a service or a destination");
+	return cmd_fail(&cmd, &e);
 }
 
 /* ---- interrupted moves ---- */
@@ -202,7 +203,6 @@ static int recover_here(const char *service)
 static int recover_elsewhere(const char *service)
 {
 	AUTO_JSON struct json *args = json_array();
-	struct err e = { 0 };
 
 	json_add(args, json_string(status_only ? "--status" : "--recover"));
 	if (force)
@@ -210,8 +210,7 @@ static int recover_elsewhere(const char *service)
 	json_add(args, json_string("--"));
 	if (service)
 		json_add(args, json_string(service));
-	int rc = remote_run(from, "edge-migrate", args, stdout, cmd_relay, &e);
-	return rc < 0 ? cmd_fail(&cmd, &e) : rc;
+	return run_there(from, args);
 }
 
 /* All services when none is named. */
@@ -238,15 +237,15 @@ int main(int argc, char **argv)
 		return status;
 	signal(SIGPIPE, SIG_IGN);
 	/* A move that is interrupted is undone, not left half done. */
-	signal(SIGINT, on_signal);
-	signal(SIGTERM, on_signal);
-	signal(SIGHUP, on_signal);
+	heed_signals(on_signal);
+	if (max_freeze > MAX_FREEZE_MS || deadline > MAX_DEADLINE_S)
+		return cmd_usage(&cmd, "--max-freeze is at most a day, and --deadline a week");
 	if (force && !recovering)
 		return cmd_usage(&cmd, "--force is for --recover");
 	if (recovering || status_only)
 		return recover_services(argv + first, argc - first);
 	if (argc - first == 1 && !strcmp(argv[first], "-"))
-		return move_records();
+		return cmd_moves(&cmd, (const char *const[]){ "migrate", NULL }, migrate_move);
 	if (first == argc || !to)
 		return cmd_usage(&cmd, first == argc ? "no service named" : "--to is missing");
 	for (int i = first; i < argc && !interrupted; i++) {

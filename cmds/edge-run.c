@@ -202,28 +202,6 @@ static int start_of_move(const struct json *rec)
 	return start(s, json_str(rec, "to"));
 }
 
-static int run_records(void)
-{
-	AUTO_RECORDS struct records *in = records_open(stdin, "stdin");
-	int status = 0, rc;
-	struct err e;
-
-	for (;;) {
-		AUTO_JSON struct json *rec = NULL;
-
-		if ((rc = records_next(in, &rec, &e)) <= 0)
-			break;
-		const char *kind = json_str(rec, "kind"), *action = json_str(rec, "action");
-		if (kind && action && !strcmp(kind, "move") && (!strcmp(action, "start") || !strcmp(action, "replicate"))) {
-			if (start_of_move(rec))
-				status = EX_NO;
-		} else if (record_pass(stdout, records_line(in), &e)) {
-			return cmd_fail(&cmd, &e);
-		}
-	}
-	return rc < 0 ? cmd_fail(&cmd, &e) : cmd_done(&cmd, status);
-}
-
 static int list_services(void)
 {
 	AUTO_JSON struct json *args = json_array(), *all = NULL;
@@ -252,7 +230,7 @@ int main(int argc, char **argv)
 	if (list)
 		return cmd_done(&cmd, list_services());
 	if (argc - first == 1 && !strcmp(argv[first], "-"))
-		return run_records();
+		return cmd_moves(&cmd, (const char *const[]){ "start", "replicate", NULL }, start_of_move);
 	if (take_options(&s, argc - first, argv + first, &e))
 		return e.code == EX_USAGE ? cmd_usage(&cmd, "%s", e.text) : cmd_fail(&cmd, &e);
 	return cmd_done(&cmd, start(s, on));

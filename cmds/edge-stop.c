@@ -7,6 +7,8 @@
 #include "lib/discover/names.h"
 #include "lib/discover/node.h"
 #include "lib/engine/engine.h"
+#include "lib/move/journal.h"
+#include "lib/move/recover.h"
 #include "lib/move/remote.h"
 #include "lib/move/store.h"
 
@@ -72,8 +74,9 @@ static int stop_here(const char *name, bool rm, struct err *e)
 
 	if (service_load(&s, name, e) || registry_open(&r, NULL, e))
 		return -1;
-	AUTO_FD int lock = service_lock(s->name, LOCK_MS, e);
-	if (lock < 0)
+	AUTO_FD int lock = journal_lock(s->name, LOCK_MS, e);
+	/* One that waits, frozen, to hear whether it runs elsewhere is not ours to end. */
+	if (lock < 0 || recover_instance(s->name, s->id, false, e))
 		return -1;
 	service_free(TAKE_PTR(s)); /* what was true before the lock may not be any more */
 	if (service_load(&s, name, e))
@@ -108,38 +111,16 @@ static int stop(const char *name, const char *node, bool rm)
 }
 
 /* A move that the plan wants stopped. */
-static int stop_of_move(const struct json *rec, bool rm)
+static int stop_of_move(const struct json *rec)
 {
 	const char *name = json_str(rec, "service");
+	bool terminate = !strcmp(json_str(rec, "action"), "terminate");
 	struct err e;
 
 	if (name)
-		return stop(name, json_str(rec, "from"), rm);
+		return stop(name, json_str(rec, "from"), gone || terminate);
 	err_set(&e, EX_DATAERR, "move: the record to stop a service does not name it");
 	return cmd_fail(&cmd, &e);
-}
-
-static int stop_records(void)
-{
-	AUTO_RECORDS struct records *in = records_open(stdin, "stdin");
-	int status = 0, rc;
-	struct err e;
-
-	for (;;) {
-		AUTO_JSON struct json *rec = NULL;
-
-		if ((rc = records_next(in, &rec, &e)) <= 0)
-			break;
-		const char *kind = json_str(rec, "kind"), *action = json_str(rec, "action");
-		bool terminate = action && !strcmp(action, "terminate");
-		if (kind && action && !strcmp(kind, "move") && (terminate || !strcmp(action, "stop"))) {
-			if (stop_of_move(rec, gone || terminate))
-				status = EX_NO;
-		} else if (record_pass(stdout, records_line(in), &e)) {
-			return cmd_fail(&cmd, &e);
-		}
-	}
-	return rc < 0 ? cmd_fail(&cmd, &e) : cmd_done(&cmd, status);
 }
 
 int main(int argc, char **argv)
@@ -153,7 +134,7 @@ int main(int argc, char **argv)
 	if (first == argc)
 		return cmd_usage(&cmd, "no service named");
 	if (argc - first == 1 && !strcmp(argv[first], "-"))
-		return stop_records();
+		return cmd_moves(&cmd, (const char *const[]){ "stop", "terminate", NULL }, stop_of_move);
 	for (int i = first; i < argc; i++)
 		if ((rc = stop(argv[i], on, gone)))
 			worst = rc;

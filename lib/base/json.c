@@ -3,31 +3,15 @@
 
 #include <ctype.h>
 #include <errno.h>
-#include <jv.h>
 #include <math.h>
 #include <string.h>
 
 #include "lib/base/file.h"
+#include "lib/base/json_int.h"
 
 #define TEXT_MAX      (64u << 20)
 #define LINE_SIZE_MAX (16u << 20)
 #define DEPTH_MAX     64
-
-/* libjq's values are counted references; jv_* functions take over (free) their arguments, except jv_copy,
- * jv_get_kind, jv_string_value, jv_number_value and the object iterators. It aborts when memory runs out. */
-struct json {
-	jv v;
-};
-
-static struct json *wrap(jv v)
-{
-	struct json *j = malloc(sizeof(*j));
-
-	if (!j)
-		abort();
-	j->v = v;
-	return j;
-}
 
 static bool is_kind(jv v, jv_kind kind)
 {
@@ -44,27 +28,27 @@ void json_free(struct json *j)
 
 struct json *json_object(void)
 {
-	return wrap(jv_object());
+	return json_wrap(jv_object());
 }
 
 struct json *json_array(void)
 {
-	return wrap(jv_array());
+	return json_wrap(jv_array());
 }
 
 struct json *json_string(const char *s)
 {
-	return wrap(jv_string(s));
+	return json_wrap(jv_string(s));
 }
 
 struct json *json_number(double v)
 {
-	return wrap(jv_number(v));
+	return json_wrap(jv_number(v));
 }
 
 struct json *json_copy(const struct json *j)
 {
-	return wrap(jv_copy(j->v));
+	return json_wrap(jv_copy(j->v));
 }
 
 /* libjq's own limit is 256 and its printer recurses. */
@@ -128,7 +112,7 @@ struct json *json_parse(const char *text, size_t len, struct err *e)
 		parse_error(v, e);
 		return NULL;
 	}
-	return wrap(v);
+	return json_wrap(v);
 }
 
 struct json *json_read_file(const char *path, struct err *e)
@@ -220,7 +204,7 @@ struct json *json_get(const struct json *j, const char *path)
 {
 	jv v = lookup(j, path);
 
-	return jv_is_valid(v) ? wrap(v) : (jv_free(v), NULL);
+	return jv_is_valid(v) ? json_wrap(v) : (jv_free(v), NULL);
 }
 
 size_t json_len(const struct json *array, const char *path)
@@ -237,7 +221,7 @@ struct json *json_at(const struct json *array, size_t i)
 {
 	if (i >= json_len(array, NULL))
 		return NULL;
-	return wrap(jv_array_get(jv_copy(array->v), (int)i));
+	return json_wrap(jv_array_get(jv_copy(array->v), (int)i));
 }
 
 const char *json_value(const struct json *string)
@@ -247,7 +231,7 @@ const char *json_value(const struct json *string)
 
 struct json *json_keys(const struct json *object)
 {
-	return wrap(is_kind(object->v, JV_KIND_OBJECT) ? jv_keys(jv_copy(object->v)) : jv_array());
+	return json_wrap(is_kind(object->v, JV_KIND_OBJECT) ? jv_keys(jv_copy(object->v)) : jv_array());
 }
 
 /* Takes obj and v, returns the object with v in it. */

@@ -43,6 +43,7 @@ struct cmd {
 	const char *about;    /* one sentence: what it does */
 	const struct opt *opts;
 	bool filter;          /* reads records from stdin when it has no operands: then a terminal gets short help */
+	const bool *source;   /* NULL, or a flag with which it does not */
 	const char *notes;    /* behind the options in help: lines, or NULL */
 	const char *example;  /* a command line for help, or NULL */
 	/* Prints the names that shells offer for NODE ("nodes"), SERVICE ("services@NODE", "services@" for this node),
@@ -65,5 +66,11 @@ int cmd_fail(const struct cmd *c, const struct err *e);
 void cmd_relay(const char *line);
 /* Flushes stdout and checks it: `status`, or EX_IOERR and a line on stderr if something could not be written. */
 int cmd_done(const struct cmd *c, int status);
+
+struct json;
+/* What "-" means to a program that carries out plans: each `move` record on stdin whose action is among `actions`
+ * (NULL-terminated) goes to act, which tells its own failures and then returns non-zero; the rest is passed on to stdout,
+ * unchanged and in order. The exit status for main: EX_NO when an act failed. */
+int cmd_moves(const struct cmd *c, const char *const actions[], int (*act)(const struct json *rec));
 
 #endif

@@ -131,6 +131,12 @@ uint64_t stream_received(const struct stream *s)
 	return atomic_load_explicit(&s->received, memory_order_relaxed);
 }
 
+void stream_go_on(struct stream *s, uint64_t sent, uint64_t received)
+{
+	atomic_store(&s->sent, sent);
+	atomic_store(&s->received, received);
+}
+
 /* A pair of descriptors. Both are non-blocking while the stream has them, so that neither a read nor a write
  * can hang in the kernel where a stop does not reach it. */
 struct fds {

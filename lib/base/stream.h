@@ -46,5 +46,7 @@ int stream_lock(struct stream *s, bool wait);
 void stream_unlock(struct stream *s);
 uint64_t stream_sent(const struct stream *s);     /* bytes so far, before SSH's own framing */
 uint64_t stream_received(const struct stream *s);
+/* It goes on where another process, which had its descriptors, has left it. */
+void stream_go_on(struct stream *s, uint64_t sent, uint64_t received);
 
 #endif

@@ -4,7 +4,6 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <poll.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
@@ -384,45 +383,6 @@ int cgroup_kill(const char *name, int timeout_ms, struct err *e)
 		usleep(500);
 	}
 	return 0;
-}
-
-int cgroup_freeze(const char *name, int timeout_ms, struct err *e)
-{
-	char dir[PATH_MAX], path[PATH_MAX + 64];
-	double end = clock_ms() + timeout_ms;
-
-	if (v2_dir(name, dir, e))
-		return -1;
-	snprintf(path, sizeof(path), "%s/cgroup.events", dir);
-	AUTO_FD int fd = open(path, O_RDONLY | O_CLOEXEC);
-	if (fd < 0 || poke(dir, "cgroup.freeze", "1"))
-		return err_sys(e, "cgroup %s: cannot freeze", dir);
-	while (!event(dir, "frozen")) {
-		struct pollfd p = { .fd = fd, .events = POLLPRI };
-
-		if (clock_ms() > end) {
-			poke(dir, "cgroup.freeze", "0");
-			return err_set(e, EX_TEMPFAIL, "cgroup %s: not frozen after %d ms", dir, timeout_ms);
-		}
-		poll(&p, 1, 1);
-	}
-	return 0;
-}
-
-int cgroup_thaw(const char *name, struct err *e)
-{
-	char dir[PATH_MAX];
-
-	if (v2_dir(name, dir, e))
-		return -1;
-	return poke(dir, "cgroup.freeze", "0") ? err_sys(e, "cgroup %s: cannot thaw", dir) : 0;
-}
-
-bool cgroup_frozen(const char *name)
-{
-	char dir[PATH_MAX];
-
-	return !v2_dir(name, dir, NULL) && event(dir, "frozen");
 }
 
 int cgroup_usage(const char *name, double *cpu_s, uint64_t *mem_bytes, struct err *e)

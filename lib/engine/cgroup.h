@@ -19,7 +19,8 @@ int cgroup_join(const char *name, pid_t pid, struct err *e);
 int cgroup_kill(const char *name, int timeout_ms, struct err *e);
 /* All processes of the service (not threads), by the v2 cgroup; the caller frees *pids. */
 int cgroup_pids(const char *name, pid_t **pids, int *n, struct err *e);
-/* The v2 freezer; waits (polling, no 100 ms steps) until frozen, at most timeout_ms: EX_TEMPFAIL. */
+/* The v2 freezer; waits (polling, no 100 ms steps) until frozen, with no task in the middle of vfork(2), at most timeout_ms:
+ * EX_TEMPFAIL. */
 int cgroup_freeze(const char *name, int timeout_ms, struct err *e);
 int cgroup_thaw(const char *name, struct err *e);
 bool cgroup_frozen(const char *name);

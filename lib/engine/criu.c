@@ -340,14 +340,30 @@ void criu_close(struct criu *c)
 	*c = (struct criu){ .sock = -1 };
 }
 
-const char *criu_version(void)
+static void read_version(char version[32])
 {
-	static char version[32];
-	const char *path = *version ? NULL : proc_find("criu");
+	const char *path = proc_find("criu");
 	AUTO_FREE char *out = NULL;
 
-	if (path && !proc_run((const char *const[]){ path, "--version", NULL }, &out, 5000, NULL) &&
+	if (!path || proc_run((const char *const[]){ path, "--version", NULL }, &out, 5000, NULL) ||
 	    sscanf(out, "Version: %31s", version) != 1)
 		*version = 0;
+}
+
+static char version[32];
+
+const char *criu_version(void)
+{
+	if (!*version)
+		read_version(version);
 	return version;
+}
+
+int criu_unchanged(struct err *e)
+{
+	char now[sizeof(version)];
+
+	read_version(now);
+	return *version && strcmp(now, version) ? err_set(e, EX_TEMPFAIL, "criu: is version %s now, and was %s when it was checked",
+							  now, version) : 0;
 }

@@ -62,5 +62,7 @@ void criu_close(struct criu *c);
 void criu_quote_log(const char *folder, const char *name, char *out, size_t size);
 /* "4.2.1", from `criu --version`; cached per process. "" when there is none. */
 const char *criu_version(void);
+/* EX_TEMPFAIL when another version was installed since then. */
+int criu_unchanged(struct err *e);
 
 #endif

@@ -18,6 +18,8 @@
 #include "lib/engine/net.h"
 
 #define TRACER_MS 5000
+#define GRACE_MS 2000
+#define GRACE_STEP_MS 5
 
 /* A field of /proc/PID/status that is a number; 0 when there is none. */
 static long status_number(pid_t pid, const char *field)
@@ -42,8 +44,8 @@ static bool is_criu(pid_t pid)
 	return f && fgets(name, sizeof(name), f) && !strncmp(name, "criu", 4);
 }
 
-/* A criu that still holds the process: nobody will answer it any more. What it has put into its tasks ends by itself when
- * criu is gone. */
+/* A criu that still holds the process: nobody will answer it any more. What it has put into its tasks and started ends by itself
+ * when criu is gone. */
 static void end_tracer(pid_t pid)
 {
 	pid_t tracer = (pid_t)status_number(pid, "TracerPid");
@@ -53,7 +55,15 @@ static void end_tracer(pid_t pid)
 	AUTO_FD int fd = (int)syscall(SYS_pidfd_open, tracer, 0);
 	struct pollfd p = { .fd = fd, .events = POLLIN };
 
-	if (fd >= 0 && !syscall(SYS_pidfd_send_signal, fd, SIGKILL, NULL, 0))
+	/* Killed while it puts code of its own into a task it takes that with it, or leaves it with wrong registers. At its next point
+	 * it finds that nobody wants it any more, and takes the code out again; one that stands still must go on for that. */
+	if (fd < 0)
+		return;
+	syscall(SYS_pidfd_send_signal, fd, SIGCONT, NULL, 0);
+	for (int ms = 0; ms < GRACE_MS; ms += GRACE_STEP_MS)
+		if (poll(&p, 1, GRACE_STEP_MS) > 0 || status_number(pid, "TracerPid") != tracer)
+			return;
+	if (!syscall(SYS_pidfd_send_signal, fd, SIGKILL, NULL, 0))
 		poll(&p, 1, TRACER_MS);
 }
 

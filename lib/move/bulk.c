@@ -52,12 +52,16 @@ static void *receive(void *arg)
 	return NULL;
 }
 
+/* What comes with the descriptors: how far their stream is. */
+struct place {
+	uint64_t sent, received;
+};
+
 /* The two descriptors that came over the socket; -1 when they did not. */
-static int take_descriptors(int sock, int fds[2])
+static int take_descriptors(int sock, int fds[2], struct place *at)
 {
 	const struct timeval wait = { .tv_sec = HANDOVER_S };
-	char byte;
-	struct iovec io = { &byte, 1 };
+	struct iovec io = { at, sizeof(*at) };
 	union {
 		struct cmsghdr h;
 		char room[CMSG_SPACE(2 * sizeof(int))];
@@ -65,19 +69,24 @@ static int take_descriptors(int sock, int fds[2])
 	struct msghdr m = { .msg_iov = &io, .msg_iovlen = 1, .msg_control = &control, .msg_controllen = sizeof(control) };
 
 	setsockopt(sock, SOL_SOCKET, SO_RCVTIMEO, &wait, sizeof(wait));
-	if (recvmsg(sock, &m, MSG_CMSG_CLOEXEC) != 1 || control.h.cmsg_type != SCM_RIGHTS)
+	ssize_t n = recvmsg(sock, &m, MSG_CMSG_CLOEXEC);
+	if (n <= 0 || control.h.cmsg_type != SCM_RIGHTS)
 		return -1;
 	memcpy(fds, CMSG_DATA(&control.h), 2 * sizeof(int));
-	if (control.h.cmsg_len == CMSG_LEN(2 * sizeof(int)))
+	bool both = control.h.cmsg_len == CMSG_LEN(2 * sizeof(int));
+	if (both && n == sizeof(*at))
 		return 0;
-	if (control.h.cmsg_len == CMSG_LEN(sizeof(int)))
+	if (both || control.h.cmsg_len == CMSG_LEN(sizeof(int)))
 		close(fds[0]);
+	if (both)
+		close(fds[1]);
 	return -1;
 }
 
 static void *accept_all(void *arg)
 {
 	struct bulk *b = arg;
+	struct place at;
 	int fds[2];
 
 	while (b->n < STREAMS_MAX) {
@@ -88,13 +97,15 @@ static void *accept_all(void *arg)
 			continue;
 		if (sock < 0)
 			break;
-		if (take_descriptors(sock, fds)) {
+		if (take_descriptors(sock, fds, &at)) {
 			close(sock);
 			continue;
 		}
 		l->link = sock;
 		l->im = b->im;
 		l->stream = stream_fds(fds[0], fds[1], "source");
+		if (l->stream)
+			stream_go_on(l->stream, at.sent, at.received);
 		if (!l->stream || pthread_create(&l->thread, NULL, receive, l)) {
 			if (l->stream)
 				stream_free(l->stream);
@@ -150,12 +161,21 @@ void bulk_free(struct bulk *b)
 	free(b);
 }
 
-int bulk_attach(const char *move, struct err *e)
+void bulk_forget(const char *move)
 {
 	struct sockaddr_un a = { 0 };
+
+	if (!socket_address(&a, move, NULL))
+		unlink(a.sun_path);
+}
+
+int bulk_attach(const struct stream *s, const char *move, struct err *e)
+{
+	struct place at = { s ? stream_sent(s) : 0, s ? stream_received(s) : 0 };
+	struct sockaddr_un a = { 0 };
 	int fds[2] = { 0, 1 };
-	char byte = 0;
-	struct iovec io = { &byte, 1 };
+	char byte;
+	struct iovec io = { &at, sizeof(at) };
 	union {
 		struct cmsghdr h;
 		char room[CMSG_SPACE(2 * sizeof(int))];
@@ -171,7 +191,7 @@ int bulk_attach(const char *move, struct err *e)
 	memcpy(CMSG_DATA(&control.h), fds, sizeof(fds));
 	if (sock < 0 || connect(sock, (struct sockaddr *)&a, sizeof(a)))
 		return err_set(e, EX_UNAVAILABLE, "move %s: not under way here", move);
-	if (sendmsg(sock, &m, MSG_NOSIGNAL) != 1)
+	if (sendmsg(sock, &m, MSG_NOSIGNAL) != sizeof(at))
 		return err_sys(e, "move %s", move);
 	close(0);
 	close(1);

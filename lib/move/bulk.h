@@ -5,6 +5,7 @@
 #define EDGE_MOVE_BULK_H
 
 #include "lib/base/err.h"
+#include "lib/base/stream.h"
 #include "lib/move/image.h"
 
 struct bulk;
@@ -13,8 +14,11 @@ struct bulk;
 int bulk_listen(struct bulk **b, const char *move, struct image *im, struct err *e);
 /* Ends all of them. NULL is allowed. */
 void bulk_free(struct bulk *b);
+/* Removes what a process that was killed has left of it. */
+void bulk_forget(const char *move);
 
-/* The other process: hands over stdin and stdout and stays until the move is done with them. */
-int bulk_attach(const char *move, struct err *e);
+/* The other process: hands over stdin and stdout and stays until the move is done with them. s: what it has said and heard there
+ * itself (NULL: nothing yet). */
+int bulk_attach(const struct stream *s, const char *move, struct err *e);
 
 #endif

@@ -7,6 +7,7 @@
 #include <string.h>
 #include <sys/file.h>
 #include <sys/random.h>
+#include <sys/stat.h>
 
 #include "lib/base/file.h"
 #include "lib/discover/node.h"
@@ -31,13 +32,18 @@ static struct checkpoint *alloc(struct err *e)
 
 int checkpoint_make_folder(struct checkpoint *ck, struct err *e)
 {
+	struct stat st;
+
 	if (ck->lock >= 0)
 		close(ck->lock);
 	snprintf(ck->dir, sizeof(ck->dir), "%s", file_path("/var/lib/edge/checkpoints/%s", ck->id));
 	if (file_mkdir_private(file_path("/var/lib/edge/checkpoints"), e) || file_mkdir_private(ck->dir, e))
 		return -1;
 	ck->lock = open(ck->dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	return ck->lock < 0 || flock(ck->lock, LOCK_SH) ? err_sys(e, "%s", ck->dir) : 0;
+	if (ck->lock < 0 || flock(ck->lock, LOCK_SH) || fstat(ck->lock, &st))
+		return err_sys(e, "%s", ck->dir);
+	/* It was swept away before it was locked. */
+	return st.st_nlink ? 0 : checkpoint_make_folder(ck, e);
 }
 
 static int make_new(struct checkpoint *ck, bool tcp_close, struct err *e)
@@ -179,6 +185,13 @@ int checkpoint_load(struct checkpoint **out, const char *id, struct err *e)
 	ck->stored = true;
 	*out = TAKE_PTR(ck);
 	return 0;
+}
+
+bool checkpoint_is_held(const char *id)
+{
+	AUTO_CHECKPOINT struct checkpoint *ck = NULL;
+
+	return !checkpoint_load(&ck, id, NULL) && ck->held;
 }
 
 bool checkpoint_exists(const char *id)

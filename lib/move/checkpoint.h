@@ -46,6 +46,8 @@ bool checkpoint_id_valid(const char *id);
 int checkpoint_make_folder(struct checkpoint *ck, struct err *e);
 /* Whether this node has one of that id. */
 bool checkpoint_exists(const char *id);
+/* ... and whether a frozen service is held for it. */
+bool checkpoint_is_held(const char *id);
 int checkpoint_remove(const struct checkpoint *ck, struct err *e);
 void checkpoint_free(struct checkpoint *ck);
 AUTO_DEFINE(struct checkpoint, checkpoint_free)
@@ -57,6 +59,9 @@ struct json *checkpoint_list(struct err *e);
 /* Removes one that nobody uses. *record (new): the same, with state "removed". EX_UNAVAILABLE when it is not here, EX_TEMPFAIL
  * when it is in use. */
 int checkpoint_drop(const char *id, struct json **record, struct err *e);
+
+/* Removes folders of which neither a checkpoint nor a move came, as their programs died too early. */
+void checkpoint_sweep(void);
 
 /* Is a file of the folder one of the images that travel? */
 bool checkpoint_is_image(const char *name);

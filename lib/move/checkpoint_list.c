@@ -6,11 +6,13 @@
 #include <string.h>
 #include <sys/file.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include "lib/base/clock.h"
 #include "lib/base/file.h"
 #include "lib/discover/node.h"
 #include "lib/move/checkpoint.h"
+#include "lib/move/journal.h"
 #include "lib/move/remote.h"
 #include "lib/move/wire.h"
 
@@ -172,4 +174,20 @@ int checkpoint_drop(const char *id, struct json **record, struct err *e)
 		return -1;
 	*record = TAKE_PTR(rec);
 	return 0;
+}
+
+void checkpoint_sweep(void)
+{
+	struct dirent **names = NULL;
+	int n = scandir(file_path("/var/lib/edge/checkpoints"), &names, ids_only, NULL);
+
+	for (int i = 0; i < n; i++) {
+		const char *id = names[i]->d_name;
+		AUTO_FD int lock = lock_alone(id);
+
+		if (lock >= 0 && access(file_path("/var/lib/edge/checkpoints/%s/checkpoint.json", id), F_OK) && !*journal_last(id))
+			file_remove_tree(file_path("/var/lib/edge/checkpoints/%s", id), NULL);
+		free(names[i]);
+	}
+	free(names);
 }

@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <poll.h>
 #include <signal.h>
 #include <string.h>
@@ -15,12 +16,13 @@
 #include "lib/base/auto.h"
 #include "lib/base/clock.h"
 #include "lib/engine/process.h"
+#include "lib/move/checkpoint.h"
 #include "lib/move/recover.h"
 
 #define ASK_MS 1000
 #define PAUSE_MS 10000    /* between two questions for the outcome, at most */
 #define PATIENCE_MS 3.6e6 /* then it is left to `edge-migrate --recover` */
-#define END (-1)
+#define END INT_MIN
 
 /* One try, with the lock; false when there is nothing left to do. */
 static bool still_to_do(const char *move, int lock)
@@ -32,8 +34,10 @@ static bool still_to_do(const char *move, int lock)
 
 	if (flock(lock, LOCK_EX | LOCK_NB))
 		return true; /* somebody else is at it */
-	if (journal_entry(move, &j, NULL))
+	if (journal_entry(move, &j, NULL)) {
+		checkpoint_sweep(); /* it never came so far */
 		return false;
+	}
 	bool again = recover_move(&j, &opt, &what, &why, NULL) || what == RECOVERY_WAIT;
 	flock(lock, LOCK_UN);
 	return again;
@@ -53,7 +57,7 @@ static void take_over(const char *move, int lock)
 /* Before "go" the service goes on here. The program that has let it wait for so long finds that it may not say it. */
 static void too_long(const char *move)
 {
-	const struct recover_options opt = { .ask_ms = 0 };
+	const struct recover_options opt = { .keep_entry = true };
 	struct journal_entry j;
 	enum recovery what;
 	const char *why;
@@ -112,7 +116,7 @@ static void become_guard(int fd, const char *move, int lock)
 
 int guard_start(struct guard *g, const char *service, const char *move, int lock, struct err *e)
 {
-	int pair[2];
+	int pair[2], status = 0;
 
 	g->fd = -1;
 	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair))
@@ -120,8 +124,10 @@ int guard_start(struct guard *g, const char *service, const char *move, int lock
 	pid_t pid = fork();
 	if (!pid) {
 		/* Twice: it is nobody's child, so that nobody has to wait for it. */
-		if (fork())
-			_exit(0);
+		pid_t second = fork();
+
+		if (second)
+			_exit(second < 0);
 		become_guard(pair[1], move, lock);
 	}
 	close(pair[1]);
@@ -129,10 +135,10 @@ int guard_start(struct guard *g, const char *service, const char *move, int lock
 		close(pair[0]);
 		return err_sys(e, "service %s: guard", service);
 	}
-	while (waitpid(pid, NULL, 0) < 0 && errno == EINTR)
+	while (waitpid(pid, &status, 0) < 0 && errno == EINTR)
 		;
 	g->fd = pair[0];
-	return 0;
+	return status ? err_set(e, EX_OSERR, "service %s: guard: cannot start it", service) : 0;
 }
 
 static void tell(struct guard *g, int word)

@@ -35,14 +35,17 @@ static struct json *checkpoint_record(struct outgoing *o, const char *to)
 	return j;
 }
 
-int hold_note(const char *move, const char *step, struct err *e)
+int hold_note(const char *move, const char *step, const char *to, struct err *e)
 {
+	AUTO_JSON struct json *more = json_object();
 	bool early = !strcmp(step, "go") || !strcmp(step, "refused");
 	int rc;
 
 	if (!early && strcmp(step, "handed-over") && strcmp(step, "failed"))
 		return err_set(e, EX_DATAERR, "move %s: %s: not a step", move, step);
-	rc = journal_turn(move, early ? "frozen shipped" : "go", step, NULL, e);
+	/* It may have been shipped to several nodes: this one can be asked how it went. */
+	json_set_str(more, "to", to);
+	rc = journal_turn(move, early ? "frozen shipped" : "go", step, more, e);
 	return rc > 0 || (rc && e && e->code == EX_UNAVAILABLE) ? err_set(e, EX_UNAVAILABLE, HOLD_OVER, move) : rc;
 }
 
@@ -100,7 +103,7 @@ static int wait_outcome(struct holding *h)
 			why = "could not be handed over";
 		/* Decided together with those who write "go": only one of us can have the next line. */
 		if (!why && known < 0 && strcmp(step, "go") && (why = reason_to_end(h)) &&
-		    journal_turn(h->move, "frozen shipped", "thawed", NULL, NULL) > 0)
+		    journal_turn(h->move, "frozen shipped", "thawed", NULL, NULL))
 			why = NULL;
 		h->why = why;
 		if (why)

@@ -19,9 +19,10 @@ int hold(const char *name, const char *to, bool leave_running, int hold_s, const
 int hold_pid(pid_t pid, const struct move_options *opt, FILE *out, struct err *e);
 
 /* What becomes of a held checkpoint, written into the journal beside its holder: "go" before the destination runs it,
- * then "handed-over" or "failed"; "refused" instead of "go". EX_UNAVAILABLE HOLD_OVER when the holder does not wait for
+ * then "handed-over" or "failed"; "refused" instead of "go". `to`: where it is to run, with "go" (else
+ * NULL). EX_UNAVAILABLE HOLD_OVER when the holder does not wait for
  * that (any more). */
-int hold_note(const char *move, const char *step, struct err *e);
+int hold_note(const char *move, const char *step, const char *to, struct err *e);
 #define HOLD_OVER "checkpoint %s: its holder does not wait for it any more"
 
 /* Ships the checkpoint of a `checkpoint` record (or of {"id": ID}) to the node; *record (new): a `shipment`. The holder

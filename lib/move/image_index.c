@@ -1,19 +1,24 @@
 /* SPDX-License-Identifier: MIT */
-/* A memory image by content, and its index on disk. The index exists only while the image is at rest. */
+/* A memory image by content, and its index on disk. "index" exists only while the image is at rest; else there may be "rough",
+ * which knows only what the image was a while ago. */
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <inttypes.h>
 #include <string.h>
 #include <sys/stat.h>
 
 #include <openssl/evp.h>
 
+#include "lib/base/clock.h"
 #include "lib/base/file.h"
 #include "lib/move/image_int.h"
 
 #define INDEX_MAGIC "EDGEMEM2"
 #define PLACES_MIN 4096u
 #define LAYERS_MAX 6 /* more make CRIU's chain long: such an image is begun anew */
+#define NOTE_MS 250
+#define NOTE_SHARE 20 /* one in so many milliseconds goes into notes at most */
 
 /* ---- by content ---- */
 
@@ -194,12 +199,12 @@ static bool index_sum_ok(struct index_file *x)
 	return fread(&theirs, sizeof(theirs), 1, x->f) == 1 && digest_equal(&mine, &theirs);
 }
 
-static bool index_load(struct image *im)
+static bool index_load(struct image *im, const char *name)
 {
 	char path[PATH_MAX + 8], magic[8];
 	bool ok;
 
-	snprintf(path, sizeof(path), "%s/index", im->dir);
+	snprintf(path, sizeof(path), "%s/%s", im->dir, name);
 	AUTO_FILE FILE *f = fopen(path, "re");
 	if (!f)
 		return false;
@@ -242,6 +247,70 @@ static void forget_objects(struct image *im)
 	im->n_objects = im->windows = im->places = im->places_used = 0;
 }
 
+/* ---- after a crash ---- */
+
+static bool punch(int fd, off_t at, off_t n)
+{
+	return !fallocate(fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, at, n);
+}
+
+/* What the index does not know to be data may have been written since: it becomes a hole. */
+static bool empty_gaps(const struct object *o, struct window *w)
+{
+	bool ok = true;
+
+	for (size_t k = 0; k < CHUNKS_PER_WINDOW && ok; k++) {
+		off_t at = (off_t)w->rank << WINDOW_BITS | (off_t)k << CHUNK_BITS;
+		struct chunk *c = w->chunk[k];
+
+		if (!c)
+			ok = punch(o->fd[w->layer], at, 1 << CHUNK_BITS);
+		for (size_t p = 0; c && p < PAGES_PER_CHUNK && ok; p++) {
+			if (c->state[p] == PAGE_DATA)
+				continue;
+			c->state[p] = PAGE_NONE;
+			ok = punch(o->fd[w->layer], at + (off_t)(p * PAGE_BYTES), PAGE_BYTES);
+		}
+	}
+	return ok;
+}
+
+/* Files of layers that it does not know go. */
+static bool drop_unknown(const struct image *im)
+{
+	DIR *d = opendir(im->dir);
+	bool ok = d != NULL;
+	struct dirent *de;
+
+	while (ok && (de = readdir(d))) {
+		bool known = false;
+		uint64_t id;
+		int layer;
+
+		if (sscanf(de->d_name, "%16" SCNx64 ".%d", &id, &layer) != 2)
+			continue;
+		for (size_t i = 0; i < im->n_objects; i++)
+			known |= im->object[i]->id == id && layer >= 0 && layer < im->object[i]->n_layers;
+		ok = known || !unlinkat(dirfd(d), de->d_name, 0);
+	}
+	if (d)
+		closedir(d);
+	return ok;
+}
+
+/* Whose last user died. Its digests may be out of date, too; but no page counts before it was read and found to be what it is
+ * taken for. */
+static bool rough_load(struct image *im)
+{
+	if (!index_load(im, "rough") || !drop_unknown(im))
+		return false;
+	for (size_t i = 0; i < im->n_objects; i++)
+		for (size_t j = 0; j < im->object[i]->n_windows; j++)
+			if (!empty_gaps(im->object[i], im->object[i]->window[j]))
+				return false;
+	return true;
+}
+
 int image_open(struct image **out, const char *dir, struct err *e)
 {
 	AUTO_IMAGE struct image *im = calloc(1, sizeof(*im));
@@ -252,7 +321,12 @@ int image_open(struct image **out, const char *dir, struct err *e)
 	snprintf(im->dir, sizeof(im->dir), "%s", dir);
 	if (file_mkdirs(dir, 0700, e))
 		return -1;
-	if (!index_load(im)) {
+	bool known = index_load(im, "index");
+	if (!known) {
+		forget_objects(im);
+		known = rough_load(im);
+	}
+	if (!known) {
 		forget_objects(im);
 		if (file_remove_tree(dir, e) || file_mkdirs(dir, 0700, e))
 			return -1;
@@ -278,13 +352,15 @@ static void begin_chunk(void *ctx, struct object *o, struct window *w, size_t k)
 
 int image_begin(struct image *im, struct err *e)
 {
-	char path[PATH_MAX + 8];
+	char path[PATH_MAX + 8], rough[PATH_MAX + 8];
 
 	snprintf(path, sizeof(path), "%s/index", im->dir);
-	if (unlink(path) && errno != ENOENT)
+	snprintf(rough, sizeof(rough), "%s/rough", im->dir);
+	if (rename(path, rough) && errno != ENOENT)
 		return err_sys(e, "%s", path);
 	pthread_mutex_lock(&im->lock);
 	image_each_chunk(im, begin_chunk, NULL);
+	im->note_at = clock_ms() + NOTE_MS;
 	pthread_mutex_unlock(&im->lock);
 	return 0;
 }
@@ -319,12 +395,12 @@ static void put_object(struct index_file *x, const struct object *o)
 		put_window(x, o->window[i]);
 }
 
-static int index_write(struct image *im, bool sync, struct err *e)
+static int index_write(struct image *im, const char *name, bool sync, struct err *e)
 {
 	char path[PATH_MAX + 8], tmp[PATH_MAX + 8];
 	struct digest sum;
 
-	snprintf(path, sizeof(path), "%s/index", im->dir);
+	snprintf(path, sizeof(path), "%s/%s", im->dir, name);
 	snprintf(tmp, sizeof(tmp), "%s/index~", im->dir);
 	AUTO_FILE FILE *f = fopen(tmp, "we");
 	if (!f)
@@ -347,8 +423,24 @@ static int index_write(struct image *im, bool sync, struct err *e)
 	return sync && (folder < 0 || fsync(folder)) ? err_sys(e, "%s", im->dir) : 0;
 }
 
+void image_note(struct image *im)
+{
+	double start;
+
+	if (pthread_mutex_trylock(&im->lock)) /* it is asked often enough */
+		return;
+	start = clock_ms();
+	if (im->note_at && start > im->note_at) {
+		index_write(im, "rough", false, NULL);
+		double took = clock_ms() - start;
+		im->note_at = start + (took * NOTE_SHARE > NOTE_MS ? took * NOTE_SHARE : NOTE_MS);
+	}
+	pthread_mutex_unlock(&im->lock);
+}
+
 int image_save(struct image *im, int flags, struct err *e)
 {
+	char rough[PATH_MAX + 8];
 	int rc = 0;
 
 	pthread_mutex_lock(&im->lock);
@@ -359,7 +451,11 @@ int image_save(struct image *im, int flags, struct err *e)
 			if (fdatasync(im->object[i]->fd[l]))
 				rc = err_sys(e, "memory image");
 	if (!rc)
-		rc = index_write(im, flags & IMAGE_SYNC, e);
+		rc = index_write(im, "index", flags & IMAGE_SYNC, e);
+	im->note_at = 0;
+	snprintf(rough, sizeof(rough), "%s/rough", im->dir);
+	if (!rc)
+		unlink(rough);
 	pthread_mutex_unlock(&im->lock);
 	return rc;
 }

@@ -53,6 +53,7 @@ struct image {
 	struct place *place;
 	size_t places, places_used;
 	bool indexed; /* by content: from the first image_find on */
+	double note_at; /* when image_note writes the next time; 0: the image is at rest */
 };
 
 typedef void chunk_fn(void *ctx, struct object *o, struct window *w, size_t k);

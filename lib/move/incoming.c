@@ -84,8 +84,8 @@ static int prepare(struct incoming *in, const struct json *call, struct err *e)
 	in->svc = in->ck->service;
 	in->engine = engine_find(in->svc->engine);
 	in->seal = json_bool(call, "seal", false);
-	in->lock = service_lock(in->svc->name, LOCK_MS, e);
-	if (in->lock < 0 || recover_instance(in->svc->name, in->svc->id, e))
+	in->lock = journal_lock(in->svc->name, LOCK_MS, e);
+	if (in->lock < 0 || recover_instance(in->svc->name, in->svc->id, false, e))
 		return -1;
 	refusals = check_here(in->svc, call, wanted);
 	bool stop = json_len(refusals, NULL) || json_bool(call, "dry_run", false);
@@ -121,7 +121,10 @@ static bool committed(void *ctx)
 {
 	struct incoming *in = ctx;
 
-	return !strcmp(journal_last(in->ck->id), "running");
+	const char *last = journal_last(in->ck->id);
+
+	/* An entry that is gone was ended by those who knew that it runs: nobody else undoes anything under our lock. */
+	return !strcmp(last, "running") || !journal_has(in->ck->id);
 }
 
 static void undone(void *ctx)
@@ -151,7 +154,7 @@ static int arm(struct incoming *in, struct err *e)
 	if (keeper_spawn(&in->keeper, s, &in->orders, e))
 		return -1;
 	in->armed = true;
-	if (in->engine->restore_arm(s, &in->keeper, &in->criu, e))
+	if (in->engine->restore_arm(s, &in->keeper, &in->criu, e) || criu_unchanged(e))
 		return -1;
 	/* From the freeze on, what restores it comes before other work on this node; the restored tasks get their own
 	 * priorities back. */
@@ -195,7 +198,8 @@ static void stop_all(void *ctx)
 	struct incoming *in = ctx;
 
 	stream_stop(in->ctl);
-	if (in->armed && !in->running)
+	/* Not if it is just being committed. */
+	if (in->armed && !journal_turn(in->ck->id, "begun restoring", "void", NULL, NULL))
 		cgroup_kill(in->svc->name, KILL_MS, NULL);
 }
 
@@ -270,8 +274,8 @@ static void publish(struct incoming *in)
 	AUTO_REGISTRY struct registry *r = NULL;
 	AUTO_JSON struct json *rec = service_record(in->svc, "running");
 
-	if (!registry_open(&r, NULL, NULL))
-		registry_put_service(r, rec, NULL);
+	if (!registry_open(&r, NULL, NULL) && registry_put_service(r, rec, NULL) == 1)
+		service_retire(in->svc, NULL); /* forced to run elsewhere, in this very moment */
 }
 
 static int finish(struct incoming *in, struct err *e)
@@ -345,6 +349,8 @@ static void release(struct incoming *in, struct err *e)
 	if (!in->running)
 		undo(in, e);
 	criu_close(&in->criu);
+	if (!in->running) /* the source has it again by now, mostly */
+		net_catch_pass_on(&in->catch);
 	net_catch_stop(&in->catch);
 	for (int i = 0; i < in->n_files; i++)
 		files_clear(&in->files[i]);

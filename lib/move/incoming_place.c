@@ -10,6 +10,7 @@
 #include "lib/discover/registry.h"
 #include "lib/move/incoming_int.h"
 #include "lib/move/layer.h"
+#include "lib/move/recover.h"
 #include "lib/move/store.h"
 #include "lib/move/wire.h"
 
@@ -199,8 +200,10 @@ void incoming_unplace(struct incoming *in, struct err *e)
 			checkpoint_give_memory(in->ck);
 		checkpoint_remove(in->ck, NULL);
 	}
-	if (in->begun)
+	if (in->begun) {
+		bulk_forget(in->ck->id); /* a keeper undoes what a killed process had */
 		journal_forget(in->ck->id, NULL);
+	}
 }
 
 /* Could it be started here as it is? */
@@ -246,7 +249,7 @@ int incoming_reopen(struct incoming *in, const struct json *call, struct err *e)
 	in->engine = engine_find(in->svc->engine);
 	if (!in->engine)
 		return err_set(e, EX_DATAERR, "checkpoint %s: unknown engine", id);
-	in->lock = service_lock(in->svc->name, LOCK_MS, e);
+	in->lock = journal_lock(in->svc->name, LOCK_MS, e);
 	if (in->lock < 0)
 		return -1;
 	/* The holder of a frozen service waits for one try. */
@@ -255,7 +258,8 @@ int incoming_reopen(struct incoming *in, const struct json *call, struct err *e)
 	in->own = in->keep && !strcmp(in->ck->from, node_self());
 	if (in->keep)
 		renew_epoch(in->svc);
-	if (check_place(in->svc, &in->was_here, e) || incoming_begin(in, e) ||
+	if (recover_instance(in->svc->name, in->svc->id, false, e) || check_place(in->svc, &in->was_here, e) ||
+	    incoming_begin(in, e) ||
 	    incoming_find_earlier(in, &old, e) || incoming_place_folders(in, old, e) ||
 	    image_open(&in->im, checkpoint_memory_dir(in->ck), e))
 		return -1;
@@ -275,7 +279,7 @@ int incoming_drop(struct stream *ctl, const struct json *call, struct err *e)
 
 	if (checkpoint_load(&ck, id ? id : "", e))
 		return -1;
-	AUTO_FD int lock = service_lock(ck->service->name, LOCK_MS, e);
+	AUTO_FD int lock = journal_lock(ck->service->name, LOCK_MS, e);
 	if (lock < 0)
 		return -1;
 	if (!ck->held || !strcmp(ck->from, node_self()))

@@ -12,12 +12,15 @@
 
 #include "lib/base/clock.h"
 #include "lib/base/file.h"
+#include "lib/engine/service.h"
 
 #define HOLD_MAX_MS 20000
+#define MOVE_NAME_MAX 64
+#define FILE_BYTES 4096 /* reserved at the beginning: a disk that fills up later does not keep a step from being written */
 
 static bool name_valid(const char *move)
 {
-	return *move && *move != '.' && !strchr(move, '/');
+	return *move && *move != '.' && strlen(move) < MOVE_NAME_MAX && !strchr(move, '/');
 }
 
 /* A file is there after a power cut once its folder is on disk, too. */
@@ -57,11 +60,24 @@ static int open_file(const char *move, int flags, const char **path, struct err 
 		return -1;
 	*path = file_path("/var/lib/edge/journal/%s", move);
 	AUTO_FD int fd = open(*path, flags | O_RDWR | O_APPEND | O_CLOEXEC, 0600);
-	if (fd < 0 && !(flags & O_CREAT))
+	if (fd < 0 && errno == ENOENT)
 		return err_set(e, EX_UNAVAILABLE, "move %s: not in the journal", move);
 	if (fd < 0 || flock(fd, LOCK_EX))
 		return err_sys(e, "%s", *path);
 	return TAKE_FD(fd);
+}
+
+/* Several may come to it first: one of them wins. */
+static void make_boot(const char *path)
+{
+	AUTO_FREE char *text = file_slurp("/proc/sys/kernel/random/uuid", NULL, NULL);
+	char own[PATH_MAX];
+
+	snprintf(own, sizeof(own), "%s.%d", path, (int)getpid());
+	if (!text || file_mkdirs(file_path("/run/edge"), 0755, NULL) || file_write(own, text, strlen(text), 0644, NULL))
+		return;
+	(void)!link(own, path);
+	unlink(own);
 }
 
 /* Names the time since this node was switched on: /run does not outlive it. */
@@ -71,9 +87,12 @@ static const char *this_boot(void)
 	const char *path = file_path("/run/edge/boot");
 	AUTO_FREE char *text = file_slurp(path, NULL, NULL);
 
-	if (!text && (text = file_slurp("/proc/sys/kernel/random/uuid", NULL, NULL)) &&
-	    !file_mkdirs(file_path("/run/edge"), 0755, NULL) && file_write(path, text, strlen(text), 0644, NULL))
-		return "";
+	if (!text) {
+		make_boot(path);
+		text = file_slurp(path, NULL, NULL);
+	}
+	if (!text) /* at least the machine's own */
+		text = file_slurp("/proc/sys/kernel/random/boot_id", NULL, NULL);
 	snprintf(boot, sizeof(boot), "%.36s", text ? text : "");
 	return boot;
 }
@@ -89,12 +108,14 @@ static int append(int fd, const char *path, struct json *line, const char *step,
 	/* One write: a line is there or not. */
 	if (!text || asprintf(&whole, "%s\n", text) < 0)
 		return err_set(e, EX_OSERR, "out of memory");
-	if (cut_tail(fd))
+	off_t end = cut_tail(fd) ? -1 : lseek(fd, 0, SEEK_END);
+	if (end < 0)
 		return err_sys(e, "%s", path);
 	if (!fd_write_all(fd, whole, strlen(whole)) && !fdatasync(fd))
 		return 0;
+	/* A line that may not be on disk is not to be read either. */
 	err_sys(e, "%s", path);
-	return cut_tail(fd), -1;
+	return (void)!ftruncate(fd, end), -1;
 }
 
 /* A test's switch, EDGE_FAULT=hold: whoever has written a step for which there is a file hold-STEP stops there, and renames it
@@ -113,11 +134,15 @@ int journal_begin(const char *move, const struct json *head, struct err *e)
 {
 	AUTO_JSON struct json *line = json_copy(head);
 	const char *path;
-	AUTO_FD int fd = open_file(move, O_CREAT | O_TRUNC, &path, e);
+	AUTO_FD int fd = open_file(move, O_CREAT, &path, e);
 
 	if (fd < 0)
 		return -1;
+	/* A step that was written counts, also for one that comes a second time. */
+	if (*journal_last(move))
+		return err_set(e, EX_TEMPFAIL, "move %.12s: has begun before: it is \"%s\"", move, journal_last(move));
 	json_set_str(line, "boot", this_boot());
+	(void)!fallocate(fd, FALLOC_FL_KEEP_SIZE, 0, FILE_BYTES);
 	if (append(fd, path, line, "begun", e) || sync_folder(e)) {
 		unlink(path);
 		return -1;
@@ -198,7 +223,7 @@ static void copy_member(const char *move, const char *key, char *to, size_t size
 
 int journal_entry(const char *move, struct journal_entry *j, struct err *e)
 {
-	char boot[40], was_here[8];
+	char boot[40], was_here[8], forced[8];
 
 	memset(j, 0, sizeof(*j));
 	if (strlen(move) >= sizeof(j->move) || !*journal_last(move))
@@ -212,8 +237,10 @@ int journal_entry(const char *move, struct journal_entry *j, struct err *e)
 	copy_member(move, strcmp(j->role, "source") ? "from" : "to", j->peer, sizeof(j->peer));
 	copy_member(move, "boot", boot, sizeof(boot));
 	copy_member(move, "was_here", was_here, sizeof(was_here));
+	copy_member(move, "forced", forced, sizeof(forced));
 	j->same_boot = !strcmp(boot, this_boot());
 	j->was_here = !strcmp(was_here, "yes");
+	j->forced = !strcmp(forced, "yes");
 	return 0;
 }
 
@@ -269,9 +296,37 @@ bool journal_find(const char *role, const char *id, char move[64])
 	return false;
 }
 
+int journal_lock(const char *service, int wait_ms, struct err *e)
+{
+	int lock = service_lock(service, wait_ms, e);
+	AUTO_FREE struct journal_entry *list = NULL;
+	size_t n = 0;
+
+	if (lock >= 0 || !e || e->code != EX_TEMPFAIL || journal_entries(&list, &n, NULL))
+		return lock;
+	for (size_t i = 0; i < n; i++) {
+		const struct journal_entry *j = &list[i];
+
+		if (strcmp(j->service, service))
+			continue;
+		if (!strcmp(j->role, "destination"))
+			err_set(e, EX_TEMPFAIL, "service %s: busy: it is being moved here from %s (%s)", service, j->peer, j->move);
+		else if (j->peer[0])
+			err_set(e, EX_TEMPFAIL, "service %s: busy: it is being moved to %s (%s)", service, j->peer, j->move);
+		else
+			err_set(e, EX_TEMPFAIL, "service %s: busy: edge-checkpoint holds it (%s)", service, j->move);
+	}
+	return lock;
+}
+
 int journal_forget(const char *move, struct err *e)
 {
 	const char *path = file_path("/var/lib/edge/journal/%s", move);
 
 	return name_valid(move) && unlink(path) && errno != ENOENT ? err_sys(e, "%s", path) : 0;
+}
+
+bool journal_has(const char *move)
+{
+	return name_valid(move) && (!access(file_path("/var/lib/edge/journal/%s", move), F_OK) || errno != ENOENT);
 }

@@ -13,7 +13,7 @@
 #include "lib/base/err.h"
 #include "lib/base/json.h"
 
-/* Begins the file of a move with a first line: {"step":"begun", "boot":..., ...head}. */
+/* Begins the file of a move with a first line: {"step":"begun", "boot":..., ...head}. EX_TEMPFAIL when it has begun before. */
 int journal_begin(const char *move, const struct json *head, struct err *e);
 /* Several may want to decide a move: appends {"step":STEP,"at":TIME} and the members of `more` (may be NULL) if the last
  * step is a word of `from`, under the file's lock, and waits until it is on disk. 0 done; 1 it is another one, and nothing
@@ -32,12 +32,17 @@ struct journal_entry {
 	char peer[256];                  /* the other node, as this one reaches it; "" unknown */
 	bool same_boot;                  /* this node has not been switched off since it began */
 	bool was_here;                   /* destination: the service's folder is older than the move */
+	bool forced;                     /* destination: the source will never answer, somebody said */
 };
+/* False only when there surely is no such move: one that cannot be read counts. */
+bool journal_has(const char *move);
 /* All that are in the journal, oldest first: a new array. */
 int journal_entries(struct journal_entry **list, size_t *n, struct err *e);
 int journal_entry(const char *move, struct journal_entry *entry, struct err *e);
 /* A move of that role and instance that is still in the journal: its name, or false. */
 bool journal_find(const char *role, const char *id, char move[64]);
+/* The service's lock, as service_lock gives it; EX_TEMPFAIL says which move has it, if one has. */
+int journal_lock(const char *service, int wait_ms, struct err *e);
 /* The move is over and both ends know, or it never came to anything: removes its file; a missing one is no error. */
 int journal_forget(const char *move, struct err *e);
 

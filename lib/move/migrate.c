@@ -13,6 +13,7 @@
 #define FIRST_PAUSE_MS 200
 #define PAUSE_MS 5000 /* between two tries, at most */
 #define FREEZES_MAX 3 /* that came to nothing */
+#define DEATH_MS 100  /* from the thaw until a death of it shows */
 
 static int live(struct outgoing *o, const char *to, const struct ssh_target *t, const struct move_options *opt,
 		struct json **record, struct err *e)
@@ -61,6 +62,23 @@ static int once(const char *name, const char *to, const struct ssh_target *t, co
 	return rc;
 }
 
+/* A service can die of its move: when criu is killed while it puts code of its own into it. */
+static bool died(const char *name)
+{
+	double end = clock_ms() + DEATH_MS;
+
+	for (;; poll(NULL, 0, 5)) {
+		AUTO_SERVICE struct service *s = NULL;
+
+		if (service_load(&s, name, NULL) || s->moved)
+			return false;
+		if (!service_running(s))
+			return true;
+		if (clock_ms() > end)
+			return false;
+	}
+}
+
 /* Waits between two tries; false when there is to be none. */
 static bool again(const struct move_options *opt, int pause_ms, double end)
 {
@@ -98,14 +116,20 @@ int migrate(const char *name, const char *to, const struct move_options *opt, st
 		rc = once(name, to, &t, &with, record, &a, e);
 		connected |= a.connected;
 		freezes += a.froze;
-		if (!rc || !a.lost || !connected || freezes >= FREEZES_MAX || opt->dry_run)
+		if (rc && a.froze && died(name))
+			return err_wrap(e, "service %s: has ended, it did not survive its move", name);
+		if (!rc || !a.lost || !connected || freezes >= FREEZES_MAX || opt->dry_run || e->code == EX_NOPERM)
+			return rc;
+		if (opt->interrupted && opt->interrupted(opt->ctx))
 			return rc;
 		if (!end)
 			end = clock_ms() + opt->deadline_ms;
 		pause_ms = !pause_ms ? FIRST_PAUSE_MS : pause_ms * 2 > PAUSE_MS ? PAUSE_MS : pause_ms * 2;
 		if (opt->retrying)
 			opt->retrying(opt->ctx, e->text, pause_ms);
-		if (!again(opt, pause_ms, end))
-			return -1;
+		if (again(opt, pause_ms, end))
+			continue;
+		return opt->interrupted && opt->interrupted(opt->ctx) ?
+			       err_set(e, EX_TEMPFAIL, "service %s: interrupted: it goes on here", name) : -1;
 	}
 }

@@ -65,7 +65,10 @@ int outcome_tell(struct stream *s, const struct json *call, struct err *e)
 	int rc = journal_turn(move, "begun restoring", "void", NULL, e);
 	if (rc < 0 && e->code != EX_UNAVAILABLE)
 		return -1;
-	if (rc > 0 && !journal_entry(move, &j, NULL) && !strcmp(j.step, "running"))
+	/* Without an answer it asks again; with a wrong one the service would run twice. */
+	if (rc > 0 && journal_has(move) && journal_entry(move, &j, e))
+		return e->code = EX_TEMPFAIL, -1;
+	if (rc > 0 && journal_has(move) && !strcmp(j.step, "running"))
 		outcome = j.same_boot ? OUTCOME_RUNNING : OUTCOME_DIED;
 	json_set_str(answer, "outcome", words[outcome]);
 	return wire_send_json(s, FRAME_REPLY, answer, e);

@@ -1,24 +1,15 @@
 /* SPDX-License-Identifier: MIT */
 #include "lib/move/outgoing.h"
 
-#include <pthread.h>
-#include <string.h>
 #include <unistd.h>
 
 #include "lib/base/clock.h"
-#include "lib/base/file.h"
-#include "lib/engine/cgroup.h"
 #include "lib/engine/engine.h"
-#include "lib/engine/net.h"
-#include "lib/move/check.h"
 #include "lib/move/recover.h"
-#include "lib/move/store.h"
 #include "lib/move/outgoing_int.h"
 
 #define LOCK_MS 2000
 #define ROUNDS_MAX 8
-#define FREEZE_MS 2000      /* limit of freezing the cgroup */
-#define QUIET_MS 200        /* limit of waiting for new connections to be accepted, and old ones' ends */
 #define FEW_PAGES 256       /* that changed in a round: the next one is the freeze */
 
 void outgoing_init(struct outgoing *o)
@@ -30,12 +21,18 @@ void outgoing_init(struct outgoing *o)
 
 int outgoing_turn(struct outgoing *o, const char *from, const char *step, struct err *e)
 {
-	int rc = journal_turn(o->ck->id, from, step, NULL, e);
+	struct err why = { 0 };
+	int rc = journal_turn(o->ck->id, from, step, NULL, &why);
 
 	if (!rc)
 		return 0;
-	return rc < 0 && e->code != EX_UNAVAILABLE ?
-		       -1 :
+	if (rc < 0 && why.code != EX_UNAVAILABLE) {
+		if (e)
+			*e = why;
+		return -1;
+	}
+	return !o->frozen ?
+		       err_set(e, EX_TEMPFAIL, "service %s: somebody else has ended this move", o->svc->name) :
 		       err_set(e, EX_TEMPFAIL, "service %s: stood still for %.0f ms without being handed over (--max-freeze %d): "
 			       "it goes on here", o->svc->name, clock_ms() - o->frozen_at, o->opt.max_freeze_ms);
 }
@@ -50,12 +47,12 @@ int outgoing_open(struct outgoing **out, const char *name, const struct move_opt
 	o->start = clock_ms();
 	if (service_load(&o->svc, name, e))
 		return -1;
-	o->lock = service_lock(name, LOCK_MS, e);
+	o->lock = journal_lock(name, LOCK_MS, e);
 	if (o->lock < 0)
 		return -1;
 	if (!service_running(o->svc))
 		return err_set(e, EX_UNAVAILABLE, "service %s: does not run here", name);
-	if (recover_instance(name, o->svc->id, e))
+	if (recover_instance(name, o->svc->id, true, e))
 		return -1;
 	o->engine = engine_find(o->svc->engine);
 	if (!o->engine)
@@ -96,7 +93,7 @@ int outgoing_open_checkpoint(struct outgoing **out, const char *id, const struct
 }
 
 /* Between the steps. */
-static int go_on(struct outgoing *o, const char *phase, struct err *e)
+int outgoing_go_on(struct outgoing *o, const char *phase, struct err *e)
 {
 	if (o->opt.progress && o->opt.progress(o->opt.ctx, phase, 0, 0))
 		return err_set(e, EX_TEMPFAIL, "service %s: interrupted: it goes on here", o->svc->name);
@@ -105,7 +102,7 @@ static int go_on(struct outgoing *o, const char *phase, struct err *e)
 
 /* ---- pre-copy ---- */
 
-static int send_files(struct outgoing *o, bool final, struct err *e)
+int outgoing_send_files(struct outgoing *o, bool final, struct err *e)
 {
 	AUTO_FREE struct tree_inode *mapped = NULL;
 	size_t n = 0;
@@ -118,7 +115,7 @@ static int send_files(struct outgoing *o, bool final, struct err *e)
 	return 0;
 }
 
-static int memory_round(struct outgoing *o, bool ask, bool final, struct pages_stats *st, struct err *e)
+int outgoing_memory_round(struct outgoing *o, bool ask, bool final, struct pages_stats *st, struct err *e)
 {
 	AUTO_FREE pid_t *pids = NULL;
 	int n;
@@ -128,7 +125,7 @@ static int memory_round(struct outgoing *o, bool ask, bool final, struct pages_s
 	return sender_round(o->sender, &o->runs, ask, final, st, e);
 }
 
-static void add_round(struct outgoing *o, const struct pages_stats *st)
+void outgoing_add_round(struct outgoing *o, const struct pages_stats *st)
 {
 	struct pages_stats *all = &o->rep.memory;
 
@@ -153,7 +150,7 @@ int outgoing_warm(struct outgoing *o, struct err *e)
 {
 	AUTO_FD int netns = net_open(o->svc, e);
 
-	return netns < 0 || criu_start(&o->criu, netns, e) ? -1 : 0;
+	return netns < 0 || criu_start(&o->criu, netns, e) || criu_unchanged(e) ? -1 : 0;
 }
 
 int outgoing_precopy(struct outgoing *o, struct err *e)
@@ -161,17 +158,17 @@ int outgoing_precopy(struct outgoing *o, struct err *e)
 	double start = clock_ms();
 	struct pages_stats first = { 0 }, before = { 0 };
 
-	if (go_on(o, "files", e) || outgoing_send_base(o, e) || send_files(o, false, e) || go_on(o, "memory", e) ||
+	if (outgoing_go_on(o, "files", e) || outgoing_send_base(o, e) || outgoing_send_files(o, false, e) || outgoing_go_on(o, "memory", e) ||
 	    arm(o, e) || outgoing_warm(o, e))
 		return -1;
 	for (int i = 0; i < ROUNDS_MAX; i++) {
 		struct pages_stats st = { 0 };
 
-		if (memory_round(o, true, false, &st, e)) {
-			go_on(o, "memory", e);
+		if (outgoing_memory_round(o, true, false, &st, e)) {
+			outgoing_go_on(o, "memory", e);
 			return -1;
 		}
-		add_round(o, &st);
+		outgoing_add_round(o, &st);
 		if (st.changed < FEW_PAGES || (i && !pages_round_pays(&first, &before, &st)))
 			break;
 		if (!i)
@@ -179,7 +176,7 @@ int outgoing_precopy(struct outgoing *o, struct err *e)
 		before = st;
 	}
 	/* Files written meanwhile, so that the freeze finds few. */
-	if (send_files(o, false, e) || go_on(o, "freezing", e))
+	if (outgoing_send_files(o, false, e) || outgoing_go_on(o, "freezing", e))
 		return -1;
 	o->rep.precopy = clock_ms() - start;
 	return 0;
@@ -191,122 +188,10 @@ int outgoing_capture(struct outgoing *o, struct err *e)
 	struct pages_stats st = { 0 };
 
 	if (outgoing_facts(o, e) || outgoing_warm(o, e) || sender_new(&o->sender, o->im, none, 1, e) ||
-	    (o->opt.snapshot && outgoing_copy_folders(o, true, e)) || memory_round(o, false, false, &st, e))
+	    (o->opt.snapshot && outgoing_copy_folders(o, true, e)) || outgoing_memory_round(o, false, false, &st, e))
 		return -1;
-	add_round(o, &st);
+	outgoing_add_round(o, &st);
 	return 0;
-}
-
-/* ---- freeze ---- */
-
-static void dump_signal(struct outgoing *o, int state)
-{
-	pthread_mutex_lock(&o->dump_lock);
-	if (!o->dump_state)
-		o->dump_state = state;
-	pthread_cond_signal(&o->dump_cond);
-	pthread_mutex_unlock(&o->dump_lock);
-}
-
-/* In the dumping thread, at criu's own points. The network is cut only when criu is about to look at the sockets. Files are
- * brought over before criu removes the links that it made for files without a name. */
-static int at_point(void *ctx, const char *point)
-{
-	struct outgoing *o = ctx;
-
-	if (!strcmp(point, "pre-dump")) {
-		o->held = true;
-		if (net_hold(o->svc, &o->dump_err))
-			return -1;
-		return o->ctl ? 0 : net_catch_start(&o->catch, o->svc, false, &o->dump_err);
-	}
-	if (!strcmp(point, "post-dump")) {
-		double start = clock_ms();
-
-		o->rep.dump = start - o->frozen_at;
-		if ((o->ctl && send_files(o, true, &o->dump_err)) ||
-		    (o->opt.snapshot && outgoing_copy_folders(o, false, &o->dump_err)))
-			return -1;
-		o->rep.files = clock_ms() - start;
-		dump_signal(o, DUMP_WHOLE);
-	}
-	return 0;
-}
-
-static void *dump_thread(void *arg)
-{
-	struct outgoing *o = arg;
-	struct err e = { 0 };
-
-	if (o->engine->dump(o->svc, &o->criu, o->ck->dir, o->ck->tcp_close, at_point, o, &e)) {
-		if (!o->dump_err.text[0])
-			o->dump_err = e;
-		dump_signal(o, DUMP_FAILED);
-	}
-	return NULL;
-}
-
-static int wait_dump(struct outgoing *o, struct err *e)
-{
-	pthread_mutex_lock(&o->dump_lock);
-	while (!o->dump_state)
-		pthread_cond_wait(&o->dump_cond, &o->dump_lock);
-	pthread_mutex_unlock(&o->dump_lock);
-	if (o->dump_state == DUMP_WHOLE)
-		return 0;
-	if (e)
-		*e = o->dump_err;
-	return -1;
-}
-
-int outgoing_freeze(struct outgoing *o, struct err *e)
-{
-	AUTO_JSON struct json *catch = wire_request("catch");
-	struct pages_stats st = { 0 };
-	double start = clock_ms();
-	int rc;
-
-	net_quiet_start(&o->quiet, o->svc, QUIET_MS);
-	o->rep.quiet = clock_ms() - start;
-	start = clock_ms();
-	outgoing_hurry(o);
-	if ((!o->begun && outgoing_begin(o, e)) || outgoing_turn(o, "begun", "frozen", e))
-		return -1;
-	o->frozen = true;
-	o->frozen_at = clock_ms();
-	guard_limit(&o->guard, o->opt.max_freeze_ms);
-	if (net_quiet_freeze(o->svc, FREEZE_MS, e))
-		return -1;
-	o->rep.freeze = clock_ms() - start;
-	/* What comes for it from here on is kept where it will run: there, before it is cut off here, so that nothing is lost in
-	 * between. */
-	if (o->ctl && wire_send_json(o->ctl, FRAME_CALL, catch, e))
-		return -1;
-	pthread_mutex_init(&o->dump_lock, NULL);
-	pthread_cond_init(&o->dump_cond, NULL);
-	if (pthread_create(&o->dumper, NULL, dump_thread, o))
-		return err_set(e, EX_OSERR, "cannot start a thread");
-	o->dumping = true;
-	/* The memory stands still now: its last pages go over while criu collects the rest. */
-	start = clock_ms();
-	rc = memory_round(o, false, true, &st, e);
-	o->rep.pages = clock_ms() - start;
-	if (wait_dump(o, rc ? NULL : e) || rc)
-		return -1;
-	start = clock_ms();
-	rc = outgoing_images(o, &st, e) || go_on(o, "restoring", e) ? -1 : 0;
-	o->rep.images = clock_ms() - start;
-	add_round(o, &st);
-	o->rep.last_pages = st.sent;
-	return rc;
-}
-
-void outgoing_join_dump(struct outgoing *o)
-{
-	if (o->dumping)
-		pthread_join(o->dumper, NULL);
-	o->dumping = false;
-	criu_close(&o->criu);
 }
 
 /* A move that ends without having come to anything is over for the other end, too; where the connection was lost instead,
@@ -319,17 +204,23 @@ static void say_farewell(struct outgoing *o)
 	if (!o->begun || o->gone || o->retired || outgoing_lost(o, &connected))
 		return;
 	o->farewell_at = clock_ms();
-	wire_ask(o->ctl, wire_request("abort"), &said, NULL);
+	/* The other end may have drawn the service's frames to itself after it was thawed; they are to come here again, those that
+	 * are kept there, too. */
+	if (!wire_ask(o->ctl, wire_request("abort"), &said, NULL) && o->frozen_at && !o->frozen)
+		net_attach(o->svc, NULL);
 }
 
 void outgoing_free(struct outgoing *o)
 {
+	/* The service first, unless criu is still at work: then it may wait for what only the connection's end ends. */
+	if (!o->dumping || o->dump_state)
+		outgoing_thaw(o);
 	say_farewell(o);
 	if (o->ctl)
 		stream_stop(o->ctl);
 	outgoing_join_bulk(o, NULL);
 	pulse_end(o->pulse);
-	outgoing_join_dump(o);
+	outgoing_join_dump(o, NULL);
 	outgoing_thaw(o);
 	net_quiet_stop(&o->quiet);
 	net_catch_stop(&o->catch);

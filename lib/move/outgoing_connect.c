@@ -32,6 +32,8 @@ static const char *look(void *ctx)
 
 	if (o->farewell_at && now > o->farewell_at + INTERRUPT_MS)
 		return "no answer to \"abort\"";
+	if (o->answered)
+		return NULL;
 	if (o->gone)
 		return now > o->go_at + GO_MS ? "no answer to \"go\"" : NULL;
 	/* It is mostly noticed between two steps, and the other end then told. */
@@ -68,25 +70,53 @@ int outgoing_facts(struct outgoing *o, struct err *e)
 	return 0;
 }
 
+/* A host that does not answer takes its time, for which a signal does not wait. */
+static bool ended(struct outgoing *o, pthread_t thread)
+{
+	struct timespec until;
+
+	do {
+		if (o->opt.interrupted && o->opt.interrupted(o->opt.ctx))
+			return false;
+		clock_gettime(CLOCK_REALTIME, &until);
+		until.tv_nsec += 100000000;
+		until.tv_sec += until.tv_nsec / 1000000000;
+		until.tv_nsec %= 1000000000;
+	} while (pthread_timedjoin_np(thread, NULL, &until));
+	return true;
+}
+
+static int connect_control(struct outgoing *o, const struct ssh_target *to, struct err *e)
+{
+	AUTO_FREE struct connecting *c = calloc(1, sizeof(*c));
+
+	if (!c)
+		return err_set(e, EX_OSERR, "out of memory");
+	*c = (struct connecting){ .to = *to, .timeout_ms = o->opt.connect_ms };
+	bool aside = !pthread_create(&c->thread, NULL, connect_one, c);
+	outgoing_facts(o, NULL); /* if it cannot, prepare says why */
+	if (!aside)
+		connect_one(c);
+	else if (!ended(o, c->thread)) {
+		pthread_detach(c->thread);
+		TAKE_PTR(c); /* still in use: left to it */
+		return err_set(e, EX_TEMPFAIL, "service %s: interrupted: it goes on here", o->svc->name);
+	}
+	o->ctl = c->stream;
+	if (!o->ctl && e)
+		*e = c->err;
+	return o->ctl ? 0 : -1;
+}
+
 /* The control session first: the destination checks while the bulk sessions shake hands. */
 int outgoing_connect(struct outgoing *o, const struct ssh_target *to, struct err *e)
 {
-	struct connecting control = { .to = *to, .timeout_ms = o->opt.connect_ms };
 	double start = clock_ms();
 
 	o->target = *to;
-	bool aside = !pthread_create(&control.thread, NULL, connect_one, &control);
-	outgoing_facts(o, NULL); /* if it cannot, prepare says why */
-	if (aside)
-		pthread_join(control.thread, NULL);
-	else
-		connect_one(&control);
-	o->ctl = control.stream;
-	o->rep.connect = clock_ms() - start;
-	if (!o->ctl) {
-		*e = control.err;
+	if (connect_control(o, to, e))
 		return -1;
-	}
+	o->rep.connect = clock_ms() - start;
 	if (pulse_start(&o->pulse, o->ctl, look, stop_all, o, e))
 		return -1;
 	for (; o->n_connecting < BULK_STREAMS && !o->opt.dry_run; o->n_connecting++) {

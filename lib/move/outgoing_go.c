@@ -7,13 +7,15 @@
 #include "lib/move/outgoing_int.h"
 #include "lib/move/outcome.h"
 
+#define ASK_MS 2000 /* for an answer about the outcome, between two looks for a signal */
+
 int outgoing_retire(struct outgoing *o, struct err *e)
 {
 	o->frozen = false;
 	o->retired = true;
 	if (service_kill(o->svc, e))
 		return -1;
-	outgoing_join_dump(o);
+	outgoing_join_dump(o, NULL);
 	if (service_retire(o->svc, e))
 		return -1;
 	/* The pages stay for a move back. */
@@ -44,8 +46,13 @@ void outgoing_reason(const struct outgoing *o, struct err *e)
 static int learn_outcome(struct outgoing *o, struct json **there)
 {
 	AUTO_STREAM struct stream *s = NULL;
+	double end = clock_ms() + o->opt.deadline_ms;
+	enum outcome outcome;
 
-	switch (outcome_learn(&o->target, o->ck->id, o->opt.deadline_ms, &s)) {
+	do
+		outcome = outcome_learn(&o->target, o->ck->id, ASK_MS, &s);
+	while (outcome == OUTCOME_UNKNOWN && clock_ms() < end && !(o->opt.interrupted && o->opt.interrupted(o->opt.ctx)));
+	switch (outcome) {
 	case OUTCOME_RUNNING:
 		break;
 	case OUTCOME_NOT:
@@ -70,6 +77,9 @@ static int hand_over(struct outgoing *o, struct json **there, struct err *e)
 {
 	AUTO_JSON struct json *ready = outgoing_call_with_images(o, "restore", e);
 
+	/* One that was killed behind its last point has not given the service back to the cgroup that holds it: it runs. */
+	if (ready && outgoing_join_dump(o, e))
+		return -1;
 	if (!ready || outgoing_turn(o, "frozen", "go", e))
 		return -1;
 	/* From here the source stays frozen until it knows. */
@@ -77,11 +87,14 @@ static int hand_over(struct outgoing *o, struct json **there, struct err *e)
 	o->gone = true;
 	guard_limit(&o->guard, 0);
 	int rc = wire_ask(o->ctl, wire_request("go"), there, e);
+	o->answered = rc >= 0;
 	if (rc < 0)
 		rc = learn_outcome(o, there);
 	if (rc < 0)
-		return err_wrap(e, "service %s: stays frozen here, as nobody knows whether it runs there", o->svc->name);
-	o->gone = !rc;
+		return err_set(e, EX_TEMPFAIL, "service %s: stays frozen here until %s says whether it runs there; it is asked on "
+			       "(move %s; edge-migrate --status)", o->svc->name, o->to, o->ck->id);
+	/* It said no, and so it can never say yes. */
+	o->gone = !rc || outgoing_turn(o, "go", "thawed", NULL);
 	return rc ? -1 : 0;
 }
 

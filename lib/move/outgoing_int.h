@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* The inside of an outgoing move, shared by outgoing.c (its steps), outgoing_connect.c (the way there), outgoing_go.c (the
- * hand-over), outgoing_images.c (what CRIU wrote) and outgoing_ship.c (checkpoints that stay). */
+/* The inside of an outgoing move, shared by outgoing.c (its steps), outgoing_connect.c (the way there), outgoing_freeze.c
+ * (standing still), outgoing_go.c (the hand-over), outgoing_images.c (what CRIU wrote) and outgoing_ship.c (checkpoints that stay). */
 #ifndef EDGE_MOVE_OUTGOING_INT_H
 #define EDGE_MOVE_OUTGOING_INT_H
 
@@ -60,6 +60,7 @@ struct outgoing {
 	double farewell_at;    /* when the other end was told that it comes to nothing */
 	double interrupted_at; /* when that was not yet so */
 	double go_at; /* when "go" was said */
+	bool answered; /* to "go" */
 	bool asked;   /* its outcome had to be asked for, over a new connection */
 	bool shipping; /* an opened checkpoint: the service itself is none of ours */
 	bool kept;     /* the checkpoint stays when we end */
@@ -76,6 +77,12 @@ int outgoing_begin(struct outgoing *o, struct err *e);
 int outgoing_facts(struct outgoing *o, struct err *e);
 /* Waits until the bulk sessions are there: -1 when there is none. */
 int outgoing_join_bulk(struct outgoing *o, struct err *e);
+/* Between the steps: EX_TEMPFAIL when it was interrupted. */
+int outgoing_go_on(struct outgoing *o, const char *phase, struct err *e);
+/* One look at all folders, or all memory, and what changed sent; final: they stand still. */
+int outgoing_send_files(struct outgoing *o, bool final, struct err *e);
+int outgoing_memory_round(struct outgoing *o, bool ask, bool final, struct pages_stats *st, struct err *e);
+void outgoing_add_round(struct outgoing *o, const struct pages_stats *st);
 /* Of zeroed memory. */
 void outgoing_init(struct outgoing *o);
 /* The lower layer and files of it that the destination asked for. */
@@ -88,7 +95,8 @@ int outgoing_pids(const struct outgoing *o, pid_t **pids, int *n, struct err *e)
 int outgoing_warm(struct outgoing *o, struct err *e);
 /* While the service stands still, what moves it comes before other work on this node. */
 void outgoing_hurry(struct outgoing *o);
-void outgoing_join_dump(struct outgoing *o);
+/* Waits for the end of the dump. -1: it failed, be it behind its last point. */
+int outgoing_join_dump(struct outgoing *o, struct err *e);
 /* After the dump: the pages that only CRIU could read, and its images, with every page in the memory image. */
 int outgoing_images(struct outgoing *o, struct pages_stats *st, struct err *e);
 /* Fills o->runs with every page that the checkpoint's pagemaps name, to be read from the image. */

@@ -1,11 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /* Checkpoints that stay on this node for a while, and shipping them. */
 #include <fcntl.h>
-#include <sys/resource.h>
 
 #include "lib/base/clock.h"
-#include "lib/engine/cgroup.h"
-#include "lib/engine/net.h"
 #include "lib/move/layer.h"
 #include "lib/move/outgoing_int.h"
 
@@ -62,8 +59,6 @@ static struct json *shipment(const struct outgoing *o)
 	return j;
 }
 
-#define HURRY_NICE (-10)
-
 static int send_once(struct outgoing *o, unsigned number, const char *path, struct err *e)
 {
 	struct files f = { .number = number, .root = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC), .what = "root" };
@@ -98,25 +93,6 @@ int outgoing_ship(struct outgoing *o, struct json **record, struct err *e)
 		return -1;
 	*record = shipment(o);
 	return 0;
-}
-
-void outgoing_hurry(struct outgoing *o)
-{
-	setpriority(PRIO_PROCESS, 0, HURRY_NICE);
-	if (o->criu.pid > 0)
-		setpriority(PRIO_PROCESS, (id_t)o->criu.pid, HURRY_NICE);
-}
-
-void outgoing_thaw(struct outgoing *o)
-{
-	if (!o->frozen || o->gone)
-		return;
-	outgoing_join_dump(o);
-	if (o->held)
-		net_catch_attach(&o->catch, o->svc, NULL);
-	cgroup_thaw(o->svc->name, NULL);
-	net_quiet_end(&o->quiet);
-	o->frozen = o->held = false;
 }
 
 int outgoing_leave(struct outgoing *o, struct err *e)

@@ -49,6 +49,7 @@ struct receiver {
 	struct image *im;
 	struct err err;
 	bool failed;
+	bool asked; /* in this round; not so while the service stands still */
 	struct page_item item[RUN_PAGES];
 	uint8_t head[PAGES_HEAD_MAX];
 	uint8_t page[RUN_PAGES * PAGE_BYTES];
@@ -154,10 +155,23 @@ static int on_sync(struct receiver *r, struct err *e)
 	return wire_send_json(r->s, FRAME_SYNCED, ok, e);
 }
 
+/* Frames that cannot be told apart any more. The source hears of it when it waits for an answer; until then it must be able to
+ * write. */
+static void give_up(struct stream *s, const struct err *why)
+{
+	uint8_t lost[4096];
+
+	if (wire_send_error(s, why, NULL))
+		return;
+	while (!stream_read(s, lost, sizeof(lost), NULL))
+		;
+}
+
 int receiver_run(struct stream *s, struct image *im, struct err *e)
 {
 	AUTO_FREE struct receiver *r = calloc(1, sizeof(*r));
 	AUTO_FRAME struct frame f = { 0 };
+	struct err why = { 0 };
 	int rc = 0;
 
 	if (!r || !(r->zstd = ZSTD_createDCtx()))
@@ -165,13 +179,15 @@ int receiver_run(struct stream *s, struct image *im, struct err *e)
 	r->s = s;
 	r->im = im;
 	while (!rc) {
-		rc = wire_recv(s, &f, e);
+		rc = wire_recv(s, &f, &why);
 		if (rc)
 			break;
+		if (r->asked)
+			image_note(im);
 		if (f.kind == FRAME_HAVE)
-			rc = on_have(r, &f, e);
+			rc = on_have(r, &f, &why);
 		else if (f.kind == FRAME_SYNC)
-			rc = on_sync(r, e);
+			rc = on_sync(r, &why);
 		else if (r->failed)
 			continue;
 		else if (f.kind == FRAME_PAGES)
@@ -179,8 +195,13 @@ int receiver_run(struct stream *s, struct image *im, struct err *e)
 		else if (f.kind == FRAME_COVER)
 			r->failed = on_cover(r, &f) != 0;
 		else
-			rc = err_set(e, EX_DATAERR, "%s: unexpected frame %d", stream_peer(s), f.kind);
+			rc = err_set(&why, EX_DATAERR, "%s: unexpected frame %d", stream_peer(s), f.kind);
+		r->asked = f.kind == FRAME_HAVE || (r->asked && f.kind != FRAME_SYNC);
 	}
 	ZSTD_freeDCtx(r->zstd);
+	if (why.code == EX_DATAERR)
+		give_up(s, &why);
+	if (e)
+		*e = why;
 	return rc;
 }

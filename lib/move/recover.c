@@ -8,6 +8,8 @@
 #include "lib/discover/node.h"
 #include "lib/discover/registry.h"
 #include "lib/engine/engine.h"
+#include "lib/engine/net.h"
+#include "lib/move/bulk.h"
 #include "lib/move/checkpoint.h"
 #include "lib/move/hold.h"
 #include "lib/move/outcome.h"
@@ -15,6 +17,8 @@
 #include "lib/move/wire.h"
 
 #define BEFORE_GO "begun frozen shipped thawed failed refused"
+#define GO_LOCK_MS 10000
+#define KNOWN_MS 3000
 #define FORCED_EPOCHS 2 /* the one that the destination may have, and one more */
 
 static const char *const words[] = {
@@ -73,6 +77,7 @@ static int drop_checkpoint(const char *id, struct err *e)
 {
 	bool held;
 
+	bulk_forget(id);
 	if (saved_checkpoint(id, &held) && !held) /* it is to stay, whatever becomes of this move */
 		return 0;
 	return file_remove_tree(file_path("/var/lib/edge/checkpoints/%s", id), e);
@@ -80,29 +85,42 @@ static int drop_checkpoint(const char *id, struct err *e)
 
 /* ---- the source ---- */
 
+static int take_forced_epoch(const char *move, struct service *s, struct err *e)
+{
+	AUTO_FREE char *epoch = journal_member(move, "epoch");
+	long forced = epoch ? strtol(epoch, NULL, 10) : 0;
+
+	if (forced <= s->epoch)
+		return 0;
+	s->epoch = forced;
+	return service_save(s, e);
+}
+
 static int thaw(const struct journal_entry *j, struct service *s, const struct recover_options *opt, bool forced,
 		struct err *e)
 {
+	AUTO_JSON struct json *more = json_object();
+	char epoch[24];
 	bool held;
 
 	saved_checkpoint(j->move, &held);
-	if (forced) {
-		s->epoch += FORCED_EPOCHS;
-		if (service_save(s, e))
-			return -1;
-		/* Before it runs: a destination that is about to run it looks there first. */
-		if (publish(s) == 1)
-			return err_set(e, EX_UNAVAILABLE, "service %s: the registry knows it under a newer epoch", s->name);
-	}
-	int rc = journal_turn(j->move, among(BEFORE_GO, j->step) ? BEFORE_GO : "go", "thawed", NULL, e);
-	if (rc)
+	/* The step carries the new epoch: it counts from the decision on, whatever dies after it. */
+	snprintf(epoch, sizeof(epoch), "%ld", s->epoch + FORCED_EPOCHS);
+	if (forced)
+		json_set_str(more, "epoch", epoch);
+	int rc = journal_turn(j->move, among(BEFORE_GO, j->step) ? BEFORE_GO : "go", "thawed", more, e);
+	/* Before "go", a journal that cannot be written is no reason to let it stand still: nobody else has the lock. */
+	if (rc > 0 || (rc < 0 && !among(BEFORE_GO, j->step)))
 		return rc < 0 ? -1 : err_set(e, EX_TEMPFAIL, "move %.12s: somebody else has decided it", j->move);
-	if (service_mend(s, e) || drop_checkpoint(j->move, e))
+	/* The registry before it runs: a destination that is about to run it looks there first. */
+	if (take_forced_epoch(j->move, s, e))
 		return -1;
 	publish(s);
+	if (service_mend(s, e) || drop_checkpoint(j->move, e))
+		return -1;
 	if (held && j->peer[0] && !opt->force)
 		ship_undo(j->peer, j->move);
-	return journal_forget(j->move, e);
+	return opt->keep_entry ? 0 : journal_forget(j->move, e);
 }
 
 static int retire(const struct journal_entry *j, struct service *s, struct stream *there, struct err *e)
@@ -166,9 +184,13 @@ static int recover_source(const struct journal_entry *j, const struct recover_op
 
 		*what = judge_go(outcome, alive, opt->force, why);
 		forced = *what == RECOVERY_THAW && outcome != OUTCOME_NOT;
+		if (forced)
+			*why = "forced: if the destination is alive, it may run there, too";
 	}
-	if (*what == RECOVERY_THAW && !forced && fenced(s))
+	if (*what == RECOVERY_THAW && !forced && fenced(s)) {
 		*what = RECOVERY_FENCE;
+		*why = "it runs elsewhere, under a later epoch";
+	}
 	if (opt->look || *what == RECOVERY_WAIT)
 		return 0;
 	if (*what == RECOVERY_THAW)
@@ -196,6 +218,10 @@ static int undo(const struct journal_entry *j, struct err *e)
 		return -1;
 	if (s && !j->was_here && service_remove(s, e))
 		return -1;
+	/* What came of its files before there was a service.json. */
+	if (!s && !j->was_here && access(service_dir(&bare, "service.json"), F_OK) &&
+	    file_remove_tree(service_dir(&bare, NULL), e))
+		return -1;
 	return drop_checkpoint(j->move, e) || journal_forget(j->move, e) ? -1 : 0;
 }
 
@@ -215,12 +241,22 @@ static int source_waits(const struct journal_entry *j, int64_t *epoch)
 	return json_bool(answer, "known", true);
 }
 
+/* A source that comes back after all must still hear that it runs here: the entry stays, and is in nobody's way any more. */
+static int set_aside(const char *move, struct err *e)
+{
+	AUTO_JSON struct json *more = json_object();
+
+	json_set_str(more, "forced", "yes");
+	return journal_turn(move, "running", "running", more, e) < 0 ? -1 : 0;
+}
+
 static int recover_destination(const struct journal_entry *j, const struct recover_options *opt, enum recovery *what,
 			       const char **why, struct err *e)
 {
 	AUTO_SERVICE struct service *s = instance_here(j);
 	bool alive = s && !s->moved && service_running(s);
 	int64_t epoch = 0;
+	char next[64];
 
 	if (strcmp(j->step, "running")) {
 		*what = RECOVERY_UNDO;
@@ -235,14 +271,18 @@ static int recover_destination(const struct journal_entry *j, const struct recov
 	if (alive && (epoch > s->epoch || fenced(s))) {
 		*what = RECOVERY_FENCE;
 		*why = "it was forced to run elsewhere";
-		return service_retire(s, e) || drop_checkpoint(j->move, e) || journal_forget(j->move, e) ? -1 : 0;
+		if (service_retire(s, e) || drop_checkpoint(j->move, e) || journal_forget(j->move, e))
+			return -1;
+		source_waits(j, &epoch); /* frames for it must find their way there again */
+		return 0;
 	}
-	if (alive && service_mend(s, e))
+	/* One that is on its way to a third node already is not to be touched. */
+	if (alive && !journal_find("source", j->id, next) && service_mend(s, e))
 		return -1;
 	if (alive)
 		publish(s);
 	if (waits == 0 || opt->force)
-		return drop_checkpoint(j->move, e) || journal_forget(j->move, e) ? -1 : 0;
+		return drop_checkpoint(j->move, e) || (waits == 0 ? journal_forget(j->move, e) : set_aside(j->move, e)) ? -1 : 0;
 	/* It runs; only the source has yet to hear of it. */
 	*why = waits < 0 ? "the source cannot be told yet" : "the source is just being told";
 	return 0;
@@ -257,7 +297,7 @@ int recover_move(const struct journal_entry *j, const struct recover_options *op
 	return strcmp(j->role, "source") ? recover_destination(j, opt, what, why, e) : recover_source(j, opt, what, why, e);
 }
 
-int recover_instance(const char *service, const char *id, struct err *e)
+int recover_instance(const char *service, const char *id, bool leaves, struct err *e)
 {
 	const struct recover_options opt = { .ask_ms = 5000 };
 	AUTO_FREE struct journal_entry *list = NULL;
@@ -273,9 +313,12 @@ int recover_instance(const char *service, const char *id, struct err *e)
 			continue;
 		if (recover_move(&list[i], &opt, &what, &why, e))
 			return -1;
+		if (leaves && what == RECOVERY_KEEP && !list[i].forced && *journal_last(list[i].move))
+			return err_set(e, EX_TEMPFAIL, "service %s: node %s has yet to hear that it came here: %s (edge-migrate "
+				       "--recover)", service, list[i].peer, why);
 		if (what == RECOVERY_WAIT)
-			return err_set(e, EX_TEMPFAIL, "service %s: frozen by move %.12s: %s (edge-migrate --recover)", service,
-				       list[i].move, why);
+			return err_set(e, EX_TEMPFAIL, "service %s: frozen: its move to %s waits: %s (edge-migrate --recover)",
+				       service, list[i].peer, why);
 	}
 	return 0;
 }
@@ -289,12 +332,15 @@ int recover_known(struct stream *s, const struct json *call, struct err *e)
 	if (!move)
 		return err_set(e, EX_DATAERR, "no move in the call");
 	if (!journal_entry(move, &j, NULL) && !strcmp(j.role, "destination") && !strcmp(j.step, "running")) {
+		/* Whoever has the lock is just letting it run; then the entry is left to recovery. */
+		AUTO_FD int lock = service_lock(j.service, KNOWN_MS, NULL);
 		AUTO_SERVICE struct service *here = instance_here(&j);
 
-		/* Who was to do this is gone. */
-		if (here && service_running(here))
+		if (lock >= 0 && here && service_running(here) && service_mend(here, e))
+			return -1;
+		if (lock >= 0 && here && service_running(here))
 			publish(here);
-		if (drop_checkpoint(move, e) || journal_forget(move, e))
+		if (lock >= 0 && (drop_checkpoint(move, e) || journal_forget(move, e)))
 			return -1;
 	}
 	return wire_send_json(s, FRAME_REPLY, answer, e);
@@ -303,6 +349,7 @@ int recover_known(struct stream *s, const struct json *call, struct err *e)
 static struct json *move_record(const struct journal_entry *j, enum recovery what, const char *why, bool done,
 				const struct err *e)
 {
+	const char *peer = j->peer[0] ? j->peer : NULL, *text = e ? e->text : why;
 	bool source = !strcmp(j->role, "source");
 	struct json *r = json_object();
 
@@ -310,15 +357,15 @@ static struct json *move_record(const struct journal_entry *j, enum recovery wha
 	json_set_str(r, "action", "migrate");
 	json_set_str(r, "service", j->service);
 	json_set_str(r, "id", j->id);
-	json_set_str(r, "from", source ? node_self() : j->peer);
-	json_set_str(r, "to", source ? j->peer : node_self());
+	json_set_str(r, "from", source ? node_self() : peer);
+	json_set_str(r, "to", source ? peer : node_self());
 	json_set_str(r, "move", j->move);
 	json_set_str(r, "node", node_self());
 	json_set_str(r, "step", j->step);
 	json_set_str(r, "at", j->at);
 	json_set_str(r, "state", what == RECOVERY_NONE ? "under-way" : done && !e ? "recovered" : "interrupted");
 	json_set_str(r, "recovery", words[what]);
-	json_set_str(r, "why", e ? e->text : why);
+	json_set_str(r, "why", text[0] ? text : NULL);
 	return r;
 }
 
@@ -329,6 +376,8 @@ int recover_all(const char *service, const struct recover_options *opt, int (*ea
 	size_t n = 0;
 	int left = 0;
 
+	if (!opt->look)
+		checkpoint_sweep();
 	if (journal_entries(&list, &n, e))
 		return -1;
 	for (size_t i = 0; i < n; i++) {
@@ -340,9 +389,13 @@ int recover_all(const char *service, const struct recover_options *opt, int (*ea
 
 		if (service && strcmp(list[i].service, service))
 			continue;
-		AUTO_FD int lock = service_lock(list[i].service, 0, NULL);
+		/* After "go" it is the guard's for as long as it tries to reach the other node. */
+		bool wait = opt->force || !strcmp(list[i].step, "go");
+		AUTO_FD int lock = service_lock(list[i].service, wait ? GO_LOCK_MS : 0, &why_not);
 		if (journal_entry(list[i].move, &now, NULL)) /* it came to its end meanwhile */
 			continue;
+		if (lock < 0 && opt->force)
+			rc = -1;
 		if (lock >= 0)
 			rc = recover_move(&now, opt, &what, &why, &why_not);
 		bool done = !rc && what != RECOVERY_WAIT && what != RECOVERY_NONE && !opt->look;
@@ -366,11 +419,19 @@ int recover_serve(struct stream *s, const struct json *call, struct err *e)
 
 	if (!move || !name || !id || !service_name_valid(name))
 		return err_set(e, EX_DATAERR, "no move or service in the call");
-	AUTO_FD int lock = service_lock(name, 0, NULL);
-	if (lock >= 0 && !journal_entry(move, &j, NULL) && !strcmp(j.role, "source"))
+	/* Only what this node itself knows is believed, and locked. */
+	bool ours = !journal_entry(move, &j, NULL) && !strcmp(j.role, "source") && !strcmp(j.service, name) &&
+		    !strcmp(j.id, id);
+	bool is_here = !service_load(&here, name, NULL) && !strcmp(here->id, id);
+	AUTO_FD int lock = ours || is_here ? service_lock(name, 0, NULL) : -1;
+	if (lock >= 0 && ours && !journal_entry(move, &j, NULL))
 		recover_move(&j, &opt, &what, &why, NULL);
-	json_set_bool(answer, "known", !journal_entry(move, &j, NULL));
-	if (!service_load(&here, name, NULL) && !strcmp(here->id, id))
+	bool known = journal_has(move);
+	json_set_bool(answer, "known", known);
+	if (is_here) {
 		json_set_num(answer, "epoch", (double)here->epoch);
+		if (lock >= 0 && !known && !here->moved && service_running(here))
+			net_attach(here, NULL); /* it was forced to run here: its neighbours hear so again */
+	}
 	return wire_send_json(s, FRAME_REPLY, answer, e);
 }

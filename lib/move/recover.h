@@ -23,6 +23,7 @@ enum recovery {
 struct recover_options {
 	bool look;   /* change nothing */
 	bool force;  /* the other node will never answer again */
+	bool keep_entry; /* the program that has the move is alive, and ends it itself */
 	int ask_ms;  /* how long it is asked */
 };
 
@@ -30,8 +31,9 @@ struct recover_options {
  * be tried again. */
 int recover_move(const struct journal_entry *j, const struct recover_options *opt, enum recovery *what, const char **why,
 		 struct err *e);
-/* What interrupted moves of this instance there are, with the lock held: -1, EX_TEMPFAIL, when one of them has to wait. */
-int recover_instance(const char *service, const char *id, struct err *e);
+/* What interrupted moves of this instance there are, with the lock held: -1, EX_TEMPFAIL, when one of them has to wait, or when
+ * it leaves this node and the one that it came from has not heard yet that it was here. */
+int recover_instance(const char *service, const char *id, bool leaves, struct err *e);
 
 /* All moves in this node's journal, or those of one service: `each` gets a `move` record of what was found and done. The
  * number that still have to wait or failed, or -1. */

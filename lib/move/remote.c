@@ -20,7 +20,7 @@
 
 /* What a node lets another one run. */
 static const char *const programs[] = { "edge-run", "edge-stop", "edge-checkpoint", "edge-ship", "edge-restore",
-					"edge-migrate", "edge-probe" };
+					"edge-migrate", "edge-latency", "edge-probe" };
 
 struct stream *remote_open(const char *node, struct err *e)
 {

@@ -64,17 +64,19 @@ static int tell_source(const struct restoring *r, const char *step, struct err *
 {
 	AUTO_JSON struct json *call = NULL, *answer = NULL;
 	AUTO_STREAM struct stream *s = NULL;
+	const char *to = r->node[0] ? r->node : node_self();
 
 	if (!r->held || !r->from[0])
 		return 0;
 	if (!strcmp(r->from, node_self()))
-		return hold_note(r->id, step, e);
+		return hold_note(r->id, step, to, e);
 	s = remote_open(r->from, e);
 	if (!s)
 		return -1;
 	call = wire_request("note");
 	json_set_str(call, "move", r->id);
 	json_set_str(call, "step", step);
+	json_set_str(call, "to", to);
 	answer = wire_call(s, TAKE_PTR(call), e);
 	return answer ? 0 : -1;
 }

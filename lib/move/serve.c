@@ -35,7 +35,9 @@ static int note_step(struct stream *s, const struct json *call, struct err *e)
 
 	if (!move || !step)
 		return err_set(e, EX_DATAERR, "no move or step in the call");
-	return hold_note(move, step, e) ? -1 : wire_send_json(s, FRAME_REPLY, answer, e);
+	if (!checkpoint_is_held(move))
+		return err_set(e, EX_UNAVAILABLE, HOLD_OVER, move);
+	return hold_note(move, step, json_str(call, "to"), e) ? -1 : wire_send_json(s, FRAME_REPLY, answer, e);
 }
 
 /* 1: the call has taken over the whole session. */
@@ -68,7 +70,7 @@ static int on_call(struct stream *s, const struct json *call, struct err *e)
 	if (!strcmp(verb, "attach")) {
 		const char *move = json_str(call, "move");
 
-		return bulk_attach(move ? move : "", e) ? -1 : 1;
+		return bulk_attach(s, move ? move : "", e) ? -1 : 1;
 	}
 	return err_set(e, EX_DATAERR, "unknown verb: %s", verb);
 }

@@ -14,6 +14,7 @@
 #include "lib/move/guard.h"
 #include "lib/move/journal.h"
 #include "lib/move/outcome.h"
+#include "lib/move/pulse.h"
 #include "lib/move/recover.h"
 #include "lib/move/refusal.h"
 #include "lib/move/remote.h"
@@ -21,6 +22,7 @@
 
 #define LOCK_MS 2000
 #define GRACE_MS 10000
+#define TAKE_MS 5000     /* for the answer to "take": then it is asked over a new connection */
 #define READY_MS 10000   /* until it must listen on its ports at the destination */
 
 /* ---- the source ---- */
@@ -32,7 +34,9 @@ struct leaving {
 	const struct move_options *opt;
 	char move[33];
 	struct stream *stream;
+	struct pulse *pulse;
 	struct guard guard;
+	double asked_at; /* when it was told to take the address */
 	bool unknown; /* nobody knows who has the address */
 	double start, started, gap;
 };
@@ -48,10 +52,26 @@ static int name_move(char move[33], struct err *e)
 	return 0;
 }
 
+static const char *look(void *ctx)
+{
+	const struct leaving *l = ctx;
+
+	if (l->asked_at)
+		return clock_ms() > l->asked_at + TAKE_MS ? "no answer to \"take\"" : NULL;
+	return l->opt->interrupted && l->opt->interrupted(l->opt->ctx) ? "interrupted" : NULL;
+}
+
+static void stop_leaving(void *ctx)
+{
+	const struct leaving *l = ctx;
+
+	stream_stop(l->stream);
+}
+
 static int leaving_connect(struct leaving *l, struct err *e)
 {
 	l->stream = ssh_open(l->target, l->opt->connect_ms, e);
-	return l->stream && !wire_greet(l->stream, e) ? 0 : -1;
+	return l->stream && !wire_greet(l->stream, e) && !pulse_start(&l->pulse, l->stream, look, stop_leaving, l, e) ? 0 : -1;
 }
 
 static struct json *call_start(struct leaving *l, struct err *e)
@@ -88,6 +108,7 @@ static int give_address(struct leaving *l, struct err *e)
 	/* From here on it has no address until it knows who has. */
 	if (journal_turn(l->move, "begun", "go", NULL, e))
 		return -1;
+	l->asked_at = clock_ms();
 	int rc = net_hold(l->s, e) ? 1 : wire_ask(l->stream, wire_request("take"), &answer, e);
 	if (rc < 0) {
 		outcome = outcome_learn(l->target, l->move, l->opt->deadline_ms, NULL);
@@ -165,9 +186,10 @@ int migrate_stateless(struct service *s, const char *to, const struct ssh_target
 		return -1;
 	if (!service_running(s))
 		return err_set(e, EX_UNAVAILABLE, "service %s: does not run here", s->name);
-	if (recover_instance(s->name, s->id, e) || name_move(l.move, e) || guard_start(&l.guard, s->name, l.move, lock, e))
+	if (recover_instance(s->name, s->id, true, e) || name_move(l.move, e) || guard_start(&l.guard, s->name, l.move, lock, e))
 		return -1;
 	rc = enter(&l, e) ? -1 : leave(&l, record, e);
+	pulse_end(l.pulse);
 	if (l.stream)
 		stream_free(l.stream);
 	if (l.unknown) { /* the guard goes on to ask */
@@ -273,12 +295,18 @@ static int start_and_take(struct service *s, struct stream *ctl, const char *mov
 	return -1;
 }
 
+static void stop_stream(void *ctx)
+{
+	stream_stop(ctx);
+}
+
 static int start_here(struct service *s, const struct json *call, struct stream *ctl, struct json *answer, struct err *e)
 {
 	AUTO_JSON struct json *head = json_object();
 	const char *move = json_str(call, "move");
 	AUTO_FD int lock = service_lock(s->name, LOCK_MS, e);
 	struct guard guard = { -1 };
+	struct pulse *pulse = NULL;
 
 	json_set_str(head, "role", "destination");
 	json_set_str(head, "service", s->name);
@@ -286,13 +314,16 @@ static int start_here(struct service *s, const struct json *call, struct stream 
 	json_set_str(head, "from", json_str(call, "from"));
 	s->pid = 0;
 	s->epoch++;
-	if (lock < 0 || recover_instance(s->name, s->id, e) || guard_start(&guard, s->name, move, lock, e))
+	if (lock < 0 || recover_instance(s->name, s->id, false, e) || guard_start(&guard, s->name, move, lock, e))
 		return -1;
-	int rc = journal_begin(move, head, e) ? -1 : start_and_take(s, ctl, move, answer, e);
+	int rc = journal_begin(move, head, e) || pulse_start(&pulse, ctl, NULL, stop_stream, ctl, e) ?
+			 -1 :
+			 start_and_take(s, ctl, move, answer, e);
 	/* Until the source has heard of it, it can ask for it. */
 	if (rc || told_to(ctl, "done"))
 		journal_forget(move, NULL);
 	guard_end(&guard);
+	pulse_end(pulse);
 	if (!rc)
 		say_yes(ctl);
 	return rc ? -1 : 1;

@@ -2,8 +2,9 @@
 #include "lib/move/wire.h"
 
 #include <string.h>
+#define XXH_STATIC_LINKING_ONLY /* the size of a state, on the stack */
+#include <xxhash.h>
 
-#define HEAD_BYTES 5 /* u32 length, u8 kind */
 #define SMALL_FRAME 4096
 
 void frame_clear(struct frame *f)
@@ -12,25 +13,53 @@ void frame_clear(struct frame *f)
 	*f = (struct frame){ 0 };
 }
 
+static uint32_t sum_of(const void *a, size_t na, const void *b, size_t nb)
+{
+	XXH3_state_t state;
+
+	if (!nb)
+		return (uint32_t)XXH3_64bits(a, na);
+	XXH3_64bits_reset(&state);
+	XXH3_64bits_update(&state, a, na);
+	XXH3_64bits_update(&state, b, nb);
+	return (uint32_t)XXH3_64bits_digest(&state);
+}
+
+static uint32_t sum_of_head(const uint8_t *head, uint64_t at)
+{
+	return (uint32_t)XXH3_64bits_withSeed(head, WIRE_HEAD - 4, at);
+}
+
+size_t wire_head(uint8_t head[WIRE_HEAD], uint64_t at, size_t len, enum frame_kind kind, const void *a, size_t na,
+		 const void *b, size_t nb)
+{
+	put_le32(head, (uint32_t)len);
+	head[4] = (uint8_t)kind;
+	if (kind == FRAME_HELLO)
+		return WIRE_HEAD_BARE;
+	put_le32(head + 5, sum_of(a, na, b, nb));
+	put_le32(head + 9, sum_of_head(head, at));
+	return WIRE_HEAD;
+}
+
 static int send_parts(struct stream *s, enum frame_kind kind, const void *a, size_t na, const void *b, size_t nb,
 		      struct err *e)
 {
-	uint8_t buf[HEAD_BYTES + SMALL_FRAME];
-	size_t first = na <= SMALL_FRAME ? na : 0;
+	uint8_t buf[WIRE_HEAD + SMALL_FRAME];
+	size_t first = na <= SMALL_FRAME ? na : 0, head;
 
 	if (na + nb > FRAME_MAX)
 		return err_set(e, EX_SOFTWARE, "%s: frame of %zu bytes is too long", stream_peer(s), na + nb);
-	put_le32(buf, (uint32_t)(na + nb));
-	buf[4] = (uint8_t)kind;
+	head = wire_head(buf, stream_sent(s), na + nb, kind, a, na, b, nb);
 	if (first)
-		memcpy(buf + HEAD_BYTES, a, first);
+		memcpy(buf + head, a, first);
 	/* One write where the whole frame is small: a write is a packet. */
 	if (first + nb <= SMALL_FRAME && first == na) {
 		if (nb)
-			memcpy(buf + HEAD_BYTES + first, b, nb);
-		return stream_write(s, buf, HEAD_BYTES + first + nb, e);
+			memcpy(buf + head + first, b, nb);
+		return stream_write(s, buf, head + first + nb, e);
 	}
-	if (stream_write(s, buf, HEAD_BYTES + first, e))
+	if (stream_write(s, buf, head + first, e))
 		return -1;
 	if (na > first && stream_write(s, a, na, e))
 		return -1;
@@ -54,16 +83,27 @@ int wire_ping(struct stream *s, struct err *e)
 	return rc;
 }
 
+static int damaged(struct stream *s, struct err *e)
+{
+	return err_set(e, EX_DATAERR, "%s: a frame is damaged or out of order", stream_peer(s));
+}
+
 static int recv_any(struct stream *s, struct frame *f, struct err *e)
 {
-	uint8_t head[HEAD_BYTES];
+	uint8_t head[WIRE_HEAD];
+	uint64_t at = stream_received(s);
 
-	if (stream_read(s, head, sizeof(head), e))
+	if (stream_read(s, head, WIRE_HEAD_BARE, e))
 		return -1;
 	f->len = get_le32(head);
 	f->kind = (enum frame_kind)head[4];
+	bool summed = f->kind != FRAME_HELLO;
 	if (f->len > FRAME_MAX || f->kind < FRAME_HELLO || f->kind > FRAME_PING)
 		return err_set(e, EX_DATAERR, "%s: not a frame of ours", stream_peer(s));
+	if (summed && stream_read(s, head + WIRE_HEAD_BARE, WIRE_HEAD - WIRE_HEAD_BARE, e))
+		return -1;
+	if (summed && get_le32(head + 9) != sum_of_head(head, at))
+		return damaged(s, e);
 	if (f->room < f->len + 1u) {
 		free(f->data);
 		f->room = f->len + 1u;
@@ -74,7 +114,9 @@ static int recv_any(struct stream *s, struct frame *f, struct err *e)
 		}
 	}
 	f->data[f->len] = 0;
-	return f->len ? stream_read(s, f->data, f->len, e) : 0;
+	if (f->len && stream_read(s, f->data, f->len, e))
+		return -1;
+	return summed && get_le32(head + 5) != sum_of(f->data, f->len, NULL, 0) ? damaged(s, e) : 0;
 }
 
 int wire_recv(struct stream *s, struct frame *f, struct err *e)

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* What edge-serve speaks: frames over a stream, each a kind, a length and that many bytes. Control goes over one
+/* What edge-serve speaks: frames over a stream, each a length, a kind, two sums and that many bytes. Control goes over one
  * stream as JSON calls and replies; bulk frames go over that one or others.
  *
  * Numbers on the wire are little-endian. Both ends have the same version, or the connection is refused by name. */
@@ -13,8 +13,14 @@
 #include "lib/base/json.h"
 #include "lib/base/stream.h"
 
-#define WIRE_VERSION 2
+#define WIRE_VERSION 3
 #define FRAME_MAX (8u << 20)
+/* u32 length, u8 kind, u32 sum of the data, u32 sum of what stands before it and of the frame's place in the stream: the low
+ * halves of XXH3-64, the latter's seed being the number of bytes before the frame. SSH guards the way; these find what goes wrong at
+ * its ends, a frame that is damaged, lacking, doubled or late, before it is believed or a wrong length waited for. A hello, which
+ * any version must be able to read, ends after the kind. */
+#define WIRE_HEAD 13
+#define WIRE_HEAD_BARE 5
 
 enum frame_kind {
 	FRAME_HELLO = 1, /* JSON {version}: both send it first */
@@ -45,11 +51,14 @@ struct frame {
 void frame_clear(struct frame *f);
 #define AUTO_FRAME AUTO(frame_clear)
 
+/* Writes the head of a frame that begins at that byte, and whose data are these two parts; gives its length. */
+size_t wire_head(uint8_t head[WIRE_HEAD], uint64_t at, size_t len, enum frame_kind kind, const void *a, size_t na,
+		 const void *b, size_t nb);
 /* The frame's bytes in two parts, either of which may be empty. Frames of several threads do not mix. */
 int wire_send(struct stream *s, enum frame_kind kind, const void *a, size_t na, const void *b, size_t nb, struct err *e);
 /* A ping, unless another frame is just being sent. */
 int wire_ping(struct stream *s, struct err *e);
-/* The next frame that is no ping; EX_DATAERR for a frame that is too long or of an unknown kind. */
+/* The next frame that is no ping; EX_DATAERR for a frame that is too long, of an unknown kind, damaged or out of order. */
 int wire_recv(struct stream *s, struct frame *f, struct err *e);
 /* The next frame, which must be of that kind; a reply that carries an error becomes that error. */
 int wire_expect(struct stream *s, enum frame_kind kind, struct frame *f, struct err *e);

@@ -62,7 +62,7 @@ ok "edge-records(5) has every member that the schemas have, and no other" docume
 examples() { # those of the manual, put together again
 	sed -n '/^\.Sh EXAMPLES/,/^\.Ed/p' man/edge-records.5 | grep -v '^\.' | tr -d '\n' | sed 's/}{"kind"/}\n{"kind"/g' >"$tmp/records"
 	echo >>"$tmp/records"
-	conforms node service move checkpoint shipment
+	conforms node latency user group service move checkpoint shipment
 }
 ok "its examples are such records" examples
 
@@ -72,6 +72,11 @@ lab_up
 run() { prints "edge-run: $1" service edge1 edge-run "${@:2}"; }
 server=(python3 -m http.server 8080)
 run "a service with everything" --name web --addr "$addr" --port 8080 --port 9090 --profile cpu=1,mem=64M -- "${server[@]}"
+prints "edge-latency" "node latency" edge1 sh -c 'cat "${EDGE_REGISTRY#dir:}/node/edge2.json" | edge-latency -c 2'
+prints "edge-latency to what does not answer" latency edge1 edge-latency -c 1 -m tcp:1 --lost-as 1000 edge2
+prints "edge-latency -m http:URL" latency edge1 edge-latency -c 1 -m 'http:http://{}:8080/' "$addr"
+on edge1 sh -c "sleep 0.5; curl -s http://$addr:8080/etc/hostname" >/dev/null &
+prints "edge-latency --watch" user edge1 edge-latency --watch --every 2 --windows 1
 run "a service with nothing" --name bare -- sleep 1000
 run "a stateless service" --name less --type stateless --addr "$subnet.61" -- "${server[@]}"
 prints "edge-run --on" service edge1 edge-run --on edge2 --name far -- sleep 1000
@@ -105,7 +110,7 @@ pass='{"kind":"other",  "x":1e3}'
 for program in edge-run edge-stop edge-migrate edge-checkpoint edge-probe; do
 	is "$program - passes on what is not its own, byte for byte" "$pass" "$(on edge1 sh -c "echo '$pass' | $program -" 2>&1)"
 done
-for program in edge-ship edge-restore; do
+for program in edge-latency edge-ship edge-restore; do
 	is "$program passes on what is not its own, byte for byte" "$pass" "$(on edge1 sh -c "echo '$pass' | $program" 2>&1)"
 done
 finish

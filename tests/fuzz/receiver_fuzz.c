@@ -3,7 +3,7 @@
  *
  *     clang -g -O1 -fsanitize=fuzzer,address,undefined -D_GNU_SOURCE -I. tests/fuzz/receiver_fuzz.c \
  *         lib/move/receiver.c lib/move/pages_head.c lib/move/image*.c lib/move/pagemap.c lib/move/wire.c lib/base/stream.c lib/base/json.c \
- *         lib/base/file.c lib/base/err.c -ljq -lcrypto -lzstd -lpthread -o receiver_fuzz
+ *         lib/base/file.c lib/base/err.c -ljq -lcrypto -lzstd -lxxhash -lpthread -o receiver_fuzz
  *
  * An input is a list of frames: kind, then a length in two bytes, then the data. */
 #include <stdlib.h>
@@ -18,8 +18,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 struct input {
 	const uint8_t *data;
 	size_t size, at;
-	uint8_t head[5];
-	size_t head_left, body_left;
+	uint8_t head[WIRE_HEAD];
+	uint64_t place; /* in the stream */
+	size_t head_bytes, head_left, body_left;
 };
 
 static bool next_frame(struct input *in)
@@ -27,10 +28,11 @@ static bool next_frame(struct input *in)
 	if (in->size - in->at < 3)
 		return false;
 	in->body_left = in->data[in->at + 1] | (size_t)in->data[in->at + 2] << 8;
-	put_le32(in->head, (uint32_t)in->body_left);
-	in->head[4] = in->data[in->at];
+	enum frame_kind kind = (enum frame_kind)in->data[in->at];
 	in->at += 3;
-	in->head_left = 5;
+	size_t there = in->size - in->at < in->body_left ? in->size - in->at : in->body_left;
+	in->head_bytes = in->head_left = wire_head(in->head, in->place, in->body_left, kind, in->data + in->at, there, NULL, 0);
+	in->place += in->head_bytes + in->body_left;
 	return true;
 }
 
@@ -43,7 +45,7 @@ static ssize_t input_read(void *self, void *buf, size_t n, struct err *e)
 		return 0;
 	if (in->head_left) {
 		n = n < in->head_left ? n : in->head_left;
-		memcpy(buf, in->head + 5 - in->head_left, n);
+		memcpy(buf, in->head + in->head_bytes - in->head_left, n);
 		in->head_left -= n;
 		return (ssize_t)n;
 	}

@@ -164,7 +164,7 @@ inline move() {
 	:: skip
 	fi;
 trouble:
-	atomic { m = false; answer = nothing }
+	atomic { answer = nothing; m = false } /* last: what follows it is not done any more */
 }
 
 /* D's answer, in one action with its turn. */
@@ -213,7 +213,7 @@ active proctype Guard()
 	do
 	:: atomic { m && (s_last == begun || s_last == frozen || (GUARD_THAWS_AT_GO && s_last == go)) ->
 			s_last = thawed; g = true };
-		{ s_attach(); s_run(); g = false } unless { !g }
+		{ s_attach(); s_run(); atomic { s_last = (GUARD_REMOVES -> none : s_last); g = false } } unless { !g }
 	od
 }
 

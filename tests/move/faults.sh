@@ -6,13 +6,18 @@
 . "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 need perl curl
 
-here=edge1 there=edge2 # where the counter runs, and where it is to go
+service=counter
+here=edge1 there=edge2 # where it runs, and where it is to go
 serve=''               # edge-serve's path on the nodes
+deadline=15            # seconds for which a move is tried again
+far=''                 # not empty: the move is ordered from elsewhere
+filter=''              # of the next cell: what tests/tools/frames.pl does to the frames
 
 matrix_up() {
 	nodes=(edge1 edge2)
 	lab_up --disk 1G
 	serve=$(on edge1 sh -c 'command -v edge-serve')
+	cp "$tools/frames.pl" "$tools/strike.pl" "$tmp"
 	counter memory
 }
 
@@ -30,11 +35,11 @@ processes() { # NODE WHO: their pids there
 	*) on "$1" pgrep -x "$2"; [[ $2 != edge-serve ]] || on "$1" pgrep -x "real-$2" ;; # by `instead`
 	esac
 }
-signal() { # NODE WHO SIGNAL
+signal() { # NODE WHO SIGNAL: nothing happens to a process that ended meanwhile
 	local pids
 	pids=$(processes "$1" "$2" | tr '\n' ' ')
 	# shellcheck disable=SC2086
-	[[ ! $pids ]] || on "$1" kill "-$3" $pids
+	[[ ! $pids ]] || on "$1" sh -c 'date +%s.%6N; kill "$@" 2>/dev/null' sh "-$3" $pids >"$tmp/struck"
 }
 
 wake() { # PID: those who wait for it and stood still, too
@@ -44,15 +49,24 @@ wake() { # PID: those who wait for it and stood still, too
 }
 
 fault() { # FAULT NODE
-	local node=$2
+	local node=$2 who
 	case $1 in
 	none) ;;
 	kill:*) signal "$node" "${1#kill:}" KILL ;;
 	term:*) signal "$node" "${1#term:}" TERM ;;
-	stop:*) signal "$node" "${1#stop:}" STOP; release "$node" "$step"; sleep 5; signal "$node" "${1#stop:}" CONT; wake "$mover" ;;
+	stop:*) signal "$node" "${1#stop:}" STOP; release "$at" "$step"; sleep 5; signal "$node" "${1#stop:}" CONT; wake "$mover" ;;
+	strike:*) # once criu is at work on the service itself
+		IFS=: read -r _ sign who after <<<"$1"
+		on "$node" perl "$tmp/strike.pl" "$service" "$sign" "$who" "$after" >"$tmp/struck" 2>&1 &
+		striker=$!
+		await 5 grep -q ready "$tmp/struck"
+		release "$at" "$step"
+		wait "$striker"
+		[[ $sign != STOP ]] || { sleep 5; signal "$node" "$who" CONT; wake "$mover"; }
+		;;
 	cut:*) "$lab" cut "$node" ;;
 	full) on "$node" sh -c 'fallocate -l $(($(stat -f -c "%a*%S" /var/lib/edge))) /var/lib/edge/fill' 2>/dev/null ;;
-	power) "$lab" kill "$node" ;;
+	power:*) power_off "$node" ;;
 	esac
 }
 after_fault() { # FAULT NODE: when the move has gone on
@@ -60,113 +74,150 @@ after_fault() { # FAULT NODE: when the move has gone on
 	cut:never) ;;
 	cut:*) sleep "${1#cut:}"; "$lab" heal "$2" ;;
 	full) await 30 move_over; on "$2" rm -f /var/lib/edge/fill ;;
-	power) await 60 move_over; "$lab" boot "$2" ;;
+	power:late) await 60 move_over; power_on "$2" ;;
+	power:*) sleep "${1#power:}"; power_on "$2" ;;
 	esac
 }
+# The last packets of a node that dies do not go out.
+power_off() { "$lab" cut "$1"; "$lab" kill "$1"; } # NODE
+power_on() { "$lab" heal "$1"; "$lab" boot "$1"; } # NODE
 move_over() { ! kill -0 "$mover" 2>/dev/null; }
 
 # --- what must be true afterwards
 
-state() { # NODE: running, frozen or none
+state() { # NODE: running, frozen, none, or a stray that the node knows nothing of
 	on "$1" sh -c '
-		pid=$(sed -n "s/.*\"pid\":\([0-9]*\).*/\1/p" /var/lib/edge/services/counter/service.json 2>/dev/null)
-		grep -q "\"moved\":true" /var/lib/edge/services/counter/service.json 2>/dev/null && pid=
-		if [ -z "$pid" ] || [ "$pid" = 0 ] || ! [ -d "/proc/$pid" ]; then echo none
-		elif grep -qx 1 "$(find /sys/fs/cgroup -path "*/edge/counter/cgroup.freeze" | head -n 1)"; then echo frozen
-		else echo running; fi' 2>/dev/null || echo down
+		json=/var/lib/edge/services/$1/service.json
+		pid=$(sed -n "s/.*\"pid\":\([0-9]*\).*/\1/p" "$json" 2>/dev/null)
+		grep -q "\"moved\":true" "$json" 2>/dev/null && pid=
+		group=$(find /sys/fs/cgroup -path "*/edge/$1/cgroup.freeze" | head -n 1)
+		if [ -z "$pid" ] || [ "$pid" = 0 ] || ! [ -d "/proc/$pid" ]; then
+			if [ "$group" ] && [ "$(cat "${group%.freeze}.procs")" ]; then echo stray; else echo none; fi
+		elif grep -qx 1 "$group"; then echo frozen
+		else echo running; fi' sh "$service" 2>/dev/null || echo down
 }
-recover() { # at both nodes, at once
-	on edge1 edge-migrate --recover >>"$tmp/recovered" 2>&1 &
+states() { echo "$(state "$here") $(state "$there")"; } # where it was, and where it was to go
+recover() { # [OPTION]...: at both nodes, at once
+	on edge1 edge-migrate --recover "$@" >>"$tmp/recovered" 2>&1 &
 	local first=$!
-	on edge2 edge-migrate --recover >>"$tmp/recovered" 2>&1
+	on edge2 edge-migrate --recover "$@" >>"$tmp/recovered" 2>&1
 	wait "$first"
 	return 0
 }
-traces() { # of the move, at either end, and of the service where it is not
-	remains "$1" counter
+traces() { # NODE OTHER: of the move, at either end, and of the service where it is not
+	remains "$1" "$service"
 	on "$2" sh -c 'ls -d /var/lib/edge/checkpoints/* /var/lib/edge/journal/* /run/edge/move-* /run/edge/held-* 2>/dev/null
 		ps -eo comm= | grep -e ^criu -e edge-migrate -e edge-guard -e edge-serve; nft list tables 2>/dev/null; true'
 }
 answers() { curl -sf -m 8 "http://$addr:8080/peek" >/dev/null; }
 connected() { # the client's own connection
 	local was
-	was=$(stat -c %s "$tmp/counter.out") # it dies by saying so
-	kill -0 "${client_pid[counter]}" && ((was < 20))
+	was=$(stat -c %s "$tmp/$service.out") # it dies by saying so
+	kill -0 "${client_pid[$service]}" && ((was < 20))
 }
 
-# One cell: step, end (source or destination), fault; what is allowed to be lost ("host": the service died with its node).
-cell() { # STEP END FAULT [ALLOWED]
-	local end=$2 what=$3 allowed=${4:-} node mover begun took states env=()
-	step=$1
-	node=$here
-	[[ $end == source ]] || node=$there
+# The move begins; it stands at a step when the cell goes on.
+begin_cell() { # END STEP
+	local env=()
 	: >"$tmp/recovered"
-	if [[ $end == source ]]; then
+	if [[ $1 == source ]]; then
 		env=(EDGE_FAULT=hold)
+		[[ ! $filter ]] || instead "$there" "$serve" "exec perl $tmp/frames.pl '$filter' /run/edge/filtered \$real"
 	else
-		instead "$there" "$serve" 'export EDGE_FAULT=hold; exec $real "$@"'
+		instead "$there" "$serve" "export EDGE_FAULT=hold; exec ${filter:+perl $tmp/frames.pl '$filter' /run/edge/filtered} \$real \"\$@\""
 	fi
-	on "$node" sh -c 'mkdir -p /run/edge && : >"/run/edge/hold-$1"' sh "$step"
-	on "$here" env "${env[@]}" edge-migrate counter --to "$there" --deadline 15 >"$tmp/moved" 2>"$tmp/err" &
+	[[ ! $step ]] || on "$at" sh -c 'mkdir -p /run/edge && : >"/run/edge/hold-$1"' sh "$step"
+	if [[ ${far:-} ]]; then
+		timeout 60 "$EDGE_BIN/edge-migrate" "$service" --from "$here" --to "$there" --deadline "$deadline" >"$tmp/moved" 2>"$tmp/err" &
+	else
+		on "$here" env "${env[@]}" edge-migrate "$service" --to "$there" --deadline "$deadline" >"$tmp/moved" 2>"$tmp/err" &
+	fi
 	mover=$!
-	if ! await 20 held "$node" "$step"; then
-		ok "$end, $step, $what: the move comes to this step" false
-		sed 's/^/# /' "$tmp/err"
-	fi
+	[[ $step ]] || return 0
+	await 20 held "$at" "$step" && return
+	ok "$end, $step, $what: the move comes to this step" false
+	sed 's/^/# /' "$tmp/err"
+}
+
+# One cell: what is broken while the move stands at a step of that end's journal ("" none), and at which end (default: the
+# same), and how it may end: by default with the service at one of the two nodes.
+cell() { # STEP END FAULT[@END] [stays|moves|dies|waits|survives]
+	local end=$2 what=$3 wanted=${4:-} at=$here node mover striker begun took now
+	step=$1
+	[[ $end == source ]] || at=$there
+	node=$at
+	case $what in
+	*@source) node=$here ;;
+	*@destination) node=$there ;;
+	esac
+	begin_cell "$end"
 	begun=${EPOCHREALTIME/./}
-	fault "$what" "$node"
-	[[ $what == power ]] || release "$node" "$step"
-	after_fault "$what" "$node"
+	fault "${what%@*}" "$node"
+	[[ $what == power:* && $node == "$at" ]] || release "$at" "$step"
+	after_fault "${what%@*}" "$node"
 	await 60 move_over
-	wait "$mover"
-	[[ $what == power || $end == source ]] || right "$there" "$serve"
-	[[ $what != cut:never ]] || "$lab" heal "$node"
-	on "$node" rm -f "/run/edge/hold-$step"
+	wait "$mover" 2>/dev/null
+	[[ $end == source && ! $filter ]] || right "$there" "$serve" 2>/dev/null # a booted node has none
+	[[ $what != cut:never* ]] || "$lab" heal "$node"
+	on "$at" rm -f "/run/edge/hold-$step"
 	recover
 	await 20 settled
 	took=$(((${EPOCHREALTIME/./} - begun) / 1000))
-	states="$(state edge1) $(state edge2)"
-	verdict "$end, $step, $what" "$states" "$allowed"
-	echo "# $states after $took ms; $(tr '\n' ' ' <"$tmp/err" | cut -c 1-160)"
-	follow "$states"
+	now=$(states)
+	verdict "$end${step:+, $step}, $what" "$now" "$wanted"
+	echo "# $now after $took ms; $(tr '\n' ' ' <"$tmp/err" | cut -c 1-160)"
+	follow "$now"
 }
 settled() { # nothing of the move is under way any more
-	local s
-	s="$(state edge1) $(state edge2)"
-	[[ $s == "running none" || $s == "none running" || $s == "none none" ]] &&
-		[[ ! $(on edge1 ls /var/lib/edge/journal; on edge2 ls /var/lib/edge/journal) ]]
+	case $(states) in
+	'running none' | 'none running' | 'none none') [[ ! $(on edge1 ls /var/lib/edge/journal; on edge2 ls /var/lib/edge/journal) ]] ;;
+	'frozen none') [[ $wanted == waits ]] ;;
+	*) false ;;
+	esac
 }
 
-verdict() { # TITLE STATES ALLOWED
-	case $2 in
-	'running none' | 'none running') ok "$1: exactly one runs" true ;;
-	*) like "$1: ${3:+or }$3" "^(${3:-exactly one running})$" "$2" ;;
-	esac
+verdict() { # TITLE STATES WANTED
+	case $3 in
+	stays) is "$1: it goes on where it was" 'running none' "$2" ;;
+	moves) is "$1: it runs at the destination" 'none running' "$2" ;;
+	dies) is "$1: it died with its node" 'none none' "$2" ;;
+	waits) is "$1: it stays frozen" 'frozen none' "$2" ;;
+	survives) # if criu was not just putting code into it: then it dies, and that is told
+		if [[ $2 == 'none none' ]]; then like "$1: it died, which is told" 'did not survive' "$(<"$tmp/err")"
+		else like "$1: exactly one runs" '^(running none|none running)$' "$2"; fi ;;
+	*) like "$1: exactly one runs" '^(running none|none running)$' "$2" ;;
+	esac || sed 's/^/# /' "$tmp/recovered"
 	[[ $2 == *running* ]] || return 0
-	# A session whose link died between two calls ends half a minute later.
-	[[ $what != cut:* ]] || await 45 no_sessions
+	# A session whose link died ends when it misses the other end, and half a minute later if it was between two calls.
+	[[ $what != cut:* && $what != power:* ]] || await 45 no_sessions
 	ok '... it answers' answers
-	[[ $what == power ]] || ok '... on the connection that was open' connected
-	if [[ $2 == running* ]]; then is '... and nothing is left of the move' '' "$(traces edge2 edge1)"
-	else is '... and nothing is left of the move' '' "$(traces edge1 edge2)"; fi
+	ok '... on the connection that was open' connected
+	if [[ $2 == running* ]]; then is '... and nothing is left of the move' '' "$(traces "$there" "$here")"
+	else is '... and nothing is left of the move' '' "$(traces "$here" "$there")"; fi
 }
 no_sessions() { [[ ! $(processes edge1 edge-serve; processes edge2 edge-serve) ]]; }
+
 # The next cell begins where the service is; one that died with its node is started again.
 follow() { # STATES
-	case $1 in
-	'running none') here=edge1 there=edge2 ;;
-	'none running') here=edge2 there=edge1 ;;
-	esac
-	[[ $1 == *running* && $what != power ]] && return
 	local node
-	for node in edge1 edge2; do
-		on "$node" edge-migrate --recover --force >/dev/null 2>&1
-		on "$node" edge-stop --rm --grace 1 counter >/dev/null 2>&1
-	done
-	exec {client_fd[counter]}>&-
-	wait "${client_pid[counter]}" 2>/dev/null
-	unset 'client_pid[counter]'
-	rm -f "$tmp/counter.in"
+	case $1 in
+	'running none') return ;;
+	'none running') node=$here here=$there there=$node ; return ;;
+	esac
+	drop_service
 	here=edge1 there=edge2
 	counter memory
+}
+drop_service() { # what is left of it, and its client
+	local node fd=${client_fd[$service]}
+	for node in edge1 edge2; do
+		on "$node" edge-migrate --recover --force >/dev/null 2>&1
+		on "$node" edge-stop --rm --grace 1 "$service" >/dev/null 2>&1
+	done
+	[[ ${client_pid[$service]:-} ]] || return 0
+	exec {fd}>&-
+	kill "${client_pid[$service]}" 2>/dev/null
+	wait "${client_pid[$service]}" 2>/dev/null
+	unset "client_pid[$service]"
+	rm -f "$tmp/$service.in"
 }

@@ -5,9 +5,23 @@
 matrix_up
 
 for step in ${STEPS:-begun restoring running}; do
-	for what in none kill:edge-serve kill:edge-keeper kill:criu kill:session stop:edge-serve cut:1 cut:10 cut:never full; do
+	for what in kill:edge-serve kill:edge-keeper kill:criu kill:session cut:1 full; do
 		cell "$step" destination "$what"
 	done
 done
+# In the middle of criu's work; and what waits for seconds, where it matters.
+for ms in 0 10 25; do
+	cell restoring destination "strike:KILL:criu:$ms"
+	cell restoring destination "strike:KILL:edge-serve:$ms"
+done
+cell restoring destination strike:STOP:criu:0
+for what in edge-serve edge-keeper session; do
+	cell restoring destination "stop:$what"
+done
+cell running destination stop:edge-serve
+deadline=4
+cell begun destination cut:10
+cell restoring destination cut:never
+cell running destination cut:never
 counter_kept 'through all of it, no answer was lost or doubled'
 finish

@@ -3,6 +3,7 @@
 # http-client.pl get HOST PORT PATH BYTES_PER_S: one download, slow until stdin ends, then as fast as it comes.
 # http-client.pl count HOST PORT PATH: GETs on one connection until stdin ends; the bodies must be 1, 2, 3
 # and so on; the last one is told.
+# http-client.pl times HOST PORT PATH: tells when each answer came, until stdin ends.
 use strict;
 use warnings;
 use Digest::SHA;
@@ -61,9 +62,17 @@ sub count {
 		$gap = time - $t if time - $t > $gap;
 		sleep 0.005;
 	}
-	print $last > 100 ? "no answer lost or doubled\n" : "only $last answers\n";
+	print $last > 20 ? "no answer lost or doubled\n" : "only $last answers\n";
 	print "count $last\n";
 	printf "# longest gap %.0f ms\n", $gap * 1000;
 }
 
-$what eq 'get' ? get() : count();
+sub times {
+	until (asked_to_end()) {
+		read_bytes(request());
+		printf "%.6f\n", time;
+		sleep 0.001;
+	}
+}
+
+{ get => \&get, count => \&count, times => \&times }->{$what}->();

@@ -49,7 +49,7 @@ static void attacher_start(struct attacher *a, const char *move)
 		close(fds[1]);
 		if (read(go[0], &byte, 1) != 1)
 			_exit(99);
-		_exit(bulk_attach(move, &why) ? why.code : 0);
+		_exit(bulk_attach(NULL, move, &why) ? why.code : 0);
 	}
 	close(go[0]);
 	close(fds[1]);
@@ -119,7 +119,7 @@ static void test_unknown(void)
 	attacher_start(&a, "fedcba98");
 	attacher_go(&a);
 	is_int(attacher_end(&a), EX_UNAVAILABLE, "a move that is not under way cannot be joined");
-	is_int(bulk_attach("../x", &e), -1, "nor one whose name is a path");
+	is_int(bulk_attach(NULL, "../x", &e), -1, "nor one whose name is a path");
 	is_int(e.code, EX_DATAERR, "... which is bad input");
 }
 

@@ -41,19 +41,21 @@ static void test_turn(void)
 static void test_notes(void)
 {
 	begin("n");
-	is_int(hold_note("n", "handed-over", &e), -1, "nothing is handed over without go");
-	is_int(hold_note("n", "failed", &e), -1, "... and nothing fails");
-	is_int(hold_note("n", "thawed", &e), -1, "only the holder thaws");
+	is_int(hold_note("n", "handed-over", NULL, &e), -1, "nothing is handed over without go");
+	is_int(hold_note("n", "failed", NULL, &e), -1, "... and nothing fails");
+	is_int(hold_note("n", "thawed", NULL, &e), -1, "only the holder thaws");
 	is_int(e.code, EX_DATAERR, "... and says so");
-	is_int(hold_note("n", "go", &e), 0, "go");
-	is_int(hold_note("n", "go", &e), -1, "... once");
+	is_int(hold_note("n", "go", "edge3", &e), 0, "go");
+	AUTO_FREE char *to = journal_member("n", "to");
+	is_str(to, "edge3", "... to a node that can be asked");
+	is_int(hold_note("n", "go", NULL, &e), -1, "... once");
 	is_str(e.text, "checkpoint n: its holder does not wait for it any more", "... with the reason");
-	is_int(hold_note("n", "refused", &e), -1, "what was said go to is not refused");
-	is_int(hold_note("n", "handed-over", &e), 0, "but handed over");
+	is_int(hold_note("n", "refused", NULL, &e), -1, "what was said go to is not refused");
+	is_int(hold_note("n", "handed-over", NULL, &e), 0, "but handed over");
 	begin("r");
-	is_int(hold_note("r", "refused", &e), 0, "refused");
-	is_int(hold_note("r", "go", &e), -1, "... is not restored any more");
-	is_int(hold_note("gone", "go", &e), -1, "nor is what nobody holds");
+	is_int(hold_note("r", "refused", NULL, &e), 0, "refused");
+	is_int(hold_note("r", "go", NULL, &e), -1, "... is not restored any more");
+	is_int(hold_note("gone", "go", NULL, &e), -1, "nor is what nobody holds");
 	is_str(e.text, "checkpoint gone: its holder does not wait for it any more", "... with the same reason");
 }
 
@@ -66,7 +68,7 @@ static void test_race(void)
 	fflush(stdout);
 	for (int i = 0; i < 16; i++)
 		if (!fork())
-			_exit(i % 2 ? hold_note("race", "go", NULL) != 0
+			_exit(i % 2 ? hold_note("race", "go", NULL, NULL) != 0
 				    : journal_turn("race", "frozen shipped", "thawed", NULL, NULL) != 0);
 	while (wait(&status) > 0)
 		won += WIFEXITED(status) && !WEXITSTATUS(status);

@@ -190,10 +190,46 @@ static void test_rest(void)
 	image_begin(im, &e);
 	is_int((long long)mark_of(im, 3 * GIB), 0, "... is gone after begin");
 	ok(!image_used(im, 1, 3 * GIB, 1), "... as is use");
+}
+
+/* A move dies: what came after the last note may have been written or not. */
+static void test_rough(void)
+{
+	AUTO_IMAGE struct image *im = NULL;
+	struct digest d;
+
+	image_open(&im, in("rough"), &e);
+	image_begin(im, &e);
+	cover(im, 1, 3);
+	put(im, 1, 3 * GIB, 1);
+	image_note(im);
+	ok(access(in("rough/rough"), F_OK) != 0, "a note is not written at once");
+	usleep(300000);
+	image_note(im);
+	ok(!access(in("rough/rough"), F_OK) && access(in("rough/index"), F_OK), "... but after a while");
+	put(im, 1, 3 * GIB, 5);
+	put(im, 1, 3 * GIB + PAGE, 2);
+	put(im, 1, 3 * GIB + (4 << 20), 3);
+	cover(im, 1, 9);
+	put(im, 1, 9 * GIB, 4);
 	image_free(TAKE_PTR(im));
-	image_open(&im, in("rest"), &e);
-	is_int((long long)image_pages(im), 0, "an interrupted move leaves an empty image");
-	ok(access(in("rest/0000000000000001.0"), F_OK) != 0, "... and no files");
+	is_int(image_open(&im, in("rough"), &e), 0, "what an interrupted move has left is opened");
+	is_int((long long)image_pages(im), 1, "... with the pages of the note");
+	ok(!has(im, 1, 3 * GIB, 1) && !has(im, 1, 3 * GIB, 5), "... of which one that was overwritten is not taken for it");
+	is_int(image_get(im, 1, 3 * GIB + PAGE, &d), PAGE_NONE, "a page that came later is not there");
+	ok(file_has_zeros(in("rough/0000000000000001.0"), PAGE) && file_has_zeros(in("rough/0000000000000001.0"), 4 << 20),
+	   "... nor in the file that CRIU reads");
+	ok(access(in("rough/0000000000000001.1"), F_OK) != 0, "... nor are files that came later");
+	image_begin(im, &e);
+	is_int(put(im, 1, 3 * GIB, 1) | image_save(im, 0, &e), 0, "it goes on");
+	ok(access(in("rough/rough"), F_OK) != 0, "... and what is saved needs no note");
+	image_free(TAKE_PTR(im));
+	image_open(&im, in("rough"), &e);
+	ok(has(im, 1, 3 * GIB, 1), "... as it was");
+	image_begin(im, &e);
+	image_free(TAKE_PTR(im));
+	image_open(&im, in("rough"), &e);
+	ok(has(im, 1, 3 * GIB, 1), "a move that dies at once costs nothing");
 }
 
 static void test_index(void)
@@ -313,6 +349,7 @@ int main(void)
 	test_damage();
 	test_bounds();
 	test_rest();
+	test_rough();
 	test_index();
 	test_hostile_index();
 	test_parents();

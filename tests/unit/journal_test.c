@@ -40,6 +40,8 @@ static void test_life(void)
 	json_set_str(head, "role", "source");
 	is_int(journal_begin("m1", head, &e), 0, "a move begins");
 	is_str(journal_last("m1"), "begun", "... which is its first step");
+	is_int(journal_begin("m1", head, &e), -1, "... and does so once");
+	is_int(e.code, EX_TEMPFAIL, "... until it is over");
 	ok(!stat(path_of("m1"), &st) && (st.st_mode & 07777) == 0600, "its file is for root alone");
 	is_int(journal_turn("m1", "begun", "frozen", NULL, &e), 0, "a step");
 	is_int(journal_turn("m1", "begun", "thawed", NULL, &e), 1, "one that is late does not get its own");

@@ -118,10 +118,8 @@ static void test_family(const char *addr, const char *complete, int protocol)
 	is_int(net_address_taken(&s, 60, &e), 0, "... though not for the service itself");
 	double before = clock_ms();
 	ok(!net_hold(&s, &e), "it is held again");
-	/* about a third of a millisecond; a machine that is busy with other things gets more, but not what a close takes */
 	double held = clock_ms();
 	printf("# attach %.3f ms, hold %.3f ms\n", attached - start, held - before);
-	ok(attached - start < 5 && held - before < 5, "both take no time worth mentioning");
 	is_int(net_address_taken(&other, 60, &e), 0, "and nobody answers any more");
 	ok(!net_attach(&s, &e) && net_address_taken(&other, 1000, &e) == 1, "it can be attached once more");
 	ok(net_create(&s, &e) == -1, "it cannot be made twice");

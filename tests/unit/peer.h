@@ -22,6 +22,14 @@ static inline void stream_pair(struct stream **here, struct stream **there)
 		abort();
 }
 
+/* How much was written into the raw end so far. */
+static inline uint64_t *raw_sent(int fd)
+{
+	static uint64_t sent[1024];
+
+	return &sent[fd % 1024];
+}
+
 /* A stream and the raw other end of it. */
 static inline struct stream *stream_raw(int *raw)
 {
@@ -30,18 +38,19 @@ static inline struct stream *stream_raw(int *raw)
 	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, fds))
 		abort();
 	*raw = fds[1];
+	*raw_sent(*raw) = 0;
 	return stream_fds(fds[0], fds[0], "node far");
 }
 
 /* The head of a frame, as a hostile peer would write it. */
 static inline void raw_frame(int fd, uint32_t len, unsigned kind, const void *data, size_t n)
 {
-	uint8_t head[5];
+	uint8_t head[WIRE_HEAD];
+	size_t bytes = wire_head(head, *raw_sent(fd), len, (enum frame_kind)kind, data, n, NULL, 0);
 
-	put_le32(head, len);
-	head[4] = (uint8_t)kind;
-	if (send(fd, head, 5, MSG_NOSIGNAL) != 5 || (n && send(fd, data, n, MSG_NOSIGNAL) != (ssize_t)n))
+	if (send(fd, head, bytes, MSG_NOSIGNAL) != (ssize_t)bytes || (n && send(fd, data, n, MSG_NOSIGNAL) != (ssize_t)n))
 		abort();
+	*raw_sent(fd) += bytes + n;
 }
 
 static inline int open_files(void)

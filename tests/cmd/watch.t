@@ -1,0 +1,127 @@
+#!/bin/bash
+# SPDX-License-Identifier: MIT
+# edge-latency --watch sees the round trips of a redis-server's clients as the kernel does: of connections that were open
+# before and that come later, over IPv4 and IPv6, attached and by polling, and at the new node after a move.
+# shellcheck source=tests/move/lib.sh
+. "$(dirname "$0")/../move/lib.sh"
+need jq perl redis-server ss
+nodes=(edge1 edge2 edge3 edge4)
+lab_up
+"$lab" link edge3 --delay 10
+"$lab" link edge4 --delay 40
+k=$(printf %x "${subnet##*.}")
+
+cat >"$tmp/pings.pl" <<'E2'
+# PING to redis over and over: pings.pl ADDRESS SECONDS; without a pause, so that no acknowledgement has to wait for the next.
+use strict; use warnings; use IO::Socket::IP; use Time::HiRes qw(time);
+my ($addr, $seconds) = @ARGV;
+my $s = IO::Socket::IP->new(PeerAddr => $addr, PeerPort => 6379) or die "$addr: $@";
+my $end = time + $seconds;
+while (time < $end) { print $s "PING\r\n"; $s->flush; <$s> // die }
+E2
+pings() { # NODE ADDRESS SECONDS
+	on "$1" perl "$tmp/pings.pl" "$2" "$3"
+}
+watch() { # NODE ARGUMENT...: records into $tmp/records
+	on "$1" timeout 50 edge-latency --watch "${@:2}" >"$tmp/records" 2>"$tmp/err"
+	echo $? >"$tmp/status"
+}
+field() { # FILTER [ADDRESS]: of the last record of a client
+	jq -rs --arg a "${2:-}" "map(select(\$a == \"\" or .addr == \$a)) | last | $1" "$tmp/records"
+}
+near() { # PERCENT WANTED HAVE
+	echo "wanted $2, have $3"
+	awk -v p="$1" -v a="$2" -v b="$3" 'BEGIN { exit !(a > 0 && b >= a * (1 - p / 100) && b <= a * (1 + p / 100)) }'
+}
+# shellcheck disable=SC2016
+rtt_by_ss() { # NODE CLIENT: the smoothed round trip in ms
+	inside "$1" redis ss -Htin state established dst "$2" | grep -o ' rtt:[0-9.]*' | cut -d: -f2
+}
+
+run redis --port 6379 -- redis-server --bind '* -::*' --protected-mode no --save ''
+inside edge1 redis ip addr add "fd77:0:0:$k::60/64" dev eth0 nodad
+await 10 on edge1 redis-cli -h "$addr" ping
+
+# --- a connection that is open before
+
+coproc early { on edge3 perl -e '
+	use IO::Socket::IP; $| = 1; $SIG{ALRM} = sub { exit 1 }; alarm 60;
+	my $s = IO::Socket::IP->new(PeerAddr => shift, PeerPort => 6379) or die;
+	do { for (1 .. 50) { print $s "PING\r\n"; $s->flush; <$s> } print "ready\n" } while <STDIN>' "$addr"; }
+read -r -t 20 -u "${early[0]}" word
+is "a client is connected" ready "${word:-}"
+watch edge1 --every 0.5 --windows 1
+ss_rtt=$(rtt_by_ss edge1 "$subnet.3")
+is "a connection from before is seen, although it is silent" "$subnet.3 1 1 bpf redis edge1" \
+	"$(field '"\(.addr) \(.count) \(.connections) \(.by) \(.service) \(.node)"')"
+ok "... with the round trip that ss says" near 5 "$ss_rtt" "$(field .rtt_ms.p50)"
+is "... and nothing else is said" "0 " "$(<"$tmp/status") $(<"$tmp/err")"
+watch edge1 --every 0.5 --windows 1 --poll redis
+is "the same by polling" "$subnet.3 poll" "$(field '"\(.addr) \(.by)"')"
+ok "... with that round trip" near 5 "$ss_rtt" "$(field .rtt_ms.p50)"
+
+# --- connections that come while it watches
+
+watch edge1 --every 5 --windows 1 &
+watcher=$!
+sleep 1.5
+pings edge4 "$addr" 2 &
+pinger=$!
+pings edge2 "fd77:0:0:$k::60" 2
+wait "$pinger" "$watcher"
+is "three clients, IPv6 among them" "$subnet.3 $subnet.4 fd77:0:0:$k::2" "$(jq -r .addr "$tmp/records" | sort | paste -sd' ')"
+ok "80 ms to one" near 8 81 "$(field .rtt_ms.p50 "$subnet.4")"
+ok "... the smallest, too" near 5 80.5 "$(field .rtt_ms.min "$subnet.4")"
+ok "less than 2 ms to another" test "$(field '.rtt_ms.p95 < 2' "fd77:0:0:$k::2")" = true
+ok "... with a measurement for most of its requests" test "$(field '.count > 200' "fd77:0:0:$k::2")" = true
+is "... closed again" 0 "$(field .connections "fd77:0:0:$k::2")"
+# +PONG and its line end are 7 bytes, PING with its own 6.
+is "... and as many bytes as there were answers to requests" true \
+	"$(field '(.sent_bytes / 7 - .received_bytes / 6 | fabs) <= 1' "fd77:0:0:$k::2")"
+is "a histogram of as many as were counted" true "$(jq -s 'all(.count == ([.rtt_bins[][1]] | add))' "$tmp/records")"
+is "the silent one has not been heard of again" 1 "$(field .count "$subnet.3")"
+
+watch edge1 --every 2 --windows 2 --poll &
+watcher=$!
+pings edge4 "$addr" 5 &
+pinger=$!
+sleep 3.2
+ss_rtt=$(rtt_by_ss edge1 "$subnet.4")
+wait "$watcher"
+ok "by polling: as ss says" near 5 "$ss_rtt" "$(field .rtt_ms.p50 "$subnet.4")"
+is "... the window's bytes" true "$(field '.received_bytes > 60 and .received_bytes < 6 * 80' "$subnet.4")"
+wait "$pinger"
+
+# --- lost segments
+
+"$lab" link edge4 --delay 10 --loss 10
+watch edge1 --every 5 --windows 1 &
+watcher=$!
+sleep 1
+on edge4 timeout 10 redis-cli -h "$addr" -r 200 ping >/dev/null
+wait "$watcher"
+is "retransmissions are counted" true "$(field '.retransmits > 0' "$subnet.4")"
+"$lab" link edge4 --delay 40
+
+# --- over a move: the same words on both nodes, before the service is at the second
+
+on edge2 timeout 50 edge-latency --watch --every 1 --windows 12 redis >"$tmp/records" 2>"$tmp/notes" &
+watcher=$!
+sleep 1
+ok "the service moves" move redis edge1 edge2
+echo >&"${early[1]}"
+pings edge4 "$addr" 3
+wait "$watcher"
+is "the watcher at the new node has waited for it" "edge-latency: service redis: no such service on this node" "$(<"$tmp/notes")"
+is "... and sees the connection that came along, and the new one" "$subnet.3 $subnet.4 edge2" \
+	"$(jq -r .addr "$tmp/records" | sort -u | paste -sd' ') $(field .node)"
+ok "... with its delay" near 8 81 "$(field .rtt_ms.p50 "$subnet.4")"
+
+# --- what is wrong
+
+watch edge2 --every 0.01
+is "a window that is none" "64 edge-latency: every 0.01: not between 0.1 and 86400 seconds (see edge-latency --help)" "$(<"$tmp/status") $(<"$tmp/err")"
+on edge2 setpriv --bounding-set=-sys_admin timeout 20 edge-latency --watch --every 0.2 --windows 1 redis >"$tmp/records" 2>"$tmp/err"
+like "no permission: exit status 1, one line" '^1 edge-latency: service redis: cannot be watched: .*: Operation not permitted$' "$? $(<"$tmp/err")"
+eval "exec ${early[1]}>&-"
+finish

@@ -1,0 +1,130 @@
+/* SPDX-License-Identifier: MIT */
+#include "lib/place/assign.h"
+
+#include <stdlib.h>
+
+#include "lib/place/users.h"
+#include "tests/unit/world_lab.h"
+
+static uint64_t seed = 1;
+
+static double uniform(void)
+{
+	seed = seed * 6364136223846793005u + 1442695040888963407u;
+	return (double)(seed >> 11) / 9007199254740992.0;
+}
+
+static double steps(void *ctx, long done)
+{
+	return (double)done / *(const double *)ctx;
+}
+
+#define USERS 3000
+#define NODES 60
+static struct geo user[USERS], node[NODES];
+static float demand[USERS];
+static double capacity[NODES];
+
+/* The cheapest that each user could have without the others: no plan is below. */
+static double alone(const struct assign *s)
+{
+	double sum = 0;
+
+	for (int u = 0; u < s->users; u++) {
+		double least = INFINITY;
+
+		for (int i = 0; i < s->nodes; i++)
+			least = fmin(least, distance_km(s->user[u], s->node[i]) * RTT_MS_PER_KM);
+		sum += isfinite(least) ? least * s->demand[u] : 0;
+	}
+	return sum;
+}
+
+/* Is any node given more than it has, or the cost told wrongly? */
+static bool wrong(const struct assign *s, const struct assign_answer *a)
+{
+	double load[NODES] = { 0 }, cost = 0;
+	int out = 0;
+
+	for (int u = 0; u < s->users; u++) {
+		if (a->node[u] < 0) {
+			out++;
+			continue;
+		}
+		double ms = distance_km(s->user[u], s->node[a->node[u]]) * RTT_MS_PER_KM;
+
+		load[a->node[u]] += s->demand[u];
+		cost += isnan(ms) ? 0 : ms * s->demand[u];
+	}
+	for (int i = 0; i < s->nodes; i++)
+		if (gap_over(load[i], s->capacity[i]))
+			return true;
+	return out != a->unplaced || fabs(cost - a->cost) > 1e-6 * (1 + cost);
+}
+
+static void test_random(int count)
+{
+	int broken = 0, low = 0, left = 0, far = 0;
+	double budget = 3000;
+	const struct gap_budget b = { steps, &budget };
+
+	for (int n = 0; n < count; n++) {
+		struct assign s = { 1 + (int)(USERS * uniform() * uniform()), 1 + (int)(NODES * uniform()), user, node, demand, capacity };
+		AUTO_ASSIGN struct assign_answer a = { 0 };
+		double wanted = 0, all = 0;
+
+		for (int u = 0; u < s.users; u++) {
+			user[u] = n % 5 == 4 && u % 7 == 0 ? (struct geo){ NAN, NAN } :
+							    (struct geo){ 48 + 3 * uniform() * uniform(), 11 + 4 * uniform() };
+			demand[u] = (float)(1 + (int)(3 * uniform()));
+			wanted += demand[u];
+		}
+		for (int i = 0; i < s.nodes; i++) {
+			node[i] = n % 7 == 6 ? node[0] : (struct geo){ 48 + 3 * uniform(), 11 + 4 * uniform() };
+			capacity[i] = uniform() < 0.1 ? 0 : uniform();
+			all += capacity[i];
+		}
+		for (int i = 0; i < s.nodes; i++)
+			capacity[i] = floor(capacity[i] * (n % 3 ? 1.3 : 0.7) * wanted / (all + 1e-9));
+		if (assign_solve(&s, &b, &a, NULL))
+			break;
+		broken += wrong(&s, &a);
+		low += a.unplaced == 0 && (a.bound > a.cost * (1 + 1e-6) + 1e-6 || a.bound < alone(&s) * 0.9 - 1e-6);
+		left += n % 3 && all > 0 && s.users > 1000 && s.nodes < 20 && a.unplaced > 5;
+		far += s.users > 2000 && s.nodes < 40 && a.unplaced == 0 && n % 5 != 4 && a.cost > 1.05 * a.bound;
+	}
+	is_int(broken, 0, "no node serves more than it can, and the cost is what it is");
+	is_int(low, 0, "the bound is not above the cost, nor senselessly low");
+	is_int(left, 0, "where there is room, all are served");
+	is_int(far, 0, "with many users the cost is within 5 % of the bound");
+}
+
+static void test_world(void)
+{
+	AUTO_WORLD struct world *w = world_of("{'kind':'node','name':'a','geo':{'lat':48,'lon':11},'users_max':2}\n"
+					      "{'kind':'node','name':'b','geo':{'lat':50,'lon':11},'users_max':2}\n"
+					      "{'kind':'node','name':'c','geo':{'lat':48,'lon':11}}\n"
+					      "{'kind':'user','addr':'1','service':'s','node':'b','geo':{'lat':48,'lon':11}}\n"
+					      "{'kind':'user','addr':'2','service':'s','node':'a','geo':{'lat':48.9,'lon':11}}\n"
+					      "{'kind':'user','addr':'3','service':'s','geo':{'lat':48.1,'lon':11}}\n");
+	struct users_options o = { .margin = 0.05 };
+	double budget = 10000;
+	const struct gap_budget b = { steps, &budget };
+	AUTO_USERS struct users_plan p = { 0 }, lazy = { 0 };
+
+	is_int(users_place(w, &o, &b, &p, NULL), 0, "users of a world are placed");
+	ok(p.node[0] == 0 && p.node[1] == 1 && p.node[2] == 0 && p.moves == 3, "... where there is room, those that lose least farther away");
+	ok(p.unplaced == 0 && p.bound <= p.after && p.after < p.bound * 1.01, "... at the least cost");
+	o.margin = 0.99;
+	for (int u = 0; u < 3; u++)
+		w->user[u].node = w->node[u == 2].name;
+	is_int(users_place(w, &o, &b, &lazy, NULL), 0, "who would not gain enough");
+	is_int(lazy.moves, 0, "... stays");
+}
+
+int main(void)
+{
+	test_random(300);
+	test_world();
+	return done();
+}

@@ -1,0 +1,160 @@
+/* SPDX-License-Identifier: MIT */
+#include "lib/place/gap.h"
+
+#include <stdint.h>
+#include <stdlib.h>
+
+#include "tests/unit/tap.h"
+
+#define JOBS  6
+#define NODES 4
+
+static uint64_t seed = 1;
+
+static unsigned draw(unsigned below)
+{
+	seed = seed * 6364136223846793005u + 1442695040888963407u;
+	return (unsigned)(seed >> 33) % below;
+}
+
+static double steps(void *ctx, long done)
+{
+	return (double)done / *(const long *)ctx;
+}
+
+struct instance {
+	struct gap g;
+	float cost[JOBS * NODES], by_node[JOBS * NODES], even[JOBS], distance[NODES * NODES];
+	double capacity[NODES * 2];
+	struct gap_link link[3];
+};
+
+static void make(struct instance *x, int tight)
+{
+	*x = (struct instance){ .g = { .jobs = 1 + (int)draw(JOBS), .nodes = 1 + (int)draw(NODES), .resources = (int)draw(3) } };
+	struct gap *g = &x->g;
+
+	for (int i = 0; i < g->jobs * g->nodes; i++) {
+		x->cost[i] = draw(8) ? (float)draw(1000) / 10 - 20 : GAP_NEVER;
+		x->by_node[i] = (float)draw(50) / 7;
+	}
+	for (int j = 0; j < g->jobs; j++)
+		x->even[j] = (float)draw(9) * 1e8f;
+	for (int i = 0; i < g->nodes; i++)
+		for (int r = 0; r < g->resources; r++)
+			x->capacity[i * g->resources + r] = draw((unsigned)tight) * (r ? 1e8 : 1);
+	for (int a = 0; a < g->nodes; a++)
+		for (int b = 0; b < g->nodes; b++)
+			x->distance[a * g->nodes + b] = a == b ? 0 : (float)(5 + abs(a - b));
+	g->cost = x->cost;
+	g->use[0].of = x->by_node;
+	g->use[0].by_node = true;
+	g->use[1].of = x->even;
+	g->capacity = x->capacity;
+	g->distance = x->distance;
+	g->links = x->link;
+	for (int l = 0; g->jobs > 1 && l < (int)draw(4); l++) {
+		int a = (int)draw((unsigned)g->jobs - 1), b = a + 1 + (int)draw((unsigned)(g->jobs - a - 1));
+
+		x->link[g->n_links++] = (struct gap_link){ a, b, draw(2) ? INFINITY : (float)draw(9) + 1 };
+	}
+}
+
+/* The cheapest plan that leaves the fewest jobs out, by trying all. */
+static double best_of_all(const struct gap *g, int *fewest)
+{
+	int node[JOBS];
+	long plans = 1;
+	double best = INFINITY;
+
+	*fewest = g->jobs;
+	for (int j = 0; j < g->jobs; j++)
+		plans *= g->nodes + 1;
+	for (long p = 0; p < plans; p++) {
+		long rest = p;
+		int out;
+		double cost;
+
+		for (int j = 0; j < g->jobs; j++, rest /= g->nodes + 1)
+			node[j] = (int)(rest % (g->nodes + 1)) - 1;
+		cost = gap_check(g, node, &out);
+		if (isfinite(cost) && (out < *fewest || (out == *fewest && cost < best))) {
+			*fewest = out;
+			best = cost;
+		}
+	}
+	return best;
+}
+
+static void test_small(int count)
+{
+	int broken = 0, left = 0, dear = 0, wrong = 0, unlike = 0;
+	long budget = 20000;
+	const struct gap_budget b = { steps, &budget };
+
+	for (int n = 0; n < count; n++) {
+		struct instance x;
+		AUTO_GAP struct gap_answer a = { 0 }, again = { 0 };
+		int out, fewest;
+
+		make(&x, n % 2 ? 12 : 30);
+		if (gap_solve(&x.g, NULL, &b, &a, NULL) || gap_solve(&x.g, NULL, &b, &again, NULL))
+			break;
+		double cost = gap_check(&x.g, a.node, &out), best = best_of_all(&x.g, &fewest);
+
+		broken += !isfinite(cost) || out != a.unplaced || fabs(cost - a.cost) > 1e-3;
+		left += out != fewest;
+		dear += out == fewest && cost > best + 1e-3;
+		wrong += fewest == 0 && a.bound > best + 1e-3;
+		unlike += memcmp(a.node, again.node, (size_t)x.g.jobs * sizeof(int)) != 0;
+	}
+	is_int(broken, 0, "no plan breaks a capacity, goes to a forbidden node or puts together what must be apart");
+	is_int(left, 0, "no plan leaves out more jobs than it must");
+	ok(dear <= count / 500, "plans are the cheapest, but for a few in a thousand");
+	is_int(wrong, 0, "the bound is never above the cost of a plan");
+	is_int(unlike, 0, "the same input and steps give the same plan");
+	if (dear)
+		printf("# %d of %d are not the cheapest\n", dear, count);
+}
+
+/* A larger one, with real numbers, where the answer is known to fit: capacities are those of a plan that was made first. */
+static void test_larger(void)
+{
+	enum { N = 300, M = 30 };
+	static float cost[N * M], use[N * M];
+	static double capacity[M * 1];
+	static int was[N];
+	long budget = 3000000;
+	const struct gap_budget b = { steps, &budget };
+	struct gap g = { .jobs = N, .nodes = M, .resources = 1, .cost = cost, .capacity = capacity };
+	AUTO_GAP struct gap_answer a = { 0 }, again = { 0 };
+
+	for (int i = 0; i < N * M; i++) {
+		cost[i] = (float)draw(10000) / 37;
+		use[i] = 1 + (float)draw(1000) / 100;
+	}
+	for (int j = 0; j < N; j++) {
+		was[j] = (int)draw(M);
+		for (int k = 0; k < 6; k++) {
+			int i = (int)draw(M);
+
+			was[j] = cost[j * M + i] < cost[j * M + was[j]] ? i : was[j];
+		}
+		capacity[was[j]] += use[j * M + was[j]];
+	}
+	g.use[0].of = use;
+	g.use[0].by_node = true;
+	ok(gap_solve(&g, NULL, &b, &a, NULL) == 0 && a.unplaced == 0, "300 jobs on 30 full nodes are all placed");
+	ok(a.cost <= gap_check(&g, was, NULL), "... not worse than the plan that is known");
+	ok(a.bound <= a.cost && a.cost - a.bound < 0.02 * fabs(a.cost), "... within 2 % of the proven bound");
+	printf("# cost %.2f bound %.2f known %.2f\n", a.cost, a.bound, gap_check(&g, was, NULL));
+	ok(gap_solve(&g, was, &b, &again, NULL) == 0 && again.cost <= gap_check(&g, was, NULL),
+	   "a plan to begin with is not made worse");
+}
+
+int main(void)
+{
+	test_small(2000);
+	test_larger();
+	return done();
+}
