@@ -21,7 +21,7 @@
 #include "lib/move/survey.h"
 
 static struct inventory plan = { .window_s = 60 };
-static bool verbose, enlisting, changed_only;
+static bool verbose, enlisting, changed_only, bootstrap;
 static long jobs = 16;
 static double time_limit = 30, every;
 static long rounds, lease;
@@ -33,6 +33,7 @@ static const struct opt opts[] = {
 	{ "window", 'w', OPT_NUM, &plan.window_s, "SEC", "tell use over that time, as far as it has been counted (default 60)" },
 	{ "jobs", 'j', OPT_INT, &jobs, "N", "ask so many nodes at a time (default 16)" },
 	{ "timeout", 't', OPT_NUM, &time_limit, "SEC", "of patience with each of them (default 30)" },
+	{ "bootstrap", 0, OPT_FLAG, &bootstrap, NULL, "where nothing of ours is installed, bring it along for this run" },
 	{ "every", 'e', OPT_NUM, &every, "SEC", "do it again every SEC seconds" },
 	{ "rounds", 0, OPT_INT, &rounds, "N", "with --every: end after so many" },
 	{ "changes", 0, OPT_FLAG, &changed_only, NULL, "with --every: print only records that say something new" },
@@ -179,6 +180,7 @@ static int probe_nodes(struct run *r, const struct json *nodes, struct err *e)
 {
 	AUTO_JSON struct json *args = json_array();
 	struct survey s = { .nodes = nodes, .args = args, .at_once = (int)jobs, .timeout_ms = (int)(time_limit * 1e3),
+			    .bootstrap = bootstrap,
 			    .say = cmd_relay, .record = take, .failed = failed, .ctx = r };
 	char window[32];
 

@@ -191,8 +191,11 @@ int http_do(struct http *h, const char *url, const char *body, int timeout_ms, c
 	code = perform(h, url, body, timeout_ms, &sink);
 	if (code != CURLE_OK) {
 		free(t.data);
-		return sink.ended ? err_set(e, EX_UNAVAILABLE, "%s: answer larger than 64 MB", h->peer.name) :
-				    failed(h, code, e);
+		if (sink.ended)
+			err_set(e, EX_UNAVAILABLE, "%s: answer larger than 64 MB", h->peer.name);
+		else
+			failed(h, code, e);
+		return -1;
 	}
 	lib.getinfo(h->curl, CURLINFO_RESPONSE_CODE, status);
 	*out = t.data;

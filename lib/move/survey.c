@@ -5,6 +5,7 @@
 
 #include "lib/base/crowd.h"
 #include "lib/discover/node.h"
+#include "lib/move/bundle.h"
 #include "lib/move/remote.h"
 
 struct round {
@@ -32,6 +33,22 @@ static int name_of(const struct survey *s, size_t i, char target[600], char name
 	return 0;
 }
 
+/* It was reached, and has no edge-serve: shells say it so. */
+static bool not_installed(const struct err *e)
+{
+	return e->code == EX_UNAVAILABLE && strstr(e->text, "not found");
+}
+
+static int run_bundle(const struct survey *s, const char *target, FILE *out, struct err *e)
+{
+	AUTO_REGISTRY struct registry *r = NULL;
+	struct ssh_target t;
+
+	if (registry_open(&r, NULL, e) || node_target(r, target, &t, e))
+		return -1;
+	return bundle_run(&t, s->args, out, s->say, e);
+}
+
 static int work(void *ctx, size_t i, FILE *out)
 {
 	struct round *r = ctx;
@@ -44,6 +61,8 @@ static int work(void *ctx, size_t i, FILE *out)
 		return EX_DATAERR;
 	}
 	rc = remote_run(target, "edge-probe", r->s->args, out, r->s->say, &e);
+	if (r->s->bootstrap && not_installed(&e))
+		rc = run_bundle(r->s, target, out, &e);
 	if (rc >= 0)
 		return rc;
 	r->s->failed(r->s->ctx, &e);

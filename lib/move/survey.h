@@ -9,6 +9,7 @@ struct survey {
 	const struct json *nodes; /* an array: strings as operands are (NAME or ssh://...), or node records */
 	const struct json *args;  /* of edge-probe there: an array of strings */
 	int at_once, timeout_ms;
+	bool bootstrap; /* where nothing of ours is installed: bundle.h */
 	void (*say)(const char *line);                                     /* what edge-probe says there, and in which process */
 	int (*record)(void *ctx, struct json *rec, struct err *e);         /* takes the record */
 	void (*failed)(void *ctx, const struct err *e);                    /* of one node */

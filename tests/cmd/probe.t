@@ -173,6 +173,23 @@ like "... one with another host key" 'edge-probe: node changed: host key has cha
 like "... one that nobody knows" 'edge-probe: node nobody: not in the registry' "$said"
 like "... and nothing is said of the good one" '^[^2]*$' "$(grep -o 'edge2' <<<"$said")"
 on edge3 umount -n "$EDGE_BIN/edge-probe"
+
+# --- a node that has nothing of ours
+on edge3 mount -n -t tmpfs tmpfs "$EDGE_BIN"
+on edge3 sh -c 'ls -d /tmp/tmp.* 2>/dev/null' >"$tmp/before"
+probe edge3
+is "a node without the toolkit says so" "69 edge-probe: node edge3: edge-serve: command not found" "$status $(sed 's/connection closed: //; s/sh: 1: //; s/: not found/: command not found/' "$tmp/err")"
+probe --bootstrap --services edge2 edge3
+is "... and may be sent it for one run" "0 edge2 edge3" "$status $(jq -r 'select(.kind == "node") | .name' "$tmp/records" | sort | tr '\n' ' ' | sed 's/ $//')"
+ok "... with records as their schema says" tests/schema/check <"$tmp/records"
+is "... and the address that it was reached at" "$subnet.3" "$(of edge3 .addr)"
+is "... which leaves nothing there" "$(cat "$tmp/before")" "$(on edge3 sh -c 'ls -d /tmp/tmp.* 2>/dev/null')"
+instead edge3 "$(command -v uname)" 'case $1 in -m) echo other ;; *) exec "$real" "$@" ;; esac'
+probe --bootstrap edge3
+is "another architecture is told" "69 edge-probe: node edge3: bootstrap: its architecture is not $(uname -m)" "$status $(cat "$tmp/err")"
+right edge3 "$(command -v uname)"
+on edge3 umount -n "$EDGE_BIN"
+
 probe changed
 is "a single node's failure is the exit status" 77 "$status"
 probe --timeout 1 hangs
