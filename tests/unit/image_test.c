@@ -172,7 +172,9 @@ static void test_rest(void)
 	put(im, 1, 3 * GIB + PAGE, 2);
 	put(im, 1, 3 * GIB + (4 << 20), 3);
 	put(im, OBJECT_SHARED | 9, PAGE, 4);
-	is_int((long long)(image_use(im, 1, 3 * GIB, 1) + image_use(im, OBJECT_SHARED | 9, PAGE, 1)), 2, "pages in use");
+	uint64_t used = image_use(im, 1, 3 * GIB, 1);
+	used += image_use(im, OBJECT_SHARED | 9, PAGE, 1);
+	is_int((long long)used, 2, "pages in use");
 	is_int((long long)image_use(im, 1, 3 * GIB + 2 * PAGE, UINT64_MAX), 0, "one that is not there cannot be in use");
 	ok(image_used(im, 1, 3 * GIB, 1) && !image_used(im, 1, 3 * GIB + PAGE, 1), "use is known");
 	is_int(image_save(im, IMAGE_SWEEP | IMAGE_SYNC, &e), 0, "swept and saved");
