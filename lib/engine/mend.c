@@ -110,5 +110,6 @@ int service_mend(const struct service *s, struct err *e)
 		mend_sockets(pids[i]);
 	if (net_attach(s, e))
 		return -1;
+	cgroup_limit_cpu(s, s->cpu, NULL); /* a move may have cut it */
 	return cgroup_thaw(s->name, e);
 }

@@ -90,6 +90,8 @@ int outgoing_freeze(struct outgoing *o, struct err *e)
 	int rc;
 
 	net_quiet_start(&o->quiet, o->svc, QUIET_MS);
+	if (outgoing_another_round(o, e))
+		return -1;
 	o->rep.quiet = clock_ms() - start;
 	start = clock_ms();
 	outgoing_hurry(o);
@@ -101,6 +103,7 @@ int outgoing_freeze(struct outgoing *o, struct err *e)
 	if (net_quiet_freeze(o->svc, FREEZE_MS, e))
 		return -1;
 	o->rep.freeze = clock_ms() - start;
+	outgoing_unthrottle(o); /* criu works in its processes */
 	/* What comes for it from here on is kept where it will run: there, before it is cut off here, so that nothing is lost in
 	 * between. */
 	if (o->ctl && wire_send_json(o->ctl, FRAME_CALL, catch, e))
