@@ -5,11 +5,13 @@
 #include <errno.h>
 #include <inttypes.h>
 #include <pthread.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdbool.h>
 #include <stdint.h>
 #include <string.h>
 #include <sys/ptrace.h>
+#include <sys/resource.h>
 #include <sys/syscall.h>
 #include <sys/uio.h>
 #include <sys/user.h>
@@ -20,7 +22,8 @@
 #include "lib/base/auto.h"
 #include "lib/base/clock.h"
 
-#define STOP_MS 20   /* for a thread to stop: one that is not blocked in the kernel takes far less */
+#define STOP_MS 2000  /* for a thread to stop, which takes far less unless the processors are busy */
+#define DEEP_STOP_MS 20 /* for one that was seen where nothing stops it */
 #define BUSY_TRIES 50 /* of a thread that is in a section which must not be interrupted */
 #define SIGNAL_TRIES 100
 #define CODE_BYTES 16384 /* of the vdso */
@@ -28,6 +31,7 @@
 
 struct inject {
 	pid_t pid, tid;
+	bool deep;    /* it was seen where nothing stops it */
 	double limit; /* for its first stop */
 	double stopped_at;
 #ifdef __x86_64__
@@ -67,6 +71,7 @@ static int never_restarts(long number)
 
 /* ---- which thread ---- */
 
+#define RANK_DEEP 9
 struct thread {
 	pid_t tid;
 	int rank; /* the lower the better; -1: none to be stopped */
@@ -97,7 +102,7 @@ static int rank_of(pid_t pid, pid_t tid)
 	if (state == 'Z' || state == 'X')
 		return -1;
 	if (state == 'D')
-		return 9;
+		return RANK_DEEP;
 	snprintf(path, sizeof(path), "/proc/%d/task/%d/syscall", pid, tid);
 	AUTO_FILE FILE *f = fopen(path, "re");
 	if (!f || !fgets(text, sizeof(text), f) ||
@@ -132,6 +137,7 @@ static int best_thread(struct inject *in, struct err *e)
 	if (d)
 		closedir(d);
 	in->tid = best.tid;
+	in->deep = best.rank == RANK_DEEP;
 	return best.tid ? 0 : err_set(e, EX_NOINPUT, "process %d: is gone", in->pid);
 }
 
@@ -338,7 +344,7 @@ static int hold(struct inject *in, struct err *e)
 			return gone_or(in, "cannot trace it", e);
 		return err_set(e, EX_UNAVAILABLE, "process %d: is traced by another one, or may not be", in->pid);
 	}
-	in->limit = clock_ms() + STOP_MS;
+	in->limit = clock_ms() + (in->deep ? DEEP_STOP_MS : STOP_MS);
 	if (ptrace(PTRACE_INTERRUPT, in->tid, NULL, NULL))
 		return gone_or(in, "cannot stop it", e);
 	return to_rest(in, 0, true, e) || get_own(in, e);
@@ -371,6 +377,10 @@ static void *run_thread(void *arg)
 {
 	struct run *r = arg;
 	bool again = false;
+
+	/* Every wait of ours is a wait of the process. */
+	if (sched_setscheduler(0, SCHED_FIFO, &(struct sched_param){ 1 }))
+		setpriority(PRIO_PROCESS, (id_t)gettid(), -20);
 
 	for (int i = 0; !r->rc && (!i || again); i++) {
 		r->rc = i < BUSY_TRIES ? run_once(r, &again) : -1;

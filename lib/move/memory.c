@@ -252,7 +252,7 @@ int memory_each_mapping(pid_t pid, mapping_fn *fn, void *ctx, struct page_runs *
 		uint64_t object = m.private ? (uint64_t)ns_pid : m.inode | OBJECT_SHARED;
 
 		if (fn(ctx, fd, &m, object, pid, out))
-			return err_sys(e, "memory of process %d", pid);
+			return errno == ESRCH ? 0 : err_sys(e, "memory of process %d", pid);
 		errno = 0;
 	}
 	return ferror(f) && errno != ESRCH ? err_sys(e, "/proc/%d/maps", pid) : 0;

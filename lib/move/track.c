@@ -305,6 +305,8 @@ static int process_round(struct track *t, struct tracked *p, struct page_runs *o
 	}
 	if (!t->frozen && p->uffd < 0 && !p->refused)
 		attach(t, p);
+	else if (t->frozen && p->uffd < 0 && !p->why[0])
+		snprintf(p->why, sizeof(p->why), "process %d: is new", p->pid);
 	if (p->uffd < 0)
 		return memory_each_mapping(p->pid, memory_add_all, NULL, out, e);
 	int rc = memory_each_mapping(p->pid, add_written, &r, out, e);
