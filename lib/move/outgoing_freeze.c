@@ -9,6 +9,7 @@
 #include "lib/engine/cgroup.h"
 #include "lib/engine/engine.h"
 #include "lib/engine/net.h"
+#include "lib/move/compare.h"
 #include "lib/move/outgoing_int.h"
 
 #define FREEZE_MS 2000      /* limit of freezing the cgroup */
@@ -82,6 +83,14 @@ void outgoing_hurry(struct outgoing *o)
 		setpriority(PRIO_PROCESS, (id_t)o->criu.pid, HURRY_NICE);
 }
 
+static int compare(struct outgoing *o, struct err *e)
+{
+	AUTO_FREE pid_t *pids = NULL;
+	int n;
+
+	return outgoing_pids(o, &pids, &n, e) || compare_memory(o->im, pids, n, true, e) ? -1 : 0;
+}
+
 int outgoing_freeze(struct outgoing *o, struct err *e)
 {
 	AUTO_JSON struct json *catch = wire_request("catch");
@@ -122,7 +131,7 @@ int outgoing_freeze(struct outgoing *o, struct err *e)
 	if (wait_dump(o, rc ? NULL : e) || rc)
 		return -1;
 	start = clock_ms();
-	rc = outgoing_images(o, &st, e) || outgoing_go_on(o, "restoring", e) ? -1 : 0;
+	rc = outgoing_images(o, &st, e) || compare(o, e) || outgoing_go_on(o, "restoring", e) ? -1 : 0;
 	o->rep.images = clock_ms() - start;
 	outgoing_add_round(o, &st);
 	o->rep.last_pages = st.sent;
