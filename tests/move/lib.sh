@@ -207,12 +207,12 @@ criu_of() { # NODE: where the program is
 
 # --- what is left on a node that does not run the service NAME and never kept it (its store of pages does not count)
 
-remains() { # NODE NAME: what still is there after 3 seconds; a session's last program may take a moment to end
-	local left i
-	for ((i = 0; i < 20; i++)); do
+remains() { # NODE NAME: what still is there after 20 seconds; a session's last program may take a moment to end
+	local left end=$((SECONDS + 20))
+	while ((SECONDS < end)); do
 		left=$(remains_now "$@")
 		[[ $left ]] || return 0
-		sleep 0.15
+		sleep 0.1
 	done
 	echo "$left"
 }
@@ -223,6 +223,6 @@ remains_now() { # NODE NAME
 		grep -e "/services/$1/" /proc/mounts
 		ip -o link | grep -o " ev[0-9a-f]*"
 		nft list tables 2>/dev/null
-		ps -eo comm= | grep -e ^edge- -e ^criu
+		ps -eo comm= | grep -e edge- -e ^criu # "real-edge-serve" is one of `instead`
 		true' sh "$2" 2>&1
 }
