@@ -118,8 +118,12 @@ connected() { # the client's own connection
 
 # The move begins; it stands at a step when the cell goes on.
 begin_cell() { # END STEP
-	local env=()
+	local env=() options=(--deadline "$deadline")
 	: >"$tmp/recovered"
+	case $what in
+	cut:* | stop:* | strike:STOP:* | power:*) ;;
+	*) options+=("${patient[@]}") ;;
+	esac
 	if [[ $1 == source ]]; then
 		env=(EDGE_FAULT=hold)
 		[[ ! $filter ]] || instead "$there" "$serve" "exec perl $tmp/frames.pl '$filter' /run/edge/filtered \$real"
@@ -128,9 +132,9 @@ begin_cell() { # END STEP
 	fi
 	[[ ! $step ]] || on "$at" sh -c 'mkdir -p /run/edge && : >"/run/edge/hold-$1"' sh "$step"
 	if [[ ${far:-} ]]; then
-		timeout 60 "$EDGE_BIN/edge-migrate" "$service" --from "$here" --to "$there" --deadline "$deadline" >"$tmp/moved" 2>"$tmp/err" &
+		timeout 60 "$EDGE_BIN/edge-migrate" "$service" --from "$here" --to "$there" "${options[@]}" >"$tmp/moved" 2>"$tmp/err" &
 	else
-		on "$here" env "${env[@]}" edge-migrate "$service" --to "$there" --deadline "$deadline" >"$tmp/moved" 2>"$tmp/err" &
+		on "$here" env "${env[@]}" edge-migrate "$service" --to "$there" "${options[@]}" >"$tmp/moved" 2>"$tmp/err" &
 	fi
 	mover=$!
 	[[ $step ]] || return 0

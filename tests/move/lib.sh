@@ -100,7 +100,7 @@ lab_up() { # OPTION...
 	addr=$subnet.60
 }
 on() { # NODE COMMAND...
-	timeout 60 "$lab" exec "$@"
+	timeout 120 "$lab" exec "$@"
 }
 run() { # NAME OPTION... -- COMMAND...: starts a service on edge1, at $addr
 	local name=$1
@@ -124,9 +124,10 @@ stop() { # NODE NAME
 	on "$1" edge-stop --rm --grace 2 "$2" >/dev/null 2>&1
 }
 move() { # NAME FROM TO: the record into $tmp/moved, errors into $tmp/err
-	on "$2" "${move_env[@]}" edge-migrate "$1" --to "$3" >"$tmp/moved" 2>"$tmp/err"
+	on "$2" "${move_env[@]}" edge-migrate "$1" --to "$3" "${patient[@]}" >"$tmp/moved" 2>"$tmp/err"
 }
 move_env=()
+patient=(--max-freeze 20000) # of moves that are not about time: a machine under load is slow, not broken
 there_and_back() { # NAME [COMMAND run after each move]: one test a move
 	local name=$1 i from to
 	shift
