@@ -217,7 +217,7 @@ main() {
 	EDGE_BIN=$(readlink -f "$B")/bin
 	export EDGE_BIN PATH=$EDGE_BIN:$PATH
 	unset LAB EDGE_ROOT EDGE_REGISTRY # of whoever calls
-	after_killed_runs
+	after_killed_runs || true
 	work=$(mktemp -d /tmp/edge-tests.XXXXXX)
 	own "$work"
 	mkdir "$work/tmp"
