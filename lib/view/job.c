@@ -12,8 +12,6 @@
 
 #define LINE_MAX_BYTES (1u << 20)
 
-extern char **environ;
-
 void feed_open(struct feed *f, int fd)
 {
 	*f = (struct feed){ .fd = fd };
