@@ -78,8 +78,8 @@ answer=''
 ready() { # NAME: waits until the client says so
 	await 20 said "$1" ready || sed 's/^/# /' "$tmp/$1.out"
 }
-await() { # SECONDS COMMAND...: until it succeeds
-	local end=$((SECONDS + $1))
+await() { # SECONDS COMMAND...: until it succeeds; a machine under load gets three times as long
+	local end=$((SECONDS + 3 * $1))
 	shift
 	until "$@" >/dev/null 2>&1; do
 		((SECONDS < end)) || return 1
