@@ -51,6 +51,7 @@ struct world_service { /* an instance */
 	int id, name, node, engine;   /* words; node: where it is */
 	int app;                      /* index: the service of that name */
 	bool stateless, stateful;     /* both false when the record does not say */
+	bool foreign;                 /* a container that edge-run has not started */
 	bool running;                 /* its state is running, or it has none */
 	struct world_needs needs;
 	double want_rtt_ms;           /* better, but not needed: wants.rtt_ms */
