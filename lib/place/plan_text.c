@@ -208,9 +208,10 @@ static void put_idle(FILE *f, const struct problem *p, const struct plan *plan)
 		fputc(']', f);
 }
 
-void plan_put(FILE *f, const struct problem *p, const struct plan *plan, const char *policy)
+void plan_put(FILE *f, const struct problem *p, const struct plan *plan, const struct near_plan *more, const char *policy)
 {
 	char why[WHY_SIZE];
+	int extra;
 
 	for (int k = 0; k < plan->n; k++)
 		put_move(f, p, plan, &plan->moves[k]);
@@ -222,10 +223,11 @@ void plan_put(FILE *f, const struct problem *p, const struct plan *plan, const c
 		put_string(f, "why", why);
 		fputs("}\n", f);
 	}
+	extra = more ? near_put_steps(f, p, more) : 0;
 	fputs("{\"kind\":\"plan\"", f);
 	put_string(f, "policy", policy);
-	fprintf(f, ",\"services\":%d,\"moves\":%d,\"withheld\":%d,\"unplaced\":%d", p->g.jobs, plan->n, plan->withheld,
-		plan->unplaced);
+	fprintf(f, ",\"services\":%d,\"moves\":%d,\"withheld\":%d,\"unplaced\":%d", p->g.jobs, plan->n + extra,
+		plan->withheld, plan->unplaced + (more ? more->unsolved : 0));
 	put_number(f, "cost_before", plan->before, 9);
 	put_number(f, "cost_after", plan->after, 9);
 	if (isfinite(plan->bound) && !plan->unplaced) {
@@ -238,7 +240,7 @@ void plan_put(FILE *f, const struct problem *p, const struct plan *plan, const c
 
 /* --- for people */
 
-void plan_show(FILE *f, const struct problem *p, const struct plan *plan)
+void plan_show(FILE *f, const struct problem *p, const struct plan *plan, const struct near_plan *more)
 {
 	char why[WHY_SIZE];
 
@@ -256,6 +258,8 @@ void plan_show(FILE *f, const struct problem *p, const struct plan *plan)
 			plan_why_not(p, plan, j, why);
 			fprintf(f, "%-20s stays without a node: %s\n", name_of(p, j), why);
 		}
+	if (more)
+		near_show(f, p, more);
 	fprintf(f, "%d services, %d moves, %d withheld, %d without a node; cost %.6g -> %.6g", p->g.jobs, plan->n,
 		plan->withheld, plan->unplaced, plan->before, plan->after);
 	if (isfinite(plan->bound) && !plan->unplaced)

@@ -173,7 +173,7 @@ static int latency(struct problem *p, int j)
 	return 0;
 }
 
-static double running_cost(const struct problem *p, int j, int i)
+double problem_running_cost(const struct problem *p, int j, int i)
 {
 	const struct world_node *n = &p->w->node[i];
 	const struct world_service *s = &p->w->service[p->service[j]];
@@ -234,7 +234,7 @@ static int prices(struct problem *p, int j)
 	if (!isnan(s->needs.rtt_ms))
 		score_users_rtt(p->w, p->service[j], all, p->g.nodes, QUANTILE, rtt);
 	for (int i = 0; i < p->g.nodes; i++)
-		cost[i] = refused(p, j, i, rtt[i]) ? GAP_NEVER : cost[i] + (float)running_cost(p, j, i);
+		cost[i] = refused(p, j, i, rtt[i]) ? GAP_NEVER : cost[i] + (float)problem_running_cost(p, j, i);
 	p->rests[j] = !isnan(s->moved) && p->o->rules.now - s->moved < p->o->cooldown;
 	return 0;
 }

@@ -66,6 +66,9 @@ int problem_weights(const char *text, double weight[WEIGHTS], struct err *e);
 void problem_defaults(double weight[WEIGHTS]);
 const char *problem_resource(int r); /* "processors" */
 
+/* What a job costs at a node beside its users' RTT and its score: load, energy, price. */
+double problem_running_cost(const struct problem *p, int job, int node);
+
 /* A job from one node (or -1) to another, which gains so much. */
 struct prediction problem_predict(const struct problem *p, int job, int from, int to, double gain);
 

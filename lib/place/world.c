@@ -214,6 +214,26 @@ bool world_list_within(const struct world *w, int a, int b)
 
 /* --- what is where */
 
+int world_copy_service(struct world *w, int service, int node)
+{
+	struct world_service *s;
+
+	w->service = world_room(w->service, w->n_services, &w->in->services_room, sizeof(*w->service));
+	s = &w->service[w->n_services];
+	*s = w->service[service];
+	s->id = -1;
+	s->node = node;
+	s->cpu = s->mem = s->net_bps = s->gpu = s->moved = NAN;
+	return w->n_services++;
+}
+
+int world_add_group(struct world *w, const struct world_group *g)
+{
+	w->group = world_room(w->group, w->n_groups, &w->in->groups_room, sizeof(*w->group));
+	w->group[w->n_groups] = *g;
+	return w->n_groups++;
+}
+
 int world_node(const struct world *w, int word)
 {
 	return word < 0 ? -1 : w->in->word[word].node;

@@ -140,6 +140,10 @@ AUTO_DEFINE(struct world, world_free)
  * 0; 1: the record makes no sense and was not taken (`e`: "node edge1: cpu.use: 31: not from 0 to 1.1"); -1: it is not
  * one JSON object (EX_DATAERR, without a line number). `kind` and `index` may be NULL. */
 int world_take(struct world *w, const char *line, size_t len, enum world_kind *kind, int *index, struct err *e);
+/* For what is only supposed, and no record tells: one more instance of a service (without an id) at that node (a word), one more
+ * group. The index. */
+int world_copy_service(struct world *w, int service, int node);
+int world_add_group(struct world *w, const struct world_group *g);
 /* Makes of_app, the ranges in `app` and the nodes' `running`; to be called anew after more records. */
 void world_index(struct world *w);
 
