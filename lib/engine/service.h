@@ -82,6 +82,8 @@ char **service_strings(const char *const *items, int n);
 /* Reads "cpu=0.5,mem=64M" into s->cpu and s->mem_bytes, or a name of /etc/edge/profiles.json:
  * {"small":{"cpu":0.5,"mem":"64M"}}. EX_USAGE. */
 int service_profile(struct service *s, const char *profile, struct err *e);
+/* Its record and its definition in one: what an edge-run elsewhere needs to start another one. */
+struct json *service_definition(const struct service *s);
 /* The arguments with which edge-run starts a service of this definition, as an array of strings. */
 struct json *service_args(const struct service *s);
 

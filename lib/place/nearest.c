@@ -245,7 +245,8 @@ static void idle(struct nearest *x)
 		for (int k = 0; k < app->n_groups && !used; k++) {
 			int group = x->w->of_app[app->first_group + k];
 
-			used = x->served[group] == x->p->at[j] || x->w->group[group].node == s->node;
+			used = users_of(&x->w->group[group]) > 0 &&
+			       (x->served[group] == x->p->at[j] || x->w->group[group].node == s->node);
 		}
 		if (used || count(x, s->app) <= fmax(1, isnan(s->needs.min) ? 1 : s->needs.min))
 			continue;

@@ -151,6 +151,31 @@ static void put_head(FILE *f, const struct problem *p, int j, const char *action
 		put_string(f, "id", world_text(p->w, service_of(p, j)->id));
 }
 
+static bool taken(const struct world *w, int addr)
+{
+	for (int k = 0; k < w->n_services; k++)
+		if (w->service[k].addr == addr)
+			return true;
+	return false;
+}
+
+void plan_put_spec(FILE *f, const struct world *w, int service, int nth)
+{
+	const struct world_service *s = &w->service[service];
+	int n, addr = s->addr;
+	const int *addrs = world_list(w, s->addrs, &n);
+
+	if (s->spec < 0)
+		return;
+	for (int k = 0; k < n && nth >= 0; k++)
+		if (!taken(w, addrs[k]) && nth-- == 0)
+			addr = addrs[k];
+	fprintf(f, ",\"service_spec\":{%s", world_text(w, s->spec));
+	if (addr >= 0)
+		put_string(f, "addr", world_text(w, addr));
+	fputc('}', f);
+}
+
 static void put_move(FILE *f, const struct problem *p, const struct plan *plan, const struct plan_move *m)
 {
 	char why[WHY_SIZE];
@@ -170,6 +195,8 @@ static void put_move(FILE *f, const struct problem *p, const struct plan *plan, 
 		fputc('}', f);
 	}
 	put_string(f, "why", why);
+	if (m->from < 0)
+		plan_put_spec(f, p->w, p->service[m->job], -1);
 	fputs("}\n", f);
 }
 

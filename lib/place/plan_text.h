@@ -25,6 +25,9 @@ void users_show(FILE *f, const struct world *w, const struct users_plan *p);
 /* The same of the policy nearest. */
 void near_put(FILE *f, const struct problem *p, const struct near_plan *plan);
 void near_show(FILE *f, const struct problem *p, const struct near_plan *plan);
+/* ,"service_spec":{...} to start a service (index) anew, as far as its record tells. nth: it is the nth instance beside those that
+ * there are, from 0, and has the nth address of its `addrs` that no record has; -1, or none left: its own. */
+void plan_put_spec(FILE *f, const struct world *w, int service, int nth);
 /* Its records without that of the plan; how many are moves. */
 int near_put_steps(FILE *f, const struct problem *p, const struct near_plan *plan);
 /* For people: each change with its before, after and why, and a line about the whole. */

@@ -49,6 +49,16 @@ void users_show(FILE *f, const struct world *w, const struct users_plan *p)
 	fputc('\n', f);
 }
 
+/* How many copies of the service the steps before step k make. */
+static int copies_before(const struct near_plan *plan, int k)
+{
+	int n = 0;
+
+	for (int i = 0; i < k; i++)
+		n += plan->steps[i].action == NEAR_REPLICATE && plan->steps[i].app == plan->steps[k].app;
+	return n;
+}
+
 int near_put_steps(FILE *f, const struct problem *p, const struct near_plan *plan)
 {
 	const struct world *w = p->w;
@@ -81,6 +91,8 @@ int near_put_steps(FILE *f, const struct problem *p, const struct near_plan *pla
 			json_put_number(f, s->ms, 4);
 		}
 		put_string(f, ",\"why\":", s->why);
+		if (s->action == NEAR_REPLICATE)
+			plan_put_spec(f, w, p->service[s->job], copies_before(plan, k));
 		fputs("}\n", f);
 	}
 	return moves;

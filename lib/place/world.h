@@ -61,6 +61,8 @@ struct world_service { /* an instance */
 	double users_max;             /* how many users it can serve */
 	double moved;                 /* when it last moved, seconds since 1970 */
 	double epoch;
+	int spec;                     /* word: the members of what edge-run needs to start one, but for its address */
+	int addr, addrs;              /* word; list of those that its instances may have */
 	int peers;                    /* traffic with other services: index of the first in `peer`, n_peers of them; -1 */
 	int n_peers;
 };

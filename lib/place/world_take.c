@@ -266,6 +266,9 @@ static int take_service(struct taking *t, struct world_service *s)
 	s->stateful = type >= 0 && type == world_find(w, "stateful");
 	if (type >= 0 && !s->stateless && !s->stateful)
 		bad(t, "type", "not stateful or stateless");
+	s->spec = world_spec_of(w, t->s);
+	s->addr = word(t, "addr");
+	s->addrs = list(t, "addrs");
 	s->foreign = word(t, "container") >= 0;
 	state = word(t, "state");
 	s->running = state < 0 || state == world_find(w, "running");
