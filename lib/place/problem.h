@@ -52,6 +52,7 @@ struct problem {
 	double *users;    /* [jobs]: at least 1 */
 	struct gap_link *links;
 	float *distance;
+	int *network;
 	bool *rests;      /* [jobs]: it has moved within the cooldown */
 };
 

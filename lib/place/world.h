@@ -43,6 +43,7 @@ struct world_needs { /* what a node must have; absent: no such need */
 	int area;                     /* polygon: index of its first corner in `corner`, n_area of them; -1 */
 	int n_area;
 	int avoid, together;          /* lists of names of services: not on, or on, the same node */
+	bool spread;                  /* instances of the name on different networks */
 	int pinned;                   /* word: the one node that it may be at */
 	double min, max;              /* replicas of that name */
 };

@@ -222,6 +222,7 @@ static void take_needs(struct taking *t, struct world_needs *n)
 		n->area = -1;
 		return;
 	}
+	n->spread = flag(t, "needs.spread", false);
 	take_area(t, n);
 	if (n->min > n->max)
 		bad(t, "needs.min", "more than needs.max");
