@@ -248,7 +248,7 @@ static void idle(struct nearest *x)
 			used = users_of(&x->w->group[group]) > 0 &&
 			       (x->served[group] == x->p->at[j] || x->w->group[group].node == s->node);
 		}
-		if (used || count(x, s->app) <= fmax(1, isnan(s->needs.min) ? 1 : s->needs.min))
+		if (used || count(x, s->app) <= (isnan(s->needs.min) ? 1 : s->needs.min))
 			continue;
 		add(x, (struct near_step){ NEAR_TERMINATE, s->app, j, -1, -1, x->p->at[j], -1, NAN, "nobody uses it" });
 		*has(x, s->app, x->p->at[j]) = false;

@@ -31,6 +31,7 @@ struct serving {
 	int *job_at;       /* [nodes]: its instance there, -1 */
 	int *then;         /* [nodes]: to where an instance moves from there, or where it stays; -1 */
 	bool *open;        /* [nodes]: an instance is or will be there */
+	const char **why;  /* [nodes]: why the one there ends, NULL */
 	double *left;      /* [nodes]: users that it may still take */
 	float *ms;         /* [sampled][nodes]: what a sampled client waits there; NAN */
 	double *least;     /* [sampled]: where it is nearest now */
@@ -171,17 +172,8 @@ static int add(struct serving *x, double min, double max)
 	return 0;
 }
 
-static int end(struct serving *x, int i, const char *why)
-{
-	int j = x->job_at[i];
-
-	x->open[i] = false;
-	--*x->room;
-	return near_plan_add(x->plan, (struct near_step){ NEAR_TERMINATE, service_of(x)->app, j, -1, -1, i, -1, NAN, why });
-}
-
 /* Those that are too many, and those that cost more than they spare. What is new stays, and what has just moved. */
-static int drop(struct serving *x, double min, double max)
+static void drop(struct serving *x, double min, double max)
 {
 	while (count(x) > min && *x->room > 0) {
 		double now = waiting(x, -1), most = -INFINITY, spare = -too_many(x);
@@ -201,9 +193,19 @@ static int drop(struct serving *x, double min, double max)
 		}
 		if (best < 0 || (!many && most <= x->p->o->margin * now))
 			break;
-		if (end(x, best, many ? "there are too many" : "others are near enough to its users"))
-			return -1;
+		x->open[best] = false;
+		x->why[best] = many ? "there are too many" : "others are near enough to its users";
+		--*x->room;
 	}
+}
+
+/* After its users have been sent elsewhere. */
+static int end(struct serving *x)
+{
+	for (int i = 0; i < x->p->g.nodes; i++)
+		if (x->why[i] && near_plan_add(x->plan, (struct near_step){ NEAR_TERMINATE, service_of(x)->app, x->job_at[i], -1, -1, i, -1, NAN,
+									    x->why[i] }))
+			return -1;
 	return 0;
 }
 
@@ -341,8 +343,9 @@ static int allocate(struct serving *x)
 	x->job_at = malloc(nodes * sizeof(int));
 	x->then = malloc(nodes * sizeof(int));
 	x->open = calloc(nodes, sizeof(bool));
+	x->why = calloc(nodes, sizeof(*x->why));
 	x->left = calloc(nodes, sizeof(double));
-	if (!x->client || !x->job_at || !x->then || !x->open || !x->left)
+	if (!x->client || !x->job_at || !x->then || !x->open || !x->why || !x->left)
 		return -1;
 	for (size_t i = 0; i < nodes; i++)
 		x->job_at[i] = x->then[i] = -1;
@@ -355,6 +358,7 @@ static void release(struct serving *x)
 	free(x->job_at);
 	free(x->then);
 	free(x->open);
+	free(x->why);
 	free(x->left);
 	free(x->ms);
 	free(x->least);
@@ -372,14 +376,17 @@ static int change(struct serving *x)
 	if (!x->ms || !x->least)
 		return -1;
 	sample(x);
-	return add(x, min, max) || drop(x, min, max) ? -1 : 0;
+	if (add(x, min, max))
+		return -1;
+	drop(x, min, max);
+	return 0;
 }
 
 static int serve(const struct problem *p, struct bearing *b, int app, struct near_plan *plan, int *room)
 {
 	AUTO(release) struct serving x = { .p = p, .w = p->w, .app = &p->w->app[app], .b = b, .plan = plan, .job = -1, .room = room };
 	const struct world_needs *needs;
-	int before = plan->n;
+	int before = plan->n, had;
 
 	if (allocate(&x))
 		return -1;
@@ -395,10 +402,13 @@ static int serve(const struct problem *p, struct bearing *b, int app, struct nea
 	if (x.job < 0)
 		return 0;
 	collect(&x);
+	had = count(&x);
 	needs = &service_of(&x)->needs;
 	if ((!isnan(needs->min) || !isnan(needs->max)) && change(&x))
 		return -1;
-	return count(&x) > 1 || plan->n > before ? redirect(&x) : 0;
+	if ((count(&x) > 1 || count(&x) < had || plan->n > before) && redirect(&x))
+		return -1;
+	return end(&x);
 }
 
 /* There is something to decide. */
