@@ -231,7 +231,7 @@ static int start_of_move(const struct json *rec)
 			service ? service : "(unnamed)");
 	if (!spec || service_from_json(&s, spec, &e))
 		return cmd_fail(&cmd, &e);
-	s->id[0] = s->mac[0] = '\0'; /* a new instance, whatever it was copied from */
+	s->id[0] = s->mac[0] = s->moved_at[0] = s->moved_from[0] = '\0'; /* a new instance, whatever it was copied from */
 	s->pid = 0;
 	s->epoch = 0;
 	return start(s, json_str(rec, "to"));

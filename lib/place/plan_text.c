@@ -23,6 +23,20 @@ static const char *name_of(const struct problem *p, int j)
 	return world_text(p->w, service_of(p, j)->name);
 }
 
+/* What a record says against it. */
+static void refusal_told(const struct problem *p, int j, int i, char why[200])
+{
+	const struct world *w = p->w;
+
+	snprintf(why, 200, "not eligible by its score");
+	for (int k = 0; k < w->n_scored; k++) {
+		const struct world_score *c = &w->scored[k];
+
+		if (c->why >= 0 && c->node == w->node[i].name && (c->service < 0 ? c->app == service_of(p, j)->app : c->service == p->service[j]))
+			snprintf(why, 200, "has refused it: %s", world_text(w, c->why));
+	}
+}
+
 /* The first reason against it, of any kind; false if there is none. */
 static bool refusal(const struct problem *p, int j, int i, char why[200])
 {
@@ -40,7 +54,7 @@ static bool refusal(const struct problem *p, int j, int i, char why[200])
 		}
 	if (p->cost[(size_t)j * p->g.nodes + i] < GAP_NEVER)
 		return false;
-	snprintf(why, 200, "not eligible by its score");
+	refusal_told(p, j, i, why);
 	return true;
 }
 
@@ -214,6 +228,21 @@ static double objective(const struct problem *p, const struct plan *plan)
 	return sum;
 }
 
+/* Is it where it may be? */
+static bool lawful(const struct problem *p, const struct plan *plan, int j)
+{
+	return plan->end[j] >= 0 && p->cost[(size_t)j * p->g.nodes + plan->end[j]] < GAP_NEVER;
+}
+
+/* The bound is one of plans that place all where they may be. */
+static bool bounded(const struct problem *p, const struct plan *plan)
+{
+	for (int j = 0; j < p->g.jobs; j++)
+		if (!lawful(p, plan, j))
+			return false;
+	return isfinite(plan->bound);
+}
+
 static void put_idle(FILE *f, const struct problem *p, const struct plan *plan)
 {
 	const char *comma = ",\"idle\":[";
@@ -243,10 +272,12 @@ void plan_put(FILE *f, const struct problem *p, const struct plan *plan, const s
 	for (int k = 0; k < plan->n; k++)
 		put_move(f, p, plan, &plan->moves[k]);
 	for (int j = 0; j < p->g.jobs; j++) {
-		if (plan->end[j] >= 0)
+		if (lawful(p, plan, j))
 			continue;
 		plan_why_not(p, plan, j, why);
 		put_head(f, p, j, "stay");
+		if (plan->end[j] >= 0)
+			put_string(f, "from", node_name(p, plan->end[j]));
 		put_string(f, "why", why);
 		fputs("}\n", f);
 	}
@@ -257,7 +288,7 @@ void plan_put(FILE *f, const struct problem *p, const struct plan *plan, const s
 		plan->withheld, plan->unplaced + (more ? more->unsolved : 0));
 	put_number(f, "cost_before", plan->before, 9);
 	put_number(f, "cost_after", plan->after, 9);
-	if (isfinite(plan->bound) && !plan->unplaced) {
+	if (bounded(p, plan)) {
 		put_number(f, "cost_paid", objective(p, plan), 9);
 		put_number(f, "bound", plan->bound, 9);
 	}
@@ -266,6 +297,13 @@ void plan_put(FILE *f, const struct problem *p, const struct plan *plan, const s
 }
 
 /* --- for people */
+
+static void show_bound(FILE *f, double cost, double bound)
+{
+	fprintf(f, ", with moving %.6g, no plan is below %.6g", cost, bound);
+	if (bound > 0 && cost > bound)
+		fprintf(f, " (%.2g %% less)", 100 * (cost - bound) / cost);
+}
 
 void plan_show(FILE *f, const struct problem *p, const struct plan *plan, const struct near_plan *more)
 {
@@ -281,16 +319,16 @@ void plan_show(FILE *f, const struct problem *p, const struct plan *plan, const 
 		fputc('\n', f);
 	}
 	for (int j = 0; j < p->g.jobs; j++)
-		if (plan->end[j] < 0) {
+		if (!lawful(p, plan, j)) {
 			plan_why_not(p, plan, j, why);
-			fprintf(f, "%-20s stays without a node: %s\n", name_of(p, j), why);
+			fprintf(f, plan->end[j] < 0 ? "%-20s stays without a node: %s\n" : "%-20s stays where it may not be: %s\n", name_of(p, j), why);
 		}
 	if (more)
 		near_show(f, p, more);
 	fprintf(f, "%d services, %d moves, %d withheld, %d without a node; cost %.6g -> %.6g", p->g.jobs, plan->n,
 		plan->withheld, plan->unplaced, plan->before, plan->after);
-	if (isfinite(plan->bound) && !plan->unplaced)
-		fprintf(f, ", with moving %.6g, no plan is below %.6g", objective(p, plan), plan->bound);
+	if (bounded(p, plan))
+		show_bound(f, objective(p, plan), plan->bound);
 	fputc('\n', f);
 }
 

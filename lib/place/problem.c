@@ -421,7 +421,8 @@ void problem_free(struct problem *p)
 struct prediction problem_predict(const struct problem *p, int job, int from, int to, double gain)
 {
 	const struct world_service *s = &p->w->service[p->service[job]];
-	struct prediction out = { .bytes = isnan(s->mem) && isnan(s->bytes) ? NAN : known_or(s->mem, 0) + known_or(s->bytes, 0) };
+	bool there = s->came_from >= 0 && p->w->node[to].name == s->came_from; /* its files */
+	struct prediction out = { .bytes = isnan(s->mem) && isnan(s->bytes) ? NAN : known_or(s->mem, 0) + (there ? 0 : known_or(s->bytes, 0)) };
 	double link = fmin(from < 0 ? LINK_BPS : known_or(p->w->node[from].net_bps, LINK_BPS), known_or(p->w->node[to].net_bps, LINK_BPS));
 
 	out.transfer_ms = SETTLE_MS + known_or(out.bytes, 0) / link * 1e3;

@@ -166,7 +166,7 @@ int world_list_of(struct world *w, int *words, int n)
 		key = map_mix(key ^ (uint64_t)(uint32_t)words[i]);
 	/* Two lists with one key would be a wonder, but then the second one looks on. */
 	while ((same = map_add(&in->lists, key, in->n_lists)) >= 0) {
-		if (in->list[same].n == kept && !memcmp(in->listed + in->list[same].at, words, (size_t)kept * sizeof(int)))
+		if (in->list[same].n == kept && (!kept || !memcmp(in->listed + in->list[same].at, words, (size_t)kept * sizeof(int))))
 			return same;
 		key++;
 	}

@@ -61,6 +61,7 @@ struct world_service { /* an instance */
 	double bytes;                 /* what a move has to bring (size_bytes), beside memory */
 	double users_max;             /* how many users it can serve */
 	double moved;                 /* when it last moved, seconds since 1970 */
+	int came_from;                /* word: the node where it was before, which still has its files */
 	double epoch;
 	int spec;                     /* word: the members of what edge-run needs to start one, but for its address */
 	int addr, addrs;              /* word; list of those that its instances may have */
@@ -104,6 +105,7 @@ struct world_score {
 	int node;                     /* word */
 	bool eligible;
 	double score;
+	int why;                      /* word: why the node has refused a move, -1 */
 };
 
 struct world_app { /* services of one name; made at the first mention in any record */
@@ -131,7 +133,8 @@ struct world {
 	struct world_private *in;
 };
 
-enum world_kind { WORLD_OTHER, WORLD_NODE, WORLD_SERVICE, WORLD_LATENCY, WORLD_USER, WORLD_GROUP, WORLD_SCORE };
+/* A move is what came of one, from edge-migrate: of the action stay and with refusals, its destination is not eligible. */
+enum world_kind { WORLD_OTHER, WORLD_NODE, WORLD_SERVICE, WORLD_LATENCY, WORLD_USER, WORLD_GROUP, WORLD_SCORE, WORLD_MOVE };
 
 struct world *world_new(void);
 void world_free(struct world *w);

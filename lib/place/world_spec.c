@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: MIT */
-/* What edge-run needs to start a service, out of its record. */
+/* What edge-run needs to start a service, out of its record; and who has refused one. */
 #include <stdlib.h>
 #include <string.h>
 
 #include "lib/place/world_int.h"
 
 /* What a record says of one instance, which another one has not; its address is another matter. */
-static const char *const own[] = { "kind", "id",    "node",     "epoch", "state", "log",        "usage",   "moved", "moved_at", "addr",
+static const char *const own[] = { "kind", "id",    "node",     "epoch", "state", "log",        "usage",   "moved", "moved_at", "moved_from", "addr",
 				   "addrs", "mac",  "pid",      "start_time", "log_ino", "health", "restored", "peers", "service_spec", NULL };
 
 static bool is_own(const struct json_token *name)
@@ -55,4 +55,27 @@ int world_spec_of(struct world *w, const struct json_scan *s)
 	if (n)
 		word = world_word_of(w, text, n);
 	return word;
+}
+
+static int word_at(struct world *w, struct json_scan *s, int tok)
+{
+	size_t len;
+	const char *text = tok < 0 || s->tok[tok].type != JSON_STRING ? NULL : json_scan_string(s, tok, &len);
+
+	return !text || memchr(text, '\0', len) ? -1 : world_word_of(w, text, len);
+}
+
+bool world_refusal_of(struct world *w, struct json_scan *s, struct world_score *c, uint64_t *key)
+{
+	int action = word_at(w, s, json_scan_find(s, 0, "action")), to = word_at(w, s, json_scan_find(s, 0, "to"));
+	int name = word_at(w, s, json_scan_find(s, 0, "service")), id = word_at(w, s, json_scan_find(s, 0, "id"));
+	int all = json_scan_find(s, 0, "refusals");
+
+	if (action < 0 || action != world_find(w, "stay") || to < 0 || name < 0 || all < 0 || s->tok[all].type != JSON_ARRAY ||
+	    s->tok[all].next == all + 1 || s->tok[all + 1].type != JSON_OBJECT)
+		return false;
+	*c = (struct world_score){ .app = world_app_of(w, name), .node = to, .score = NAN, .why = word_at(w, s, json_scan_find(s, all + 1, "why")) };
+	c->service = id < 0 ? -1 : map_get(&w->in->services, map_pair(id, -1));
+	*key = map_pair(c->service >= 0 ? c->service : c->app, to) ^ (c->service >= 0 ? 1ull << 62 : 3ull << 62);
+	return true;
 }

@@ -163,6 +163,42 @@ is "$(sed -n 's/.*"why":"\(goes[^"]*\)".*/\1/p' "$tmp/out")" "goes aside: a come
 goes on from where it went aside" "... which is said"
 is "$(moved -n 2)" "" "... and is not begun with too few moves"
 
+# --- resources, chains, bounds
+
+pair() { # NODE-MEMBERS SERVICE-MEMBERS: a and b at x, whose users are at y
+	cat - <<END
+{"kind":"node","name":"x","geo":{"lat":48,"lon":11},"cpu":{"cores":8}}
+{"kind":"node","name":"y","geo":{"lat":52,"lon":13},"cpu":{"cores":8}$1}
+{"kind":"service","name":"a","node":"x"$2}
+{"kind":"service","name":"b","node":"x"$2}
+{"kind":"user","addr":"192.0.2.1","service":"a","demand":90,"geo":{"lat":52,"lon":13}}
+{"kind":"user","addr":"192.0.2.2","service":"b","demand":80,"geo":{"lat":52,"lon":13}}
+END
+}
+pair >"$tmp/in"
+is "$(moved)" "a: x>y; b: x>y" "two services go to their users"
+pair ',"gpu":[{}]' ',"needs":{"gpu":1}' >"$tmp/in" # x tells of none
+is "$(moved)" "a: x>y; b: stay" "one graphics processor is for one; the other, which may not be where it is, is told"
+pair ',"net_bps":1500000' ',"usage":{"net_bps":1000000}' >"$tmp/in"
+is "$(moved)" "a: x>y" "so is a link"
+pair ',"users_max":1' ',"profile":{"cpu":5}' >"$tmp/in"
+is "$(moved)" "a: x>y" "so are processors"
+pair '' ',"needs":{"avoid":["a"]}' >"$tmp/in"
+is "$(moved)" "a: x>y" "one that avoids the other stays away"
+pair '' ',"needs":{"together":["b"],"network":["n"]}' | sed '3s/"x"/"x","engine":"docker"/; s/"network":\["n"\]/"min":1/' >"$tmp/in"
+is "$(moved)" "" "one that is to be with another stays with it"
+pair '' '' | sed '4s/}$/,"peers":[{"service":"a","net_bps":65535000}]}/; 3s/}$/,"needs":{"node":"x"}}/' >"$tmp/in"
+is "$(moved)" "" "one that talks much to another stays with it"
+is "$(moved -w traffic=0.01)" "b: x>y" "... as far as traffic counts"
+pair '' ',"needs":{"rtt_ms":5}' | sed 's/"demand":[0-9]*/"demand":0.001/' >"$tmp/in"
+is "$(moved -w latency=0)" "a: x>y; b: x>y" "a bound that must hold moves what costs nothing"
+pair '' ',"wants":{"rtt_ms":5}' >"$tmp/in"
+is "$(moved -w latency=0)" "" "... and one that should hold leaves it where nothing is better"
+pair '' ',"needs":{"rtt_ms":5}' >"$tmp/in"
+is "$(edge-place --what-if 'node y fails' <"$tmp/in" | head -n 1)" \
+	"a                    stays where it may not be: no node of 2: 2 may not (x: needs 5 ms, users would have 9.343 ms)" \
+	"... and where nothing is near enough, it is said"
+
 # --- moves must pay
 
 near() { # SERVICE-MEMBERS
@@ -251,6 +287,20 @@ is "$(steps --now 2026-01-01T00:01:00Z)" "redirect munich>berlin, redirect munic
 END
 } >"$tmp/in"
 is "$(moved)" "web: berlin>paris" "needs.spread: on different networks"
+
+# --- refusals
+
+cat >"$tmp/in" <<'END'
+{"kind":"node","name":"a","geo":{"lat":48,"lon":11}}
+{"kind":"node","name":"b","geo":{"lat":50,"lon":11}}
+{"kind":"node","name":"c","geo":{"lat":51,"lon":11}}
+{"kind":"service","id":"00000000000000a0","name":"web","node":"a"}
+{"kind":"user","addr":"192.0.2.1","service":"web","demand":9,"geo":{"lat":50,"lon":11}}
+END
+is "$(moved)" "web: a>b" "the best node"
+echo '{"kind":"move","action":"stay","service":"web","id":"00000000000000a0","from":"a","to":"b","refusals":[{"check":"space","why":"no room"}]}' >>"$tmp/in"
+is "$(moved | sed 's/.*; //')" "web: a>c" "... and the next best, if it has refused"
+is "$(edge-place --explain web <"$tmp/in" | tail -n 1)" "  b                    no: has refused it: no room" "... which is said"
 
 # --- engines
 
