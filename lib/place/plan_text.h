@@ -16,7 +16,8 @@ void plan_why(const struct problem *p, const struct plan *plan, const struct pla
 /* Why a service that has no node has none: how many nodes each reason keeps away. */
 void plan_why_not(const struct problem *p, const struct plan *plan, int job, char why[WHY_SIZE]);
 
-/* The move records, "stay" for those without a node, or at one where they may not be, those of `more` (or NULL: what replicas.h adds), and the plan record. */
+/* The move records, "stay" for those without a node, or at one where they may not be, those of `more` (or NULL: what replicas.h
+ * adds), and the plan record. */
 void plan_put(FILE *f, const struct problem *p, const struct plan *plan, const struct near_plan *more, const char *policy);
 /* For users: a move record "redirect" for each that is to be served elsewhere, and the plan record. */
 void users_put(FILE *f, const struct world *w, const struct users_plan *p);

@@ -88,7 +88,8 @@ static void sample(struct serving *x)
 	}
 }
 
-/* What clients cost with the instances that are open, but for `without` (-1: none is left out). INFINITY: of a client nobody knows how far it is to the others. */
+/* What clients cost with the instances that are open, but for `without` (-1: none is left out). INFINITY: of a client nobody knows
+ * how far it is to the others. */
 static double waiting(struct serving *x, int without)
 {
 	double sum = 0;

@@ -286,7 +286,8 @@ static void absurd(struct world *w, struct simulation *s, int *taken)
 	struct err e;
 	int n;
 
-	n = snprintf(line, sizeof(line), "{\"kind\":\"%s\",\"name\":\"%c%u\",\"node\":\"n%u\",\"service\":\"s%u\",\"from\":\"n%u\",\"to\":\"n%u\",\"addr\":\"10.0.0.%u\"",
+	n = snprintf(line, sizeof(line),
+		     "{\"kind\":\"%s\",\"name\":\"%c%u\",\"node\":\"n%u\",\"service\":\"s%u\",\"from\":\"n%u\",\"to\":\"n%u\",\"addr\":\"10.0.0.%u\"",
 		     kinds[draw(6)], draw(2) ? 'n' : 's', draw(3), draw(3), draw(3), draw(3), draw(3), draw(3));
 	for (unsigned k = draw(4); k > 0; k--) {
 		snprintf(part, sizeof(part), members[draw(sizeof(members) / sizeof(*members))], nonsense(), nonsense());
