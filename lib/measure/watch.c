@@ -8,6 +8,7 @@
 
 #include "lib/base/clock.h"
 #include "lib/discover/node.h"
+#include "lib/engine/service.h"
 #include "lib/measure/bins.h"
 #include "lib/measure/diag.h"
 #include "lib/measure/rtt.h"

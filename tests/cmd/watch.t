@@ -92,6 +92,12 @@ ok "by polling: as ss says" near 5 "$ss_rtt" "$(field .rtt_ms.p50 "$subnet.4")"
 is "... the window's bytes" true "$(field '.received_bytes > 60 and .received_bytes < 6 * 80' "$subnet.4")"
 wait "$pinger"
 
+# --- where the kernel's side cannot be attached
+on edge1 unshare -m sh -c 'for m in $(grep -o " /sys/fs/cgroup/*[^ ]* cgroup2 " /proc/mounts | cut -d" " -f2); do umount -l "$m"; done; exec "$@"' - \
+	timeout 50 edge-latency --watch --every 0.5 --windows 1 redis >"$tmp/records" 2>"$tmp/err"
+is "without a cgroup of version 2 it looks at sockets, and says so" "edge-latency: service redis: looking at its sockets once a window: no cgroup of version 2 poll" \
+	"$(<"$tmp/err") $(field .by "$subnet.3")"
+
 # --- lost segments
 
 "$lab" link edge4 --delay 10 --loss 10
