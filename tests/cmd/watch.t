@@ -45,7 +45,7 @@ await 10 on edge1 redis-cli -h "$addr" ping
 # --- a connection that is open before
 
 coproc early { on edge3 perl -e '
-	use IO::Socket::IP; $| = 1; $SIG{ALRM} = sub { exit 1 }; alarm 60;
+	use IO::Socket::IP; $| = 1; $SIG{ALRM} = sub { exit 1 }; alarm 300;
 	my $s = IO::Socket::IP->new(PeerAddr => shift, PeerPort => 6379) or die;
 	do { for (1 .. 50) { print $s "PING\r\n"; $s->flush; <$s> } print "ready\n" } while <STDIN>' "$addr"; }
 read -r -t 20 -u "${early[0]}" word
@@ -62,7 +62,7 @@ ok "... with that round trip" near 5 "$ss_rtt" "$(field .rtt_ms.p50)"
 
 # --- connections that come while it watches
 
-watch edge1 --every 5 --windows 1 &
+watch edge1 --every 8 --windows 1 &
 watcher=$!
 sleep 1.5
 pings edge4 "$addr" 2 &
@@ -91,6 +91,12 @@ wait "$watcher"
 ok "by polling: as ss says" near 5 "$ss_rtt" "$(field .rtt_ms.p50 "$subnet.4")"
 is "... the window's bytes" true "$(field '.received_bytes > 60 and .received_bytes < 6 * 80' "$subnet.4")"
 wait "$pinger"
+
+# --- where the kernel's side cannot be attached
+on edge1 unshare -m sh -c 'for m in $(grep -o " /sys/fs/cgroup/*[^ ]* cgroup2 " /proc/mounts | cut -d" " -f2); do umount -l "$m" 2>/dev/null; done; exec "$@"' - \
+	timeout 50 edge-latency --watch --every 0.5 --windows 1 redis >"$tmp/records" 2>"$tmp/err"
+like "without a cgroup of version 2 it looks at sockets, and says so" '^edge-latency: service redis: looking at its sockets once a window: .* poll$' \
+	"$(<"$tmp/err") $(field .by "$subnet.3")"
 
 # --- lost segments
 

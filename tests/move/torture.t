@@ -29,7 +29,7 @@ torture() { # WAY FROM TO [OPTION...]
 	local way=$1 from=$2 to=$3
 	shift 3
 	move_env=(env EDGE_FAULT=compare)
-	if ok "it moves from $from to $to" move torture "$from" "$to" --max-freeze 0 "$@"; then
+	if ok "it moves from $from to $to" move torture "$from" "$to" "$@"; then
 		ways "$way"
 	else
 		sed 's/^/# /' "$tmp/err"
