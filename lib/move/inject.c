@@ -87,7 +87,9 @@ static char state_of(pid_t pid, pid_t tid)
 
 	text[n] = 0;
 	const char *name_end = strrchr(text, ')');
-	return name_end && name_end[1] ? name_end[2] : 'X';
+	if (!name_end || !name_end[1])
+		return 'X';
+	return name_end[2];
 }
 
 /* A thread outside of the kernel is best, one that would have its time limit begin anew next to last, one that does not stop

@@ -655,11 +655,10 @@ static void test_threads(void)
 
 static int in_vfork(void)
 {
+	static const struct timespec t = { 0, SHORT_MS * 1000000L };
 	pid_t pid = vfork();
 
 	if (!pid) {
-		struct timespec t = { 0, SHORT_MS * 1000000L };
-
 		nanosleep(&t, NULL);
 		_exit(0);
 	}

@@ -42,6 +42,8 @@ static void obey(char what)
 	static pid_t grandchild;
 	static char *grown;
 
+	if (what == 'G' && !grown)
+		abort();
 	switch (what) {
 	case 'w': memset(area + 3 * PAGE, 'w', PAGE); break;
 	case 'r': (void)*(volatile char *)(area + 5 * PAGE); break;
@@ -276,7 +278,10 @@ static void copy_page(uint64_t object, uint64_t addr, const uint8_t *page)
 {
 	struct slot *s = slot_of(object, addr);
 
-	*s = (struct slot){ object, addr, s->page ? s->page : malloc(PAGE) };
+	if (!s->page && !(s->page = malloc(PAGE)))
+		abort();
+	s->object = object;
+	s->addr = addr;
 	memcpy(s->page, page, PAGE);
 }
 
@@ -318,7 +323,7 @@ static int differences(const pid_t *pids, size_t n, uint64_t *pages)
 			if (s->page && !memcmp(s->page, buf + p * PAGE, PAGE))
 				continue;
 			if (!bad++)
-				printf("# process %d: page at %#llx %s\n", r.run[i].pid, (unsigned long long)(r.run[i].vaddr + p * PAGE),
+				printf("# process %d: page at %#llx %s\n", r.run[i].pid, (unsigned long long)r.run[i].vaddr + p * PAGE,
 				       s->page ? "differs" : "is missing");
 		}
 		bad += (int)(r.run[i].pages - got);
