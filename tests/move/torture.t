@@ -25,7 +25,7 @@ ways() { # WANTED
 	like '... its pages were found so' "^$1\$" "$(jq -r .moved.way "$tmp/moved")"
 	jq -r '.moved | "# \(.tracking // {} | tojson)", (.round[] | "# \(.pages) pages, \(.pages_sent) sent, \(.ms) ms")' "$tmp/moved"
 }
-torture() { # WAY FROM TO [OPTION...]
+go() { # WAY FROM TO [OPTION...]
 	local way=$1 from=$2 to=$3
 	shift 3
 	move_env=(env EDGE_FAULT=compare)
@@ -38,7 +38,7 @@ torture() { # WAY FROM TO [OPTION...]
 }
 checks edge1
 for ((i = 0; i < MOVES; i++)); do
-	torture '(write-protect|mixed)' edge1 edge2
-	torture digest edge2 edge1 --tracking digest
+	go '(write-protect|mixed)' edge1 edge2
+	go digest edge2 edge1 --tracking digest
 done
 finish
