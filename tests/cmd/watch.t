@@ -129,5 +129,5 @@ watch edge2 --every 0.01
 is "a window that is none" "64 edge-latency: every 0.01: not between 0.1 and 86400 seconds (see edge-latency --help)" "$(<"$tmp/status") $(<"$tmp/err")"
 on edge2 setpriv --bounding-set=-sys_admin timeout 20 edge-latency --watch --every 0.2 --windows 1 redis >"$tmp/records" 2>"$tmp/err"
 like "no permission: exit status 1, one line" '^1 edge-latency: service redis: cannot be watched: .*: Operation not permitted$' "$? $(<"$tmp/err")"
-eval "exec ${early[1]}>&-"
+[[ -z ${early[1]:-} ]] || eval "exec ${early[1]}>&-"
 finish
