@@ -40,6 +40,7 @@ struct service {
 	char **argv;                        /* NULL-terminated, owned; NULL with a bundle */
 	char **env;                         /* "KEY=VALUE" beside the usual ones, NULL-terminated, owned; or NULL */
 	long epoch;                         /* counts the moves */
+	char fleet[64];                     /* for which it runs here, when it is a guest's; else "" */
 
 	bool moved;                         /* it has left this node; its folder is a cache for its return */
 	pid_t pid;                          /* of its first process, in the node's PID namespace; 0 when not running */
@@ -82,6 +83,8 @@ char **service_strings(const char *const *items, int n);
 /* Reads "cpu=0.5,mem=64M" into s->cpu and s->mem_bytes, or a name of /etc/edge/profiles.json:
  * {"small":{"cpu":0.5,"mem":"64M"}}. EX_USAGE. */
 int service_profile(struct service *s, const char *profile, struct err *e);
+/* For whom it runs here from now on: EDGE_FLEET, which edge-serve sets for those who have been let in by edge-invite. */
+void service_set_fleet(struct service *s);
 /* The arguments with which edge-run starts a service of this definition, as an array of strings. */
 struct json *service_args(const struct service *s);
 

@@ -130,19 +130,10 @@ static int command(const struct json *args, char *out, size_t size, struct err *
 	return 0;
 }
 
-/* As lib/base/ssh.h chooses them. */
-static const char *own_file(const char *variable, const char *path)
-{
-	const char *named = getenv(variable);
-
-	if (named && *named)
-		return named;
-	return access(file_path("%s", path), F_OK) ? NULL : file_path("%s", path);
-}
-
 static void exec_ssh(const struct ssh_target *t, const char *script)
 {
-	const char *key = own_file("EDGE_IDENTITY", "/etc/edge/key"), *hosts = own_file("EDGE_KNOWN_HOSTS", "/etc/edge/known_hosts");
+	const char *key = ssh_own_file("EDGE_IDENTITY", "/etc/edge/key"),
+		   *hosts = ssh_own_file("EDGE_KNOWN_HOSTS", "/etc/edge/known_hosts");
 	char port[16], known[PATH_MAX + 32];
 	const char *argv[24] = { "ssh", "-F", "none", "-T", "-o", "BatchMode=yes", "-o", "StrictHostKeyChecking=yes",
 				 "-o", "LogLevel=ERROR", "-l", t->user, "-p", port };

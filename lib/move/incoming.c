@@ -226,6 +226,7 @@ static int commit(struct incoming *in, struct err *e)
 	if (forced_elsewhere(s))
 		return err_set(e, EX_UNAVAILABLE, "service %s: the registry knows it under a newer epoch", s->name);
 	s->epoch++;
+	service_set_fleet(s);
 	s->start_time = service_start_time(s->pid);
 	s->log_ino = in->keeper.log_ino;
 	int rc = service_save(s, e) ? -1 : journal_turn(in->ck->id, "restoring", "running", NULL, e);
