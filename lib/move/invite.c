@@ -260,7 +260,7 @@ static int met(void *ctx, size_t i, char *text, struct err *e)
 	(void)i;
 	(void)e;
 	err_set(&why, EX_UNAVAILABLE, "%s (it does not know the other members)", text);
-	m->inv->warn(m->inv->ctx, &why);
+	m->inv->warn(&why);
 	return 0;
 }
 
@@ -362,7 +362,7 @@ int invite_run(const struct invitation *inv, struct err *e)
 
 /* ---- the end of it ---- */
 
-int invite_end(const char *name, void (*warn)(void *, const struct err *), void *ctx, struct err *e)
+int invite_end(const char *name, void (*warn)(const struct err *), struct err *e)
 {
 	AUTO_REGISTRY struct registry *r = NULL;
 	AUTO_JSON struct json *grant = grant_load(name, e), *all = grant ? grant_list(e) : NULL;
@@ -378,7 +378,7 @@ int invite_end(const char *name, void (*warn)(void *, const struct err *), void 
 	if (json_has(grant, "member") && (registry_open(&r, NULL, e) || enlist_leaves(r, name, grant_own_fleet(), e)))
 		return -1;
 	if (call_member(name, wire_request("part"), &why))
-		warn(ctx, &why);
+		warn(&why);
 	for (size_t i = 0; i < json_len(all, NULL); i++) {
 		AUTO_JSON struct json *one = json_at(all, i);
 		const char *other = json_str(one, "name"), *by = json_str(one, "by");
@@ -389,7 +389,7 @@ int invite_end(const char *name, void (*warn)(void *, const struct err *), void 
 		call = wire_request("part");
 		json_set_str(call, "peer", by ? NULL : name);
 		if (call_member(other, call, &why))
-			warn(ctx, &why);
+			warn(&why);
 	}
 	return 0;
 }

@@ -14,9 +14,9 @@ struct invitation {
 	int at_once, timeout_ms;
 	/* Of node i, once: the `member` record, or NULL and the reason. */
 	void (*done)(void *ctx, size_t i, const struct json *member, const struct err *why);
-	/* Something that does not keep the node from being a member. */
-	void (*warn)(void *ctx, const struct err *e);
 	void *ctx;
+	/* Something that does not keep the node from being a member. */
+	void (*warn)(const struct err *e);
 };
 
 /* Believes the host keys of the tickets, invites the nodes, lets those that come bring services here, writes them to the
@@ -25,7 +25,7 @@ int invite_run(const struct invitation *inv, struct err *e);
 
 /* Ends it, on both sides: this node and `name` have invited each other no more, and the other members do not know it any
  * more. What others do not hear is told through warn(). */
-int invite_end(const char *name, void (*warn)(void *ctx, const struct err *e), void *ctx, struct err *e);
+int invite_end(const char *name, void (*warn)(const struct err *e), struct err *e);
 
 /* A `member` record of a grant (lib/discover/grant.h): who has invited whom; NULL when neither has. `member`: of those that
  * this node has invited, else of those that have invited it. */
