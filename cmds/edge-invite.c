@@ -310,7 +310,7 @@ static int invite(char **operands, int n, struct err *e)
 		return failed > 0 ? EX_NO : failed;
 	}
 	o.nodes = inv.nodes = nodes = named(operands, n, tickets);
-	if (installing && install_all(nodes, tickets, warn, e))
+	if (installing && install_all(nodes, tickets, (int)jobs, warn, e))
 		return -1;
 	failed = invite_run(&inv, e);
 	return failed > 0 ? (json_len(nodes, NULL) > 1 ? EX_NO : o.code) : failed;
