@@ -67,6 +67,21 @@ static void warn(const struct err *e)
 
 /* ---- the owner ---- */
 
+/* As often as it likes, or until the last of its tickets expires; the one does not take back the other. */
+static void set_acceptance(struct json *grant, const char *expires)
+{
+	const char *was = json_str(grant, "accept");
+
+	if (!expires) {
+		json_set_str(grant, "accept", "always");
+		json_remove(grant, "accept_until");
+	} else if (!was || !strcmp(was, "once")) {
+		json_set_str(grant, "accept", "once");
+		if (grant_time(json_str(grant, "accept_until")) < grant_time(expires))
+			json_set_str(grant, "accept_until", expires);
+	}
+}
+
 /* The inviter is written down, its key let in, and the ticket printed. */
 static int accept_inviter(struct err *e)
 {
@@ -89,11 +104,7 @@ static int accept_inviter(struct err *e)
 	json_set_str(grant, "key", k.text);
 	if (!(ticket = ticket_issue(grant, once, e)))
 		return -1;
-	if (!once || !json_str(grant, "accept") || strcmp(json_str(grant, "accept"), "always")) {
-		json_set_str(grant, "accept", once ? "once" : "always");
-		json_remove(grant, "accept_until");
-		json_set_str(grant, "accept_until", json_str(ticket, "expires"));
-	}
+	set_acceptance(grant, json_str(ticket, "expires"));
 	if (grant_save(grant, e) || trust_authorize(k.name, k.text, &free_already, e))
 		return -1;
 	if (free_already) {

@@ -5,6 +5,7 @@
 #include <fcntl.h>
 #include <openssl/crypto.h>
 #include <openssl/hmac.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/random.h>
 #include <unistd.h>
@@ -65,6 +66,23 @@ static int token_make(char token[65], const char *key, const char *nonce, const 
 	return 0;
 }
 
+/* How it is reached: by its settings, else as whoever has logged in to say this has reached it. */
+static void set_way(struct json *t)
+{
+	AUTO_JSON struct json *self = node_describe();
+	const char *from = getenv("SSH_CONNECTION");
+	char addr[64] = "";
+	int port = 22;
+
+	json_set_str(t, "addr", json_str(self, "addr"));
+	json_set(t, "port", json_get(self, "port"));
+	json_set_str(t, "user", json_str(self, "user"));
+	if (json_str(self, "addr") || !from || sscanf(from, "%*s %*s %63s %d", addr, &port) != 2)
+		return;
+	json_set_str(t, "addr", addr);
+	json_set_num(t, "port", port);
+}
+
 struct json *ticket_issue(const struct json *grant, long seconds, struct err *e)
 {
 	AUTO_JSON struct json *t = json_object();
@@ -73,10 +91,7 @@ struct json *ticket_issue(const struct json *grant, long seconds, struct err *e)
 
 	json_set_str(t, "kind", "ticket");
 	json_set_str(t, "node", node_self());
-	json_set_str(t, "addr", node_setting("addr"));
-	AUTO_JSON struct json *self = node_describe(), *port = json_get(self, "port");
-	json_set(t, "port", TAKE_PTR(port));
-	json_set_str(t, "user", json_str(self, "user"));
+	set_way(t);
 	json_set(t, "host_keys", trust_host_keys());
 	json_set_str(t, "inviter", json_str(grant, "name"));
 	if (!seconds)

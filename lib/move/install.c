@@ -166,17 +166,31 @@ static int install_one(const struct installing *in, size_t i, char **ticket, str
 	return step(&t, finish, feed_end, (void *)in, ticket, e);
 }
 
+/* The ticket that it has printed, with the address at which it was reached. */
+static int print_ticket(const struct installing *in, size_t i, const char *text, FILE *out, struct err *e)
+{
+	AUTO_JSON struct json *ticket = json_parse(text, strlen(text), NULL);
+	struct ssh_target t;
+
+	if (target_of(in, i, &t, e))
+		return -1;
+	if (!ticket || !json_is_object(ticket) || !json_str(ticket, "node"))
+		return err_set(e, EX_DATAERR, "node %s: install: no ticket came back", t.name);
+	json_set_str(ticket, "addr", t.host);
+	json_set_num(ticket, "port", t.port);
+	json_set_str(ticket, "user", t.user);
+	return record_print(out, ticket, e);
+}
+
 static int work(void *ctx, size_t i, FILE *out)
 {
 	AUTO_FREE char *ticket = NULL;
 	struct err e = { 0 };
 
-	if (install_one(ctx, i, &ticket, &e)) {
-		fprintf(out, "!%d %s\n", e.code, e.text);
-		return e.code;
-	}
-	fputs(ticket, out);
-	return 0;
+	if (!install_one(ctx, i, &ticket, &e) && !print_ticket(ctx, i, ticket, out, &e))
+		return 0;
+	fprintf(out, "!%d %s\n", e.code, e.text);
+	return e.code;
 }
 
 /* ---- all of them ---- */
@@ -184,25 +198,20 @@ static int work(void *ctx, size_t i, FILE *out)
 static int line(void *ctx, size_t i, char *text, struct err *e)
 {
 	const struct installing *in = ctx;
-	AUTO_JSON struct json *node = json_at(in->nodes, i);
 	struct json *ticket;
 	struct err why;
 	int at = 0, code;
 
-	(void)e;
+	(void)i;
 	if (sscanf(text, "!%d %n", &code, &at) == 1 && at) {
 		err_set(&why, code, "%s", text + at);
 		in->warn(&why);
 		return 0;
 	}
-	ticket = json_parse(text, strlen(text), &why);
-	if (ticket && json_str(ticket, "node")) {
-		json_add(in->tickets, ticket);
-		return 0;
-	}
-	json_free(ticket);
-	err_set(&why, EX_DATAERR, "node %s: install: no ticket came back", json_str(node, "target"));
-	in->warn(&why);
+	ticket = json_parse(text, strlen(text), e);
+	if (!ticket)
+		return -1;
+	json_add(in->tickets, ticket);
 	return 0;
 }
 

@@ -44,8 +44,13 @@ static int way_to(const struct json *node, const struct json *ticket, struct ssh
 	const char *addr = ticket ? json_str(ticket, "addr") : NULL, *user = ticket ? json_str(ticket, "user") : NULL;
 	char url[600];
 
-	if (!addr)
-		return registry_open(&r, NULL, e) || node_target(r, json_str(node, "target"), t, e) ? -1 : 0;
+	if (!addr) {
+		if (registry_open(&r, NULL, e) || node_target(r, json_str(node, "target"), t, e))
+			return -1;
+		if (json_str(node, "name"))
+			snprintf(t->name, sizeof(t->name), "%s", json_str(node, "name"));
+		return 0;
+	}
 	snprintf(url, sizeof(url), strchr(addr, ':') ? "ssh://%.63s@[%.255s]:%lld" : "ssh://%.63s@%.255s:%lld", user ? user : "root",
 		 addr, (long long)json_int(ticket, "port", 22));
 	if (ssh_target_parse(t, url, e))
