@@ -17,37 +17,40 @@
 
 /* ---- our own keys ---- */
 
-/* The private key that ssh.h would use; NULL when there is none. */
-static const char *own_key_file(void)
+/* The file beside the private key may be missing, or another's. */
+static int public_of(const char *path, struct pubkey *k, struct err *e)
+{
+	const char *const tell[] = { "ssh-keygen", "-y", "-P", "", "-f", path, NULL };
+	AUTO_FREE char *text = NULL;
+
+	return proc_run(tell, &text, KEYGEN_MS, e) || pubkey_parse(k, text, e) ? err_wrap(e, "key %s", path) : 0;
+}
+
+/* One of ~/.ssh that ssh.h would use, too: without a passphrase. */
+static bool own_of_home(struct pubkey *k)
 {
 	static const char *const names[] = { "id_ed25519", "id_ecdsa", "id_rsa" };
-	const char *path = ssh_own_file("EDGE_IDENTITY", "/etc/edge/key");
 
-	for (size_t i = 0; !path && i < sizeof(names) / sizeof(*names); i++)
-		if (!access(ssh_home_file(names[i]), F_OK))
-			path = ssh_home_file(names[i]);
-	return path;
+	for (size_t i = 0; i < sizeof(names) / sizeof(*names); i++)
+		if (!access(ssh_home_file(names[i]), R_OK) && !public_of(ssh_home_file(names[i]), k, NULL))
+			return true;
+	return false;
 }
 
 char *trust_own_key(struct err *e)
 {
-	const char *path = own_key_file();
-	AUTO_FREE char *text = NULL;
+	const char *path = ssh_own_file("EDGE_IDENTITY", "/etc/edge/key");
 	struct pubkey k;
 
+	if (!path && own_of_home(&k))
+		return strdup(k.text);
 	if (!path) {
 		path = file_path("/etc/edge/key");
 		const char *const make[] = { "ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", node_self(), "-f", path, NULL };
 		if (file_mkdirs(file_path("/etc/edge"), 0700, e) || proc_run(make, NULL, KEYGEN_MS, e))
 			return NULL;
 	}
-	/* The file beside it may be missing, or another's. */
-	const char *const tell[] = { "ssh-keygen", "-y", "-P", "", "-f", path, NULL };
-	if (proc_run(tell, &text, KEYGEN_MS, e) || pubkey_parse(&k, text, e)) {
-		err_wrap(e, "key %s", path);
-		return NULL;
-	}
-	return strdup(k.text);
+	return public_of(path, &k, e) ? NULL : strdup(k.text);
 }
 
 struct json *trust_host_keys(void)

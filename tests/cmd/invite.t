@@ -281,6 +281,7 @@ is 'the pipe carries out the whole plan, within what was granted' \
 
 # --- a node that has nothing of ours
 strangers edge4
+on edge1 ssh-keyscan -t ed25519 "$subnet.4" 2>/dev/null >"$tmp/scanned" && on edge1 sh -c "cat >>/etc/edge/known_hosts" <"$tmp/scanned"
 on edge1 sh -c 'cat /etc/edge/key.pub' | on edge4 sh -c 'cat >/etc/edge/authorized_keys; mount -n -t tmpfs tmpfs "$1"; mount -n -t tmpfs tmpfs /usr/local' sh "$EDGE_BIN"
 policy edge4 '{}' 2>/dev/null
 here on edge1 edge-invite --install "ssh://root@$subnet.4"
