@@ -249,7 +249,7 @@ int guest_serve(struct stream *s, const char *who, const struct json *call, stru
 	const char *verb = json_str(call, "verb");
 
 	if (!who)
-		return err_set(e, EX_NOPERM, "%s: edge-serve was started without --as, and does not know who asks", verb);
+		return err_set(e, EX_NOPERM, "%s: another line of authorized_keys than that of edge-invite lets this key in", verb);
 	for (size_t i = 0; i < N_CALLS; i++)
 		if (!strcmp(verb, calls[i].verb))
 			return calls[i].serve(s, who, call, e);

@@ -281,10 +281,13 @@ is 'the pipe carries out the whole plan, within what was granted' \
 
 # --- a node that has nothing of ours
 strangers edge4
-on edge1 ssh-keyscan -t ed25519 "$subnet.4" 2>/dev/null >"$tmp/scanned" && on edge1 sh -c "cat >>/etc/edge/known_hosts" <"$tmp/scanned"
-on edge1 sh -c 'cat /etc/edge/key.pub' | on edge4 sh -c 'cat >/etc/edge/authorized_keys; mount -n -t tmpfs tmpfs "$1"; mount -n -t tmpfs tmpfs /usr/local' sh "$EDGE_BIN"
+on edge1 sh -c 'mkdir -p -m 700 /run/person/.ssh; ssh-keygen -q -t ed25519 -N "" -f /run/person/.ssh/id_ed25519; cat /run/person/.ssh/id_ed25519.pub' |
+	on edge4 sh -c 'cat >/etc/edge/authorized_keys; mount -n -t tmpfs tmpfs "$1"; mount -n -t tmpfs tmpfs /usr/local' sh "$EDGE_BIN"
+on edge4 sed 's/ [^ ]*$//' /etc/edge/ssh_host_ed25519_key.pub | on edge1 sh -c 'sed "s/^/$1 /" >/run/person/.ssh/known_hosts' sh "$subnet.4"
+on edge1 sh -c 'grep -v "^$1 " /etc/edge/known_hosts >/run/k; cat /run/k >/etc/edge/known_hosts' sh "$subnet.4"
+install() { here on edge1 env HOME=/run/person edge-invite --install "ssh://root@$subnet.4"; }
 policy edge4 '{}' 2>/dev/null
-here on edge1 edge-invite --install "ssh://root@$subnet.4"
+install
 is 'the programs are brought to a node that has none, and it joins' '0 ["edge4","edge1","joined"]' "$? $(member)"
 sed 's/^/# /' "$tmp/err"
 here on edge1 edge-probe edge4
@@ -294,7 +297,7 @@ is 'a service goes there' '0 "edge4"' "$? $(jq -c .node "$tmp/said")"
 here on edge1 edge-migrate db --from edge4 --to edge1
 is 'and comes back' '0 "edge1"' "$? $(jq -c .node "$tmp/said")"
 on edge4 sh -c 'find /usr/local/lib/edgetools -type f -newer /usr/local/bin/edge | wc -l' >"$tmp/newer"
-here on edge1 edge-invite --install "ssh://root@$subnet.4"
+install
 is 'once more nothing is sent' "0 $(<"$tmp/newer")" \
 	"$? $(on edge4 sh -c 'find /usr/local/lib/edgetools -type f -newer /usr/local/bin/edge | wc -l')"
 finish
