@@ -132,7 +132,8 @@ static int feed_files(void *ctx, int to, struct err *e)
 			continue;
 		snprintf(name, sizeof(name), "%.99s", f->name);
 		for (char *c = name; *c; c++)
-			*c = *c == '/' ? '_' : *c;
+			if (*c == '/')
+				*c = '_';
 		if (tar_file(to, name, f->path, e))
 			return -1;
 	}

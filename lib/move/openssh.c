@@ -25,7 +25,8 @@ static void add(struct args *a, const char *option, const char *value)
 		a->argv[a->n++] = value;
 }
 
-/* The keys that there are: with one that is named, ssh does not look for others by itself. */
+/* The keys that there are: with one that is named, ssh does not look for others by itself. A person's come first, as ours may
+ * be let in for edge-serve alone. */
 static void add_keys(struct args *a, bool person)
 {
 	static const char *const names[] = { "id_ed25519", "id_ecdsa", "id_rsa" };
@@ -34,12 +35,12 @@ static void add_keys(struct args *a, bool person)
 
 	if (!key)
 		return;
-	add(a, "-i", key);
 	for (size_t i = 0; person && i < 3; i++) {
 		snprintf(paths[i], PATH_MAX, "%s", ssh_home_file(names[i]));
 		if (!access(paths[i], R_OK))
 			add(a, "-i", paths[i]);
 	}
+	add(a, "-i", key);
 }
 
 static void exec_ssh(const struct ssh_target *t, const char *script, bool person)

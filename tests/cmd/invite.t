@@ -285,7 +285,7 @@ on edge1 sh -c 'mkdir -p -m 700 /run/person/.ssh; ssh-keygen -q -t ed25519 -N ""
 	on edge4 sh -c 'cat >/etc/edge/authorized_keys; mount -n -t tmpfs tmpfs "$1"; mount -n -t tmpfs tmpfs /usr/local' sh "$EDGE_BIN"
 on edge4 sed 's/ [^ ]*$//' /etc/edge/ssh_host_ed25519_key.pub | on edge1 sh -c 'sed "s/^/$1 /" >/run/person/.ssh/known_hosts' sh "$subnet.4"
 on edge1 sh -c 'grep -v "^$1 " /etc/edge/known_hosts >/run/k; cat /run/k >/etc/edge/known_hosts' sh "$subnet.4"
-install() { here on edge1 env HOME=/run/person edge-invite --install "ssh://root@$subnet.4"; }
+install() { here timeout 300 "$lab" exec edge1 env HOME=/run/person edge-invite --install "ssh://root@$subnet.4"; }
 policy edge4 '{}' 2>/dev/null
 install
 is 'the programs are brought to a node that has none, and it joins' '0 ["edge4","edge1","joined"]' "$? $(member)"
