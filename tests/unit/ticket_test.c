@@ -14,6 +14,7 @@
 #define KEY_A "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIAABAgMEBQYHCAkKCwwNDg8QERITFBUWFxgZGhscHR4f"
 #define KEY_B "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIB8eHRwbGhkYFxYVFBMSERAPDg0MCwoJCAcGBQQDAgEA"
 
+static char top[] = "/tmp/ticket_test.XXXXXX";
 static struct err e;
 
 static struct json *grant_of(const char *name, const char *key)
@@ -73,7 +74,7 @@ static void test_tokens(void)
 	setenv("EDGE_ROOT", file_path("/other"), 1);
 	file_mkdirs(file_path("/etc/edge"), 0755, NULL);
 	is_str(check(more, a, now), foreign, "another node");
-	setenv("EDGE_ROOT", getenv("TEST_TOP"), 1);
+	setenv("EDGE_ROOT", top, 1);
 	AUTO_JSON struct json *open = ticket_issue(a, 0, &e);
 	ok(open && !json_has(open, "token") && json_str(open, "inviter"), "a ticket without a token has none");
 }
@@ -154,12 +155,9 @@ static void test_files(void)
 
 int main(void)
 {
-	char top[] = "/tmp/ticket_test.XXXXXX";
-
 	if (!mkdtemp(top))
 		return 70;
 	setenv("EDGE_ROOT", top, 1);
-	setenv("TEST_TOP", top, 1);
 	file_mkdirs(file_path("/etc/edge"), 0755, NULL);
 	test_tokens();
 	test_keys();
