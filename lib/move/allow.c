@@ -23,7 +23,7 @@ static const struct program {
 } programs[] = {
 	{ "edge-probe", "--window= --services --verbose", NONE },
 	{ "edge-latency", "--method= --count= --interval= --timeout= --rate= --lost-as=", ANY },
-	{ "edge-run", "--name= --type= --engine= --addr= --root= --bundle= --user= --port= --volume= --profile= --env= --list", ANY },
+	{ "edge-run", "--name= --type= --engine= --addr= --root= --bundle= --user= --port= --volume= --profile= --env= --list --definition", ANY },
 	{ "edge-stop", "--rm --grace=", SERVICES },
 	{ "edge-checkpoint", "--hold= --to= --leave-running --tcp-close --list", SERVICES },
 	{ "edge-ship", "--to= --ship-base", ANY },
