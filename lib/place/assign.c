@@ -10,7 +10,7 @@
 #define COARSE  0.1  /* of the mean way to the nearest node: how exact the cells' prices are */
 #define FINE    0.15 /* ... and the users' */
 #define FINEST  0.0001
-#define PATIENT 200   /* bids of each cell for the first plan, at most */
+#define PATIENT 400   /* bids of each cell for the first plan, at most */
 #define HASTY   4    /* bids of each user for it */
 #define NEAR    0.005 /* of the bound: near enough not to try again with finer steps */
 #define AGAIN   0.3  /* of the budget: later it is not tried again */
@@ -33,7 +33,7 @@ void assigner_prove(struct assigner *a, const double *price)
 		bound -= price[i] * a->capacity[i];
 	for (int k = 0; k < a->seats; k++) {
 		const struct seat *s = &a->seat[k];
-		double least = s->cell < 0 ? 0 : cells_least(&a->c, s->cell, &s->at, price);
+		double least = s->cell < 0 ? 0 : cells_least(&a->c, s, price);
 
 		bound += isinf(least) ? 0 : s->demand * least;
 	}
@@ -44,13 +44,13 @@ int assigner_room(const struct assigner *a, int seat)
 {
 	const struct seat *s = &a->seat[seat];
 	const float *way = s->cell < 0 ? NULL : a->c.way + (size_t)s->cell * a->c.nodes;
-	double least = INFINITY, radius = s->cell < 0 ? 0 : a->c.cell[s->cell].radius + 1e-3;
+	double least = INFINITY, off = s->off + 1e-3;
 	int best = -1;
 
 	for (int i = 0; i < a->c.nodes; i++) {
 		double ms;
 
-		if (a->left[i] < s->demand || (way && way[i] - radius > least))
+		if (a->left[i] < s->demand || (way && way[i] - off > least))
 			continue;
 		ms = cells_ms(&a->c, &s->at, i);
 		if (isnan(ms)) /* only if there is no other */
@@ -123,7 +123,7 @@ static double mean_way(struct assigner *a)
 	double sum = 0, all = 1e-9;
 
 	for (int k = 0; k < a->c.n; k++) {
-		double ms = cells_best(&a->c, k, &a->c.cell[k].middle, a->price).least;
+		double ms = cells_best(&a->c, k, &a->c.cell[k].middle, 0, a->price).least;
 
 		sum += isinf(ms) ? 0 : a->c.cell[k].demand * ms;
 		all += a->c.cell[k].demand;
@@ -137,23 +137,25 @@ static int solve(struct assigner *a, const struct gap_budget *budget)
 	struct market m = { &a->c, NULL, a->c.n, a->capacity };
 	double mean = mean_way(a);
 
-	if (!got || assign_auction(&m, COARSE * mean, (long)PATIENT * m.bidders, NULL, 1, &a->steps, a->price, NULL))
+	if (!got || assign_auction(&m, COARSE * mean, (long)PATIENT * m.bidders, NULL, 1, &a->steps, a->price, NULL) < 0)
 		return -1;
 	m.seat = a->seat;
 	m.bidders = a->known;
-	for (double step = FINE * mean; step > FINEST * mean; step /= 4) {
+	for (double step = FINE * mean; step > FINEST * mean;) {
 		bool first = isinf(a->first);
+		int rc;
 
 		lower_prices(a);
-		if (assign_auction(&m, step, first ? (long)HASTY * m.bidders : LONG_MAX, first ? NULL : budget, BIDDING, &a->steps, a->price,
-				   got) ||
-		    settle(a, got))
+		rc = assign_auction(&m, step, first ? (long)HASTY * m.bidders : LONG_MAX, first ? NULL : budget, BIDDING, &a->steps, a->price,
+				    got);
+		if (rc < 0 || settle(a, got))
 			return -1;
 		assigner_prove(a, a->price);
 		if (first)
 			a->first = a->cost;
 		if (a->cost <= (1 + NEAR) * a->bound || budget->spent(budget->ctx, a->steps) > AGAIN)
 			break;
+		step /= rc ? 1 : 4;
 	}
 	return 0;
 }

@@ -36,9 +36,10 @@ static double wanted(const struct market *m, int bidder)
 static struct best best_for(const struct auction *a, int bidder)
 {
 	const struct market *m = a->m;
-	int cell = m->seat ? m->seat[bidder].cell : bidder;
+	const struct seat *s = m->seat ? &m->seat[bidder] : NULL;
+	int cell = s ? s->cell : bidder;
 
-	return cells_best(m->c, cell, m->seat ? &m->seat[bidder].at : &m->c->cell[cell].middle, a->price);
+	return cells_best(m->c, cell, s ? &s->at : &m->c->cell[cell].middle, s ? s->off : 0, a->price);
 }
 
 static void wait(struct auction *a, int bidder, double amount)
@@ -119,7 +120,7 @@ static int run(struct auction *a, long most, const struct gap_budget *budget, do
 		struct best b;
 
 		if (n % LOOK == 0 && ++*steps && budget && budget->spent(budget->ctx, *steps) >= share)
-			return 0;
+			return 1;
 		a->head = a->head + 1 == a->m->bidders ? 0 : a->head + 1;
 		a->length--;
 		a->waiting[bidder] = 0;
@@ -132,7 +133,7 @@ static int run(struct auction *a, long most, const struct gap_budget *budget, do
 		if (got < amount)
 			wait(a, bidder, amount - got);
 	}
-	return 0;
+	return a->length > 0;
 }
 
 /* The node that gives each bidder most. */
@@ -161,7 +162,7 @@ static double longest_way(const struct cells *c)
 	float most = 0;
 
 	for (size_t i = 0; i < (size_t)c->n * c->nodes; i++)
-		most = c->way[i] > most ? c->way[i] : most;
+		most = c->way[i] > most && !isinf(c->way[i]) ? c->way[i] : most;
 	return most;
 }
 
@@ -185,8 +186,8 @@ int assign_auction(const struct market *m, double step, long most, const struct 
 		for (int k = 0; k < m->bidders; k++)
 			wait(&a, k, wanted(m, k));
 		rc = run(&a, most, budget, share, steps);
-		if (!rc && got)
-			rc = collect(&a, got);
+		if (rc >= 0 && got && collect(&a, got))
+			rc = -1;
 	}
 	for (int i = 0; a.seller && i < m->c->nodes; i++)
 		free(a.seller[i].heap);

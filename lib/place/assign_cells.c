@@ -60,7 +60,7 @@ static void make_cell(struct cells *c, struct seat *seat, int first, int n)
 	/* Users all around the earth have no middle; any point will do. */
 	cell->middle = length > 1e-9 ? (struct point){ sum.x / length, sum.y / length, sum.z / length } : seat[first].at;
 	for (int k = first; k < first + n; k++)
-		cell->radius = fmaxf(cell->radius, (float)(distance_points_km(&seat[k].at, &cell->middle) * RTT_MS_PER_KM));
+		seat[k].off = (float)(distance_points_km(&seat[k].at, &cell->middle) * RTT_MS_PER_KM);
 	c->n++;
 }
 
@@ -118,8 +118,11 @@ int cells_init(struct cells *c, const struct geo *node, int nodes, struct seat *
 	if (!c->way || !c->list)
 		return -1;
 	for (int k = 0; k < c->n; k++)
-		for (int i = 0; i < nodes; i++)
-			c->way[(size_t)k * nodes + i] = (float)cells_ms(c, &c->cell[k].middle, i);
+		for (int i = 0; i < nodes; i++) {
+			double ms = cells_ms(c, &c->cell[k].middle, i);
+
+			c->way[(size_t)k * nodes + i] = isnan(ms) ? INFINITY : (float)ms;
+		}
 	return 0;
 }
 
@@ -131,25 +134,22 @@ void cells_release(struct cells *c)
 	free(c->list);
 }
 
-int cells_find(struct cells *c, const struct point *at)
+void cells_find(const struct cells *c, struct seat *seat)
 {
-	double least = INFINITY, ms;
-	int best = -1;
+	double least = INFINITY;
 
+	seat->cell = -1;
 	for (int k = 0; k < c->n; k++) {
 		const struct point *m = &c->cell[k].middle;
-		double x = at->x - m->x, y = at->y - m->y, z = at->z - m->z, d = x * x + y * y + z * z;
+		double x = seat->at.x - m->x, y = seat->at.y - m->y, z = seat->at.z - m->z, d = x * x + y * y + z * z;
 
 		if (d < least) {
 			least = d;
-			best = k;
+			seat->cell = k;
 		}
 	}
-	if (best < 0)
-		return -1;
-	ms = distance_points_km(at, &c->cell[best].middle) * RTT_MS_PER_KM;
-	c->cell[best].radius = fmaxf(c->cell[best].radius, (float)ms);
-	return best;
+	if (seat->cell >= 0)
+		seat->off = (float)(distance_points_km(&seat->at, &c->cell[seat->cell].middle) * RTT_MS_PER_KM);
 }
 
 void cells_forget(struct cells *c)
@@ -158,28 +158,52 @@ void cells_forget(struct cells *c)
 		c->cell[k].listed = -1;
 }
 
+/* Sorts node i in if it is better than the last. */
+static void enlist(struct listed *list, int *n, float key, float ms, int i, float *beyond)
+{
+	int k;
+
+	if (*n == LISTED && !(key < list[LISTED - 1].key)) {
+		*beyond = fminf(*beyond, key);
+		return;
+	}
+	if (*n == LISTED)
+		*beyond = fminf(*beyond, list[--*n].key);
+	for (k = (*n)++; k > 0 && list[k - 1].key > key; k--)
+		list[k] = list[k - 1];
+	list[k] = (struct listed){ key, ms, i };
+}
+
+static float least_of(float a, float b)
+{
+	return a < b ? a : b;
+}
+
 static void list(struct cells *c, int cell, const double *price)
 {
 	const float *way = c->way + (size_t)cell * c->nodes;
 	struct listed *list = c->list + (size_t)cell * LISTED;
-	float last = INFINITY, beyond = INFINITY;
-	int n = 0;
+	float beyond = INFINITY;
+	int n = 0, i = 0;
 
-	for (int i = 0; i < c->nodes; i++) {
-		float key = way[i] + (float)price[i];
-		int k;
+	/* Nearly always none of four is good enough. */
+	for (; i + 4 <= c->nodes; i += 4) {
+		float a = way[i] + (float)price[i], b = way[i + 1] + (float)price[i + 1], d = way[i + 2] + (float)price[i + 2],
+		      e = way[i + 3] + (float)price[i + 3], least = least_of(least_of(a, b), least_of(d, e));
 
-		if (!(key < last)) { /* unknown positions are neither */
-			beyond = key < beyond ? key : beyond;
+		if (n == LISTED && !(least < list[LISTED - 1].key)) {
+			beyond = least_of(least, beyond);
 			continue;
 		}
-		if (n == LISTED)
-			beyond = list[--n].key;
-		for (k = n++; k > 0 && list[k - 1].key > key; k--)
-			list[k] = list[k - 1];
-		list[k] = (struct listed){ key, way[i], i };
-		last = n == LISTED ? list[n - 1].key : INFINITY;
+		enlist(list, &n, a, way[i], i, &beyond);
+		enlist(list, &n, b, way[i + 1], i + 1, &beyond);
+		enlist(list, &n, d, way[i + 2], i + 2, &beyond);
+		enlist(list, &n, e, way[i + 3], i + 3, &beyond);
 	}
+	for (; i < c->nodes; i++)
+		enlist(list, &n, way[i] + (float)price[i], way[i], i, &beyond);
+	while (n > 0 && isinf(list[n - 1].key))
+		n--;
 	c->cell[cell].listed = n;
 	c->cell[cell].beyond = beyond;
 }
@@ -196,38 +220,39 @@ static void look(struct best *b, double v, int node)
 }
 
 /* Prices only rise while a list is kept: no key is too high then. */
-struct best cells_best(struct cells *c, int cell, const struct point *at, const double *price)
+struct best cells_best(struct cells *c, int cell, const struct point *at, double off, const double *price)
 {
 	struct cell *x = &c->cell[cell];
 	const struct listed *l = c->list + (size_t)cell * LISTED;
-	double radius = x->radius + ROUNDED;
 	struct best b;
 
+	off += ROUNDED;
 	for (bool again = x->listed < 0;; again = true) {
 		if (again)
 			list(c, cell, price);
 		b = (struct best){ -1, INFINITY, INFINITY };
-		for (int k = 0; k < x->listed && l[k].key - radius < b.second; k++)
+		for (int k = 0; k < x->listed && l[k].key - off < b.second; k++)
 			look(&b, cells_ms(c, at, l[k].node) + price[l[k].node], l[k].node);
 		if (again || x->beyond >= b.second)
 			return b;
 	}
 }
 
-double cells_least(struct cells *c, int cell, const struct point *at, const double *price)
+double cells_least(struct cells *c, const struct seat *s, const double *price)
 {
-	const struct listed *l = c->list + (size_t)cell * LISTED;
-	const float *way = c->way + (size_t)cell * c->nodes;
-	double radius = c->cell[cell].radius + ROUNDED, least = INFINITY;
+	const struct cell *x = &c->cell[s->cell];
+	const struct listed *l = c->list + (size_t)s->cell * LISTED;
+	const float *way = c->way + (size_t)s->cell * c->nodes;
+	double off = s->off + ROUNDED, least = INFINITY;
 
-	if (c->cell[cell].listed < 0)
-		list(c, cell, price);
-	for (int k = 0; k < c->cell[cell].listed && l[k].key - radius < least; k++)
-		least = fmin(least, cells_ms(c, at, l[k].node) + price[l[k].node]);
-	if (c->cell[cell].beyond - radius >= least)
+	if (x->listed < 0)
+		list(c, s->cell, price);
+	for (int k = 0; k < x->listed && l[k].key - off < least; k++)
+		least = fmin(least, cells_ms(c, &s->at, l[k].node) + price[l[k].node]);
+	if (x->beyond - off >= least)
 		return least;
 	for (int i = 0; i < c->nodes; i++)
-		if (way[i] + price[i] - radius < least)
-			least = fmin(least, cells_ms(c, at, i) + price[i]);
+		if (way[i] + price[i] - off < least)
+			least = fmin(least, cells_ms(c, &s->at, i) + price[i]);
 	return least;
 }

@@ -10,7 +10,8 @@
 struct seat { /* of a user */
 	struct point at;
 	float demand;
-	int cell; /* -1: of unknown position */
+	int cell;  /* -1: of unknown position */
+	float off; /* ms from the cell's middle */
 	int user;
 };
 
@@ -21,7 +22,6 @@ struct listed {
 
 struct cell {
 	struct point middle;
-	float radius;  /* ms from the middle to the user of it that is farthest away */
 	float beyond;  /* the least key of the nodes that are not in its list */
 	int first, n;  /* seats */
 	int listed;    /* -1: the list is to be made anew, as prices fell */
@@ -33,15 +33,15 @@ struct cells {
 	int nodes, n;
 	struct point *node;
 	struct cell *cell;
-	float *way;          /* [n][nodes]: ms from the middles */
+	float *way;          /* [n][nodes]: ms from the middles; INFINITY for a node of unknown position */
 	struct listed *list; /* [n][LISTED], the least key first */
 };
 
 /* Sorts the seats, those of unknown position last; *known is how many are before them. -1: out of memory. */
 int cells_init(struct cells *c, const struct geo *node, int nodes, struct seat *seat, int seats, int *known);
 void cells_release(struct cells *c);
-/* The cell whose middle is nearest, which is widened to hold the point; -1 when it has no position or there is no cell. */
-int cells_find(struct cells *c, const struct point *at);
+/* Finds the cell whose middle is nearest to the seat; -1 when it has no position or there is no cell. */
+void cells_find(const struct cells *c, struct seat *seat);
 /* To be called when a price has fallen. */
 void cells_forget(struct cells *c);
 
@@ -55,11 +55,11 @@ struct best {
 	double least, second; /* RTT + price there, and at the next best node; INFINITY */
 };
 
-/* The best nodes at these prices, none of them negative, for a point of the cell: nearly always; where very many are nearly as good,
- * the second best may be a better one. */
-struct best cells_best(struct cells *c, int cell, const struct point *at, const double *price);
-/* The least RTT + price for a point of the cell: exactly. Prices must be as they were at the last cells_forget(). */
-double cells_least(struct cells *c, int cell, const struct point *at, const double *price);
+/* The best nodes at these prices, none of them negative, for a point `off` ms from the cell's middle: nearly always; where very many are
+ * nearly as good, the second best may be a better one. */
+struct best cells_best(struct cells *c, int cell, const struct point *at, double off, const double *price);
+/* The least RTT + price for a seat with a cell: exactly. Prices must be as they were at the last cells_forget(). */
+double cells_least(struct cells *c, const struct seat *s, const double *price);
 
 /* Who bids: the cells, or the users with a position. */
 struct market {
@@ -72,7 +72,7 @@ struct market {
 /* Divides the nodes' capacity nearly as cheaply as can be: within `step` ms for each unit of demand, unless it ends before: after `most`
  * bids, or (budget not NULL) when so much of it is spent. *steps counts on. price[nodes], in and out: at least that is paid, and in the
  * end what the last bidder that has something would pay. got[bidders] (or NULL): the node that gives it most, -1: none.
- * -1: out of memory. */
+ * 0; 1: ended before; -1: out of memory. */
 int assign_auction(const struct market *m, double step, long most, const struct gap_budget *budget, double share, long *steps,
 		   double *price, int *got);
 
