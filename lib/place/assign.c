@@ -16,6 +16,7 @@
 #define AGAIN   0.3  /* of the budget: later it is not tried again */
 #define BIDDING 0.9  /* of the budget, for bids */
 #define SMALL   300000 /* users x nodes that can be searched through (gap.h) */
+#define ROUNDED 1e-7 /* of a sum of floats */
 #define BELOW   0.98 /* of the last prices, where the next bids begin */
 
 void assign_release(struct assign_answer *a)
@@ -24,7 +25,7 @@ void assign_release(struct assign_answer *a)
 	*a = (struct assign_answer){ 0 };
 }
 
-void assigner_prove(struct assigner *a, const double *price)
+double assigner_prove(struct assigner *a, const double *price, float *least)
 {
 	double bound = 0;
 
@@ -32,12 +33,14 @@ void assigner_prove(struct assigner *a, const double *price)
 	for (int i = 0; i < a->c.nodes; i++)
 		bound -= price[i] * a->capacity[i];
 	for (int k = 0; k < a->seats; k++) {
-		const struct seat *s = &a->seat[k];
-		double least = s->cell < 0 ? 0 : cells_least(&a->c, s, price);
+		double ms = a->seat[k].cell < 0 ? 0 : cells_least(&a->c, &a->seat[k], price);
 
-		bound += isinf(least) ? 0 : s->demand * least;
+		ms = isinf(ms) ? 0 : ms;
+		bound += a->seat[k].demand * ms;
+		if (least)
+			least[k] = (float)ms;
 	}
-	a->bound = fmax(a->bound, bound);
+	return bound;
 }
 
 int assigner_room(const struct assigner *a, int seat)
@@ -150,7 +153,8 @@ static int solve(struct assigner *a, const struct gap_budget *budget)
 				    got);
 		if (rc < 0 || settle(a, got))
 			return -1;
-		assigner_prove(a, a->price);
+		a->bound = fmax(a->bound, assigner_prove(a, a->price, NULL));
+		a->step = step;
 		if (first)
 			a->first = a->cost;
 		if (a->cost <= (1 + NEAR) * a->bound || budget->spent(budget->ctx, a->steps) > AGAIN)
@@ -182,7 +186,7 @@ static int search_on(struct assigner *a, const struct gap_budget *budget)
 		assigner_put(a, k, -1);
 	for (int k = 0; k < a->seats; k++)
 		assigner_put(a, k, better.node[k]);
-	a->bound = fmax(a->bound, better.bound);
+	a->bound = fmax(a->bound, better.bound - ROUNDED * fabs(better.bound));
 	return 0;
 }
 
@@ -205,7 +209,7 @@ static int begin(struct assigner *a, const struct assign *s)
 	memcpy(a->capacity, s->capacity, (size_t)s->nodes * sizeof(double));
 	memcpy(a->left, s->capacity, (size_t)s->nodes * sizeof(double));
 	for (int u = 0; u < s->users; u++) {
-		a->seat[u] = (struct seat){ distance_point(s->user[u]), s->demand[u], -1, u };
+		a->seat[u] = (struct seat){ .at = distance_point(s->user[u]), .demand = s->demand[u], .cell = -1, .user = u };
 		a->node[u] = -1;
 	}
 	if (cells_init(&a->c, s->node, s->nodes, a->seat, a->seats, &a->known))
@@ -226,8 +230,7 @@ struct assigner *assigner_new(const struct assign *s, const struct gap_budget *b
 
 void assigner_free(struct assigner *a)
 {
-	for (int i = 0; a->guests && i < a->c.nodes; i++)
-		free(a->guests[i].heap);
+	assigner_forget_changes(a);
 	cells_release(&a->c);
 	free(a->seat);
 	free(a->seat_of);
@@ -235,16 +238,18 @@ void assigner_free(struct assigner *a)
 	free(a->capacity);
 	free(a->left);
 	free(a->price);
-	free(a->proof);
-	free(a->least);
-	free(a->guests);
-	free(a->waiting);
+	free(a->queue);
 	free(a);
 }
 
 int assigner_node(const struct assigner *a, int user)
 {
 	return a->node[a->seat_of[user]];
+}
+
+double assigner_ms(const struct assigner *a, int user, int node)
+{
+	return cells_ms(&a->c, &a->seat[a->seat_of[user]].at, node);
 }
 
 struct assign_answer assigner_answer(const struct assigner *a)

@@ -65,15 +65,14 @@ static void make_cell(struct cells *c, struct seat *seat, int first, int n)
 }
 
 /* Cuts along the longest side until a cell has no more than `most` users. */
-static void cut(struct cells *c, struct seat *seat, int first, int n, int most)
+static int cut(struct cells *c, struct seat *seat, int first, int n, int most)
 {
 	struct point low = { 2, 2, 2 }, high = { -2, -2, -2 };
-	int axis = 0;
+	int axis = 0, fork;
 
 	if (n <= most) {
-		if (n)
-			make_cell(c, seat, first, n);
-		return;
+		make_cell(c, seat, first, n);
+		return -c->n;
 	}
 	for (int k = first; k < first + n; k++) {
 		const struct point *p = &seat[k].at;
@@ -85,8 +84,12 @@ static void cut(struct cells *c, struct seat *seat, int first, int n, int most)
 		if (along(&high, a) - along(&low, a) > along(&high, axis) - along(&low, axis))
 			axis = a;
 	halve(seat + first, n, n / 2, axis);
-	cut(c, seat, first, n / 2, most);
-	cut(c, seat, first + n / 2, n - n / 2, most);
+	fork = c->forks++;
+	c->fork[fork].axis = axis;
+	c->fork[fork].at = along(&seat[first + n / 2].at, axis);
+	c->fork[fork].below = cut(c, seat, first, n / 2, most);
+	c->fork[fork].above = cut(c, seat, first + n / 2, n - n / 2, most);
+	return fork;
 }
 
 int cells_init(struct cells *c, const struct geo *node, int nodes, struct seat *seat, int seats, int *known)
@@ -96,7 +99,8 @@ int cells_init(struct cells *c, const struct geo *node, int nodes, struct seat *
 	*c = (struct cells){ .nodes = nodes };
 	c->node = malloc(((size_t)nodes + 1) * sizeof(*c->node));
 	c->cell = malloc(((size_t)seats + 1) * sizeof(*c->cell));
-	if (!c->node || !c->cell)
+	c->fork = malloc(((size_t)seats + 1) * sizeof(*c->fork));
+	if (!c->node || !c->cell || !c->fork)
 		return -1;
 	for (int i = 0; i < nodes; i++)
 		c->node[i] = distance_point(node[i]);
@@ -112,7 +116,8 @@ int cells_init(struct cells *c, const struct geo *node, int nodes, struct seat *
 		seat[*known] = x;
 		seat[*known].cell = -1;
 	}
-	cut(c, seat, 0, *known, most < FEWEST ? FEWEST : most);
+	if (*known)
+		c->root = cut(c, seat, 0, *known, most < FEWEST ? FEWEST : most);
 	c->way = malloc(((size_t)c->n * nodes + 1) * sizeof(*c->way));
 	c->list = malloc(((size_t)c->n * LISTED + 1) * sizeof(*c->list));
 	if (!c->way || !c->list)
@@ -130,26 +135,22 @@ void cells_release(struct cells *c)
 {
 	free(c->node);
 	free(c->cell);
+	free(c->fork);
 	free(c->way);
 	free(c->list);
 }
 
 void cells_find(const struct cells *c, struct seat *seat)
 {
-	double least = INFINITY;
+	int k = c->root;
 
 	seat->cell = -1;
-	for (int k = 0; k < c->n; k++) {
-		const struct point *m = &c->cell[k].middle;
-		double x = seat->at.x - m->x, y = seat->at.y - m->y, z = seat->at.z - m->z, d = x * x + y * y + z * z;
-
-		if (d < least) {
-			least = d;
-			seat->cell = k;
-		}
-	}
-	if (seat->cell >= 0)
-		seat->off = (float)(distance_points_km(&seat->at, &c->cell[seat->cell].middle) * RTT_MS_PER_KM);
+	if (!c->n || isnan(seat->at.x))
+		return;
+	while (k >= 0)
+		k = along(&seat->at, c->fork[k].axis) < c->fork[k].at ? c->fork[k].below : c->fork[k].above;
+	seat->cell = -1 - k;
+	seat->off = (float)(distance_points_km(&seat->at, &c->cell[seat->cell].middle) * RTT_MS_PER_KM);
 }
 
 void cells_forget(struct cells *c)

@@ -28,11 +28,18 @@ struct cell {
 	double demand;
 };
 
+struct fork { /* of the tree of cells */
+	int axis, below, above; /* forks, or -1 - cell */
+	double at;
+};
+
 /* Users near each other are in one cell, which knows the way to each node. */
 struct cells {
 	int nodes, n;
 	struct point *node;
 	struct cell *cell;
+	struct fork *fork;
+	int forks, root;
 	float *way;          /* [n][nodes]: ms from the middles; INFINITY for a node of unknown position */
 	struct listed *list; /* [n][LISTED], the least key first */
 };
@@ -40,7 +47,7 @@ struct cells {
 /* Sorts the seats, those of unknown position last; *known is how many are before them. -1: out of memory. */
 int cells_init(struct cells *c, const struct geo *node, int nodes, struct seat *seat, int seats, int *known);
 void cells_release(struct cells *c);
-/* Finds the cell whose middle is nearest to the seat; -1 when it has no position or there is no cell. */
+/* Finds the cell that the seat is in; -1 when it has no position or there is no cell. */
 void cells_find(const struct cells *c, struct seat *seat);
 /* To be called when a price has fallen. */
 void cells_forget(struct cells *c);
@@ -78,7 +85,7 @@ int assign_auction(const struct market *m, double step, long most, const struct 
 
 /* --- the whole */
 
-struct guest { /* a user at a node: at a price above the level it would go elsewhere */
+struct guest { /* a user at a node: when that is dearer than the level, it is better off elsewhere */
 	float level;
 	int seat;
 };
@@ -91,24 +98,26 @@ struct guests { /* of a node: a heap, the lowest level first */
 struct assigner {
 	struct cells c;
 	struct seat *seat;
-	int seats, room, known; /* seats before `known`, and those of later users, have a cell if they have a position */
-	int *seat_of;           /* [users] */
-	int *node;              /* [seats]: -1: nowhere */
+	int seats, room, known;  /* seats; how many fit; users of known position at the beginning, whose seats come first */
+	int *seat_of;            /* [users] */
+	int *node;               /* [seats]: -1: nowhere */
 	double *capacity, *left, *price; /* [nodes] */
-	double *proof;          /* [nodes]: the prices of the bound */
-	float *least;           /* [seats]: what a unit of the user's demand costs at least at these prices */
-	double bound, cost, first;
+	double bound, cost, first, step;
 	int unplaced;
 	long steps;
-	struct guests *guests;  /* [nodes]; NULL before the first change */
-	int *waiting, n_waiting, waiting_room; /* seats, those that are at no node and want one */
+	/* For changes; NULL before the first. */
+	double *proof;           /* [nodes]: the prices of the bound */
+	float *least;            /* [seats]: what a unit of demand costs at least at these prices */
+	struct guests *guests;   /* [nodes] */
+	int *queue, queued, queue_room; /* seats that want a node */
 };
 
-/* The bound that these prices prove; they become those of the bound if it is better than before. */
-void assigner_prove(struct assigner *a, const double *price);
-/* A node with room for the seat's user that is cheap for it, the emptiest for one without a position; -1. */
+/* The bound that these prices prove; least[seats] (or NULL) is each one's part. */
+double assigner_prove(struct assigner *a, const double *price, float *least);
+/* The nearest node with room for the seat's user, the emptiest for one without a position; -1. */
 int assigner_room(const struct assigner *a, int seat);
 /* Puts it there, or (-1) nowhere. */
 void assigner_put(struct assigner *a, int seat, int node);
+void assigner_forget_changes(struct assigner *a);
 
 #endif

@@ -1,0 +1,322 @@
+/* SPDX-License-Identifier: MIT */
+/* Few changes to a plan of many users: who needs a node bids as in the auction, with the prices of before; others only move
+ * where they are outbid. The bound goes along: its prices stay, and each user's part of it is known. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "lib/place/assign_int.h"
+
+#define LOOK   256  /* bids between two looks at the budget */
+#define BIDS   40   /* for each user in the queue, at most */
+#define DRIFT  0.01 /* above the bound: then other prices are tried for it */
+
+/* --- guests: a heap */
+
+static void raise_guest(struct guests *g, int k)
+{
+	struct guest x = g->heap[k];
+
+	for (; k > 0 && g->heap[(k - 1) / 2].level > x.level; k = (k - 1) / 2)
+		g->heap[k] = g->heap[(k - 1) / 2];
+	g->heap[k] = x;
+}
+
+static void lower_guest(struct guests *g, int k)
+{
+	struct guest x = g->heap[k];
+
+	for (int next = 2 * k + 1; next < g->n; next = 2 * k + 1) {
+		next += next + 1 < g->n && g->heap[next + 1].level < g->heap[next].level;
+		if (g->heap[next].level >= x.level)
+			break;
+		g->heap[k] = g->heap[next];
+		k = next;
+	}
+	g->heap[k] = x;
+}
+
+static int add_guest(struct guests *g, int seat, double level)
+{
+	if (g->n == g->room) {
+		struct guest *more = realloc(g->heap, (size_t)(g->room = 2 * g->room + 16) * sizeof(*more));
+
+		if (!more)
+			return -1;
+		g->heap = more;
+	}
+	g->heap[g->n++] = (struct guest){ (float)level, seat };
+	raise_guest(g, g->n - 1);
+	return 0;
+}
+
+static void remove_guest(struct guests *g, int seat)
+{
+	int k = 0;
+
+	while (k < g->n && g->heap[k].seat != seat)
+		k++;
+	if (k == g->n)
+		return;
+	g->heap[k] = g->heap[--g->n];
+	if (k < g->n) {
+		raise_guest(g, k);
+		lower_guest(g, k);
+	}
+}
+
+/* --- */
+
+void assigner_forget_changes(struct assigner *a)
+{
+	for (int i = 0; a->guests && i < a->c.nodes; i++)
+		free(a->guests[i].heap);
+	free(a->guests);
+	free(a->proof);
+	free(a->least);
+	a->guests = NULL;
+	a->proof = NULL;
+	a->least = NULL;
+	a->queued = 0;
+}
+
+static int enqueue(struct assigner *a, int seat)
+{
+	if (a->queued == a->queue_room) {
+		int *more = realloc(a->queue, (size_t)(a->queue_room = 2 * a->queue_room + 64) * sizeof(int));
+
+		if (!more)
+			return -1;
+		a->queue = more;
+	}
+	a->queue[a->queued++] = seat;
+	return 0;
+}
+
+static int go(struct assigner *a, int seat, int node, double level)
+{
+	assigner_put(a, seat, node);
+	return add_guest(&a->guests[node], seat, level);
+}
+
+static int leave(struct assigner *a, int seat)
+{
+	if (a->node[seat] >= 0)
+		remove_guest(&a->guests[a->node[seat]], seat);
+	assigner_put(a, seat, -1);
+	return enqueue(a, seat);
+}
+
+/* Which price would be as good as the best other node. */
+static double level_at(struct assigner *a, int seat, int node)
+{
+	const struct seat *s = &a->seat[seat];
+	struct best b;
+
+	if (s->cell < 0)
+		return -INFINITY;
+	b = cells_best(&a->c, s->cell, &s->at, s->off, a->price);
+	return (b.node == node ? b.second : b.least) - cells_ms(&a->c, &s->at, node);
+}
+
+int assigner_ready(struct assigner *a)
+{
+	if (a->guests)
+		return 0;
+	a->guests = calloc((size_t)a->c.nodes + 1, sizeof(*a->guests));
+	a->proof = malloc(((size_t)a->c.nodes + 1) * sizeof(double));
+	a->least = malloc(((size_t)a->room + 1) * sizeof(float));
+	if (!a->guests || !a->proof || !a->least)
+		return -1;
+	memcpy(a->proof, a->price, (size_t)a->c.nodes * sizeof(double));
+	a->bound = assigner_prove(a, a->proof, a->least);
+	for (int k = 0; k < a->seats; k++)
+		if (a->node[k] < 0 ? enqueue(a, k) : add_guest(&a->guests[a->node[k]], k, level_at(a, k, a->node[k])))
+			return -1;
+	return 0;
+}
+
+/* The seat's part of the bound, found anew. */
+static float least_for(const struct assigner *a, int seat)
+{
+	const struct seat *s = &a->seat[seat];
+	const float *way = s->cell < 0 ? NULL : a->c.way + (size_t)s->cell * a->c.nodes;
+	double least = INFINITY;
+
+	for (int i = 0; way && i < a->c.nodes; i++)
+		if (way[i] + a->proof[i] - s->off - 1e-3 < least)
+			least = fmin(least, cells_ms(&a->c, &s->at, i) + a->proof[i]);
+	return isinf(least) ? 0 : (float)least;
+}
+
+static int new_seat(struct assigner *a)
+{
+	int room = a->room;
+
+	if (a->seats < room)
+		return 0;
+	room += room / 8 + 64;
+#define MORE(array)                                                                           \
+	({                                                                                    \
+		void *more_ = realloc(a->array, ((size_t)room + 1) * sizeof(*a->array));      \
+		a->array = more_ ? more_ : a->array;                                          \
+		more_ != NULL;                                                                \
+	})
+	if (!MORE(seat) || !MORE(seat_of) || !MORE(node) || !MORE(least))
+		return -1;
+#undef MORE
+	a->room = room;
+	return 0;
+}
+
+int assigner_user(struct assigner *a, int user, struct geo at, float demand)
+{
+	int k = user < a->seats ? a->seat_of[user] : a->seats;
+	bool was_nowhere;
+
+	if (assigner_ready(a))
+		return -1;
+	if (k == a->seats) {
+		if (new_seat(a))
+			return -1;
+		a->seat_of[user] = k;
+		a->node[k] = -1;
+		a->seat[k] = (struct seat){ .user = user };
+		a->least[k] = 0;
+		a->seats++;
+		a->unplaced++;
+		was_nowhere = false;
+	} else {
+		was_nowhere = a->node[k] < 0;
+		if (!was_nowhere)
+			remove_guest(&a->guests[a->node[k]], k);
+		assigner_put(a, k, -1);
+	}
+	a->bound -= (double)a->seat[k].demand * a->least[k];
+	a->seat[k].at = distance_point(at);
+	a->seat[k].demand = demand;
+	cells_find(&a->c, &a->seat[k]);
+	a->least[k] = least_for(a, k);
+	a->bound += (double)demand * a->least[k];
+	return was_nowhere ? 0 : enqueue(a, k); /* it is in the queue as long as it is nowhere */
+}
+
+int assigner_capacity(struct assigner *a, int node, double capacity)
+{
+	double more = capacity - a->capacity[node];
+
+	if (more == 0)
+		return 0;
+	if (assigner_ready(a))
+		return -1;
+	if (a->capacity[node] <= 0) { /* its price was that of what cannot be had: the bound's may not be lower without it */
+		a->price[node] = 0;
+		cells_forget(&a->c);
+	}
+	a->bound -= a->proof[node] * more;
+	a->capacity[node] = capacity;
+	a->left[node] += more;
+	while (gap_over(0, a->left[node]) && a->guests[node].n)
+		if (leave(a, a->guests[node].heap[0].seat))
+			return -1;
+	return 0;
+}
+
+/* 1: it has a node; 0: it has to bid again; -1: out of memory. */
+static int bid(struct assigner *a, int seat)
+{
+	const struct seat *s = &a->seat[seat];
+	struct best b = cells_best(&a->c, s->cell, &s->at, s->off, a->price);
+	struct guests *g = &a->guests[b.node < 0 ? 0 : b.node];
+	double level;
+
+	if (b.node < 0)
+		return 0;
+	level = a->price[b.node] + (isinf(b.second) ? a->step : b.second - b.least) + a->step;
+	while (a->left[b.node] < s->demand && g->n && g->heap[0].level < level)
+		if (leave(a, g->heap[0].seat))
+			return -1;
+	if (a->left[b.node] < s->demand) { /* what there is to be had costs more */
+		a->price[b.node] = fmax(level, g->n ? g->heap[0].level : level);
+		return 0;
+	}
+	if (a->left[b.node] - s->demand <= 0 && g->n)
+		a->price[b.node] = fmax(a->price[b.node], fmin(level, g->heap[0].level));
+	return go(a, seat, b.node, level) ? -1 : 1;
+}
+
+/* For those who found none by bidding: any. */
+static int place_rest(struct assigner *a, const int *seat, int n)
+{
+	a->queued = 0;
+	for (int k = 0; k < n; k++) {
+		int to = assigner_room(a, seat[k]);
+
+		if (to < 0 ? enqueue(a, seat[k]) : go(a, seat[k], to, level_at(a, seat[k], to)))
+			return -1;
+	}
+	return 0;
+}
+
+static int bid_all(struct assigner *a, const struct gap_budget *budget)
+{
+	long most = (long)BIDS * a->queued + 1000;
+	int at = 0;
+
+	for (long n = 1; at < a->queued && n < most; n++) {
+		int seat = a->queue[at++], rc;
+
+		if (n % LOOK == 0 && budget->spent(budget->ctx, ++a->steps) >= 1)
+			most = n;
+		rc = a->seat[seat].cell < 0 || a->seat[seat].demand <= 0 ? 0 : bid(a, seat);
+		if (rc < 0 || (rc == 0 && enqueue(a, seat)))
+			return -1;
+	}
+	return at;
+}
+
+/* Tries the prices of now. */
+static int better_bound(struct assigner *a)
+{
+	AUTO_FREE float *least = malloc(((size_t)a->room + 1) * sizeof(float));
+	double bound = least ? assigner_prove(a, a->price, least) : -INFINITY;
+
+	if (bound <= a->bound)
+		return least ? 0 : -1;
+	a->bound = bound;
+	memcpy(a->proof, a->price, (size_t)a->c.nodes * sizeof(double));
+	memcpy(a->least, least, (size_t)a->seats * sizeof(float));
+	return 0;
+}
+
+int assigner_again(struct assigner *a, const struct gap_budget *budget)
+{
+	AUTO_FREE int *rest = NULL;
+	int at, n;
+
+	if (assigner_ready(a) || (at = bid_all(a, budget)) < 0)
+		return -1;
+	n = a->queued - at;
+	rest = malloc(((size_t)n + 1) * sizeof(int));
+	if (!rest)
+		return -1;
+	memcpy(rest, a->queue + at, (size_t)n * sizeof(int));
+	if (place_rest(a, rest, n))
+		return -1;
+	return a->cost > (1 + DRIFT) * a->bound ? better_bound(a) : 0;
+}
+
+bool assigner_send(struct assigner *a, int user, int node)
+{
+	int seat = a->seat_of[user];
+
+	if (a->node[seat] < 0 || a->node[seat] == node || a->left[node] < a->seat[seat].demand)
+		return false;
+	if (!a->guests) {
+		assigner_put(a, seat, node);
+		return true;
+	}
+	remove_guest(&a->guests[a->node[seat]], seat);
+	if (go(a, seat, node, level_at(a, seat, node)))
+		abort();
+	return true;
+}
