@@ -230,7 +230,7 @@ struct assigner *assigner_new(const struct assign *s, const struct gap_budget *b
 
 void assigner_free(struct assigner *a)
 {
-	assigner_forget_changes(a);
+	assigner_release_changes(a);
 	cells_release(&a->c);
 	free(a->seat);
 	free(a->seat_of);

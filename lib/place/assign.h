@@ -39,14 +39,14 @@ void assigner_free(struct assigner *a);
 AUTO_DEFINE(struct assigner, assigner_free)
 #define AUTO_ASSIGNER AUTO(assigner_free_auto)
 
-/* Makes ready for changes, before the first of them. -1: out of memory. */
+/* Does beforehand what the next changes need. -1: out of memory. */
 int assigner_ready(struct assigner *a);
 /* The user is there now and wants so much; a new one if `user` is how many there were. -1: out of memory. */
 int assigner_user(struct assigner *a, int user, struct geo at, float demand);
 /* Some who are there may have to go. -1: out of memory. */
 int assigner_capacity(struct assigner *a, int node, double capacity);
-/* Finds nodes for those that need one. -1: out of memory. */
-int assigner_again(struct assigner *a, const struct gap_budget *budget);
+/* Finds nodes for those that need one, and for those whose RTT it lessens by more than this part. -1: out of memory. */
+int assigner_again(struct assigner *a, double margin, const struct gap_budget *budget);
 
 /* Where a user is, -1: nowhere. */
 int assigner_node(const struct assigner *a, int user);

@@ -109,6 +109,9 @@ struct assigner {
 	double *proof;           /* [nodes]: the prices of the bound */
 	float *least;            /* [seats]: what a unit of demand costs at least at these prices */
 	struct guests *guests;   /* [nodes] */
+	int *head, *next;        /* [cells], [seats]: the seats of each cell, as lists; -1 ends one */
+	int *begin, *near;       /* near[begin[i] .. begin[i + 1]) are the cells for which node i is one of the best; [nodes + 1] */
+	int batches;
 	int *queue, queued, queue_room; /* seats that want a node */
 };
 
@@ -118,6 +121,6 @@ double assigner_prove(struct assigner *a, const double *price, float *least);
 int assigner_room(const struct assigner *a, int seat);
 /* Puts it there, or (-1) nowhere. */
 void assigner_put(struct assigner *a, int seat, int node);
-void assigner_forget_changes(struct assigner *a);
+void assigner_release_changes(struct assigner *a);
 
 #endif

@@ -8,6 +8,7 @@
 
 #define ENDLESS 1e15
 #define PASSES  3
+#define FAR     0.05 /* above the bound: better from the beginning */
 
 /* The users of one service and the nodes that may serve them. */
 struct crowd {
@@ -304,9 +305,19 @@ static int place_crowd(const struct users *s, struct crowd *c, const struct gap_
 		if (c->a && assigner_capacity(c->a, i, capacity[i]))
 			return -1;
 	}
-	if (c->a)
+	if (c->a) {
+		struct assign_answer answer;
+
 		p->first = NAN;
-	if (c->a ? assigner_again(c->a, budget) : open_crowd(s, c, capacity, budget))
+		if (assigner_again(c->a, s->o->margin, budget))
+			return -1;
+		answer = assigner_answer(c->a);
+		if (!answer.unplaced && answer.cost > (1 + FAR) * answer.bound) {
+			assigner_free(c->a);
+			c->a = NULL;
+		}
+	}
+	if (!c->a && open_crowd(s, c, capacity, budget))
 		return -1;
 	p->first += assigner_answer(c->a).first;
 	stay(s, c, at);

@@ -31,7 +31,8 @@ AUTO_DEFINE(struct users, users_free)
 void users_changed(struct users *s, struct world *w, int user);
 /* There are new records of nodes or services; the world was indexed again. */
 void users_moved_nodes(struct users *s);
-/* The first time and after some changes of nodes from the beginning, else what has changed is added to the last plan. -1: out of memory. */
+/* The first time, when nodes come, go or move, and when the last plan is no good beginning any more, from the beginning; else what has
+ * changed is added to the last plan. -1: out of memory. */
 int users_place(struct users *s, const struct gap_budget *budget, struct users_plan *p, struct err *e);
 /* The plan has been carried out: that is noted in the world. */
 void users_done(struct users *s, struct world *w, const struct users_plan *p);
