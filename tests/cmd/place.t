@@ -184,19 +184,19 @@ place --users
 is "$(tail -n +8 "$tmp/out")" '{"kind":"move","action":"redirect","service":"game","user":"192.0.2.1","from":"b","to":"a","rtt_ms":0}
 {"kind":"move","action":"redirect","service":"game","user":"192.0.2.2","from":"a","to":"b","rtt_ms":2.224}
 {"kind":"move","action":"redirect","service":"game","user":"192.0.2.3","to":"a","rtt_ms":0.2224}
-{"kind":"plan","policy":"users","services":1,"users":3,"moves":3,"withheld":0,"unplaced":0,"cost_before":6.6716956,"cost_after":2.44628839,"cost_first":2.44628839,"bound":2.44628826}' \
+{"kind":"plan","policy":"users","services":1,"users":3,"moves":3,"withheld":0,"unplaced":0,"cost_before":6.6716956,"cost_after":2.44628839,"cost_first":2.44628839,"bound":2.44628825}' \
 	"--users: those that lose least go farther away"
 is "$(tail -n +8 "$tmp/out" | tests/schema/check 2>&1)$(said)" "0 " "... as the schemas say"
 # after what is above: user 2 is near a now, which tells that it can serve one more; a new user; then the end behind an empty line
 { cat "$tmp/in"; echo; echo '{"kind":"node","name":"a","geo":{"lat":48,"lon":11},"users_max":3}'
-	echo '{"kind":"user","addr":"192.0.2.2","service":"s","geo":{"lat":48,"lon":11}}'
-	echo; echo '{"kind":"user","addr":"192.0.2.9","service":"s","geo":{"lat":50,"lon":11}}'; echo; } >"$tmp/batches"
+	echo '{"kind":"user","addr":"192.0.2.2","service":"game","geo":{"lat":48,"lon":11}}'
+	echo; echo '{"kind":"user","addr":"192.0.2.9","service":"game","geo":{"lat":50,"lon":11}}'; echo; } >"$tmp/batches"
 edge-place --users --follow <"$tmp/batches" >"$tmp/out" 2>"$tmp/err"
 echo $? >"$tmp/status"
 is "$(said)" "0 " "--follow: batches of records"
-is "$(moves)" "$(edge-place --users <"$tmp/in" >"$tmp/out.1"; cp "$tmp/out" "$tmp/out.all"; cp "$tmp/out.1" "$tmp/out"; moves); s: b>a; s: >b" \
+is "$(moves)" "$(edge-place --users <"$tmp/in" >"$tmp/out.1"; cp "$tmp/out" "$tmp/out.all"; cp "$tmp/out.1" "$tmp/out"; moves); game: b>a; game: >b" \
 	"... the first is placed as without it, then only what is new moves, from where the last plan has put it"
-is "$(tests/schema/check <"$tmp/out.all" 2>&1)" "" "... all as the schemas say"
+is "$(grep -E '"kind":"(move|plan)"' "$tmp/out.all" | tests/schema/check 2>&1)" "" "... all as the schemas say"
 is "$(edge-place --users --follow <"$tmp/batches" | cmp - "$tmp/out.all")" "" "... the same at every run"
 is "$(jq -rs 'map(select(.kind == "plan") | [.moves, .unplaced] | join(" ")) | join(", ")' "$tmp/out.all")" "3 0, 1 0, 1 0" \
 	"... a plan for each batch, none for the end behind an empty line"
