@@ -3,7 +3,7 @@
 
 #include "lib/place/assign_int.h"
 
-#define PAIRS   4e6  /* cells x nodes */
+#define CELLS   4    /* for each node, or up to twice as many */
 #define FEWEST  8    /* users of a cell, where there are more */
 #define ROUNDED 5e-4 /* ms: more than floats lose */
 
@@ -94,7 +94,7 @@ static int cut(struct cells *c, struct seat *seat, int first, int n, int most)
 
 int cells_init(struct cells *c, const struct geo *node, int nodes, struct seat *seat, int seats, int *known)
 {
-	int most = (int)ceil((double)seats * nodes / PAIRS);
+	int most = nodes ? seats / (CELLS * nodes) + 1 : seats;
 
 	*c = (struct cells){ .nodes = nodes };
 	c->node = malloc(((size_t)nodes + 1) * sizeof(*c->node));
