@@ -152,16 +152,19 @@ static int find_near(struct assigner *a)
 	a->near = malloc(((size_t)a->c.n * LISTED + 1) * sizeof(int));
 	if (!a->begin || !a->near)
 		return -1;
-#define EACH_NEAR(i)                                                                                     \
-	for (int k = 0, x, i; k < a->c.n; k++)                                                           \
-		for (x = 0; x < a->c.cell[k].listed && x < NEAR && (i = a->c.list[(size_t)k * LISTED + x].node, true); x++)
-	EACH_NEAR(i)
-		a->begin[i + 1]++;
-	for (int i = 0; i < n; i++)
-		a->begin[i + 1] += a->begin[i];
-	EACH_NEAR(i)
-		a->near[a->begin[i]++] = k;
-#undef EACH_NEAR
+	for (int pass = 0; pass < 2; pass++) {
+		for (int k = 0; k < a->c.n; k++)
+			for (int x = 0; x < a->c.cell[k].listed && x < NEAR; x++) {
+				int i = a->c.list[(size_t)k * LISTED + x].node;
+
+				if (pass)
+					a->near[a->begin[i]++] = k;
+				else
+					a->begin[i + 1]++;
+			}
+		for (int i = 0; i < n && !pass; i++)
+			a->begin[i + 1] += a->begin[i];
+	}
 	memmove(a->begin + 1, a->begin, (size_t)n * sizeof(int));
 	a->begin[0] = 0;
 	return 0;
@@ -194,8 +197,10 @@ static int better_bound(struct assigner *a)
 	AUTO_FREE float *least = malloc(((size_t)a->room + 1) * sizeof(float));
 	double bound = least ? assigner_prove(a, a->price, least) : -INFINITY;
 
+	if (!least)
+		return -1;
 	if (bound <= a->bound)
-		return least ? 0 : -1;
+		return 0;
 	a->bound = bound;
 	memcpy(a->proof, a->price, (size_t)a->c.nodes * sizeof(double));
 	memcpy(a->least, least, (size_t)a->seats * sizeof(float));
@@ -399,7 +404,8 @@ static int fill(struct assigner *a, int node, double margin, struct wish **wish,
 
 	if (n < 0)
 		return -1;
-	qsort(*wish, (size_t)n, sizeof(**wish), dearer);
+	if (n)
+		qsort(*wish, (size_t)n, sizeof(**wish), dearer);
 	a->price[node] = fmin(a->price[node], n ? fmax(0, (*wish)[0].level) : 0);
 	for (int k = 0; k < n; k++) {
 		const struct wish *x = &(*wish)[k];

@@ -159,9 +159,12 @@ static bool same_nodes(const struct crowd *a, const struct crowd *b)
 {
 	if (a->nodes != b->nodes || memcmp(a->node, b->node, (size_t)a->nodes * sizeof(int)) != 0)
 		return false;
-	for (int i = 0; i < a->nodes; i++)
-		if (memcmp(&a->geo[i], &b->geo[i], sizeof(*a->geo)) != 0 && !(isnan(a->geo[i].lat) && isnan(b->geo[i].lat)))
+	for (int i = 0; i < a->nodes; i++) {
+		struct geo x = a->geo[i], y = b->geo[i];
+
+		if (!(x.lat == y.lat && x.lon == y.lon) && !(isnan(x.lat) && isnan(y.lat)))
 			return false;
+	}
 	return true;
 }
 
@@ -207,10 +210,11 @@ static void join(struct users *s)
 	}
 	for (int u = s->known; u < w->n_users; u++) {
 		struct crowd *c = &s->crowd[w->user[u].app];
-		int room = s->room, more = s->room;
+		int room = s->room;
 
 		s->seat = world_room(s->seat, u, &room, sizeof(int));
-		s->served = world_room(s->served, u, &more, sizeof(int));
+		room = s->room;
+		s->served = world_room(s->served, u, &room, sizeof(int));
 		s->served[u] = -1;
 		s->app = world_room(s->app, u, &s->room, sizeof(int));
 		c->user = world_room(c->user, c->users, &c->user_room, sizeof(int));

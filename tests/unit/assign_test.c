@@ -134,7 +134,7 @@ static double test_changes(int count, int *broken, int *low, int *far)
 	const struct gap_budget b = { steps, &budget };
 
 	for (int n = 0; n < count; n++) {
-		struct assign s = { 100 + (int)(USERS / 2 * uniform()), 2 + (int)((NODES - 2) * uniform()), user, node, demand, capacity };
+		struct assign s = { 100 + (int)(0.5 * USERS * uniform()), 2 + (int)((NODES - 2) * uniform()), user, node, demand, capacity };
 
 		for (int u = 0; u < s.users; u++) {
 			user[u] = (struct geo){ 48 + 3 * uniform() * uniform(), 11 + 4 * uniform() };
