@@ -98,7 +98,7 @@ int cells_init(struct cells *c, const struct geo *node, int nodes, struct seat *
 
 	*c = (struct cells){ .nodes = nodes };
 	c->node = malloc(((size_t)nodes + 1) * sizeof(*c->node));
-	c->cell = malloc(((size_t)seats + 1) * sizeof(*c->cell));
+	c->cell = calloc((size_t)seats + 1, sizeof(*c->cell));
 	c->fork = malloc(((size_t)seats + 1) * sizeof(*c->fork));
 	if (!c->node || !c->cell || !c->fork)
 		return -1;
