@@ -22,9 +22,11 @@ void users_put(FILE *f, const struct world *w, const struct users_plan *p)
 		if (x->node >= 0)
 			put_string(f, ",\"from\":", world_text(w, x->node));
 		put_string(f, ",\"to\":", world_text(w, w->node[p->node[u]].name));
-		if (!isnan(p->ms[u])) {
+		double ms = distance_km(x->geo, w->node[p->node[u]].geo) * RTT_MS_PER_KM;
+
+		if (!isnan(ms)) {
 			fputs(",\"rtt_ms\":", f);
-			json_put_number(f, p->ms[u], 4);
+			json_put_number(f, ms, 4);
 		}
 		fputs("}\n", f);
 	}
@@ -34,6 +36,10 @@ void users_put(FILE *f, const struct world *w, const struct users_plan *p)
 	json_put_number(f, p->before, 9);
 	fputs(",\"cost_after\":", f);
 	json_put_number(f, p->after, 9);
+	if (!isnan(p->first)) {
+		fputs(",\"cost_first\":", f);
+		json_put_number(f, p->first, 9);
+	}
 	if (!p->unplaced) {
 		fputs(",\"bound\":", f);
 		json_put_number(f, p->bound, 9);
