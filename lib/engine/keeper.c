@@ -103,6 +103,20 @@ int keeper_mount(struct keeper *k, struct err *e)
 	return ask_simple(k, KEEPER_MOUNT, 0, &a, e);
 }
 
+int keeper_pages(struct keeper *k, struct err *e)
+{
+	struct keeper_answer a;
+
+	return ask_simple(k, KEEPER_PAGES, 0, &a, e);
+}
+
+int keeper_served(struct keeper *k, struct err *e)
+{
+	struct keeper_answer a;
+
+	return ask_simple(k, KEEPER_SERVED, 0, &a, e);
+}
+
 int keeper_start(struct keeper *k, pid_t *pid, struct err *e)
 {
 	struct keeper_answer a;

@@ -33,6 +33,7 @@ struct move_report {
 	double total, frozen, connect, check, precopy;
 	double quiet, freeze, dump, pages, files, images, restore, resume;
 	int rounds;
+	char restored[16], restored_why[128]; /* how the destination has put its memory in place; "": it has not said */
 	struct pages_stats memory;  /* all rounds */
 	uint64_t last_pages;        /* sent inside the freeze */
 	struct files_stats file;
