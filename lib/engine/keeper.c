@@ -14,6 +14,8 @@
 
 #include "lib/engine/process.h"
 
+#define SERVED_MS 5000
+
 static int answer_get(struct keeper *k, struct keeper_answer *a, struct err *e)
 {
 	ssize_t n;
@@ -112,9 +114,17 @@ int keeper_pages(struct keeper *k, struct err *e)
 
 int keeper_served(struct keeper *k, struct err *e)
 {
+	struct pollfd p = { .fd = k->ctl, .events = POLLIN };
+	struct keeper_ask ask;
 	struct keeper_answer a;
 
-	return ask_simple(k, KEEPER_SERVED, 0, &a, e);
+	memset(&ask, 0, offsetof(struct keeper_ask, words));
+	ask.verb = KEEPER_SERVED;
+	if (ask_send(k, &ask, 0, NULL, e))
+		return -1;
+	if (!poll(&p, 1, SERVED_MS))
+		return err_set(e, EX_TEMPFAIL, "keeper %d: the server of its pages does not answer", (int)k->pid);
+	return answer_get(k, &a, e);
 }
 
 int keeper_start(struct keeper *k, pid_t *pid, struct err *e)

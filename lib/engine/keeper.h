@@ -50,7 +50,9 @@ int keeper_release(struct keeper *k, pid_t watch, struct err *e);
 /* Starts the process that gives the service its pages, its child. If that one ends before all are in place, the keeper ends
  * the service. */
 int keeper_pages(struct keeper *k, struct err *e);
-/* Waits until it has all processes that criu has restored. EX_SOFTWARE and why, if it was not to be. */
+/* Waits until it has all processes that criu has restored: EX_UNAVAILABLE and why, when they cannot be served, EX_SOFTWARE when it has
+ * ended because criu has; EX_TEMPFAIL when there is
+ * no answer, after which the keeper can only be cancelled. */
 int keeper_served(struct keeper *k, struct err *e);
 /* False: it was killed, and nobody would look after the service. */
 bool keeper_alive(const struct keeper *k);

@@ -207,8 +207,11 @@ static void pages_heard(struct self *k)
 	if (!k->asked || !(p->why[0] || p->served || p->sock < 0))
 		return;
 	k->asked = false;
-	answer(k, p->why[0] || !p->served ? err_set(&e, EX_SOFTWARE, "service %s: %s", k->s->name,
-						    p->why[0] ? p->why : "its pages are served by nobody") : 0, 0, 0, &e);
+	if (p->why[0] || !p->served)
+		answer(k, err_set(&e, p->failed ? EX_UNAVAILABLE : EX_SOFTWARE, "service %s: %s", k->s->name,
+				  p->why[0] ? p->why : "its pages are served by nobody"), 0, 0, &e);
+	else
+		answer(k, 0, 0, 0, NULL);
 }
 
 /* From now on it watches the process, and is nobody's. */
@@ -405,10 +408,22 @@ static void clear_if_ours(struct self *k)
 		service_clear(k->s, NULL);
 }
 
+/* Who looks for the reason looks there. */
+static void log_lost(struct self *k)
+{
+	char line[512];
+
+	if (!k->lost)
+		return;
+	snprintf(line, sizeof(line), "edge-keeper: service %s: ended: %s\n", k->s->name, k->pages.why);
+	log_write(&k->log, line, strlen(line));
+}
+
 static void finish(struct self *k)
 {
 	while (copy_log(k) == 1)
 		;
+	log_lost(k);
 	log_close(&k->log);
 	pages_end(k);
 	if (setns(k->home, CLONE_NEWNS))

@@ -83,6 +83,7 @@ static void hold(struct keeper_pages *p, unsigned id, int fd)
 
 	if (!bigger) {
 		snprintf(p->why, sizeof(p->why), "the keeper cannot hold all of its processes' memory");
+		p->failed = true;
 		close(fd);
 		return;
 	}
@@ -151,6 +152,7 @@ void keeper_pages_read(struct keeper_pages *p)
 		break;
 	case PAGES_FAILED:
 		snprintf(p->why, sizeof(p->why), "the server of its pages: %.199s", pm.why);
+		p->failed = true;
 		break;
 	}
 }
@@ -158,8 +160,10 @@ void keeper_pages_read(struct keeper_pages *p)
 void keeper_pages_reaped(struct keeper_pages *p, int status)
 {
 	p->pid = 0;
-	if (WIFSIGNALED(status) && !p->filled)
-		snprintf(p->why, sizeof(p->why), "the server of its pages was killed (signal %d)", WTERMSIG(status));
+	if (!WIFSIGNALED(status) || p->filled)
+		return;
+	snprintf(p->why, sizeof(p->why), "the server of its pages was killed (signal %d)", WTERMSIG(status));
+	p->failed = true;
 }
 
 void keeper_pages_end(struct keeper_pages *p)

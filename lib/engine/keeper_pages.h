@@ -35,7 +35,8 @@ struct keeper_pages {
 	} *held;   /* owned */
 	size_t n_held;
 	bool served, filled;
-	char why[256]; /* not "": it has ended too early */
+	char why[256]; /* not "": it has ended too early, ... */
+	bool failed;   /* ... and not because criu has */
 };
 
 /* Starts it: `fn` in a child, with its end of the socket as its only descriptor but 0 to 2. */

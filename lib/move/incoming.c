@@ -324,6 +324,12 @@ static int finish(struct incoming *in, struct err *e)
 	return rc;
 }
 
+/* Was it not criu that failed, but who gives it its pages? */
+static bool pages_failed(struct incoming *in)
+{
+	return !in->whole && keeper_served(&in->keeper, &in->why) && in->why.code == EX_UNAVAILABLE;
+}
+
 static int restore(struct incoming *in, const struct json *call, struct err *e)
 {
 	in->t_restore = clock_ms();
@@ -336,7 +342,7 @@ static int restore(struct incoming *in, const struct json *call, struct err *e)
 	int rc = in->engine->restore(in->svc, &in->keeper, &in->criu, in->ck->dir, in->ck->tcp_close, !in->whole, on_ready, in, e);
 	if (in->running)
 		return finish(in, e);
-	if (rc && in->why.text[0])
+	if (rc && (in->why.text[0] || pages_failed(in)))
 		*e = in->why;
 	return -1;
 }

@@ -49,6 +49,7 @@ struct lazy_fill {
 	struct worker worker[THREADS_MAX];
 	int n_workers;
 	bool going, ending;
+	enum { BEGIN_NOT, BEGINNING, BEGUN } begun;
 	struct err why; /* it has failed */
 	uint8_t *buf;   /* of the thread that reads events */
 	struct {
@@ -258,6 +259,17 @@ static bool all_done(const struct lazy_fill *f)
 	return f->going;
 }
 
+/* The lock is held. The first of them is where a test may stop all. */
+static void begin(struct lazy_fill *f)
+{
+	f->begun = BEGINNING;
+	pthread_mutex_unlock(&f->lock);
+	journal_hold("filling");
+	pthread_mutex_lock(&f->lock);
+	f->begun = BEGUN;
+	pthread_cond_broadcast(&f->more);
+}
+
 static void *worker_main(void *arg)
 {
 	struct worker *w = arg;
@@ -265,7 +277,9 @@ static void *worker_main(void *arg)
 
 	pthread_mutex_lock(&f->lock);
 	while (!f->ending) {
-		if (!f->going || f->why.text[0] || !take(w)) {
+		if (f->going && f->begun == BEGIN_NOT)
+			begin(f);
+		if (!f->going || f->begun != BEGUN || f->why.text[0] || !take(w)) {
 			pthread_cond_wait(&f->more, &f->lock);
 			continue;
 		}
