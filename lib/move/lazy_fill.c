@@ -329,7 +329,9 @@ static int forked(struct lazy_fill *f, struct lazy_task *t, int uffd, struct err
 		return -1;
 	pthread_mutex_lock(&f->lock);
 	child->object = t->object;
-	rc = take_back(f, t) || lazy_space_copy(&t->space, &child->space) ? err_set(e, EX_OSERR, "out of memory") : 0;
+	rc = take_back(f, t) || lazy_space_copy(&t->space, &child->space) ||
+			     lazy_source_fork(f->src, t->object, &child->space) ?
+		     err_set(e, EX_OSERR, "out of memory") : 0;
 	pthread_cond_broadcast(&f->more);
 	pthread_mutex_unlock(&f->lock);
 	return rc ? rc : f->hooks.forked(f->hooks.ctx, child, e);

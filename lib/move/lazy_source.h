@@ -19,6 +19,8 @@ AUTO_DEFINE(struct lazy_source, lazy_source_free)
 
 /* Adds the pages of an object that are to come later. */
 int lazy_source_wanted(const struct lazy_source *s, uint64_t object, struct lazy_space *space);
+/* Takes out what a child of this object's process does not get (MADV_WIPEONFORK): it finds zeros there. */
+int lazy_source_fork(const struct lazy_source *s, uint64_t object, struct lazy_space *space);
 /* Consecutive pages of an object. Safe in several threads. 0, or -1 with errno when they cannot be read. */
 int lazy_source_read(const struct lazy_source *s, uint64_t object, uint64_t addr, uint64_t pages, void *buf);
 

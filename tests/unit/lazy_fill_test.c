@@ -18,12 +18,14 @@
 #include <unistd.h>
 
 #include "lib/base/file.h"
+#include "lib/engine/message.h"
 #include "lib/move/image.h"
 #include "lib/move/pagemap.h"
 #include "tests/unit/tap.h"
 
 #define PAGES 4096ull /* 16 MB */
 #define OBJECT 7
+#define WIPED (PAGES - 16) /* from here on, the images say, children get zeros */
 #define FEATURES (UFFD_FEATURE_EVENT_FORK | UFFD_FEATURE_EVENT_REMAP | UFFD_FEATURE_EVENT_UNMAP | UFFD_FEATURE_EVENT_REMOVE)
 #define TASKS 256
 #define WAIT_MS 60000
@@ -132,7 +134,7 @@ static int life_forks(void)
 		if (!pid) {
 			/* What the parent empties later is whole here. */
 			usleep((useconds_t)(i % 3) * 1000);
-			_exit(wrong(base + i * PAGE_BYTES, i, PAGES - i, 7) ? 1 : 0);
+			_exit(wrong(base + i * PAGE_BYTES, i, WIPED - i, 7) ? 1 : 0);
 		}
 		madvise(base + i * PAGE_BYTES, PAGE_BYTES, MADV_DONTNEED);
 		bad += not_empty(base + i * PAGE_BYTES, 1);
@@ -140,6 +142,20 @@ static int life_forks(void)
 	while (wait(&status) > 0)
 		bad += status != 0;
 	return bad + wrong(base + 24 * PAGE_BYTES, 24, PAGES - 24, 1);
+}
+
+static int life_wipes(void)
+{
+	uint8_t *at = base + WIPED * PAGE_BYTES;
+	int bad = 0, status;
+
+	madvise(at, 16 * PAGE_BYTES, MADV_WIPEONFORK);
+	for (int i = 0; i < 4; i++)
+		if (!fork())
+			_exit(not_empty(at, 16) + wrong(base, 0, WIPED, 5) ? 1 : 0);
+	while (wait(&status) > 0)
+		bad += status != 0;
+	return bad + wrong(base, 0, PAGES, 1);
 }
 
 /* Writes of its own are never overwritten. */
@@ -341,8 +357,21 @@ static int write_images(void)
 	struct pagemap_entry window = { (uintptr_t)base, PAGES, PAGES_PRESENT };
 	struct pagemap pm = { 1, entry, 2 }, parent = { 3, &window, 1 };
 	AUTO_FREE uint64_t *data = calloc(PAGES, PAGE_BYTES);
-	char path[128];
+	char path[128], head[12] = { 0 };
+	struct message vma, mm;
 
+	message_empty(&vma);
+	message_int(&vma, 1, (intptr_t)base + WIPED * PAGE_BYTES);
+	message_int(&vma, 2, (intptr_t)base + (WIPED + 16) * PAGE_BYTES);
+	message_int(&vma, 9, 1 << 18);
+	message_empty(&mm);
+	message_int(&mm, 1, 4096);
+	message_bytes(&mm, 14, vma.buf, vma.len);
+	memmove(mm.buf + sizeof(head), mm.buf, mm.len);
+	memcpy(mm.buf, head, sizeof(head));
+	snprintf(path, sizeof(path), "%s/mm-%d.img", top, OBJECT);
+	if (file_write(path, mm.buf, mm.len + sizeof(head), 0600, &e))
+		return -1;
 	for (uint64_t i = 0; i < PAGES * 512; i++)
 		data[i] = word(i / 512, i % 512);
 	snprintf(path, sizeof(path), "%s/pagemap-%d.img", top, OBJECT);
@@ -364,7 +393,7 @@ int main(void)
 		const char *what;
 	} lives[] = {
 		{ life_reads, "reads" }, { life_empties, "empties pages" }, { life_moves, "moves pages" },
-		{ life_unmaps, "unmaps pages" }, { life_forks, "forks" }, { life_writes, "writes" },
+		{ life_unmaps, "unmaps pages" }, { life_forks, "forks" }, { life_wipes, "forks without some of its memory" }, { life_writes, "writes" },
 		{ life_threads, "empties pages in several threads" }, { life_ends, "ends" },
 	};
 	AUTO_LAZY_SOURCE struct lazy_source *src = NULL;
