@@ -10,7 +10,6 @@ for step in ${STEPS:-begun restoring running}; do
 	done
 done
 # Who gives the restored service its pages: before the commit the move has failed, after it the service has.
-cell begun destination kill:edge-pages stays
 cell restoring destination kill:edge-pages stays
 cell restoring destination stop:edge-pages
 cell filling destination kill:edge-pages dies
