@@ -117,13 +117,17 @@ static void news(void *ctx)
 
 static void on_news(struct server *sv)
 {
+	struct lazy_task *t;
 	uint64_t n;
-	unsigned id;
 	struct err e;
 
 	(void)!read(sv->news, &n, sizeof(n));
-	while ((id = lazy_fill_gone(sv->fill)))
-		tell(sv, PAGES_DROP, id, NULL, -1);
+	while ((t = lazy_fill_gone(sv->fill))) {
+		/* Closing it would not do: the keeper has it, too. */
+		epoll_ctl(sv->poll, EPOLL_CTL_DEL, lazy_task_fd(t), NULL);
+		tell(sv, PAGES_DROP, lazy_task_id(t), NULL, -1);
+		lazy_task_free(t);
+	}
 	switch (lazy_fill_state(sv->fill, &e)) {
 	case 1:
 		filled(sv);

@@ -493,10 +493,17 @@ int lazy_fill_events(struct lazy_fill *f, struct lazy_task *t, struct err *e)
 	return rc;
 }
 
-unsigned lazy_fill_gone(struct lazy_fill *f)
+void lazy_task_free(struct lazy_task *t)
+{
+	close(t->uffd);
+	lazy_space_clear(&t->space);
+	pthread_rwlock_destroy(&t->gate);
+	free(t);
+}
+
+struct lazy_task *lazy_fill_gone(struct lazy_fill *f)
 {
 	struct lazy_task *t = NULL;
-	unsigned id = 0;
 
 	pthread_mutex_lock(&f->lock);
 	for (size_t i = 0; i < f->n_tasks && !t; i++)
@@ -505,16 +512,10 @@ unsigned lazy_fill_gone(struct lazy_fill *f)
 			memmove(f->task + i, f->task + i + 1, (--f->n_tasks - i) * sizeof(*f->task));
 		}
 	pthread_mutex_unlock(&f->lock);
-	if (!t)
-		return 0;
-	id = t->id;
-	for (int i = 0; i < f->n_pending; i++)
+	for (int i = 0; i < f->n_pending && t; i++)
 		if (f->pending[i].task == t)
 			f->pending[i--] = f->pending[--f->n_pending];
-	close(t->uffd);
-	pthread_rwlock_destroy(&t->gate);
-	free(t);
-	return id;
+	return t;
 }
 
 /* ---- the whole ---- */
@@ -629,12 +630,8 @@ void lazy_fill_free(struct lazy_fill *f)
 		if (f->worker[i].buf)
 			munmap(f->worker[i].buf, FILL_PAGES * PAGE_BYTES);
 	}
-	for (size_t i = 0; i < f->n_tasks; i++) {
-		close(f->task[i]->uffd);
-		lazy_space_clear(&f->task[i]->space);
-		pthread_rwlock_destroy(&f->task[i]->gate);
-		free(f->task[i]);
-	}
+	for (size_t i = 0; i < f->n_tasks; i++)
+		lazy_task_free(f->task[i]);
 	if (f->buf)
 		munmap(f->buf, FAULT_PAGES * PAGE_BYTES);
 	free(f->task);

@@ -39,11 +39,12 @@ void lazy_fill_go(struct lazy_fill *f);
 int lazy_fill_events(struct lazy_fill *f, struct lazy_task *t, struct err *e);
 /* Tries again what the kernel did not want just now; *left: it is to be called again soon. */
 int lazy_fill_again(struct lazy_fill *f, bool *left, struct err *e);
-/* Takes a process that is gone off the list, and closes its descriptor: its id, or 0 when there is none. */
-unsigned lazy_fill_gone(struct lazy_fill *f);
+/* Takes a process that is gone off the list, to be freed by the caller; NULL when there is none. */
+struct lazy_task *lazy_fill_gone(struct lazy_fill *f);
 /* 1 everything is in place, 0 not yet, -1 it has failed. */
 int lazy_fill_state(struct lazy_fill *f, struct err *e);
 int lazy_task_fd(const struct lazy_task *t);
 unsigned lazy_task_id(const struct lazy_task *t); /* from 1 on */
+void lazy_task_free(struct lazy_task *t);
 
 #endif

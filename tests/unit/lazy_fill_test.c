@@ -30,8 +30,8 @@
 #define TASKS 256
 #define WAIT_MS 60000
 
-static uint8_t *const base = (uint8_t *)0x600000000000; /* of its memory; one page in 16 is all zeros */
-static uint8_t *const elsewhere = (uint8_t *)0x610000000000;
+static uint8_t *const base = (uint8_t *)0x200000000000; /* of its memory; one page in 16 is all zeros */
+static uint8_t *const elsewhere = (uint8_t *)0x210000000000;
 static char top[] = "/tmp/lazy_fill_test.XXXXXX";
 static struct err e;
 
@@ -243,8 +243,9 @@ static void child(int sock, int (*life)(void))
 	struct uffdio_register reg = { .range = { (uintptr_t)base, PAGES * PAGE_BYTES }, .mode = UFFDIO_REGISTER_MODE_MISSING };
 	int fd = (int)syscall(SYS_userfaultfd, O_CLOEXEC | O_NONBLOCK);
 
-	mmap(base, PAGES * PAGE_BYTES, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE, -1, 0);
-	if (fd < 0 || ioctl(fd, UFFDIO_API, &api) || ioctl(fd, UFFDIO_REGISTER, &reg))
+	void *at = mmap(base, PAGES * PAGE_BYTES, PROT_READ | PROT_WRITE,
+			MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE, -1, 0);
+	if (at != base || fd < 0 || ioctl(fd, UFFDIO_API, &api) || ioctl(fd, UFFDIO_REGISTER, &reg))
 		_exit(98);
 	send_fd(sock, fd);
 	close(fd);
@@ -275,11 +276,12 @@ static void news(void *ctx)
 	(void)!write(w->pipe[1], "", 1);
 }
 
-static void forget(struct watching *w, unsigned id)
+static void forget(struct watching *w, struct lazy_task *t)
 {
 	for (int i = 0; i < w->n; i++)
-		if (lazy_task_id(w->task[i]) == id)
+		if (w->task[i] == t)
 			w->task[i--] = w->task[--w->n];
+	lazy_task_free(t);
 }
 
 /* Until all is filled; -1 it failed. */
@@ -291,7 +293,7 @@ static int serve(struct lazy_fill *f, struct watching *w)
 
 	for (int state; !(state = lazy_fill_state(f, &e));) {
 		int n = w->n;
-		unsigned ids[TASKS], id;
+		struct lazy_task *t;
 
 		p[n] = (struct pollfd){ w->pipe[0], POLLIN, 0 };
 		for (int i = 0; i < n; i++)
@@ -305,11 +307,8 @@ static int serve(struct lazy_fill *f, struct watching *w)
 			return -1;
 		if (p[n].revents)
 			(void)!read(w->pipe[0], &byte, 1);
-		n = 0;
-		while (n < TASKS && (id = lazy_fill_gone(f)))
-			ids[n++] = id;
-		while (n)
-			forget(w, ids[--n]);
+		while ((t = lazy_fill_gone(f)))
+			forget(w, t);
 		if (state < 0)
 			return -1;
 	}
