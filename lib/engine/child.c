@@ -8,6 +8,7 @@
 #include <sys/syscall.h>
 
 #include "lib/base/file.h"
+#include "lib/base/proc.h"
 #include "lib/engine/process.h"
 
 #define FDS_MAX 8
@@ -62,4 +63,17 @@ void child_title(const char *what, const char *name)
 		return;
 	memset((char *)from, 0, to - from);
 	snprintf((char *)from, to - from, "%s: %s", what, name);
+}
+
+void child_path(void)
+{
+	const char *criu = proc_find("criu"), *slash = criu ? strrchr(criu, '/') : NULL;
+	const char *path = getenv("PATH");
+	char text[2 * PATH_MAX];
+
+	if (!slash)
+		return;
+	snprintf(text, sizeof(text), "%.*s:%s", (int)(slash - criu), criu,
+		 path ? path : "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin");
+	setenv("PATH", text, 1);
 }

@@ -16,7 +16,6 @@
 #include <sys/wait.h>
 
 #include "lib/base/file.h"
-#include "lib/base/proc.h"
 #include "lib/engine/cgroup.h"
 #include "lib/engine/engine.h"
 #include "lib/engine/keeper_pages.h"
@@ -82,20 +81,6 @@ static void run_start(struct self *k)
 	answer(k, rc, pid, 0, &e);
 }
 
-/* A criu that lies outside PATH must be found by runc, too. */
-static void path_with_criu(void)
-{
-	const char *criu = proc_find("criu"), *slash = criu ? strrchr(criu, '/') : NULL;
-	const char *path = getenv("PATH");
-	char text[2 * PATH_MAX];
-
-	if (!slash)
-		return;
-	snprintf(text, sizeof(text), "%.*s:%s", (int)(slash - criu), criu,
-		 path ? path : "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin");
-	setenv("PATH", text, 1);
-}
-
 static int helper_become(struct self *k, char *const *argv, int netns, int fd3, const char *errlog, int *report,
 			 struct err *e)
 {
@@ -111,7 +96,7 @@ static int helper_become(struct self *k, char *const *argv, int netns, int fd3, 
 		return -1;
 	if (setns(netns, CLONE_NEWNET))
 		return err_sys(e, "cannot enter its network");
-	path_with_criu();
+	child_path();
 	if (child_fds((int[]){ null, to_log ? errors : null, errors, fd3 >= 0 ? fd3 : null, k->log_w, *report }, 6))
 		return err_sys(e, "descriptors");
 	*report = 5;
@@ -208,10 +193,9 @@ static void pages_heard(struct self *k)
 		return;
 	k->asked = false;
 	if (p->why[0] || !p->served)
-		answer(k, err_set(&e, p->failed ? EX_UNAVAILABLE : EX_SOFTWARE, "service %s: %s", k->s->name,
-				  p->why[0] ? p->why : "its pages are served by nobody"), 0, 0, &e);
-	else
-		answer(k, 0, 0, 0, NULL);
+		err_set(&e, p->failed ? EX_UNAVAILABLE : EX_SOFTWARE, "service %s: %s", k->s->name,
+			p->why[0] ? p->why : "its pages are served by nobody");
+	answer(k, p->why[0] || !p->served ? -1 : 0, 0, 0, &e);
 }
 
 /* From now on it watches the process, and is nobody's. */
@@ -408,15 +392,13 @@ static void clear_if_ours(struct self *k)
 		service_clear(k->s, NULL);
 }
 
-/* Who looks for the reason looks there. */
 static void log_lost(struct self *k)
 {
 	char line[512];
+	int n = snprintf(line, sizeof(line), "edge-keeper: service %s: ended: %s\n", k->s->name, k->pages.why);
 
-	if (!k->lost)
-		return;
-	snprintf(line, sizeof(line), "edge-keeper: service %s: ended: %s\n", k->s->name, k->pages.why);
-	log_write(&k->log, line, strlen(line));
+	if (k->lost)
+		log_write(&k->log, line, (size_t)n);
 }
 
 static void finish(struct self *k)

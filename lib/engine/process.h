@@ -46,6 +46,8 @@ struct keeper_answer {
 int child_fds(const int *fds, int n);
 /* "WHAT: NAME" over the argument strings that the kernel shows to ps, not longer than they were. */
 void child_title(const char *what, const char *name);
+/* A criu that lies outside PATH must be found by runc, too. */
+void child_path(void);
 /* Handling and mask of all signals as a new program expects them. */
 void child_signals(void);
 /* A pipe on which a child tells why it could not exec; the reading end at the parent sees the end of file when it did. */
