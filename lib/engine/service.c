@@ -163,7 +163,8 @@ static int copy_words(struct service *s, const struct json *j, struct err *e)
 	if (copy_str(s->id, sizeof(s->id), j, "id", e) || copy_str(s->name, sizeof(s->name), j, "name", e) ||
 	    copy_str(s->engine, sizeof(s->engine), j, "engine", e) || copy_str(ip, sizeof(ip) - 4, j, "addr", e) ||
 	    copy_str(s->mac, sizeof(s->mac), j, "mac", e) || copy_str(s->user, sizeof(s->user), j, "user", e) ||
-	    copy_path(s->root, j, "root", e) || copy_path(s->bundle, j, "bundle", e))
+	    copy_str(s->moved_at, sizeof(s->moved_at), j, "moved_at", e) ||
+	    copy_str(s->moved_from, sizeof(s->moved_from), j, "moved_from", e) || copy_path(s->root, j, "root", e) || copy_path(s->bundle, j, "bundle", e))
 		return -1;
 	if (!service_name_valid(s->name))
 		return err_set(e, EX_DATAERR, "service: name '%s': not letters, digits, '.', '_' or '-'", s->name);
@@ -250,6 +251,8 @@ static struct json *service_common(const struct service *s)
 	if (s->mem_bytes)
 		json_set_num(j, "profile.mem_bytes", (double)s->mem_bytes);
 	json_set_num(j, "epoch", (double)s->epoch);
+	json_set_str(j, "moved_at", s->moved_at[0] ? s->moved_at : NULL);
+	json_set_str(j, "moved_from", s->moved_from[0] ? s->moved_from : NULL);
 	return j;
 }
 
@@ -377,6 +380,13 @@ struct json *service_list(struct err *e)
 	}
 	free(names);
 	return all;
+}
+
+void service_arrive(struct service *s, const char *from)
+{
+	s->epoch++;
+	clock_rfc3339(s->moved_at);
+	snprintf(s->moved_from, sizeof(s->moved_from), "%s", from ? from : "");
 }
 
 uint64_t service_start_time(pid_t pid)

@@ -40,6 +40,7 @@ struct service {
 	char **argv;                        /* NULL-terminated, owned; NULL with a bundle */
 	char **env;                         /* "KEY=VALUE" beside the usual ones, NULL-terminated, owned; or NULL */
 	long epoch;                         /* counts the moves */
+	char moved_at[32], moved_from[256]; /* of the last one; "" before the first */
 
 	bool moved;                         /* it has left this node; its folder is a cache for its return */
 	pid_t pid;                          /* of its first process, in the node's PID namespace; 0 when not running */
@@ -65,6 +66,8 @@ int service_save(const struct service *s, struct err *e);
 int service_load(struct service **s, const char *name, struct err *e);
 /* Names of all on this node: array of JSON service records with their states. */
 struct json *service_list(struct err *e);
+/* It has just moved here, from that node (or NULL): its epoch, and when. */
+void service_arrive(struct service *s, const char *from);
 bool service_running(const struct service *s);  /* pid alive with that start time */
 /* "running", "stopped" (by us: it has no pid), "exited" (by itself). */
 const char *service_state(const struct service *s);
@@ -82,6 +85,8 @@ char **service_strings(const char *const *items, int n);
 /* Reads "cpu=0.5,mem=64M" into s->cpu and s->mem_bytes, or a name of /etc/edge/profiles.json:
  * {"small":{"cpu":0.5,"mem":"64M"}}. EX_USAGE. */
 int service_profile(struct service *s, const char *profile, struct err *e);
+/* Its record and its definition in one: what an edge-run elsewhere needs to start another one. */
+struct json *service_definition(const struct service *s);
 /* The arguments with which edge-run starts a service of this definition, as an array of strings. */
 struct json *service_args(const struct service *s);
 

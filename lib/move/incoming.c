@@ -246,7 +246,7 @@ static int commit(struct incoming *in, struct err *e)
 		return -1;
 	if (forced_elsewhere(s))
 		return err_set(e, EX_UNAVAILABLE, "service %s: the registry knows it under a newer epoch", s->name);
-	s->epoch++;
+	service_arrive(s, in->ck->from);
 	s->start_time = service_start_time(s->pid);
 	s->log_ino = in->keeper.log_ino;
 	int rc = service_save(s, e) ? -1 : journal_turn(in->ck->id, "restoring", "running", NULL, e);

@@ -313,7 +313,7 @@ static int start_here(struct service *s, const struct json *call, struct stream 
 	json_set_str(head, "id", s->id);
 	json_set_str(head, "from", json_str(call, "from"));
 	s->pid = 0;
-	s->epoch++;
+	service_arrive(s, json_str(call, "from"));
 	if (lock < 0 || recover_instance(s->name, s->id, false, e) || guard_start(&guard, s->name, move, lock, e))
 		return -1;
 	int rc = journal_begin(move, head, e) || pulse_start(&pulse, ctl, NULL, stop_stream, ctl, e) ?

@@ -52,6 +52,7 @@ struct problem {
 	double *users;    /* [jobs]: at least 1 */
 	struct gap_link *links;
 	float *distance;
+	int *network;
 	bool *rests;      /* [jobs]: it has moved within the cooldown */
 };
 
@@ -65,6 +66,9 @@ AUTO_DEFINE(struct problem, problem_free)
 int problem_weights(const char *text, double weight[WEIGHTS], struct err *e);
 void problem_defaults(double weight[WEIGHTS]);
 const char *problem_resource(int r); /* "processors" */
+
+/* What a job costs at a node beside its users' RTT and its score: load, energy, price. */
+double problem_running_cost(const struct problem *p, int job, int node);
 
 /* A job from one node (or -1) to another, which gains so much. */
 struct prediction problem_predict(const struct problem *p, int job, int from, int to, double gain);
