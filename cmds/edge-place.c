@@ -16,21 +16,23 @@
 #include "lib/place/simulate_text.h"
 #include "lib/place/what_if.h"
 
-static const char *policy = "optimal", *weights, *now, *explain;
+static const char *policy = "optimal", *weights, *now, *explain, *fleet;
 static double limit = 100, margin = 5, cooldown = 300, bound = 100, payback = 3600, stale = NAN, budget = 1000, every = 60;
 static long budget_steps = -1, max_moves = 1000000;
 static struct opt_list questions;
-static bool dry_run, users, simulated;
+static bool dry_run, users, follow, simulated;
 
 static const struct opt opts[] = {
 	{ "policy", 'p', OPT_STR, &policy, "POLICY", "optimal, greedy, same-network-first, pack, spread, nearest (default: optimal)" },
 	{ "users", 'u', OPT_FLAG, &users, NULL, "leave services where they are, and say which node is to serve which user" },
+	{ "follow", 'f', OPT_FLAG, &follow, NULL, "with --users: a plan for each batch of records; an empty line ends one" },
 	{ "weights", 'w', OPT_STR, &weights, "WEIGHT=N,...", "what counts: latency, score, load, energy, price, traffic, move" },
 	{ "limit", 'l', OPT_NUM, &limit, "PERCENT", "how much of a node's processors may be used (default: 100)" },
 	{ "margin", 'm', OPT_NUM, &margin, "PERCENT", "by how much a move must lessen its service's cost (default: 5)" },
 	{ "cooldown", 0, OPT_NUM, &cooldown, "SEC", "leave services alone that have moved within this time (default: 300)" },
 	{ "payback", 0, OPT_NUM, &payback, "SEC", "a move must have paid after this time (default: 3600)" },
 	{ "bound", 0, OPT_NUM, &bound, "MS", "for nearest: the RTT of services that tell none (default: 100)" },
+	{ "fleet", 0, OPT_STR, &fleet, "NAME", "invite nodes to this fleet that are not of it (default: that of the source)" },
 	{ "max-moves", 'n', OPT_INT, &max_moves, "N", "at most so many, the best first" },
 	{ "budget", 0, OPT_NUM, &budget, "MS", "how long to look for something better (default: 1000)" },
 	{ "budget-steps", 0, OPT_INT, &budget_steps, "N", "so many steps instead, for the same output at every run" },
@@ -86,29 +88,40 @@ static int choose(struct problem_options *o, enum policy *p, struct err *e)
 		return err_set(e, EX_USAGE, "--simulate: without --users, --explain and --what-if, and --every over 0");
 	if ((users || *p == POLICIES) && explain)
 		return err_set(e, EX_USAGE, "--explain: neither for --users nor for nearest");
+	if (follow && (!users || dry_run || simulated || questions.n))
+		return err_set(e, EX_USAGE, "--follow: with --users, without --dry-run, --what-if and --simulate");
 	if (limit > 100 || max_moves > 1000000)
 		return err_set(e, EX_USAGE, "--limit is at most 100, --max-moves 1000000");
 	o->limit = limit / 100;
 	o->margin = margin / 100;
 	o->cooldown = cooldown;
 	o->payback = payback;
+	o->fleet = fleet;
 	o->rules = (struct eligible_rules){ .now = (double)time(NULL), .stale = stale };
 	if (now && world_time(now, strlen(now), &o->rules.now))
 		return err_set(e, EX_USAGE, "--now: not a time as 2026-01-01T00:00:00Z");
 	return 0;
 }
 
-/* Takes note of all records, and passes them on unless people read the output. */
-static int read_records(struct world *w, bool pass, bool *failed, struct err *e)
+/* Told of each record that is taken, and how many there were; `changed` may be NULL. */
+struct reader {
+	bool pass; /* they are passed on */
+	void (*changed)(void *ctx, enum world_kind kind, int index);
+	void *ctx;
+	long records;
+};
+
+/* Takes note of all records up to the end, or an empty line if such are given out. As lines_next(). */
+static int read_records(struct world *w, struct lines *in, struct reader *r, bool *failed, struct err *e)
 {
-	AUTO_LINES struct lines *in = lines_open(STDIN_FILENO, "stdin", stdout);
 	const char *line;
 	size_t len;
 	int rc;
 
-	while ((rc = lines_next(in, &line, &len, e)) > 0) {
+	while ((rc = lines_next(in, &line, &len, e)) > 0 && len > 0) {
 		struct err bad = { 0 };
-		int taken = world_take(w, line, len, NULL, NULL, &bad);
+		enum world_kind kind;
+		int index, taken = world_take(w, line, len, &kind, &index, &bad);
 
 		if (taken)
 			lines_wrap(in, &bad);
@@ -120,7 +133,10 @@ static int read_records(struct world *w, bool pass, bool *failed, struct err *e)
 			cmd_fail(&cmd, &bad);
 			*failed = true;
 		}
-		if (pass && lines_pass(stdout, line, len, e))
+		r->records++;
+		if (r->changed && index >= 0)
+			r->changed(r->ctx, kind, index);
+		if (r->pass && lines_pass(stdout, line, len, e))
 			return -1;
 	}
 	return rc;
@@ -138,20 +154,86 @@ static int explain_all(const struct problem *p, const struct plan *plan, struct 
 	return found ? 0 : err_set(e, EX_DATAERR, "service %s: no record of it running", explain);
 }
 
-static int place_users(const struct world *w, const struct problem_options *o, bool *failed, struct err *e)
+static int place_users(const struct world *w, struct users *crowds, struct users_plan *p, bool *failed, struct err *e)
 {
-	const struct users_options u = { .margin = o->margin, .failed = o->failed };
 	struct clock c = { .since = clock_ms(), .most = INFINITY };
 	const struct gap_budget b = { spent, &c };
-	AUTO_USERS struct users_plan p = { 0 };
 
-	if (users_place(w, &u, &b, &p, e))
+	if (users_place(crowds, &b, p, e))
 		return -1;
-	*failed |= p.unplaced > 0;
+	*failed |= p->unplaced > 0;
 	if (dry_run || questions.n)
-		users_show(stdout, w, &p);
+		users_show(stdout, w, p);
 	else
-		users_put(stdout, w, &p);
+		users_put(stdout, w, p);
+	return 0;
+}
+
+static int place_all_users(const struct world *w, const struct problem_options *o, bool *failed, struct err *e)
+{
+	const struct users_options u = { .margin = o->margin, .failed = o->failed };
+	AUTO_USERS struct users *crowds = users_new(w, &u);
+	AUTO_USERS_PLAN struct users_plan p = { 0 };
+
+	if (!crowds)
+		return err_set(e, EX_OSERR, "out of memory");
+	return place_users(w, crowds, &p, failed, e);
+}
+
+struct following {
+	struct world *w;
+	struct users *crowds;
+	bool indexed;
+};
+
+static void note_change(void *ctx, enum world_kind kind, int index)
+{
+	struct following *f = ctx;
+
+	if (kind == WORLD_USER) {
+		users_changed(f->crowds, f->w, index);
+	} else if (kind == WORLD_NODE || kind == WORLD_SERVICE) {
+		users_moved_nodes(f->crowds);
+		f->indexed = false;
+	}
+}
+
+/* The plan for a batch; what it says is taken to be done. */
+static int place_batch(struct following *f, bool *failed, struct err *e)
+{
+	AUTO_USERS_PLAN struct users_plan p = { 0 };
+
+	*failed = false;
+	if (!f->indexed)
+		world_index(f->w);
+	f->indexed = true;
+	if (place_users(f->w, f->crowds, &p, failed, e))
+		return -1;
+	if (fflush(stdout))
+		return err_set(e, EX_IOERR, "cannot write: %s", strerror(errno));
+	users_done(f->crowds, f->w, &p);
+	return users_ready(f->crowds, e);
+}
+
+static int follow_users(struct world *w, struct lines *in, const struct users_options *o, bool *failed, struct err *e)
+{
+	AUTO_USERS struct users *crowds = users_new(w, o);
+	struct following f = { w, crowds, false };
+	bool unplaced = false;
+	int rc = 1;
+
+	if (!crowds)
+		return err_set(e, EX_OSERR, "out of memory");
+	lines_keep_blank(in);
+	while (rc > 0) {
+		struct reader r = { true, note_change, &f, 0 };
+
+		rc = read_records(w, in, &r, failed, e);
+		/* The end behind an empty line ends no batch. */
+		if (rc < 0 || ((rc > 0 || r.records > 0) && place_batch(&f, &unplaced, e)))
+			return -1;
+	}
+	*failed |= unplaced;
 	return 0;
 }
 
@@ -195,6 +277,28 @@ static int place(struct world *w, const struct problem_options *o, enum policy h
 	else
 		plan_put(stdout, p, plan, more, policy);
 	return 0;
+}
+
+/* Reads all, and decides once. */
+static int decide(struct world *w, struct lines *in, struct problem_options *o, enum policy how, bool *failed, struct err *e)
+{
+	struct reader r = { .pass = !dry_run && !explain && !questions.n };
+	AUTO_FREE bool *gone = NULL;
+	const struct users_options u = { .margin = o->margin };
+
+	if (follow)
+		return follow_users(w, in, &u, failed, e);
+	if (read_records(w, in, &r, failed, e))
+		return -1;
+	gone = calloc((size_t)w->n_nodes + 1, sizeof(bool));
+	if (!gone)
+		return err_set(e, EX_OSERR, "out of memory");
+	for (int k = 0; k < questions.n; k++)
+		if (what_if(w, gone, questions.items[k], e))
+			return -1;
+	o->failed = gone;
+	world_index(w);
+	return users ? place_all_users(w, o, failed, e) : place(w, o, how, failed, e);
 }
 
 /* --- a trace */
@@ -307,8 +411,8 @@ static int simulate(const struct problem_options *o, char **files, int count, bo
 int main(int argc, char **argv)
 {
 	int status = 0, first = cmd_parse(&cmd, argc, argv, &status);
+	AUTO_LINES struct lines *in = NULL;
 	AUTO_WORLD struct world *w = NULL;
-	AUTO_FREE bool *gone = NULL;
 	struct problem_options o = { 0 };
 	enum policy how = POLICY_OPTIMAL;
 	struct err e = { 0 };
@@ -327,20 +431,8 @@ int main(int argc, char **argv)
 		return cmd_fail(&cmd, &e);
 	if (simulated)
 		return simulate(&o, argv + first, argc - first, &failed, &e) ? cmd_fail(&cmd, &e) : cmd_done(&cmd, failed ? EX_NO : 0);
-	if (read_records(w, !dry_run && !explain && !questions.n, &failed, &e))
+	in = lines_open(STDIN_FILENO, "stdin", stdout);
+	if (decide(w, in, &o, how, &failed, &e))
 		return cmd_fail(&cmd, &e);
-	gone = calloc((size_t)w->n_nodes + 1, sizeof(bool));
-	if (!gone)
-		err_set(&e, EX_OSERR, "out of memory");
-	for (int k = 0; gone && k < questions.n && !e.code; k++)
-		what_if(w, gone, questions.items[k], &e);
-	o.failed = gone;
-	if (!e.code) {
-		world_index(w);
-		if (users)
-			place_users(w, &o, &failed, &e);
-		else
-			place(w, &o, how, &failed, &e);
-	}
-	return e.code ? cmd_fail(&cmd, &e) : cmd_done(&cmd, failed ? EX_NO : 0);
+	return cmd_done(&cmd, failed ? EX_NO : 0);
 }

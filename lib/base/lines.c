@@ -14,7 +14,7 @@ struct lines {
 	FILE *out;
 	char *buf;
 	size_t at, end, room; /* buf[at, end) has not been given out */
-	bool over;
+	bool over, blank; /* blank: such lines are given out */
 	unsigned long number;
 };
 
@@ -41,6 +41,11 @@ void lines_free(struct lines *l)
 	free(l->name);
 	free(l->buf);
 	free(l);
+}
+
+void lines_keep_blank(struct lines *l)
+{
+	l->blank = true;
 }
 
 static int cannot_write(struct err *e)
@@ -112,6 +117,10 @@ int lines_next(struct lines *l, const char **line, size_t *len, struct err *e)
 		*line = start;
 		if (!is_blank(start, *len))
 			return 1;
+		if (l->blank) {
+			*len = 0;
+			return 1;
+		}
 	}
 }
 

@@ -17,6 +17,8 @@ void lines_free(struct lines *l);
 AUTO_DEFINE(struct lines, lines_free)
 #define AUTO_LINES AUTO(lines_free_auto)
 
+/* From now on lines_next() also gives out blank lines, of length 0. */
+void lines_keep_blank(struct lines *l);
 /* 1: *line is the next that is not blank, *len bytes without its newline, valid until the next call; 0: the end; -1:
  * "NAME: cannot read: ...", "NAME: line N: longer than 16 MB", or `out` could not be written (EX_IOERR). */
 int lines_next(struct lines *l, const char **line, size_t *len, struct err *e);

@@ -88,7 +88,7 @@ static void put_opts(struct message *m, const struct criu_job *job, const char *
 	message_str(m, OPT_FREEZE_CGROUP, job->freeze_cgroup);
 	/* The service's whole network is held by lib/engine/net while it is frozen, on both nodes. */
 	message_int(m, OPT_NETWORK_LOCK, NETWORK_LOCK_SKIP);
-	message_flag(m, OPT_LAZY_PAGES, job->metadata_only);
+	message_flag(m, OPT_LAZY_PAGES, job->metadata_only || job->lazy);
 	message_str(m, OPT_CONFIG_FILE, config);
 	for (char *const *p = job->watched; p && *p; p++)
 		message_str(m, OPT_IRMAP_SCAN_PATHS, *p);

@@ -24,6 +24,7 @@ struct criu_job {
 	const char *root;           /* restore: what becomes "/", a mount point */
 	const char *freeze_cgroup;  /* dump: v2 folder; when frozen already, the tasks are left frozen */
 	bool metadata_only;         /* dump: pages that can be restored lazily are listed, not written */
+	bool lazy;                  /* restore: pages that can come later come by the socket "lazy-pages.socket" in `images` */
 	bool leave_running;         /* dump: tasks stay (frozen, if their cgroup was) */
 	bool tcp_close;             /* connections are closed instead of moved */
 	bool shell_job;

@@ -5,10 +5,12 @@
 
 #include "lib/base/clock.h"
 #include "lib/engine/engine.h"
+#include "lib/move/lazy.h"
 #include "lib/move/recover.h"
 #include "lib/move/outgoing_int.h"
 
 #define LOCK_MS 2000
+#define FILL_MS 60000 /* until its memory is all in place, when it has just come here */
 
 void outgoing_init(struct outgoing *o)
 {
@@ -35,6 +37,11 @@ int outgoing_turn(struct outgoing *o, const char *from, const char *step, struct
 			       "it goes on here", o->svc->name, clock_ms() - o->frozen_at, o->opt.max_freeze_ms);
 }
 
+static int keep_waiting(void *ctx, struct err *e)
+{
+	return outgoing_go_on(ctx, "filling", e);
+}
+
 int outgoing_open(struct outgoing **out, const char *name, const struct move_options *opt, struct err *e)
 {
 	AUTO_OUTGOING struct outgoing *o = calloc(1, sizeof(*o));
@@ -52,7 +59,7 @@ int outgoing_open(struct outgoing **out, const char *name, const struct move_opt
 		return -1;
 	if (!service_running(o->svc))
 		return err_set(e, EX_UNAVAILABLE, "service %s: does not run here", name);
-	if (recover_instance(name, o->svc->id, true, e))
+	if (recover_instance(name, o->svc->id, true, e) || lazy_wait(o->svc, FILL_MS, keep_waiting, o, e))
 		return -1;
 	o->engine = engine_find(o->svc->engine);
 	if (!o->engine)

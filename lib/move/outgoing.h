@@ -44,6 +44,7 @@ struct move_report {
 	double quiet, freeze, dump, pages, files, images, restore, resume;
 	double scan;                /* to find the pages of the last round */
 	int rounds;
+	char restored[16], restored_why[128]; /* how the destination has put its memory in place; "": it has not said */
 	struct pages_stats memory;  /* all rounds */
 	struct pages_stats round[ROUNDS_NOTED];
 	double predicted;           /* pause, when the last round before the freeze had ended */

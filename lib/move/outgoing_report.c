@@ -60,6 +60,10 @@ struct json *outgoing_moved(const struct outgoing *o, const char *to)
 	json_set_num(j, "bytes_sent", (double)r->wire_bytes);
 	json_set_num(j, "bytes_there", (double)(r->memory.there * PAGE_BYTES + r->file.there_bytes));
 	put_rounds(j, o);
+	if (r->restored[0])
+		json_set_str(j, "restore", r->restored);
+	if (r->restored_why[0])
+		json_set_str(j, "restore_why", r->restored_why);
 	json_set_num(j, "pages", (double)r->memory.looked_at);
 	json_set_num(j, "pages_sent", (double)r->memory.sent);
 	json_set_num(j, "pages_frozen", (double)r->last_pages);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "lib/place/assign.h"
 
+#include <limits.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -9,288 +10,265 @@
 #define COARSE  0.1  /* of the mean way to the nearest node: how exact the cells' prices are */
 #define FINE    0.15 /* ... and the users' */
 #define FINEST  0.0001
+#define PATIENT 400   /* bids of each cell for the first plan, at most */
+#define HASTY   4    /* bids of each user for it */
 #define NEAR    0.005 /* of the bound: near enough not to try again with finer steps */
-#define AGAIN   0.3   /* of the budget: later it is not tried again */
-#define PRICING 0.4  /* of the budget, for the cells */
-#define BIDDING 0.9  /* ... until then, for the users */
+#define AGAIN   0.3  /* of the budget: later it is not tried again */
+#define BIDDING 0.9  /* of the budget, for bids */
 #define SMALL   300000 /* users x nodes that can be searched through (gap.h) */
-#define CHOICES 16   /* nodes that a user bids for */
-#define BELOW   0.98 /* of the cells' prices, where the users' bids begin */
+#define ROUNDED 1e-7 /* of a sum of floats */
+#define BELOW   0.98 /* of the last prices, where the next bids begin */
 
 void assign_release(struct assign_answer *a)
 {
 	free(a->node);
-	free(a->price);
 	*a = (struct assign_answer){ 0 };
 }
 
-/* Sorts v[n] in: the least at the front, `most` at most. Returns how many there are. */
-static int keep_best(double *best, struct way *kept, int have, int most, double v, struct way w)
+double assigner_prove(struct assigner *a, const double *price, float *least)
 {
-	int k = have < most ? have : v < best[most - 1] ? most - 1 : -1;
-
-	if (k < 0)
-		return have;
-	for (; k > 0 && best[k - 1] > v; k--) {
-		best[k] = best[k - 1];
-		kept[k] = kept[k - 1];
-	}
-	best[k] = v;
-	kept[k] = w;
-	return have < most ? have + 1 : have;
-}
-
-/* Nodes among which are the `most` best ones of each user of this cell: RTTs differ by the radius at most from the middle's. */
-static int near_nodes(const struct cells *c, int cell, const double *price, int most, int *near)
-{
-	const struct way *w = c->way + (size_t)cell * c->s->nodes;
-	struct way kept[CHOICES];
-	double best[CHOICES], last = INFINITY;
-	int n = 0, have = 0;
-
-	for (int i = 0; i < c->s->nodes && w[i].ms < last; i++) {
-		have = keep_best(best, kept, have, most, w[i].ms + price[w[i].node], w[i]);
-		last = have < most ? INFINITY : best[most - 1];
-	}
-	last = (have ? best[have - 1] : 0) + 2 * c->cell[cell].radius + 1e-4;
-	for (int i = 0; i < c->s->nodes && w[i].ms <= last; i++)
-		if (w[i].ms + price[w[i].node] <= last)
-			near[n++] = w[i].node;
-	return n;
-}
-
-static int nearer(const void *a, const void *b)
-{
-	const struct way *x = a, *y = b;
-
-	return x->ms != y->ms ? (x->ms > y->ms) - (x->ms < y->ms) : x->node - y->node;
-}
-
-/* The users as bidders, in the order of the cells, each with the nodes that were best for it when its list was made. */
-struct crowd {
-	const struct cells *c;
-	struct way *way;  /* [users][CHOICES] */
-	double *demand;   /* [users] */
-	float *beyond;    /* [users] */
-	int *cell, *near; /* [users]; [nodes], for a moment */
-};
-
-static void crowd_release(struct crowd *w)
-{
-	free(w->way);
-	free(w->demand);
-	free(w->beyond);
-	free(w->cell);
-	free(w->near);
-}
-
-static void list_among(const struct crowd *w, int bidder, int m, const double *price)
-{
-	const struct cells *c = w->c;
-	struct way *way = w->way + (size_t)bidder * CHOICES;
-	double best[CHOICES];
-	int have = 0;
-
-	for (int x = 0; x < m; x++) {
-		float ms = (float)cells_ms(c, c->order[bidder], w->near[x]);
-
-		have = keep_best(best, way, have, CHOICES, ms + price[w->near[x]], (struct way){ ms, w->near[x] });
-	}
-	w->beyond[bidder] = have == CHOICES ? (float)best[CHOICES - 1] : INFINITY;
-	qsort(way, (size_t)have, sizeof(*way), nearer);
-	if (have < CHOICES)
-		way[have].node = -1;
-}
-
-static void list_again(void *ctx, int bidder, const double *price)
-{
-	struct crowd *w = ctx;
-
-	list_among(w, bidder, near_nodes(w->c, w->cell[bidder], price, CHOICES, w->near), price);
-}
-
-static int crowd_init(struct crowd *w, const struct cells *c, const double *price)
-{
-	size_t users = (size_t)c->s->users + 1;
-
-	*w = (struct crowd){ .c = c };
-	w->way = malloc(users * CHOICES * sizeof(*w->way));
-	w->demand = malloc(users * sizeof(*w->demand));
-	w->beyond = malloc(users * sizeof(*w->beyond));
-	w->cell = malloc(users * sizeof(int));
-	w->near = malloc(((size_t)c->s->nodes + 1) * sizeof(int));
-	if (!w->way || !w->demand || !w->beyond || !w->cell || !w->near)
-		return -1;
-	for (int k = 0; k < c->n; k++) {
-		int m = near_nodes(c, k, price, CHOICES, w->near);
-
-		for (int i = c->cell[k].first; i < c->cell[k].first + c->cell[k].n; i++) {
-			w->cell[i] = k;
-			w->demand[i] = c->s->demand[c->order[i]];
-			list_among(w, i, m, price);
-		}
-	}
-	return 0;
-}
-
-/* What these prices prove: that each user pays at least its cheapest node. */
-static int prove(const struct cells *c, struct assign_answer *a)
-{
-	AUTO_FREE int *near = malloc(((size_t)c->s->nodes + 1) * sizeof(int));
-
-	if (!near)
-		return -1;
 	double bound = 0;
 
-	for (int i = 0; i < c->s->nodes; i++)
-		bound -= a->price[i] * c->s->capacity[i];
-	for (int k = 0; k < c->n; k++) {
-		int m = near_nodes(c, k, a->price, 1, near);
+	cells_forget(&a->c);
+	for (int i = 0; i < a->c.nodes; i++)
+		bound -= price[i] * a->capacity[i];
+	for (int k = 0; k < a->seats; k++) {
+		double ms = a->seat[k].cell < 0 ? 0 : cells_least(&a->c, &a->seat[k], price);
 
-		for (int i = c->cell[k].first; i < c->cell[k].first + c->cell[k].n; i++) {
-			double least = INFINITY;
-
-			for (int x = 0; x < m; x++)
-				least = fmin(least, cells_ms(c, c->order[i], near[x]) + a->price[near[x]]);
-			bound += m ? c->s->demand[c->order[i]] * least : 0;
-		}
+		ms = isinf(ms) ? 0 : ms;
+		bound += a->seat[k].demand * ms;
+		if (least)
+			least[k] = (float)ms;
 	}
-	a->bound = fmax(a->bound, bound);
-	return 0;
+	return bound;
 }
 
-/* The node with room that is cheapest for the user, the emptiest for one without a position; -1. */
-static int any_room(const struct cells *c, int user, const double *room)
+int assigner_room(const struct assigner *a, int seat)
 {
-	double least = INFINITY;
+	const struct seat *s = &a->seat[seat];
+	const float *way = s->cell < 0 ? NULL : a->c.way + (size_t)s->cell * a->c.nodes;
+	double least = INFINITY, off = s->off + 1e-3;
 	int best = -1;
 
-	for (int i = 0; i < c->s->nodes; i++) {
-		double v = room[i] < c->s->demand[user] ? INFINITY : cells_ms(c, user, i);
+	for (int i = 0; i < a->c.nodes; i++) {
+		double ms;
 
-		if (isnan(v))
-			v = -room[i];
-		if (v < least) {
+		if (a->left[i] < s->demand || (way && way[i] - off > least))
+			continue;
+		ms = cells_ms(&a->c, &s->at, i);
+		if (isnan(ms)) /* only if there is no other */
+			ms = INFINITY;
+		if (best < 0 || ms < least || (ms == least && a->left[i] > a->left[best])) {
 			best = i;
-			least = v;
+			least = ms;
 		}
 	}
 	return best;
 }
 
-/* Users take what they have got in the auction, the others what is left; kept if it is better than what was before. */
-static int settle(const struct cells *c, const int *got, struct assign_answer *a)
+static double cost_at(const struct assigner *a, int seat, int node)
 {
-	const struct assign *s = c->s;
-	AUTO_FREE int *node = calloc((size_t)s->users + 1, sizeof(int));
-	double cost = 0;
-	int unplaced = 0;
-	AUTO_FREE double *room = malloc(((size_t)s->nodes + 1) * sizeof(*room));
+	double ms = node < 0 ? 0 : cells_ms(&a->c, &a->seat[seat].at, node);
 
-	if (!room || !node)
+	return isnan(ms) ? 0 : ms * a->seat[seat].demand;
+}
+
+void assigner_put(struct assigner *a, int seat, int node)
+{
+	int from = a->node[seat];
+
+	if (from >= 0)
+		a->left[from] += a->seat[seat].demand;
+	if (node >= 0)
+		a->left[node] -= a->seat[seat].demand;
+	a->cost += cost_at(a, seat, node) - cost_at(a, seat, from);
+	a->unplaced += (node < 0) - (from < 0);
+	a->node[seat] = node;
+}
+
+/* Users take what they have got in the auction, the others what is left; kept if it is better than what was before. */
+static int settle(struct assigner *a, const int *got)
+{
+	AUTO_FREE int *was = malloc(((size_t)a->seats + 1) * sizeof(int));
+	double cost = a->cost;
+	int unplaced = a->unplaced;
+
+	if (!was)
 		return -1;
-	memcpy(room, s->capacity, (size_t)s->nodes * sizeof(*room));
-	for (int pass = 0; pass < 2; pass++)
-		for (int k = 0; k < s->users; k++) {
-			int u = c->order[k], to = pass ? any_room(c, u, room) : got[k];
-
-			if (pass ? node[u] >= 0 : to < 0 || room[to] < s->demand[u])
-				to = pass ? node[u] : -1;
-			else if (to >= 0)
-				room[to] -= s->demand[u];
-			node[u] = to;
-		}
-	for (int u = 0; u < s->users; u++) {
-		double ms = node[u] < 0 ? 0 : cells_ms(c, u, node[u]);
-
-		cost += isnan(ms) ? 0 : ms * s->demand[u];
-		unplaced += node[u] < 0;
-	}
-	if (unplaced < a->unplaced || (unplaced == a->unplaced && cost < a->cost)) {
-		memcpy(a->node, node, (size_t)s->users * sizeof(int));
-		a->cost = cost;
-		a->unplaced = unplaced;
-	}
+	memcpy(was, a->node, (size_t)a->seats * sizeof(int));
+	for (int k = 0; k < a->seats; k++)
+		assigner_put(a, k, -1);
+	for (int k = 0; k < a->known; k++)
+		if (got[k] >= 0 && a->left[got[k]] >= a->seat[k].demand)
+			assigner_put(a, k, got[k]);
+	for (int k = 0; k < a->seats; k++)
+		if (a->node[k] < 0)
+			assigner_put(a, k, assigner_room(a, k));
+	if (unplaced > a->unplaced || (unplaced == a->unplaced && cost >= a->cost))
+		return 0;
+	for (int k = 0; k < a->seats; k++)
+		assigner_put(a, k, -1);
+	for (int k = 0; k < a->seats; k++)
+		assigner_put(a, k, was[k]);
 	return 0;
 }
 
-static int solve(const struct cells *c, const struct gap_budget *budget, struct assign_answer *a)
+static void lower_prices(struct assigner *a)
 {
-	const struct assign *s = c->s;
-	AUTO(crowd_release) struct crowd w = { 0 };
-	AUTO_FREE int *got = malloc(((size_t)s->users + 1) * sizeof(int));
-	struct market m = { c->n, s->nodes, s->nodes, c->way, c->demand, s->capacity, NULL, NULL, NULL };
-	double mean = 0, all = 1e-9;
-
-	if (!got)
-		return -1;
-	for (int k = 0; k < c->n && s->nodes; k++) {
-		mean += c->demand[k] * c->way[(size_t)k * s->nodes].ms;
-		all += c->demand[k];
-	}
-	mean = mean / all + 1e-9;
-	for (int k = 0; k < s->users; k++)
-		got[k] = -1;
-	if (assign_auction(&m, COARSE * mean, budget, PRICING, a->price, NULL))
-		return -1;
-	for (int i = 0; i < s->nodes; i++)
+	for (int i = 0; i < a->c.nodes; i++)
 		a->price[i] *= BELOW;
-	if (crowd_init(&w, c, a->price))
+	cells_forget(&a->c);
+}
+
+/* The mean way to the nearest node: the measure of steps. */
+static double mean_way(struct assigner *a)
+{
+	double sum = 0, all = 1e-9;
+
+	for (int k = 0; k < a->c.n; k++) {
+		double ms = cells_best(&a->c, k, &a->c.cell[k].middle, 0, a->price).least;
+
+		sum += isinf(ms) ? 0 : a->c.cell[k].demand * ms;
+		all += a->c.cell[k].demand;
+	}
+	return sum / all + 1e-9;
+}
+
+static int solve(struct assigner *a, const struct gap_budget *budget)
+{
+	AUTO_FREE int *got = malloc(((size_t)a->seats + 1) * sizeof(int));
+	struct market m = { &a->c, NULL, a->c.n, a->capacity };
+	double mean = mean_way(a);
+
+	if (!got || assign_auction(&m, COARSE * mean, (long)PATIENT * m.bidders, NULL, 1, &a->steps, a->price, NULL) < 0)
 		return -1;
-	m = (struct market){ 0, CHOICES, s->nodes, w.way, w.demand, s->capacity, w.beyond, list_again, &w };
-	for (int k = 0; k < c->n; k++)
-		m.bidders += c->cell[k].n;
-	a->unplaced = s->users + 1;
-	for (double step = FINE * mean; step > FINEST * mean; step /= 4) {
-		if (assign_auction(&m, step, budget, BIDDING, a->price, got) || prove(c, a) || settle(c, got, a))
+	m.seat = a->seat;
+	m.bidders = a->known;
+	for (double step = FINE * mean; step > FINEST * mean;) {
+		bool first = isinf(a->first);
+		int rc;
+
+		lower_prices(a);
+		rc = assign_auction(&m, step, first ? (long)HASTY * m.bidders : LONG_MAX, first ? NULL : budget, BIDDING, &a->steps, a->price,
+				    got);
+		if (rc < 0 || settle(a, got))
 			return -1;
-		if (a->cost <= (1 + NEAR) * a->bound || budget->spent(budget->ctx, 0) > AGAIN)
+		a->bound = fmax(a->bound, assigner_prove(a, a->price, NULL));
+		a->step = step;
+		if (first)
+			a->first = a->cost;
+		if (a->cost <= (1 + NEAR) * a->bound || budget->spent(budget->ctx, a->steps) > AGAIN)
 			break;
-		for (int i = 0; i < s->nodes; i++)
-			a->price[i] *= BELOW;
-		for (int k = 0; k < m.bidders; k++)
-			list_again(&w, k, a->price);
+		step /= rc ? 1 : 4;
 	}
 	return 0;
 }
 
 /* Searches on from there, as one user is a large part of a node. */
-static int search_on(const struct cells *c, const struct gap_budget *budget, struct assign_answer *a)
+static int search_on(struct assigner *a, const struct gap_budget *budget)
 {
-	const struct assign *s = c->s;
-	AUTO_FREE float *cost = malloc(((size_t)s->users * s->nodes + 1) * sizeof(*cost));
-	const struct gap g = { .jobs = s->users, .nodes = s->nodes, .resources = 1, .cost = cost, .use[0].of = s->demand,
-			       .capacity = s->capacity };
+	size_t pairs = (size_t)a->seats * a->c.nodes;
+	AUTO_FREE float *cost = malloc((pairs + 1) * sizeof(*cost)), *demand = malloc(((size_t)a->seats + 1) * sizeof(*demand));
+	const struct gap g = { .jobs = a->seats, .nodes = a->c.nodes, .resources = 1, .cost = cost, .use[0].of = demand,
+			       .capacity = a->capacity };
 	AUTO_GAP struct gap_answer better = { 0 };
 
-	if (!cost)
+	if (!cost || !demand)
 		return -1;
-	for (int u = 0; u < s->users; u++)
-		for (int i = 0; i < s->nodes; i++) {
-			double ms = cells_ms(c, u, i);
-
-			cost[(size_t)u * s->nodes + i] = isnan(ms) ? 0 : (float)(ms * s->demand[u]);
-		}
+	for (int k = 0; k < a->seats; k++) {
+		demand[k] = a->seat[k].demand;
+		for (int i = 0; i < a->c.nodes; i++)
+			cost[(size_t)k * a->c.nodes + i] = (float)cost_at(a, k, i);
+	}
 	if (gap_solve(&g, a->node, budget, &better, NULL))
 		return -1;
-	memcpy(a->node, better.node, (size_t)s->users * sizeof(int));
-	a->bound = fmax(a->bound, better.bound);
-	a->cost = gap_check(&g, a->node, &a->unplaced);
+	for (int k = 0; k < a->seats; k++)
+		assigner_put(a, k, -1);
+	for (int k = 0; k < a->seats; k++)
+		assigner_put(a, k, better.node[k]);
+	a->bound = fmax(a->bound, better.bound - ROUNDED * fabs(better.bound));
 	return 0;
 }
 
-int assign_solve(const struct assign *s, const struct gap_budget *budget, struct assign_answer *a, struct err *e)
+static int begin(struct assigner *a, const struct assign *s)
 {
-	AUTO_CELLS struct cells c = { 0 };
-	AUTO_ASSIGN struct assign_answer made = { 0 };
+	size_t users = (size_t)s->users + 1, nodes = (size_t)s->nodes + 1;
 
-	made.node = calloc((size_t)s->users + 1, sizeof(int));
-	made.price = calloc((size_t)s->nodes + 1, sizeof(double));
-	made.bound = -INFINITY;
-	if (!made.node || !made.price || cells_init(&c, s) || solve(&c, budget, &made) ||
-	    ((double)s->users * s->nodes <= SMALL && search_on(&c, budget, &made)))
+	a->seats = a->room = s->users;
+	a->bound = -INFINITY;
+	a->first = INFINITY;
+	a->unplaced = s->users;
+	a->seat = malloc(users * sizeof(*a->seat));
+	a->seat_of = malloc(users * sizeof(int));
+	a->node = malloc(users * sizeof(int));
+	a->capacity = malloc(nodes * sizeof(double));
+	a->left = malloc(nodes * sizeof(double));
+	a->price = calloc(nodes, sizeof(double));
+	if (!a->seat || !a->seat_of || !a->node || !a->capacity || !a->left || !a->price)
+		return -1;
+	memcpy(a->capacity, s->capacity, (size_t)s->nodes * sizeof(double));
+	memcpy(a->left, s->capacity, (size_t)s->nodes * sizeof(double));
+	for (int u = 0; u < s->users; u++) {
+		a->seat[u] = (struct seat){ .at = distance_point(s->user[u]), .demand = s->demand[u], .cell = -1, .user = u };
+		a->node[u] = -1;
+	}
+	if (cells_init(&a->c, s->node, s->nodes, a->seat, a->seats, &a->known))
+		return -1;
+	for (int k = 0; k < a->seats; k++)
+		a->seat_of[a->seat[k].user] = k;
+	return 0;
+}
+
+struct assigner *assigner_new(const struct assign *s, const struct gap_budget *budget)
+{
+	AUTO_ASSIGNER struct assigner *a = calloc(1, sizeof(*a));
+
+	if (!a || begin(a, s) || solve(a, budget) || ((double)s->users * s->nodes <= SMALL && search_on(a, budget)))
+		return NULL;
+	return TAKE_PTR(a);
+}
+
+void assigner_free(struct assigner *a)
+{
+	assigner_release_changes(a);
+	cells_release(&a->c);
+	free(a->seat);
+	free(a->seat_of);
+	free(a->node);
+	free(a->capacity);
+	free(a->left);
+	free(a->price);
+	free(a->queue);
+	free(a);
+}
+
+int assigner_node(const struct assigner *a, int user)
+{
+	return a->node[a->seat_of[user]];
+}
+
+double assigner_ms(const struct assigner *a, int user, int node)
+{
+	return cells_ms(&a->c, &a->seat[a->seat_of[user]].at, node);
+}
+
+struct assign_answer assigner_answer(const struct assigner *a)
+{
+	return (struct assign_answer){ NULL, a->cost, a->first, a->bound, a->unplaced };
+}
+
+int assign_solve(const struct assign *s, const struct gap_budget *budget, struct assign_answer *answer, struct err *e)
+{
+	AUTO_ASSIGNER struct assigner *a = assigner_new(s, budget);
+	int *node = malloc(((size_t)s->users + 1) * sizeof(int));
+
+	if (!a || !node) {
+		free(node);
 		return err_set(e, EX_OSERR, "out of memory");
-	*a = made;
-	made = (struct assign_answer){ 0 };
+	}
+	for (int u = 0; u < s->users; u++)
+		node[u] = assigner_node(a, u);
+	*answer = assigner_answer(a);
+	answer->node = node;
 	return 0;
 }

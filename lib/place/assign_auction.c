@@ -6,6 +6,7 @@
 #include "lib/place/assign_int.h"
 
 #define LOOK 4096 /* bids between two looks at the budget */
+#define DEAR 4    /* times the longest way: nobody pays more */
 
 struct part { /* of what a bidder wants, at a node */
 	double level, amount;
@@ -27,10 +28,27 @@ struct auction {
 	double step, highest;
 };
 
+static double wanted(const struct market *m, int bidder)
+{
+	return m->seat ? m->seat[bidder].demand : m->c->cell[bidder].demand;
+}
+
+static struct best best_for(const struct auction *a, int bidder)
+{
+	const struct market *m = a->m;
+	const struct seat *s = m->seat ? &m->seat[bidder] : NULL;
+	int cell = s ? s->cell : bidder;
+
+	return cells_best(m->c, cell, s ? &s->at : &m->c->cell[cell].middle, s ? s->off : 0, a->price);
+}
+
 static void wait(struct auction *a, int bidder, double amount)
 {
-	if (a->waiting[bidder] <= 0)
-		a->queue[(a->head + a->length++) % a->m->bidders] = bidder;
+	if (a->waiting[bidder] <= 0) {
+		int at = a->head + a->length++;
+
+		a->queue[at < a->m->bidders ? at : at - a->m->bidders] = bidder;
+	}
 	a->waiting[bidder] += amount;
 }
 
@@ -68,48 +86,6 @@ static void drop(struct seller *s)
 		s->heap[k] = last;
 }
 
-/* The best node, and what it costs less than the second best; -1: all are too dear. */
-static int best_node(const struct auction *a, int bidder, double *lead)
-{
-	const struct way *w = a->m->way + (size_t)bidder * a->m->ways;
-	double least = a->highest, second = a->highest;
-	int best = -1;
-
-	/* Prices are not negative: what is farther away than the second best is neither. */
-	for (int i = 0; i < a->m->ways && w[i].node >= 0 && w[i].ms < second; i++) {
-		double v = w[i].ms + a->price[w[i].node];
-
-		if (v < least) {
-			second = least;
-			least = v;
-			best = w[i].node;
-		} else if (v < second) {
-			second = v;
-		}
-	}
-	*lead = second - least;
-	return best;
-}
-
-/* The same; prices have only risen since the list was made, so that it is good as long as the second best is on it. */
-static int best_listed(const struct auction *a, int bidder, double *lead)
-{
-	const struct market *m = a->m;
-	int best = best_node(a, bidder, lead);
-	double second;
-
-	if (!m->beyond || isinf(m->beyond[bidder]))
-		return best;
-	second = best < 0 ? a->highest : a->price[best] + *lead;
-	for (int i = 0; best >= 0 && i < m->ways; i++)
-		if (m->way[(size_t)bidder * m->ways + i].node == best)
-			second += m->way[(size_t)bidder * m->ways + i].ms;
-	if (second <= m->beyond[bidder])
-		return best;
-	m->list(m->ctx, bidder, a->price);
-	return best_node(a, bidder, lead);
-}
-
 /* What the bid gets of the node: first what is left, then from those that bid less. -1: out of memory. */
 static double bid(struct auction *a, int node, int bidder, double amount, double level)
 {
@@ -136,27 +112,28 @@ static double bid(struct auction *a, int node, int bidder, double amount, double
 	return got;
 }
 
-static int run(struct auction *a, const struct gap_budget *budget, double share)
+static int run(struct auction *a, long most, const struct gap_budget *budget, double share, long *steps)
 {
-	for (long n = 0; a->length > 0; n++) {
-		int bidder = a->queue[a->head], node;
-		double amount = a->waiting[bidder], lead, got;
+	for (long n = 1; a->length > 0 && n <= most; n++) {
+		int bidder = a->queue[a->head];
+		double amount = a->waiting[bidder], got;
+		struct best b;
 
-		if (n % LOOK == 0 && budget->spent(budget->ctx, n / LOOK) >= share)
-			return 0;
-		a->head = (a->head + 1) % a->m->bidders;
+		if (n % LOOK == 0 && ++*steps && budget && budget->spent(budget->ctx, *steps) >= share)
+			return 1;
+		a->head = a->head + 1 == a->m->bidders ? 0 : a->head + 1;
 		a->length--;
 		a->waiting[bidder] = 0;
-		node = best_listed(a, bidder, &lead);
-		if (node < 0)
+		b = best_for(a, bidder);
+		if (b.least >= a->highest)
 			continue;
-		got = bid(a, node, bidder, amount, a->price[node] + lead + a->step);
+		got = bid(a, b.node, bidder, amount, a->price[b.node] + fmin(b.second, a->highest) - b.least + a->step);
 		if (got < 0)
 			return -1;
 		if (got < amount)
 			wait(a, bidder, amount - got);
 	}
-	return 0;
+	return a->length > 0;
 }
 
 /* The node that gives each bidder most. */
@@ -168,7 +145,7 @@ static int collect(const struct auction *a, int *got)
 		return -1;
 	for (int k = 0; k < a->m->bidders; k++)
 		got[k] = -1;
-	for (int i = 0; i < a->m->nodes; i++)
+	for (int i = 0; i < a->m->c->nodes; i++)
 		for (int k = 0; k < a->seller[i].n; k++) {
 			const struct part *x = &a->seller[i].heap[k];
 
@@ -180,31 +157,39 @@ static int collect(const struct auction *a, int *got)
 	return 0;
 }
 
-int assign_auction(const struct market *m, double step, const struct gap_budget *budget, double share, double *price, int *got)
+static double longest_way(const struct cells *c)
 {
-	struct auction a = { .m = m, .price = price, .step = step, .highest = 1 };
+	float most = 0;
+
+	for (size_t i = 0; i < (size_t)c->n * c->nodes; i++)
+		most = c->way[i] > most && !isinf(c->way[i]) ? c->way[i] : most;
+	return most;
+}
+
+int assign_auction(const struct market *m, double step, long most, const struct gap_budget *budget, double share, long *steps,
+		   double *price, int *got)
+{
+	struct auction a = { .m = m, .price = price, .step = step, .highest = 1 + DEAR * longest_way(m->c) };
 	int rc = -1;
 
-	a.seller = calloc((size_t)m->nodes + 1, sizeof(*a.seller));
+	a.seller = calloc((size_t)m->c->nodes + 1, sizeof(*a.seller));
 	a.waiting = calloc((size_t)m->bidders + 1, sizeof(*a.waiting));
 	a.queue = malloc(((size_t)m->bidders + 1) * sizeof(int));
 	if (a.seller && a.waiting && a.queue) {
-		for (int i = 0; i < m->nodes; i++) {
+		for (int i = 0; i < m->c->nodes; i++) {
 			a.seller[i].left = m->capacity[i];
 			a.seller[i].least = price[i];
+			/* A node without any capacity is not to be had. */
+			if (m->capacity[i] <= 0)
+				price[i] = a.highest;
 		}
-		for (int k = 0; k < m->bidders; k++) {
-			const struct way *w = m->way + (size_t)k * m->ways;
-
-			for (int i = 0; i < m->ways && w[i].node >= 0; i++)
-				a.highest = fmax(a.highest, 4 * w[i].ms);
-			wait(&a, k, m->demand[k]);
-		}
-		rc = run(&a, budget, share);
-		if (!rc && got)
-			rc = collect(&a, got);
+		for (int k = 0; k < m->bidders; k++)
+			wait(&a, k, wanted(m, k));
+		rc = run(&a, most, budget, share, steps);
+		if (rc >= 0 && got && collect(&a, got))
+			rc = -1;
 	}
-	for (int i = 0; a.seller && i < m->nodes; i++)
+	for (int i = 0; a.seller && i < m->c->nodes; i++)
 		free(a.seller[i].heap);
 	free(a.seller);
 	free(a.waiting);

@@ -5,52 +5,122 @@
 
 #include "lib/place/assign.h"
 
-struct way {
-	float ms;
+#define LISTED 32 /* nodes that a cell keeps at hand */
+
+struct seat { /* of a user */
+	struct point at;
+	float demand;
+	int cell;  /* -1: of unknown position */
+	float off; /* ms from the cell's middle */
+	int user;
+};
+
+struct listed {
+	float key, ms; /* RTT from the cell's middle, and with the price when the list was made */
 	int node;
 };
 
 struct cell {
 	struct point middle;
-	float radius;    /* ms from the middle to the user of it that is farthest away */
-	int first, n;    /* in `order` */
+	float beyond;  /* the least key of the nodes that are not in its list */
+	int first, n;  /* seats */
+	int listed;    /* -1: the list is to be made anew, as prices fell */
+	double demand;
 };
 
+struct fork { /* of the tree of cells */
+	int axis, below, above; /* forks, or -1 - cell */
+	double at;
+};
+
+/* Users near each other are in one cell, which knows the way to each node. */
 struct cells {
-	const struct assign *s;
-	struct point *user, *node;
-	int *order;      /* [users]: by cell; those without a position are behind the last cell's */
+	int nodes, n;
+	struct point *node;
 	struct cell *cell;
-	double *demand;  /* [n] */
-	int n;
-	struct way *way; /* [n][nodes]: RTT from the middles, the nearest first */
+	struct fork *fork;
+	int forks, root;
+	float *way;          /* [n][nodes]: ms from the middles; INFINITY for a node of unknown position */
+	struct listed *list; /* [n][LISTED], the least key first */
 };
 
-int cells_init(struct cells *c, const struct assign *s);
+/* Sorts the seats, those of unknown position last; *known is how many are before them. -1: out of memory. */
+int cells_init(struct cells *c, const struct geo *node, int nodes, struct seat *seat, int seats, int *known);
 void cells_release(struct cells *c);
-#define AUTO_CELLS AUTO(cells_release)
+/* Finds the cell that the seat is in; -1 when it has no position or there is no cell. */
+void cells_find(const struct cells *c, struct seat *seat);
+/* To be called when a price has fallen. */
+void cells_forget(struct cells *c);
 
-static inline double cells_ms(const struct cells *c, int user, int node)
+static inline double cells_ms(const struct cells *c, const struct point *at, int node)
 {
-	return distance_points_km(&c->user[user], &c->node[node]) * RTT_MS_PER_KM;
+	return distance_points_km(at, &c->node[node]) * RTT_MS_PER_KM;
 }
 
-/* Who wants how much of what: cells or users, each with some nodes, the nearest first. */
-struct market {
-	int bidders, ways, nodes;
-	struct way *way;        /* [bidders][ways]; node -1 ends a shorter list */
-	const double *demand;   /* [bidders], over 0 */
-	const double *capacity; /* [nodes] */
-	/* Where lists do not have all nodes: beyond[bidders] is the least RTT + price of those that are left out; `list` makes a
-	 * list anew, at the prices of now. Else NULL. */
-	float *beyond;
-	void (*list)(void *ctx, int bidder, const double *price);
-	void *ctx;
+struct best {
+	int node;             /* -1: none */
+	double least, second; /* RTT + price there, and at the next best node; INFINITY */
 };
 
-/* Divides the nodes' capacity nearly as cheaply as can be: within `step` ms for each unit of demand, if it comes to its end
- * before so much of the budget is spent. price[nodes], in and out: at least that is paid, and in the end what the last bidder
- * that has something would pay. got[bidders] (or NULL): the node that gives it most, -1: none. -1: out of memory. */
-int assign_auction(const struct market *m, double step, const struct gap_budget *budget, double share, double *price, int *got);
+/* The best nodes at these prices, none of them negative, for a point `off` ms from the cell's middle: nearly always; where very many are
+ * nearly as good, the second best may be a better one. */
+struct best cells_best(struct cells *c, int cell, const struct point *at, double off, const double *price);
+/* The least RTT + price for a seat with a cell: exactly. Prices must be as they were at the last cells_forget(). */
+double cells_least(struct cells *c, const struct seat *s, const double *price);
+
+/* Who bids: the cells, or the users with a position. */
+struct market {
+	struct cells *c;
+	const struct seat *seat; /* NULL: the cells */
+	int bidders;
+	const double *capacity;  /* [nodes] */
+};
+
+/* Divides the nodes' capacity nearly as cheaply as can be: within `step` ms for each unit of demand, unless it ends before: after `most`
+ * bids, or (budget not NULL) when so much of it is spent. *steps counts on. price[nodes], in and out: at least that is paid, and in the
+ * end what the last bidder that has something would pay. got[bidders] (or NULL): the node that gives it most, -1: none.
+ * 0; 1: ended before; -1: out of memory. */
+int assign_auction(const struct market *m, double step, long most, const struct gap_budget *budget, double share, long *steps,
+		   double *price, int *got);
+
+/* --- the whole */
+
+struct guest { /* a user at a node: when that is dearer than the level, it is better off elsewhere */
+	float level;
+	int seat;
+};
+
+struct guests { /* of a node: a heap, the lowest level first */
+	struct guest *heap;
+	int n, room;
+};
+
+struct assigner {
+	struct cells c;
+	struct seat *seat;
+	int seats, room, known;  /* seats; how many fit; users of known position at the beginning, whose seats come first */
+	int *seat_of;            /* [users] */
+	int *node;               /* [seats]: -1: nowhere */
+	double *capacity, *left, *price; /* [nodes] */
+	double bound, cost, first, step;
+	int unplaced;
+	long steps;
+	/* For changes; NULL before the first. */
+	double *proof;           /* [nodes]: the prices of the bound */
+	float *least;            /* [seats]: what a unit of demand costs at least at these prices */
+	struct guests *guests;   /* [nodes] */
+	int *head, *next;        /* [cells], [seats]: the seats of each cell, as lists; -1 ends one */
+	int *begin, *near;       /* near[begin[i] .. begin[i + 1]) are the cells for which node i is one of the best; [nodes + 1] */
+	int batches;
+	int *queue, queued, queue_room; /* seats that want a node */
+};
+
+/* The bound that these prices prove; least[seats] (or NULL) is each one's part. */
+double assigner_prove(struct assigner *a, const double *price, float *least);
+/* The nearest node with room for the seat's user, the emptiest for one without a position; -1. */
+int assigner_room(const struct assigner *a, int seat);
+/* Puts it there, or (-1) nowhere. */
+void assigner_put(struct assigner *a, int seat, int node);
+void assigner_release_changes(struct assigner *a);
 
 #endif

@@ -10,14 +10,6 @@ struct point distance_point(struct geo g)
 	return (struct point){ cos(lat) * cos(lon), cos(lat) * sin(lon), sin(lat) };
 }
 
-double distance_points_km(const struct point *a, const struct point *b)
-{
-	double x = a->x - b->x, y = a->y - b->y, z = a->z - b->z;
-	double half = sqrt(x * x + y * y + z * z) / 2;
-
-	return 2 * EARTH_KM * asin(half > 1 ? 1 : half);
-}
-
 double distance_km(struct geo a, struct geo b)
 {
 	struct point p = distance_point(a), q = distance_point(b);

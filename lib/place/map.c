@@ -6,59 +6,50 @@
 
 void map_clear(struct map *m)
 {
-	free(m->key);
-	free(m->value);
+	free(m->slot);
 	memset(m, 0, sizeof(*m));
 }
 
-static uint64_t slot(const struct map *m, uint64_t key)
+static struct map_slot *slot(const struct map *m, uint64_t key)
 {
 	uint64_t i = map_mix(key) & m->mask;
 
-	while (m->value[i] >= 0 && m->key[i] != key)
+	while (m->slot[i].value >= 0 && m->slot[i].key != key)
 		i = (i + 1) & m->mask;
-	return i;
+	return &m->slot[i];
 }
 
 static void grow(struct map *m)
 {
 	struct map old = *m;
-	uint64_t size = old.key ? (old.mask + 1) * 2 : 1024;
+	uint64_t size = old.slot ? (old.mask + 1) * 2 : 1024;
 
-	m->key = malloc(size * sizeof(*m->key));
-	m->value = malloc(size * sizeof(*m->value));
-	if (!m->key || !m->value)
+	m->slot = malloc(size * sizeof(*m->slot));
+	if (!m->slot)
 		abort();
-	memset(m->value, 0xff, size * sizeof(*m->value));
+	memset(m->slot, 0xff, size * sizeof(*m->slot));
 	m->mask = size - 1;
-	for (uint64_t i = 0; old.key && i <= old.mask; i++) {
-		if (old.value[i] >= 0) {
-			uint64_t to = slot(m, old.key[i]);
-
-			m->key[to] = old.key[i];
-			m->value[to] = old.value[i];
-		}
-	}
-	free(old.key);
-	free(old.value);
+	for (uint64_t i = 0; old.slot && i <= old.mask; i++)
+		if (old.slot[i].value >= 0)
+			*slot(m, old.slot[i].key) = old.slot[i];
+	free(old.slot);
 }
 
 int map_get(const struct map *m, uint64_t key)
 {
-	return m->key ? m->value[slot(m, key)] : -1;
+	return m->slot ? slot(m, key)->value : -1;
 }
 
 int map_add(struct map *m, uint64_t key, int value)
 {
-	uint64_t i;
+	struct map_slot *at;
 
-	if (!m->key || m->n * 10 > m->mask * 6)
+	if (!m->slot || m->n * 10 > m->mask * 6)
 		grow(m);
-	i = slot(m, key);
-	if (m->value[i] >= 0)
-		return m->value[i];
-	m->key[i] = key;
-	m->value[i] = value;
+	at = slot(m, key);
+	if (at->value >= 0)
+		return at->value;
+	*at = (struct map_slot){ key, value };
 	m->n++;
 	return -1;
 }

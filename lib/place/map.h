@@ -5,9 +5,13 @@
 
 #include <stdint.h>
 
+struct map_slot {
+	uint64_t key;
+	int value; /* -1: free */
+};
+
 struct map { /* begin with a zeroed one */
-	uint64_t *key;
-	int *value; /* -1: a free slot */
+	struct map_slot *slot;
 	uint64_t n, mask;
 };
 

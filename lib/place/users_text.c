@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 #include "lib/base/json_put.h"
+#include "lib/place/invitation.h"
 #include "lib/place/plan_text.h"
 
 static void put_string(FILE *f, const char *before, const char *value)
@@ -21,9 +22,11 @@ void users_put(FILE *f, const struct world *w, const struct users_plan *p)
 		if (x->node >= 0)
 			put_string(f, ",\"from\":", world_text(w, x->node));
 		put_string(f, ",\"to\":", world_text(w, w->node[p->node[u]].name));
-		if (!isnan(p->ms[u])) {
+		double ms = distance_km(x->geo, w->node[p->node[u]].geo) * RTT_MS_PER_KM;
+
+		if (!isnan(ms)) {
 			fputs(",\"rtt_ms\":", f);
-			json_put_number(f, p->ms[u], 4);
+			json_put_number(f, ms, 4);
 		}
 		fputs("}\n", f);
 	}
@@ -33,6 +36,10 @@ void users_put(FILE *f, const struct world *w, const struct users_plan *p)
 	json_put_number(f, p->before, 9);
 	fputs(",\"cost_after\":", f);
 	json_put_number(f, p->after, 9);
+	if (!isnan(p->first)) {
+		fputs(",\"cost_first\":", f);
+		json_put_number(f, p->first, 9);
+	}
 	if (!p->unplaced) {
 		fputs(",\"bound\":", f);
 		json_put_number(f, p->bound, 9);
@@ -62,12 +69,16 @@ static int copies_before(const struct near_plan *plan, int k)
 int near_put_steps(FILE *f, const struct problem *p, const struct near_plan *plan)
 {
 	const struct world *w = p->w;
+	AUTO_INVITATIONS struct invitations v = { 0 };
 	int moves = 0;
 
+	invitations_init(&v, p);
 	for (int k = 0; k < plan->n; k++) {
 		const struct near_step *s = &plan->steps[k];
 		const struct world_group *g = s->group < 0 ? NULL : &w->group[s->group];
 
+		if (s->action == NEAR_REPLICATE)
+			invitations_put(&v, f, s->job, w->app[s->app].name, s->from, s->to);
 		moves += s->action != NEAR_STAY;
 		fprintf(f, "{\"kind\":\"move\",\"action\":\"%s\"", near_action_name(s->action));
 		put_string(f, ",\"service\":", world_text(w, w->app[s->app].name));

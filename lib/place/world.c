@@ -63,18 +63,22 @@ static uint64_t hash_of(const char *s, size_t n)
 }
 
 /* Where the word is in the hash table, or the free slot where it would be. */
-static int word_slot(const struct world_private *in, const char *s, size_t len, uint64_t hash)
+static struct word_slot *word_slot(const struct world_private *in, const char *s, size_t len, uint64_t hash)
 {
 	int i = (int)(hash & (uint64_t)in->word_mask);
 
-	while (in->word_slot[i] >= 0) {
-		const struct word *word = &in->word[in->word_slot[i]];
+	for (;; i = (i + 1) & in->word_mask) {
+		struct word_slot *slot = &in->word_slot[i];
 
-		if (word->hash == hash && word->len == len && !memcmp(in->letters + word->at, s, len))
-			break;
-		i = (i + 1) & in->word_mask;
+		if (slot->word < 0)
+			return slot;
+		if (slot->hash == (uint32_t)(hash >> 32)) {
+			const struct word *word = &in->word[slot->word];
+
+			if (word->len == len && !memcmp(in->letters + word->at, s, len))
+				return slot;
+		}
 	}
-	return i;
 }
 
 static void grow_words(struct world_private *in)
@@ -82,25 +86,26 @@ static void grow_words(struct world_private *in)
 	int size = in->word_slot ? (in->word_mask + 1) * 2 : 1024;
 
 	free(in->word_slot);
-	in->word_slot = malloc((size_t)size * sizeof(int));
+	in->word_slot = malloc((size_t)size * sizeof(*in->word_slot));
 	if (!in->word_slot)
 		abort();
-	memset(in->word_slot, 0xff, (size_t)size * sizeof(int));
+	memset(in->word_slot, 0xff, (size_t)size * sizeof(*in->word_slot));
 	in->word_mask = size - 1;
 	for (int w = 0; w < in->n_words; w++) {
-		int i = (int)(in->word[w].hash & (uint64_t)in->word_mask);
+		uint64_t hash = in->word[w].hash;
+		int i = (int)(hash & (uint64_t)in->word_mask);
 
-		while (in->word_slot[i] >= 0)
+		while (in->word_slot[i].word >= 0)
 			i = (i + 1) & in->word_mask;
-		in->word_slot[i] = w;
+		in->word_slot[i] = (struct word_slot){ (uint32_t)(hash >> 32), w };
 	}
 }
 
 int world_word_of(struct world *w, const char *s, size_t len)
 {
 	struct world_private *in = w->in;
+	struct word_slot *slot;
 	uint64_t hash;
-	int slot;
 
 	if (len == 0)
 		return -1;
@@ -108,8 +113,8 @@ int world_word_of(struct world *w, const char *s, size_t len)
 		grow_words(in);
 	hash = hash_of(s, len);
 	slot = word_slot(in, s, len, hash);
-	if (in->word_slot[slot] >= 0)
-		return in->word_slot[slot];
+	if (slot->word >= 0)
+		return slot->word;
 	if (in->n_letters + len + 1 > in->letters_room) {
 		in->letters_room = in->letters_room * 2 + len + 4096;
 		in->letters = realloc(in->letters, in->letters_room);
@@ -123,7 +128,8 @@ int world_word_of(struct world *w, const char *s, size_t len)
 	memcpy(in->letters + in->n_letters, s, len);
 	in->letters[in->n_letters + len] = '\0';
 	in->n_letters += len + 1;
-	return in->word_slot[slot] = in->n_words++;
+	*slot = (struct word_slot){ (uint32_t)(hash >> 32), in->n_words };
+	return in->n_words++;
 }
 
 int world_word(struct world *w, const char *s)
@@ -135,7 +141,7 @@ int world_find(const struct world *w, const char *s)
 {
 	size_t len = s ? strlen(s) : 0;
 
-	return len && w->in->word_slot ? w->in->word_slot[word_slot(w->in, s, len, hash_of(s, len))] : -1;
+	return len && w->in->word_slot ? word_slot(w->in, s, len, hash_of(s, len))->word : -1;
 }
 
 const char *world_text(const struct world *w, int word)

@@ -14,6 +14,11 @@ struct word {
 	bool measured; /* it is an end of a latency */
 };
 
+struct word_slot {
+	uint32_t hash; /* a part of it: most other words are told apart without a look at them */
+	int word;      /* -1: free */
+};
+
 struct list {
 	int at, n; /* in `listed` */
 };
@@ -26,7 +31,7 @@ struct world_private {
 	struct list *list;
 	int *listed;
 	int n_words, words_room, n_lists, lists_room, n_listed, listed_room;
-	int *word_slot; /* hash table of words, -1 where free */
+	struct word_slot *word_slot; /* hash table of words */
 	int word_mask;
 	/* The arrays of struct world, how many fit. */
 	int nodes_room, services_room, latencies_room, users_room, groups_room, scored_room, apps_room, corners_room,

@@ -47,44 +47,76 @@ static double spent(void *ctx, long steps)
 }
 
 /* Users are more concentrated than nodes. */
-static void make(struct assign *s, struct geo *user, struct geo *node, float *demand, double *capacity)
+struct cities {
+	struct geo at[CITIES];
+	double share[CITIES], all;
+};
+
+static struct geo somewhere(const struct cities *c)
 {
-	struct geo city[CITIES];
-	double share[CITIES], all = 0, wanted = 0;
+	double x = c->all * uniform();
+	int k = 0;
+
+	while (k < CITIES - 1 && (x -= c->share[k]) > 0)
+		k++;
+	return near(&c->at[k], 0.9);
+}
+
+static float some(void)
+{
+	return (float)(1 + (int)(4 * uniform()));
+}
+
+static void make(struct assign *s, struct cities *c, struct geo *user, struct geo *node, float *demand, double *capacity)
+{
+	double all = 0, wanted = 0;
 
 	for (int k = 0; k < CITIES; k++) {
-		city[k] = (struct geo){ 40 + 15 * uniform(), -5 + 25 * uniform() };
-		all += share[k] = pow(k + 1, -0.7);
+		c->at[k] = (struct geo){ 40 + 15 * uniform(), -5 + 25 * uniform() };
+		c->all += c->share[k] = pow(k + 1, -0.7);
 	}
 	for (int i = 0; i < s->nodes; i++) {
-		node[i] = near(&city[i % CITIES], 1.2);
+		node[i] = near(&c->at[i % CITIES], 1.2);
 		capacity[i] = 0.5 + uniform();
+		all += capacity[i];
 	}
 	for (int u = 0; u < s->users; u++) {
-		double x = all * uniform();
-		int k = 0;
-
-		while (k < CITIES - 1 && (x -= share[k]) > 0)
-			k++;
-		user[u] = near(&city[k], 0.9);
-		demand[u] = (float)(1 + (int)(4 * uniform()));
-		wanted += demand[u];
+		user[u] = somewhere(c);
+		wanted += demand[u] = some();
 	}
-	all = 0;
-	for (int i = 0; i < s->nodes; i++)
-		all += capacity[i];
 	for (int i = 0; i < s->nodes; i++)
 		capacity[i] = floor(capacity[i] * wanted / 0.9 / all);
 }
 
-static void print_records(const struct assign *s)
+static void print_node(const struct assign *s, int i, double part)
+{
+	printf("{\"kind\":\"node\",\"name\":\"n%d\",\"geo\":{\"lat\":%.5f,\"lon\":%.5f},\"users_max\":%.0f}\n", i, s->node[i].lat,
+	       s->node[i].lon, floor(part * s->capacity[i]));
+}
+
+static void print_user(int u, struct geo at, float demand)
+{
+	printf("{\"kind\":\"user\",\"addr\":\"10.%d.%d.%d\",\"service\":\"game\",\"demand\":%.0f,\"geo\":{\"lat\":%.5f,\"lon\":%.5f}}\n", u >> 16,
+	       u >> 8 & 255, u & 255, demand, at.lat, at.lon);
+}
+
+/* Everything; then batches, an empty line before each, in which one per cent of all records is told anew: users are elsewhere and
+ * want something else, nodes have 95 to 105 % of what they had. */
+static void print_records(const struct assign *s, const struct cities *c, int batches)
 {
 	for (int i = 0; i < s->nodes; i++)
-		printf("{\"kind\":\"node\",\"name\":\"n%d\",\"geo\":{\"lat\":%.5f,\"lon\":%.5f},\"users_max\":%.0f}\n", i, s->node[i].lat,
-		       s->node[i].lon, s->capacity[i]);
+		print_node(s, i, 1);
 	for (int u = 0; u < s->users; u++)
-		printf("{\"kind\":\"user\",\"addr\":\"10.%d.%d.%d\",\"service\":\"game\",\"demand\":%.0f,\"geo\":{\"lat\":%.5f,\"lon\":%.5f}}\n",
-		       u >> 16, u >> 8 & 255, u & 255, s->demand[u], s->user[u].lat, s->user[u].lon);
+		print_user(u, s->user[u], s->demand[u]);
+	for (int b = 0; b < batches; b++) {
+		putchar('\n');
+		for (int i = 0; i < s->nodes; i++)
+			if (uniform() < 0.01)
+				print_node(s, i, 0.95 + 0.1 * uniform());
+		for (int u = 0; u < s->users; u++)
+			if (uniform() < 0.01)
+				print_user(u, somewhere(c), some());
+	}
 }
 
 static double first_come(const struct assign *s, double *room, int *overfull)
@@ -131,6 +163,7 @@ int main(int argc, char **argv)
 	struct assign s = { .users = argc > 1 ? atoi(argv[1]) : 0, .nodes = argc > 2 ? atoi(argv[2]) : 0 };
 	const struct gap_budget budget = { spent, NULL };
 	AUTO_ASSIGN struct assign_answer a = { 0 };
+	struct cities cities = { 0 };
 	int overfull = 0;
 
 	if (s.users <= 0 || s.nodes <= 0)
@@ -139,13 +172,13 @@ int main(int argc, char **argv)
 	float *demand = malloc((size_t)s.users * sizeof(*demand));
 	double *capacity = malloc((size_t)s.nodes * sizeof(*capacity)), *room = malloc((size_t)s.nodes * sizeof(*room));
 
-	make(&s, user, node, demand, capacity);
+	make(&s, &cities, user, node, demand, capacity);
 	s.user = user;
 	s.node = node;
 	s.demand = demand;
 	s.capacity = capacity;
 	if (argc > 3 && !strcmp(argv[3], "records")) {
-		print_records(&s);
+		print_records(&s, &cities, argc > 4 ? atoi(argv[4]) : 0);
 		return 0;
 	}
 	if (argc > 3)
@@ -156,9 +189,9 @@ int main(int argc, char **argv)
 	double ms = cpu_ms() - started;
 	double swirly = first_come(&s, room, &overfull);
 
-	printf("{\"users\":%d,\"nodes\":%d,\"ms\":%.0f,\"cost\":%.1f,\"bound\":%.1f,\"above_percent\":%.3f,\"unplaced\":%d,"
+	printf("{\"users\":%d,\"nodes\":%d,\"ms\":%.0f,\"first\":%.1f,\"cost\":%.1f,\"bound\":%.1f,\"above_percent\":%.3f,\"unplaced\":%d,"
 	       "\"first_come_percent\":%.3f,\"overfull_percent\":%.1f}\n",
-	       s.users, s.nodes, ms, a.cost, a.bound, 100 * (a.cost / a.bound - 1), a.unplaced, 100 * (swirly / a.bound - 1),
+	       s.users, s.nodes, ms, a.first, a.cost, a.bound, 100 * (a.cost / a.bound - 1), a.unplaced, 100 * (swirly / a.bound - 1),
 	       100.0 * overfull / s.nodes);
 	return 0;
 }

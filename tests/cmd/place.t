@@ -243,9 +243,22 @@ place --users
 is "$(tail -n +8 "$tmp/out")" '{"kind":"move","action":"redirect","service":"game","user":"192.0.2.1","from":"b","to":"a","rtt_ms":0}
 {"kind":"move","action":"redirect","service":"game","user":"192.0.2.2","from":"a","to":"b","rtt_ms":2.224}
 {"kind":"move","action":"redirect","service":"game","user":"192.0.2.3","to":"a","rtt_ms":0.2224}
-{"kind":"plan","policy":"users","services":1,"users":3,"moves":3,"withheld":0,"unplaced":0,"cost_before":6.67169595,"cost_after":2.4462885,"bound":2.4462885}' \
+{"kind":"plan","policy":"users","services":1,"users":3,"moves":3,"withheld":0,"unplaced":0,"cost_before":6.6716956,"cost_after":2.44628839,"cost_first":2.44628839,"bound":2.44628825}' \
 	"--users: those that lose least go farther away"
 is "$(tail -n +8 "$tmp/out" | tests/schema/check 2>&1)$(said)" "0 " "... as the schemas say"
+# after what is above: user 2 is near a now, which tells that it can serve one more; a new user; then the end behind an empty line
+{ cat "$tmp/in"; echo; echo '{"kind":"node","name":"a","geo":{"lat":48,"lon":11},"users_max":3}'
+	echo '{"kind":"user","addr":"192.0.2.2","service":"game","geo":{"lat":48,"lon":11}}'
+	echo; echo '{"kind":"user","addr":"192.0.2.9","service":"game","geo":{"lat":50,"lon":11}}'; echo; } >"$tmp/batches"
+edge-place --users --follow <"$tmp/batches" >"$tmp/out" 2>"$tmp/err"
+echo $? >"$tmp/status"
+is "$(said)" "0 " "--follow: batches of records"
+is "$(moves)" "$(edge-place --users <"$tmp/in" >"$tmp/out.1"; cp "$tmp/out" "$tmp/out.all"; cp "$tmp/out.1" "$tmp/out"; moves); game: b>a; game: >b" \
+	"... the first is placed as without it, then only what is new moves, from where the last plan has put it"
+is "$(grep -E '"kind":"(move|plan)"' "$tmp/out.all" | tests/schema/check 2>&1)" "" "... all as the schemas say"
+is "$(edge-place --users --follow <"$tmp/batches" | cmp - "$tmp/out.all")" "" "... the same at every run"
+is "$(jq -rs 'map(select(.kind == "plan") | [.moves, .unplaced] | join(" ")) | join(", ")' "$tmp/out.all")" "3 0, 1 0, 1 0" \
+	"... a plan for each batch, none for the end behind an empty line"
 is "$(moved --users --what-if 'node a fails' --what-if 'users x5')" "" "questions print no records"
 is "$(cat "$tmp/out")" "3 users of 1 services: 1 sent elsewhere, 2 without room; users' ms 33.3585 -> 11.1195" "... but an answer"
 
@@ -323,6 +336,7 @@ refused 64 "--policy: best: no such policy" "a policy that there is not" -p best
 refused 64 "--weights: speed: not one of latency, score, load, energy, price, traffic, move" "a weight that there is not" -w speed=1
 refused 64 "--weights: load: not a number from 0 on" "a weight that is none" -w load=-1
 refused 64 "--what-if: node moon: no record of it" "a question about a node that there is not" --what-if 'node moon fails'
+refused 64 '--follow: with --users, without --dry-run, --what-if and --simulate' "following without users" --follow
 refused 64 '--what-if: the sun explodes: neither "node NAME fails" nor "users xN at LAT,LON"' "a question in other words" --what-if 'the sun explodes'
 refused 65 "service sun: no record of it running" "a service that there is not" --explain sun
 echo '{"kind":"node"' >"$tmp/in"
