@@ -13,6 +13,7 @@
 #include "lib/discover/registry.h"
 #include "lib/engine/cgroup.h"
 #include "lib/move/check.h"
+#include "lib/move/decide.h"
 #include "lib/move/files.h"
 #include "lib/move/image.h"
 #include "lib/move/layer.h"
@@ -203,18 +204,6 @@ static void stop_all(void *ctx)
 		cgroup_kill(in->svc->name, KILL_MS, NULL);
 }
 
-/* Somebody has lost patience with this node and let the instance run elsewhere. A registry that cannot be asked says
- * nothing. */
-static bool forced_elsewhere(const struct service *s)
-{
-	AUTO_REGISTRY struct registry *r = NULL;
-	char node[256];
-	int64_t epoch;
-
-	return !registry_open(&r, NULL, NULL) && !registry_epoch(r, s->id, &epoch, node, NULL) && epoch > s->epoch &&
-	       strcmp(node, node_self()) != 0;
-}
-
 /* The commit: from the moment that "running" is on disk the service is this node's. Before it service.json is, too: a service
  * that runs is one that this node knows of. */
 static int commit(struct incoming *in, struct err *e)
@@ -223,8 +212,10 @@ static int commit(struct incoming *in, struct err *e)
 
 	if (!keeper_alive(&in->keeper))
 		return err_set(e, EX_SOFTWARE, "service %s: its keeper has ended", s->name);
-	if (forced_elsewhere(s))
-		return err_set(e, EX_UNAVAILABLE, "service %s: the registry knows it under a newer epoch", s->name);
+	enum decided how = decide(in->ck->id, DECIDED_RUNNING);
+	in->decided = how != DECIDED_UNKNOWN;
+	if (how == DECIDED_THAWED)
+		return err_set(e, EX_UNAVAILABLE, "service %s: it was forced to go on at the source", s->name);
 	service_arrive(s, in->ck->from);
 	s->start_time = service_start_time(s->pid);
 	s->log_ino = in->keeper.log_ino;
@@ -294,6 +285,8 @@ static int finish(struct incoming *in, struct err *e)
 	incoming_used_up(in);
 	close(TAKE_FD(in->lock)); /* it can be stopped, or moved on, while we wait for the source */
 	if (source_knows(in)) {
+		if (in->decided)
+			decide_forget(in->ck->id);
 		journal_forget(in->ck->id, NULL);
 		incoming_reply(in, json_object(), NULL);
 	}
