@@ -49,6 +49,19 @@ static void test_race(void)
 	printf("# a decision and its removal: %.2f ms\n", (clock_ms() - start) / RACES);
 }
 
+static void test_time(void)
+{
+	double start = clock_ms();
+
+	for (int i = 0; i < RACES; i++) {
+		char move[40];
+
+		snprintf(move, sizeof(move), "t%d", i);
+		decide(move, DECIDED_RUNNING);
+	}
+	printf("# a decision: %.2f ms\n", (clock_ms() - start) / RACES);
+}
+
 static void test_none(void)
 {
 	unsetenv("EDGE_REGISTRY");
@@ -69,6 +82,7 @@ int main(void)
 	setenv("EDGE_REGISTRY", url, 1);
 	test_first();
 	test_race();
+	test_time();
 	test_none();
 	file_remove_tree(top, NULL);
 	return done();
