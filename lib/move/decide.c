@@ -5,7 +5,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "lib/discover/node.h"
 #include "lib/discover/registry.h"
 
 #define KEY_ROOM 80
@@ -52,7 +51,6 @@ enum decided decide(const char *move, enum decided how)
 	json_set_str(rec, "kind", "decision");
 	json_set_str(rec, "move", move);
 	json_set_str(rec, "step", words[how]);
-	json_set_str(rec, "node", node_self());
 	int rc = registry_put(r, key_of(key, move), rec, &absent, NULL);
 	return rc < 0 ? DECIDED_UNKNOWN : rc ? look(r, key) : how;
 }

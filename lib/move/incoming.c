@@ -2,6 +2,7 @@
 #include "lib/move/incoming_int.h"
 
 #include <fcntl.h>
+#include <pthread.h>
 #include <string.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
@@ -204,22 +205,41 @@ static void stop_all(void *ctx)
 		cgroup_kill(in->svc->name, KILL_MS, NULL);
 }
 
-/* The commit: from the moment that "running" is on disk the service is this node's. Before it service.json is, too: a service
- * that runs is one that this node knows of. */
+static void *decide_running(void *move)
+{
+	return (void *)(intptr_t)decide(move, DECIDED_RUNNING);
+}
+
+/* What a service that runs must have behind it: the registry's word that nobody has forced it to go on at the source, and
+ * service.json, so that this node knows of it. Both wait for a disk or a network, and so at the same time. */
+static int commit_prepare(struct incoming *in, struct err *e)
+{
+	void *how = NULL;
+	pthread_t thread;
+	bool aside = !pthread_create(&thread, NULL, decide_running, in->ck->id);
+	int rc = service_save(in->svc, e);
+
+	if (aside)
+		pthread_join(thread, &how);
+	else
+		how = decide_running(in->ck->id);
+	in->decided = (enum decided)(intptr_t)how != DECIDED_UNKNOWN;
+	if (!rc && (enum decided)(intptr_t)how == DECIDED_THAWED)
+		return err_set(e, EX_UNAVAILABLE, "service %s: it was forced to go on at the source", in->svc->name);
+	return rc;
+}
+
+/* The commit: from the moment that "running" is on disk the service is this node's. */
 static int commit(struct incoming *in, struct err *e)
 {
 	struct service *s = in->svc;
 
 	if (!keeper_alive(&in->keeper))
 		return err_set(e, EX_SOFTWARE, "service %s: its keeper has ended", s->name);
-	enum decided how = decide(in->ck->id, DECIDED_RUNNING);
-	in->decided = how != DECIDED_UNKNOWN;
-	if (how == DECIDED_THAWED)
-		return err_set(e, EX_UNAVAILABLE, "service %s: it was forced to go on at the source", s->name);
 	service_arrive(s, in->ck->from);
 	s->start_time = service_start_time(s->pid);
 	s->log_ino = in->keeper.log_ino;
-	int rc = service_save(s, e) ? -1 : journal_turn(in->ck->id, "restoring", "running", NULL, e);
+	int rc = commit_prepare(in, e) ? -1 : journal_turn(in->ck->id, "restoring", "running", NULL, e);
 	if (rc > 0)
 		err_set(e, EX_TEMPFAIL, "service %s: the source goes on without this move", s->name);
 	if (rc)

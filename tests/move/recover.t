@@ -219,6 +219,8 @@ fi
 epoch() { # NODE: what the registry says, and that node
 	on "$1" sh -c 'jq -c "[.node,.epoch]" "${EDGE_REGISTRY#dir:}"/service/*.json; jq -c .epoch /var/lib/edge/services/counter/service.json'
 }
+session() { on edge2 cat /run/edge/service-counter.lock; } # its pid at the destination
+gone_there() { [[ $(state edge1) == running && $(state edge2) == none && ! $(on edge2 ls /var/lib/edge/journal) ]]; }
 unanswered() { # the address, as edge3 sees it
 	on edge3 ip neigh flush all
 	on edge3 curl -s -m 2 "http://$addr:8080/peek"
@@ -243,6 +245,26 @@ $((before + 2))" "$now"
 	echo "# $(records edge2 --recover)"
 	ok '... and when that is back it stays so' is_at edge1
 	is '... in the registry, too' "$now" "$(epoch edge1)"
+	clean_end edge2
+
+	# It was told to run it, stood still, and wakes too late.
+	hold edge1 go
+	begin --deadline 1
+	pid=$(session)
+	on edge2 kill -STOP "$pid"
+	go_on
+	sleep 0.3
+	"$lab" cut edge2
+	kill_all edge1
+	end
+	is 'when the destination stands still, --force takes the move' \
+		'["edge1","edge1","edge2","go","recovered","thaw","forced: the registry keeps the destination from running it"]' \
+		"$(records edge1 --recover --force)"
+	on edge2 kill -CONT "$pid"
+	ok '... and it does not run there when that wakes' await 20 gone_there
+	"$lab" heal edge2
+	on edge2 edge-migrate --recover >>"$tmp/records"
+	ok '... it runs here' await 20 is_at edge1
 	clean_end edge2
 fi
 
@@ -422,7 +444,6 @@ fi
 
 # --- a session that stands still has the service's lock
 
-session() { on edge2 cat /run/edge/service-counter.lock; } # its pid
 if [[ $PARTS == *stopped* ]]; then
 	hold edge1 frozen
 	begin --max-freeze 0
