@@ -386,3 +386,12 @@ int criu_unchanged(struct err *e)
 	return *version && strcmp(now, version) ? err_set(e, EX_TEMPFAIL, "criu: is version %s now, and was %s when it was checked",
 							  now, version) : 0;
 }
+
+bool criu_is(pid_t pid)
+{
+	char path[64], name[32] = "";
+
+	snprintf(path, sizeof(path), "/proc/%d/comm", (int)pid);
+	AUTO_FILE FILE *f = fopen(path, "re");
+	return f && fgets(name, sizeof(name), f) && !strncmp(name, "criu", 4);
+}
