@@ -45,6 +45,8 @@ int registry_lease(struct registry *r, int seconds, struct err *e);
  * the record; removing what is not there is done. */
 int registry_put_service(struct registry *r, const struct json *record, struct err *e);
 int registry_remove_service(struct registry *r, const struct json *record, struct err *e);
+/* It does not run at that node: an entry that says so says "stopped" from now on; any other one is left alone. */
+int registry_stop_service(struct registry *r, const char *id, const char *node, struct err *e);
 /* The epoch and node ("" when it does not say) that the registry knows for an instance: 0 found; 1 unknown; -1 error. */
 int registry_epoch(struct registry *r, const char *id, int64_t *epoch, char node[256], struct err *e);
 

@@ -64,6 +64,20 @@ int registry_remove_service(struct registry *r, const struct json *record, struc
 	return write_service(r, record, false, e);
 }
 
+int registry_stop_service(struct registry *r, const char *id, const char *node, struct err *e)
+{
+	AUTO_JSON struct json *known = NULL;
+	char key[KEY_ROOM];
+
+	if (service_key(key, id, e) || registry_get(r, key, &known, NULL, e))
+		return -1;
+	if (!known || strcmp(word(known, "node"), node) != 0 || strcmp(word(known, "state"), "running") != 0)
+		return 0;
+	json_set_str(known, "state", "stopped");
+	/* Fenced is well, too: another node has it meanwhile. */
+	return registry_put_service(r, known, e) < 0 ? -1 : 0;
+}
+
 int registry_epoch(struct registry *r, const char *id, int64_t *epoch, char node[256], struct err *e)
 {
 	AUTO_JSON struct json *known = NULL;

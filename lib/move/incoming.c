@@ -2,6 +2,7 @@
 #include "lib/move/incoming_int.h"
 
 #include <fcntl.h>
+#include <pthread.h>
 #include <string.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
@@ -14,6 +15,7 @@
 #include "lib/engine/cgroup.h"
 #include "lib/move/check.h"
 #include "lib/move/compare.h"
+#include "lib/move/decide.h"
 #include "lib/move/files.h"
 #include "lib/move/image.h"
 #include "lib/move/layer.h"
@@ -223,20 +225,31 @@ static void stop_all(void *ctx)
 		cgroup_kill(in->svc->name, KILL_MS, NULL);
 }
 
-/* Somebody has lost patience with this node and let the instance run elsewhere. A registry that cannot be asked says
- * nothing. */
-static bool forced_elsewhere(const struct service *s)
+static void *decide_running(void *move)
 {
-	AUTO_REGISTRY struct registry *r = NULL;
-	char node[256];
-	int64_t epoch;
-
-	return !registry_open(&r, NULL, NULL) && !registry_epoch(r, s->id, &epoch, node, NULL) && epoch > s->epoch &&
-	       strcmp(node, node_self()) != 0;
+	return (void *)(intptr_t)decide(move, DECIDED_RUNNING);
 }
 
-/* The commit: from the moment that "running" is on disk the service is this node's. Before it service.json is, too: a service
- * that runs is one that this node knows of. */
+/* What a service that runs must have behind it: the registry's word that nobody has forced it to go on at the source, and
+ * service.json, so that this node knows of it. Both wait for a disk or a network, and so at the same time. */
+static int commit_prepare(struct incoming *in, struct err *e)
+{
+	void *how = NULL;
+	pthread_t thread;
+	bool aside = !pthread_create(&thread, NULL, decide_running, in->ck->id);
+	int rc = service_save(in->svc, e);
+
+	if (aside)
+		pthread_join(thread, &how);
+	else
+		how = decide_running(in->ck->id);
+	in->decided = (enum decided)(intptr_t)how != DECIDED_UNKNOWN;
+	if (!rc && (enum decided)(intptr_t)how == DECIDED_THAWED)
+		return err_set(e, EX_UNAVAILABLE, "service %s: it was forced to go on at the source", in->svc->name);
+	return rc;
+}
+
+/* The commit: from the moment that "running" is on disk the service is this node's. */
 static int commit(struct incoming *in, struct err *e)
 {
 	struct service *s = in->svc;
@@ -245,13 +258,11 @@ static int commit(struct incoming *in, struct err *e)
 		return err_set(e, EX_SOFTWARE, "service %s: its keeper has ended", s->name);
 	if (!in->whole && keeper_served(&in->keeper, e))
 		return -1;
-	if (forced_elsewhere(s))
-		return err_set(e, EX_UNAVAILABLE, "service %s: the registry knows it under a newer epoch", s->name);
 	service_set_fleet(s);
 	service_arrive(s, in->ck->from);
 	s->start_time = service_start_time(s->pid);
 	s->log_ino = in->keeper.log_ino;
-	int rc = service_save(s, e) ? -1 : journal_turn(in->ck->id, "restoring", "running", NULL, e);
+	int rc = commit_prepare(in, e) ? -1 : journal_turn(in->ck->id, "restoring", "running", NULL, e);
 	if (rc > 0)
 		err_set(e, EX_TEMPFAIL, "service %s: the source goes on without this move", s->name);
 	if (rc)
@@ -330,6 +341,8 @@ static int finish(struct incoming *in, struct err *e)
 	incoming_used_up(in);
 	close(TAKE_FD(in->lock)); /* it can be stopped, or moved on, while we wait for the source */
 	if (source_knows(in)) {
+		if (in->decided)
+			decide_forget(in->ck->id);
 		journal_forget(in->ck->id, NULL);
 		incoming_reply(in, json_object(), NULL);
 	}

@@ -24,4 +24,7 @@ int incoming_serve(struct stream *ctl, const struct json *call, struct err *e);
 /* Serves the call "drop": removes a checkpoint that was sealed here for a holder that does not wait any more. */
 int incoming_drop(struct stream *ctl, const struct json *call, struct err *e);
 
+/* It does not run here: the registry is not to say that it does, as it may since a snapshot was to be restored here. */
+void incoming_unclaim(const char *id);
+
 #endif

@@ -8,6 +8,7 @@
 #include "lib/base/file.h"
 #include "lib/discover/node.h"
 #include "lib/discover/registry.h"
+#include "lib/move/decide.h"
 #include "lib/move/incoming_int.h"
 #include "lib/move/layer.h"
 #include "lib/move/recover.h"
@@ -142,23 +143,25 @@ int incoming_seal(struct incoming *in, struct err *e)
 }
 
 /* With the epoch that it will have. */
-static int tell_registry(const struct incoming *in, const char *state, struct err *e)
+static int claim(const struct incoming *in, struct err *e)
 {
 	AUTO_REGISTRY struct registry *r = NULL;
-	AUTO_JSON struct json *rec = service_record(in->svc, state);
+	AUTO_JSON struct json *rec = service_record(in->svc, "running");
 
 	json_set_num(rec, "epoch", (double)in->svc->epoch + 1);
-	return registry_open(&r, NULL, e) ? -1 : registry_put_service(r, rec, e);
-}
-
-static int claim(struct incoming *in, struct err *e)
-{
-	int rc = tell_registry(in, "running", e);
-
+	int rc = registry_open(&r, NULL, e) ? -1 : registry_put_service(r, rec, e);
 	if (rc > 0)
 		return err_set(e, EX_UNAVAILABLE, "checkpoint %s: another node has restored its instance", in->ck->id);
-	in->claimed = !rc;
 	return rc;
+}
+
+/* Also by a keeper, or by recovery, that do not know whether a process that was killed had come so far. */
+void incoming_unclaim(const char *id)
+{
+	AUTO_REGISTRY struct registry *r = NULL;
+
+	if (!registry_open(&r, NULL, NULL))
+		registry_stop_service(r, id, node_self(), NULL);
 }
 
 int incoming_put_back(struct incoming *in, struct err *e)
@@ -201,8 +204,8 @@ void incoming_unplace(struct incoming *in, struct err *e)
 
 		snprintf(e->text + n, sizeof(e->text) - n, "; and its files are not as they were: %s", late.text);
 	}
-	if (in->claimed)
-		tell_registry(in, "stopped", NULL);
+	if (in->begun && in->opened && !in->ck->held)
+		incoming_unclaim(in->svc->id);
 	unplace_folder(in);
 	if (in->ck && !in->keep) {
 		/* What arrived of the memory stays in the store for the next try. */
@@ -214,6 +217,8 @@ void incoming_unplace(struct incoming *in, struct err *e)
 	}
 	if (in->begun) {
 		bulk_forget(in->ck->id); /* a keeper undoes what a killed process had */
+		if (in->decided || in->orphan)
+			decide_forget(in->ck->id);
 		journal_forget(in->ck->id, NULL);
 	}
 }

@@ -78,11 +78,11 @@ static bool ended(struct outgoing *o, pthread_t thread)
 	do {
 		if (o->opt.interrupted && o->opt.interrupted(o->opt.ctx))
 			return false;
-		clock_gettime(CLOCK_REALTIME, &until);
+		clock_gettime(CLOCK_MONOTONIC, &until);
 		until.tv_nsec += 100000000;
 		until.tv_sec += until.tv_nsec / 1000000000;
 		until.tv_nsec %= 1000000000;
-	} while (pthread_timedjoin_np(thread, NULL, &until));
+	} while (pthread_clockjoin_np(thread, NULL, CLOCK_MONOTONIC, &until));
 	return true;
 }
 

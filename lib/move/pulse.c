@@ -102,9 +102,9 @@ void pulse_end(struct pulse *p)
 		return;
 	eventfd_write(p->end, 1);
 	pthread_join(p->watcher, NULL);
-	clock_gettime(CLOCK_REALTIME, &until);
+	clock_gettime(CLOCK_MONOTONIC, &until);
 	until.tv_sec++;
-	if (pthread_timedjoin_np(p->beater, NULL, &until)) { /* stuck in a link that nobody else writes to */
+	if (pthread_clockjoin_np(p->beater, NULL, CLOCK_MONOTONIC, &until)) { /* stuck in a link that nobody else writes to */
 		stream_stop(p->stream);
 		pthread_join(p->beater, NULL);
 	}

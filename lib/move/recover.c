@@ -11,20 +11,16 @@
 #include "lib/engine/net.h"
 #include "lib/move/bulk.h"
 #include "lib/move/checkpoint.h"
+#include "lib/move/decide.h"
 #include "lib/move/hold.h"
+#include "lib/move/incoming.h"
 #include "lib/move/outcome.h"
 #include "lib/move/remote.h"
 #include "lib/move/wire.h"
 
 #define BEFORE_GO "begun frozen shipped thawed failed refused"
-#define GO_LOCK_MS 10000
 #define KNOWN_MS 3000
 #define FORCED_EPOCHS 2 /* the one that the destination may have, and one more */
-
-static const char *const words[] = {
-	[RECOVERY_NONE] = "none",	[RECOVERY_THAW] = "thaw",     [RECOVERY_RETIRE] = "retire", [RECOVERY_UNDO] = "undo",
-	[RECOVERY_KEEP] = "keep",	[RECOVERY_FENCE] = "fence",   [RECOVERY_FORGET] = "forget", [RECOVERY_WAIT] = "wait",
-};
 
 static bool among(const char *list, const char *word)
 {
@@ -115,7 +111,8 @@ static int thaw(const struct journal_entry *j, struct service *s, const struct r
 	/* The registry before it runs: a destination that is about to run it looks there first. */
 	if (take_forced_epoch(j->move, s, e))
 		return -1;
-	publish(s);
+	if (publish(s) == 1 && forced)
+		return err_set(e, EX_TEMPFAIL, "service %s: the registry knows it under a later epoch still", s->name);
 	if (service_mend(s, e) || drop_checkpoint(j->move, e))
 		return -1;
 	if (held && j->peer[0] && !opt->force)
@@ -163,6 +160,19 @@ static enum recovery judge_go(enum outcome outcome, bool alive, bool force, cons
 	}
 }
 
+/* The person has spoken. What can be said of the destination is said. */
+static const char *take_by_force(const char *move)
+{
+	switch (decide(move, DECIDED_THAWED)) {
+	case DECIDED_THAWED:
+		return "forced: the registry keeps the destination from running it";
+	case DECIDED_RUNNING:
+		return "forced: by the registry the destination has it: if that is alive, it runs there, too";
+	default:
+		return "forced: if the destination is alive, it may run there, too";
+	}
+}
+
 static int recover_source(const struct journal_entry *j, const struct recover_options *opt, enum recovery *what,
 			  const char **why, struct err *e)
 {
@@ -184,8 +194,10 @@ static int recover_source(const struct journal_entry *j, const struct recover_op
 
 		*what = judge_go(outcome, alive, opt->force, why);
 		forced = *what == RECOVERY_THAW && outcome != OUTCOME_NOT;
-		if (forced)
-			*why = "forced: if the destination is alive, it may run there, too";
+		if (forced && outcome == OUTCOME_UNKNOWN)
+			*why = take_by_force(j->move);
+		if (*what == RECOVERY_WAIT && outcome == OUTCOME_UNKNOWN && decided(j->move) == DECIDED_RUNNING)
+			*why = "the destination cannot be asked, and by the registry it has it";
 	}
 	if (*what == RECOVERY_THAW && !forced && fenced(s)) {
 		*what = RECOVERY_FENCE;
@@ -204,6 +216,14 @@ static int recover_source(const struct journal_entry *j, const struct recover_op
 
 /* ---- the destination ---- */
 
+static int forget_here(const char *move, struct err *e)
+{
+	if (drop_checkpoint(move, e))
+		return -1;
+	decide_forget(move);
+	return journal_forget(move, e);
+}
+
 static int undo(const struct journal_entry *j, struct err *e)
 {
 	struct service bare = { 0 };
@@ -214,6 +234,7 @@ static int undo(const struct journal_entry *j, struct err *e)
 
 	if (service_kill(s ? s : &bare, e) || service_clear(s ? s : &bare, e))
 		return -1;
+	incoming_unclaim(bare.id);
 	/* What has come of its files is there for the next try. */
 	if (s && (j->was_here || s->moved) && service_retire(s, e))
 		return -1;
@@ -223,7 +244,7 @@ static int undo(const struct journal_entry *j, struct err *e)
 	if (!s && !j->was_here && access(service_dir(&bare, "service.json"), F_OK) &&
 	    file_remove_tree(service_dir(&bare, NULL), e))
 		return -1;
-	return drop_checkpoint(j->move, e) || journal_forget(j->move, e) ? -1 : 0;
+	return forget_here(j->move, e);
 }
 
 /* Does the source still have to hear of it? 1 yes, 0 no, -1 it does not answer. *epoch: the instance's there. */
@@ -272,7 +293,7 @@ static int recover_destination(const struct journal_entry *j, const struct recov
 	if (alive && (epoch > s->epoch || fenced(s))) {
 		*what = RECOVERY_FENCE;
 		*why = "it was forced to run elsewhere";
-		if (service_retire(s, e) || drop_checkpoint(j->move, e) || journal_forget(j->move, e))
+		if (service_retire(s, e) || forget_here(j->move, e))
 			return -1;
 		source_waits(j, &epoch); /* frames for it must find their way there again */
 		return 0;
@@ -282,8 +303,10 @@ static int recover_destination(const struct journal_entry *j, const struct recov
 		return -1;
 	if (alive)
 		publish(s);
-	if (waits == 0 || opt->force)
-		return drop_checkpoint(j->move, e) || (waits == 0 ? journal_forget(j->move, e) : set_aside(j->move, e)) ? -1 : 0;
+	if (waits == 0)
+		return forget_here(j->move, e);
+	if (opt->force)
+		return drop_checkpoint(j->move, e) || set_aside(j->move, e) ? -1 : 0;
 	/* It runs; only the source has yet to hear of it. */
 	*why = waits < 0 ? "the source cannot be told yet" : "the source is just being told";
 	return 0;
@@ -341,71 +364,10 @@ int recover_known(struct stream *s, const struct json *call, struct err *e)
 			return -1;
 		if (lock >= 0 && here && service_running(here))
 			publish(here);
-		if (lock >= 0 && (drop_checkpoint(move, e) || journal_forget(move, e)))
+		if (lock >= 0 && forget_here(move, e))
 			return -1;
 	}
 	return wire_send_json(s, FRAME_REPLY, answer, e);
-}
-
-static struct json *move_record(const struct journal_entry *j, enum recovery what, const char *why, bool done,
-				const struct err *e)
-{
-	const char *peer = j->peer[0] ? j->peer : NULL, *text = e ? e->text : why;
-	bool source = !strcmp(j->role, "source");
-	struct json *r = json_object();
-
-	json_set_str(r, "kind", "move");
-	json_set_str(r, "action", "migrate");
-	json_set_str(r, "service", j->service);
-	json_set_str(r, "id", j->id);
-	json_set_str(r, "from", source ? node_self() : peer);
-	json_set_str(r, "to", source ? peer : node_self());
-	json_set_str(r, "move", j->move);
-	json_set_str(r, "node", node_self());
-	json_set_str(r, "step", j->step);
-	json_set_str(r, "at", j->at);
-	json_set_str(r, "state", what == RECOVERY_NONE ? "under-way" : done && !e ? "recovered" : "interrupted");
-	json_set_str(r, "recovery", words[what]);
-	json_set_str(r, "why", text[0] ? text : NULL);
-	return r;
-}
-
-int recover_all(const char *service, const struct recover_options *opt, int (*each)(void *ctx, const struct json *record),
-		void *ctx, struct err *e)
-{
-	AUTO_FREE struct journal_entry *list = NULL;
-	size_t n = 0;
-	int left = 0;
-
-	if (!opt->look)
-		checkpoint_sweep();
-	if (journal_entries(&list, &n, e))
-		return -1;
-	for (size_t i = 0; i < n; i++) {
-		struct journal_entry now;
-		enum recovery what = RECOVERY_NONE;
-		struct err why_not = { 0 };
-		const char *why = "";
-		int rc = 0;
-
-		if (service && strcmp(list[i].service, service))
-			continue;
-		/* After "go" it is the guard's for as long as it tries to reach the other node. */
-		bool wait = opt->force || !strcmp(list[i].step, "go");
-		AUTO_FD int lock = service_lock(list[i].service, wait ? GO_LOCK_MS : 0, &why_not);
-		if (journal_entry(list[i].move, &now, NULL)) /* it came to its end meanwhile */
-			continue;
-		if (lock < 0 && opt->force)
-			rc = -1;
-		if (lock >= 0)
-			rc = recover_move(&now, opt, &what, &why, &why_not);
-		bool done = !rc && what != RECOVERY_WAIT && what != RECOVERY_NONE && !opt->look;
-		AUTO_JSON struct json *record = move_record(&now, what, why, done, rc ? &why_not : NULL);
-		left += rc || what == RECOVERY_WAIT;
-		if (each(ctx, record))
-			return err_set(e, EX_IOERR, "cannot print");
-	}
-	return left;
 }
 
 int recover_serve(struct stream *s, const struct json *call, struct err *e)

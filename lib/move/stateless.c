@@ -11,6 +11,7 @@
 #include "lib/engine/engine.h"
 #include "lib/engine/net.h"
 #include "lib/move/check.h"
+#include "lib/move/decide.h"
 #include "lib/move/guard.h"
 #include "lib/move/journal.h"
 #include "lib/move/outcome.h"
@@ -283,6 +284,8 @@ static int start_and_take(struct service *s, struct stream *ctl, const char *mov
 	if (!wait_ready(s, e) && !wire_send_json(ctl, FRAME_REPLY, answer, e)) {
 		if (!told_to(ctl, "take"))
 			err_set(e, EX_TEMPFAIL, "service %s: the source has not let it go", s->name);
+		else if (decide(move, DECIDED_RUNNING) == DECIDED_THAWED)
+			err_set(e, EX_UNAVAILABLE, "service %s: it was forced to go on at the source", s->name);
 		else if (!journal_turn(move, "begun", "running", NULL, e)) {
 			net_attach(s, NULL); /* it is here now: what fails from here on is no reason to go back */
 			say_yes(ctl);
@@ -320,8 +323,10 @@ static int start_here(struct service *s, const struct json *call, struct stream 
 			 -1 :
 			 start_and_take(s, ctl, move, answer, e);
 	/* Until the source has heard of it, it can ask for it. */
-	if (rc || told_to(ctl, "done"))
+	if (rc || told_to(ctl, "done")) {
+		decide_forget(move);
 		journal_forget(move, NULL);
+	}
 	guard_end(&guard);
 	pulse_end(pulse);
 	if (!rc)

@@ -39,8 +39,9 @@
  * What "outcome" answers depends on the journal alone, so a service that ends by itself at D needs no step here.
  *
  * FORCE: 0 nobody forces; 1 a person forces (edge-migrate --recover --force) after "died"; 2 forces blindly at "go":
- * then two may run for a while, but not for ever; 3 as 2, with a shared registry: D and --force both move the epoch
- * by compare-and-swap, and again never two.
+ * then two may run for a while, but not for ever; 3 as 2, with a shared registry: D before "running", and --force,
+ * first take the decision in the registry, by compare-and-swap (lib/move/decide.h), and again never two. A person who forces
+ * although the registry has it at D, or who has no registry that both reach, is 2.
  *
  * Words in capitals that nothing here defines are mistakes: 0, or 1 to see that it is found (the table in `check`).
  */
@@ -61,7 +62,8 @@ bool forced;                                /* S's epoch is above D's */
 bool outcome_sent, done_sent;
 mtype request = nothing, answer = nothing;  /* the last one on it */
 mtype said = nothing;                       /* what R has heard as the outcome */
-mtype registry = none;                      /* whose epoch is there: none, running (D's), thawed (S's, by force) */
+mtype registry = none;                      /* who has taken the decision: none, running (D), thawed (S, by force) */
+bool taken;                                 /* S knows that it has */
 
 #define OPEN (d_last == begun || d_last == restoring)
 #define FREE_AT_S (!g || RECOVER_BESIDE_GUARD)
@@ -129,7 +131,7 @@ inline d_kill() {
 }
 
 /* Nothing that comes late matters any more. */
-inline d_remove() { d_last = none; outcome_sent = false; done_sent = false; d_old = false }
+inline d_remove() { registry = none; d_last = none; outcome_sent = false; done_sent = false; d_old = false }
 
 /* ---- the source ---- */
 
@@ -176,11 +178,11 @@ inline outcome(said) {
 	fi
 }
 
-/* The turn carries the new epoch. With a registry, that has it first: if D has not been there before. */
-#define MAY_FORCE (FORCE == 1 && said == died || FORCE == 2 || FORCE == 3 && registry == none)
+/* The turn carries the new epoch. With a registry, the decision is taken there first: if D has not done so before. */
+#define MAY_FORCE (FORCE == 1 && said == died || FORCE == 2 || FORCE == 3 && (taken || FORCE_WITHOUT_DECISION))
 inline force() {
-	registry = (FORCE == 3 -> thawed : registry);
 	s_last = thawed;
+	taken = false;
 	forced = !FORCE_WITHOUT_EPOCH;
 	said = nothing
 }
@@ -203,6 +205,7 @@ active proctype Source()
 	:: atomic { s_last == go && said == running && !S_HOLDS -> s_last = handed_over; said = nothing }
 	:: atomic { s_last == handed_over -> s_kill(); s_last = none; send_done() }
 	:: atomic { s_last == go && said == died && !S_HOLDS -> s_last = none; said = nothing }
+	:: atomic { FORCE == 3 && s_last == go && S_HOLDS && !taken && registry != running -> registry = thawed; taken = true }
 	:: atomic { s_last == go && S_HOLDS && MAY_FORCE -> force() }
 	:: atomic { s_last == go && S_HOLDS && MAY_FORCE && EPOCH_BEFORE_TURN && !forced -> forced = true }
 	od
@@ -226,7 +229,7 @@ inline serve() {
 	atomic { d_tasks = held; reply(ready) };
 	if :: request == go :: goto undo fi;
 #if FORCE == 3
-	atomic { if :: registry == none -> registry = running :: else -> goto undo fi };
+	atomic { if :: registry == none -> registry = running :: COMMIT_WITHOUT_DECISION :: else -> goto undo fi };
 #endif
 	atomic {
 		if
@@ -300,7 +303,7 @@ active proctype Late()
 /* ---- faults ---- */
 
 inline crash_s() {
-	m = false; g = false; said = nothing; answer = nothing; s_net = false;
+	m = false; g = false; taken = false; said = nothing; answer = nothing; s_net = false;
 	if :: s_tasks != retired -> s_tasks = lost :: else fi
 }
 inline crash_d() {

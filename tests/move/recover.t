@@ -8,7 +8,7 @@ nodes=(edge1 edge2 edge3)
 lab_up --disk 1G
 serve=$(on edge1 sh -c 'command -v edge-serve')
 # A part of it, to be run alone: PARTS="busy stop" and the like.
-PARTS=${PARTS:-busy signals outcome recover resume destination force fence}
+PARTS=${PARTS:-busy signals outcome recover resume destination clock stopped snapshot force fence}
 
 # --- a move that stands at one of its steps until `go_on`
 
@@ -64,6 +64,7 @@ kill_all() { # NODE...: who has to do with the move there, in this order
 	done
 }
 back() { move counter edge2 edge1; }
+back_and_forth() { move counter edge1 edge2 && back; }
 
 counter memory
 
@@ -218,6 +219,8 @@ fi
 epoch() { # NODE: what the registry says, and that node
 	on "$1" sh -c 'jq -c "[.node,.epoch]" "${EDGE_REGISTRY#dir:}"/service/*.json; jq -c .epoch /var/lib/edge/services/counter/service.json'
 }
+session() { on edge2 cat /run/edge/service-counter.lock; } # its pid at the destination
+gone_there() { [[ $(state edge1) == running && $(state edge2) == none && ! $(on edge2 ls /var/lib/edge/journal) ]]; }
 unanswered() { # the address, as edge3 sees it
 	on edge3 ip neigh flush all
 	on edge3 curl -s -m 2 "http://$addr:8080/peek"
@@ -233,7 +236,7 @@ if [[ $PARTS == *force* ]]; then
 	is 'when the destination has lost power, --recover waits for it' \
 		'["edge1","edge1","edge2","go","interrupted","wait","the destination cannot be asked"]' "$(records edge1 --recover)"
 	is '... and --force does not' \
-		'["edge1","edge1","edge2","go","recovered","thaw","forced: if the destination is alive, it may run there, too"]' \
+		'["edge1","edge1","edge2","go","recovered","thaw","forced: the registry keeps the destination from running it"]' \
 		"$(records edge1 --recover --force)"
 	now=$(epoch edge1)
 	is '... under an epoch that the destination cannot have' "[\"edge1\",$((before + 2))]
@@ -242,6 +245,26 @@ $((before + 2))" "$now"
 	echo "# $(records edge2 --recover)"
 	ok '... and when that is back it stays so' is_at edge1
 	is '... in the registry, too' "$now" "$(epoch edge1)"
+	clean_end edge2
+
+	# It was told to run it, stood still, and wakes too late.
+	hold edge1 go
+	begin --deadline 1
+	pid=$(session)
+	on edge2 kill -STOP "$pid"
+	go_on
+	sleep 0.3
+	"$lab" cut edge2
+	kill_all edge1
+	end
+	is 'when the destination stands still, --force takes the move' \
+		'["edge1","edge1","edge2","go","recovered","thaw","forced: the registry keeps the destination from running it"]' \
+		"$(records edge1 --recover --force)"
+	on edge2 kill -CONT "$pid"
+	ok '... and it does not run there when that wakes' await 20 gone_there
+	"$lab" heal edge2
+	on edge2 edge-migrate --recover >>"$tmp/records"
+	ok '... it runs here' await 20 is_at edge1
 	clean_end edge2
 fi
 
@@ -355,6 +378,145 @@ edge-migrate: node edge2: key refused: user root, key /etc/edge/key" "$said"
 	clean_end edge2
 fi
 
+# --- the destination's clock is set by a day between check and commit
+
+cat >"$tmp/clock.c" <<'END'
+#define _GNU_SOURCE
+#include <stdio.h>
+#include <sys/syscall.h>
+#include <sys/time.h>
+#include <time.h>
+#include <unistd.h>
+static long jump(void)
+{
+	long s = 0;
+	FILE *f = fopen("/run/edge/jump", "re");
+	if (f && fscanf(f, "%ld", &s) != 1)
+		s = 0;
+	if (f)
+		fclose(f);
+	return s;
+}
+int clock_gettime(clockid_t id, struct timespec *t)
+{
+	int rc = (int)syscall(SYS_clock_gettime, id, t);
+	if (!rc && (id == CLOCK_REALTIME || id == CLOCK_REALTIME_COARSE))
+		t->tv_sec += jump();
+	return rc;
+}
+time_t time(time_t *out)
+{
+	struct timespec t;
+	clock_gettime(CLOCK_REALTIME, &t);
+	return out ? *out = t.tv_sec : t.tv_sec;
+}
+int gettimeofday(struct timeval *restrict v, void *restrict zone)
+{
+	struct timespec t;
+	(void)zone;
+	clock_gettime(CLOCK_REALTIME, &t);
+	v->tv_sec = t.tv_sec;
+	v->tv_usec = t.tv_nsec / 1000;
+	return 0;
+}
+END
+came() { on "$1" sed -n 's/.*"moved_at":"\([0-9-]*\).*/\1/p' /var/lib/edge/services/counter/service.json; } # NODE: on what day, it says
+if [[ $PARTS == *clock* ]]; then
+	cc -shared -fPIC -o "$tmp/clock.so" "$tmp/clock.c"
+	instead edge2 "$serve" "LD_PRELOAD=$tmp/clock.so exec \$real \"\$@\""
+	for day in tomorrow yesterday; do
+		on edge2 rm -f /run/edge/jump
+		hold edge1 frozen
+		begin --max-freeze 0
+		[[ $day == tomorrow ]] && seconds=86400 || seconds=-86400
+		on edge2 sh -c 'echo "$1" >/run/edge/jump' sh "$seconds"
+		go_on
+		end
+		is "the destination's clock is set to $day after its check: the move succeeds" '0 ' "$said"
+		is '... by that clock' "$(date -u -d "$seconds seconds" +%F)" "$(came edge2)"
+		ok '... and the service runs there' is_at edge2
+		clean_end edge1
+		back
+	done
+	right edge2 "$serve"
+	on edge2 rm -f /run/edge/jump
+fi
+
+# --- a session that stands still has the service's lock
+
+if [[ $PARTS == *stopped* ]]; then
+	hold edge1 frozen
+	begin --max-freeze 0
+	pid=$(session)
+	on edge2 kill -STOP "$pid"
+	kill_all edge1
+	end
+	on edge1 edge-migrate --recover >>"$tmp/records"
+	ok 'when the destination stands still, and the program is killed, the service goes on' await 20 is_at edge1
+	is '... --status tells who stands still' \
+		"[\"edge2\",\"edge1\",\"edge2\",\"begun\",\"interrupted\",\"undo\",\"held by process $pid (edge-serve), which is stopped\"]" \
+		"$(records edge2 --status)"
+	is '... and --recover ends it' \
+		"[\"edge2\",\"edge1\",\"edge2\",\"begun\",\"recovered\",\"undo\",\"it was never committed to this node\"]" \
+		"$(records edge2 --recover | sed 's/held by process [0-9]* (edge-serve), which is stopped/it was never committed to this node/')"
+	clean_end edge2
+	ok '... and it can be moved there' back_and_forth
+
+	# Committed, and stopped before it runs.
+	on edge2 sh -c 'mkdir -p /var/lib/edge/own && cp "$1" /var/lib/edge/own/edge-serve' sh "$serve"
+	instead edge2 "$serve" 'EDGE_FAULT=hold exec /var/lib/edge/own/edge-serve "$@"'
+	hold edge2 running
+	begin --deadline 1
+	pid=$(session)
+	on edge2 kill -STOP "$pid"
+	right edge2 "$serve"
+	go_on
+	is 'one that was committed and stands still goes on when --recover has ended who holds it' \
+		"[\"edge2\",\"edge1\",\"edge2\",\"running\",\"recovered\",\"keep\"]" \
+		"$(records edge2 --recover | jq -c '.[:6]')"
+	end
+	on edge1 edge-migrate --recover >>"$tmp/records"
+	ok '... there' await 20 is_at edge2
+	clean_end edge1
+	on edge2 rm -r /var/lib/edge/own
+	back
+fi
+
+# --- a snapshot whose restore was killed when the registry had just heard that it runs
+
+says_registry() { # what it says of the instance ID
+	on edge1 sh -c 'jq -c "[.node,.state]" "${EDGE_REGISTRY#dir:}/service/$1.json"' sh "$1"
+}
+claims() { # as a session that restores at edge2 does
+	on edge1 sh -c 'f="${EDGE_REGISTRY#dir:}/service/$1.json"; jq -c ".epoch += 1 | .node = \"edge2\" | .state = \"running\"" "$f" >"$f.new"; mv "$f.new" "$f"' sh "$1"
+}
+if [[ $PARTS == *snapshot* ]]; then
+	instead edge2 "$serve" 'EDGE_FAULT=hold exec $real "$@"'
+	on edge1 edge-run --name past -- sleep 1000000 >"$tmp/past"
+	id=$(jq -r .id "$tmp/past")
+	on edge1 edge-checkpoint --leave-running past >"$tmp/snapshot"
+	on edge1 edge-ship --to edge2 <"$tmp/snapshot" >"$tmp/shipped"
+	on edge1 edge-stop --grace 0 past >/dev/null
+	for who in 'its session' 'its session and its keeper'; do
+		hold edge2 restoring
+		on edge1 edge-restore <"$tmp/shipped" >/dev/null 2>&1 &
+		mover=$!
+		await 20 on edge2 test -e /run/edge/held-restoring
+		claims "$id"
+		on edge2 sh -c '[ "$1" = "its session" ] || kill -KILL $(pgrep -x edge-keeper); kill -KILL $(pgrep -x real-edge-serve)' sh "$who"
+		go_on
+		end
+		on edge2 edge-migrate --recover >>"$tmp/records"
+		is "a restore whose programs are killed ($who) is not said to run" '["edge2","stopped"]' "$(says_registry "$id")"
+		is '... and nothing is left of it' '' "$(on edge2 ls /var/lib/edge/journal)"
+	done
+	right edge2 "$serve"
+	ok '... and can be done again' on edge1 edge-restore <"$tmp/shipped"
+	on edge2 edge-stop --rm --grace 0 past >/dev/null
+	on edge1 edge-stop --rm --grace 0 past >/dev/null
+	on edge1 sh -c 'rm -rf /var/lib/edge/checkpoints/*'
+fi
+
 counter_kept
 
 # Connections to one that runs twice may break.
@@ -367,7 +529,7 @@ if [[ $PARTS == *fence* ]]; then
 	right edge2 "$serve"
 	end
 	is 'when it runs behind a link that is cut, --force lets it run twice' \
-		'["edge1","edge1","edge2","go","recovered","thaw","forced: if the destination is alive, it may run there, too"]' \
+		'["edge1","edge1","edge2","go","recovered","thaw","forced: by the registry the destination has it: if that is alive, it runs there, too"]' \
 		"$(records edge1 --recover --force)"
 	is '... as was said' 'running running' "$(state edge1) $(state edge2)"
 	"$lab" heal edge2

@@ -123,6 +123,14 @@ static void test_epochs(struct registry *r)
 	is_int(put_service(r, "edge1", 3, "running"), 1, "an older one is fenced");
 	ok(!registry_epoch(r, "c0ffee0123456789", &epoch, node, &e) && epoch == 4 && !strcmp(node, "edge2"),
 	   "... and writes nothing");
+	is_int(registry_stop_service(r, "c0ffee0123456789", "edge1", &e), 0, "what does not run at a node");
+	ok(!registry_get(r, "service/c0ffee0123456789", &rec, NULL, &e) && !strcmp(json_str(rec, "state"), "running"),
+	   "... runs where it is, if that is another one");
+	json_free(TAKE_PTR(rec));
+	is_int(registry_stop_service(r, "c0ffee0123456789", "edge2", &e), 0, "what does not run where the registry says so");
+	ok(!registry_get(r, "service/c0ffee0123456789", &rec, NULL, &e) && !strcmp(json_str(rec, "state"), "stopped") &&
+	   json_int(rec, "epoch", 0) == 4, "... is stopped there, in the same epoch");
+	json_free(TAKE_PTR(rec));
 	is_int(registry_remove_service(r, old, &e), 1, "nor does it remove what is newer");
 	is_int(registry_remove_service(r, now, &e), 0, "who has it removes it");
 	is_int(registry_remove_service(r, now, &e), 0, "... twice");
