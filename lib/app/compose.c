@@ -107,7 +107,7 @@ int compose_keys(struct compose_reader *r, const struct ynode *map, const struct
 
 static int take_app_name(struct compose_reader *r, const struct ynode *n)
 {
-	const char *text;
+	const char *text = "";
 
 	if (value_text(r, n, &text))
 		return -1;
@@ -125,7 +125,7 @@ static int take_include(struct compose_reader *r, const struct ynode *n)
 
 static int take_pool(struct compose_reader *r, const struct ynode *n)
 {
-	const char *text;
+	const char *text = "";
 
 	if (value_text(r, n, &text))
 		return -1;

@@ -120,7 +120,7 @@ static int constraint(struct compose_reader *r, const struct ynode *n)
 						{ "node.labels.role", "role" }, { "node.labels.network", "network" },
 						{ "node.labels.country", "country" } };
 	char left[64], right[64], member[64];
-	const char *text;
+	const char *text = "";
 
 	if (value_text(r, n, &text))
 		return -1;
@@ -260,7 +260,7 @@ int take_healthcheck(struct compose_reader *r, const struct ynode *n)
 
 static int edge_type(struct compose_reader *r, const struct ynode *n)
 {
-	const char *text;
+	const char *text = "";
 
 	if (value_text(r, n, &text))
 		return -1;
@@ -272,7 +272,7 @@ static int edge_type(struct compose_reader *r, const struct ynode *n)
 static int edge_profile(struct compose_reader *r, const struct ynode *n)
 {
 	struct service s = { .cpu = 0 };
-	const char *text;
+	const char *text = "";
 	struct err e;
 
 	if (value_text(r, n, &text))
@@ -319,7 +319,7 @@ static int edge_root(struct compose_reader *r, const struct ynode *n)
 static int edge_images(struct compose_reader *r, const struct ynode *n)
 {
 	struct json *all = json_array();
-	const char *text;
+	const char *text = "";
 
 	json_set(r->s->spec, "images", all);
 	if (n->kind != YTREE_MAP)
@@ -400,7 +400,7 @@ int take_x_edge(struct compose_reader *r, const struct ynode *n)
 
 static int all_addresses(struct compose_reader *r, const struct ynode *n)
 {
-	const char *text;
+	const char *text = "";
 
 	if (value_text(r, n, &text))
 		return -1;

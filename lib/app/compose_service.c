@@ -14,12 +14,19 @@ static int refuse(struct compose_reader *r, const struct ynode *n)
 
 static int take_image(struct compose_reader *r, const struct ynode *n)
 {
-	return value_member(r, n, "image", 255);
+	char path[PATH_MAX + 256];
+
+	if (value_member(r, n, "image", 255))
+		return -1;
+	snprintf(path, sizeof(path), "%s/%s", r->c->dir, n->text);
+	if (*n->text == '.')
+		json_set_str(r->s->spec, "image", path);
+	return 0;
 }
 
 static int take_name(struct compose_reader *r, const struct ynode *n)
 {
-	const char *text;
+	const char *text = "";
 
 	if (value_text(r, n, &text))
 		return -1;
@@ -76,7 +83,7 @@ static int take_labels(struct compose_reader *r, const struct ynode *n)
 static int take_restart(struct compose_reader *r, const struct ynode *n)
 {
 	static const char *const words[] = { "no", "always", "unless-stopped", "on-failure" };
-	const char *text;
+	const char *text = "";
 
 	if (value_text(r, n, &text))
 		return -1;
@@ -303,7 +310,7 @@ static int take_networks(struct compose_reader *r, const struct ynode *n)
 						   { "ipv6_address", NULL }, { "link_local_ips", NULL }, { "mac_address", NULL },
 						   { "driver_opts", NULL }, { "gw_priority", NULL }, { "interface_name", NULL },
 						   { "priority", take_nothing }, { 0 } };
-	const char *text;
+	const char *text = "";
 
 	if (n->kind == YTREE_TEXT)
 		return compose_fail(r, n, "not a list or a map");
@@ -320,7 +327,7 @@ static int take_networks(struct compose_reader *r, const struct ynode *n)
 
 static int take_network_mode(struct compose_reader *r, const struct ynode *n)
 {
-	const char *text;
+	const char *text = "";
 
 	if (value_text(r, n, &text))
 		return -1;
@@ -359,7 +366,7 @@ static int take_extra_hosts(struct compose_reader *r, const struct ynode *n)
 static int take_platform(struct compose_reader *r, const struct ynode *n)
 {
 	struct json *list = json_array();
-	const char *text, *slash;
+	const char *text = "", *slash;
 
 	if (value_text(r, n, &text))
 		return json_free(list), -1;
@@ -411,7 +418,7 @@ static int env_file_one(struct compose_reader *r, const struct ynode *n, struct 
 	const struct ynode *path = n->kind == YTREE_MAP ? ynode_get(n, "path") : n, *required = ynode_get(n, "required");
 	bool must = true;
 	char at[2 * PATH_MAX];
-	const char *text;
+	const char *text = "";
 	struct err e;
 
 	if (!path)

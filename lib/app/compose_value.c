@@ -61,7 +61,7 @@ int value_seconds(struct compose_reader *r, const struct ynode *n, double *v)
 
 	*v = 0;
 	while (good && *p) {
-		char *end;
+		char *end = (char *)p;
 		double part = isdigit((unsigned char)*p) ? strtod(p, &end) : NAN;
 		size_t len = isfinite(part) ? strspn(end, "hmsu") : 0, i = 0;
 
@@ -79,7 +79,7 @@ int value_seconds(struct compose_reader *r, const struct ynode *n, double *v)
 struct json *value_strings(struct compose_reader *r, const struct ynode *n)
 {
 	AUTO_JSON struct json *all = json_array();
-	const char *text;
+	const char *text = "";
 
 	for (size_t i = 0; i < (n->kind == YTREE_LIST ? n->n : 1); i++) {
 		if (value_text(r, n->kind == YTREE_LIST ? n->items[i] : n, &text))
@@ -115,7 +115,7 @@ static int next_word(const char **p, char *word)
 struct json *value_words(struct compose_reader *r, const struct ynode *n)
 {
 	AUTO_JSON struct json *all = NULL;
-	const char *p;
+	const char *p = "";
 	int rc;
 
 	if (n->kind == YTREE_LIST)
@@ -151,7 +151,7 @@ static int pair_add(struct compose_reader *r, struct json *all, const struct yno
 
 static int pair_of_list(struct compose_reader *r, struct json *all, const struct ynode *n, bool environment)
 {
-	const char *text;
+	const char *text = "";
 
 	if (value_text(r, n, &text))
 		return -1;
@@ -192,7 +192,7 @@ struct json *value_pairs(struct compose_reader *r, const struct ynode *n, bool e
 
 int value_member(struct compose_reader *r, const struct ynode *n, const char *member, size_t most)
 {
-	const char *text;
+	const char *text = "";
 
 	if (value_text(r, n, &text))
 		return -1;

@@ -101,7 +101,7 @@ static int volume_long(struct compose_reader *r, const struct ynode *n)
 						   { "read_only", read_only_note }, { "bind", take_nothing }, { "volume", take_nothing },
 						   { "tmpfs", take_nothing }, { "image", take_nothing }, { "consistency", take_nothing }, { 0 } };
 	const struct ynode *type = ynode_get(n, "type"), *source = ynode_get(n, "source"), *target = ynode_get(n, "target");
-	const char *kind = "volume", *from = NULL, *to;
+	const char *kind = "volume", *from = NULL, *to = "";
 
 	if (compose_keys(r, n, keys))
 		return -1;
@@ -149,7 +149,7 @@ static int file_add(struct compose_reader *r, const struct ynode *n, const char 
 						   { "mode", NULL }, { 0 } };
 	const struct ynode *source = n->kind == YTREE_MAP ? ynode_get(n, "source") : n;
 	const struct ynode *target = n->kind == YTREE_MAP ? ynode_get(n, "target") : NULL;
-	const char *name, *file, *to;
+	const char *name = "", *file = "", *to = "";
 	char path[PATH_MAX];
 
 	if (!source || (n->kind == YTREE_MAP && compose_keys(r, n, keys)))

@@ -38,6 +38,8 @@ const struct engine *engine_find(const char *name); /* NULL: unknown */
 int service_start(struct service *s, struct err *e);
 /* The same, but not attached to the bridge. */
 int service_start_held(struct service *s, struct err *e);
+/* One that has ended by itself, with the files that it left; cleared before. */
+int service_start_again(struct service *s, struct err *e);
 /* SIGTERM to the first process, after grace_ms SIGKILL to all; then service_clear. A service that does not run: 0. */
 int service_stop(struct service *s, int grace_ms, struct err *e);
 /* Makes a service run on that was left held by programs that are gone: ends a criu that still has its tasks, lets its

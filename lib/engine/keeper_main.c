@@ -15,10 +15,12 @@
 #include <sys/syscall.h>
 #include <sys/wait.h>
 
+#include "lib/base/clock.h"
 #include "lib/base/file.h"
 #include "lib/base/proc.h"
 #include "lib/engine/cgroup.h"
 #include "lib/engine/engine.h"
+#include "lib/engine/health.h"
 #include "lib/engine/log.h"
 #include "lib/engine/net.h"
 #include "lib/engine/process.h"
@@ -26,6 +28,8 @@
 #define REAPED_MAX 32
 #define LOCK_TRIES 60
 #define LOCK_PAUSE_MS 50
+#define AGAIN_MS 100    /* before it is started again; twice as long after each time, if it has not */
+#define LASTED_MS 10000 /* lasted for so long */
 
 struct self {
 	struct service *s;
@@ -35,10 +39,12 @@ struct self {
 	int other;        /* of a helper program's socket; -1: none */
 	int home, own;    /* mount namespaces: the node's, and the keeper's */
 	pid_t watch;      /* 0 before the release */
+	double since;     /* of the watch */
 	pid_t waiting;    /* a child whose end the other side waits for */
 	bool ended;
 	int status;       /* of the watched process, as waitpid gives it; -1 unknown */
 	struct log log;
+	struct health health;
 	struct {
 		pid_t pid;
 		int status;
@@ -72,7 +78,7 @@ static void run_start(struct self *k)
 	struct err e;
 	pid_t pid = 0;
 	AUTO_FD int netns = netns_open(k, &e);
-	int rc = netns < 0 ? -1 : process_spawn(k->s, netns, k->log_w, &pid, &e);
+	int rc = netns < 0 ? -1 : process_spawn(k->s, k->s->argv, netns, k->log_w, &pid, &e);
 
 	answer(k, rc, pid, 0, &e);
 }
@@ -187,6 +193,8 @@ static int watch(struct self *k, pid_t pid, struct err *e)
 	else if ((k->pidfd = (int)syscall(SYS_pidfd_open, pid, 0)) < 0)
 		return err_sys(e, "service %s: process %d", k->s->name, (int)pid);
 	k->watch = pid;
+	k->since = clock_ms();
+	health_start(&k->health, k->s);
 	return 0;
 }
 
@@ -296,6 +304,8 @@ static void reap(struct self *k)
 	if (read(k->signals, info, sizeof(info)) < 0)
 		return;
 	while ((pid = waitpid(-1, &status, WNOHANG)) > 0) {
+		if (health_ended(&k->health, pid, status))
+			continue;
 		k->reaped[k->n_reaped % REAPED_MAX].pid = pid;
 		k->reaped[k->n_reaped++ % REAPED_MAX].status = status;
 		if (pid == k->waiting) {
@@ -354,16 +364,54 @@ static void clear_if_ours(struct self *k)
 		service_clear(k->s, NULL);
 }
 
+/* How long to wait before it is started again, as its definition wants it; -1: it is not. */
+static int again_after_ms(struct self *k)
+{
+	const char *policy = k->s->about ? json_str(k->s->about, "restart") : NULL;
+	int64_t times = k->s->about ? json_int(k->s->about, "restarts", 0) : 0;
+	bool well = k->status >= 0 && WIFEXITED(k->status) && !WEXITSTATUS(k->status);
+	const char *most = policy ? strchr(policy, ':') : NULL;
+
+	if (!policy || !strcmp(policy, "no") || (!strncmp(policy, "on-failure", 10) && well) || (most && times >= atoi(most + 1)))
+		return -1;
+	return clock_ms() > k->since + LASTED_MS ? AGAIN_MS : AGAIN_MS << (times < 9 ? times : 9);
+}
+
+/* A keeper of its own is forked for it, and this one ends. */
+static void start_again(struct self *k)
+{
+	int wait_ms = again_after_ms(k);
+	AUTO_FD int lock = -1;
+
+	if (wait_ms < 0)
+		return;
+	for (double end = clock_ms() + wait_ms; clock_ms() < end && still_ours(k);)
+		usleep(LOCK_PAUSE_MS * 1000);
+	for (int i = 0; i < LOCK_TRIES && still_ours(k) && lock < 0; i++)
+		lock = service_lock(k->s->name, LOCK_PAUSE_MS, NULL);
+	if (lock < 0 || !still_ours(k))
+		return;
+	service_about_set(k->s, "restarts", json_number((double)json_int(k->s->about, "restarts", 0) + 1));
+	service_start_again(k->s, NULL);
+}
+
 static void finish(struct self *k)
 {
 	while (copy_log(k) == 1)
 		;
 	log_close(&k->log);
+	health_stop(&k->health);
 	if (setns(k->home, CLONE_NEWNS))
 		_exit(EX_OSERR);
 	exit_note(k);
 	clear_if_ours(k);
+	start_again(k);
 	_exit(0);
+}
+
+static int netns_of(void *ctx)
+{
+	return netns_open(ctx, NULL);
 }
 
 static void loop(struct self *k)
@@ -371,12 +419,14 @@ static void loop(struct self *k)
 	bool log_open_still = true;
 
 	while (!k->ended) {
+		health_step(&k->health, netns_of, k);
+
 		struct pollfd p[] = { { .fd = k->ctl, .events = POLLIN },
 				      { .fd = k->signals, .events = POLLIN },
 				      { .fd = k->pidfd, .events = POLLIN },
 				      { .fd = log_open_still ? k->log_r : -1, .events = POLLIN } };
 
-		if (poll(p, 4, -1) < 0 && errno != EINTR)
+		if (poll(p, 4, health_wait_ms(&k->health)) < 0 && errno != EINTR)
 			_exit(EX_OSERR);
 		if (p[3].revents)
 			log_open_still = copy_log(k) >= 0;

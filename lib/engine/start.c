@@ -129,6 +129,18 @@ int service_start(struct service *s, struct err *e)
 	return -1;
 }
 
+int service_start_again(struct service *s, struct err *e)
+{
+	struct keeper k = { .pid = 0, .ctl = -1 };
+
+	if (!net_create(s, e) && !cgroup_create(s, e) && !start_inside(s, &k, e) && !net_attach(s, e))
+		return 0;
+	keeper_cancel(&k);
+	service_kill(s, NULL);
+	service_clear(s, NULL);
+	return -1;
+}
+
 /* Does the process do anything at SIGTERM? The first process of a PID namespace is spared the default. */
 static bool heeds_sigterm(pid_t pid)
 {
