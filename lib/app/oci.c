@@ -155,7 +155,8 @@ static int unpack_layers(struct oci *o, const struct parts *p, int dir, struct e
 	if (layer_new(made, e))
 		return -1;
 	AUTO_FD int root = open(made, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	if (root < 0)
+	/* the same image has the same digest everywhere: nothing in it tells when it was unpacked */
+	if (root < 0 || futimens(root, (const struct timespec[]){ { 0 }, { 0 } }))
 		return err_sys(e, "%s", made);
 	for (size_t i = 0; !rc && i < p->n; i++) {
 		AUTO_FD int fd = open_inside(dir, p->layers[i], O_RDONLY);

@@ -9,6 +9,9 @@
 
 struct engine {
 	const char *name;
+	/* It makes root, network and cgroups of its services itself, from their images: a daemon, or a program like one. Such an
+	 * engine has the verbs of `whole` instead of those below `missing`. */
+	const struct engine_whole *whole;
 	/* NULL when this node can run it; else why not (static text). */
 	const char *(*missing)(void);
 	/* Completes the definition before anything is made (runc: the root that its bundle names), or refuses it. */

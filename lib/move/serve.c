@@ -11,6 +11,7 @@
 #include "lib/move/bulk.h"
 #include "lib/move/hold.h"
 #include "lib/move/incoming.h"
+#include "lib/move/layer_send.h"
 #include "lib/move/outcome.h"
 #include "lib/move/recover.h"
 #include "lib/move/remote.h"
@@ -53,6 +54,8 @@ static int on_call(struct stream *s, const struct json *call, struct err *e)
 		return remote_serve(s, call, e);
 	if (!strcmp(verb, "start"))
 		return stateless_serve(s, call, e);
+	if (!strcmp(verb, "layer"))
+		return layer_serve(s, call, e);
 	if (!strcmp(verb, "outcome"))
 		return outcome_tell(s, call, e);
 	if (!strcmp(verb, "forget"))
