@@ -137,9 +137,15 @@ static int stop_of_move(const struct json *rec)
 	return cmd_fail(&cmd, &e);
 }
 
+/* What it left here on its way goes, too. */
 static int stop_of_app(const char *name, const char *node)
 {
-	return stop(name, node, gone);
+	AUTO_SERVICE struct service *here = NULL;
+	int rc = stop(name, node, gone);
+
+	if (!rc && node && gone && !service_load(&here, name, NULL) && here->moved)
+		rc = stop(name, NULL, true);
+	return rc;
 }
 
 static int stop_application(void)

@@ -18,7 +18,7 @@ static int take_image(struct compose_reader *r, const struct ynode *n)
 
 	if (value_member(r, n, "image", 255))
 		return -1;
-	snprintf(path, sizeof(path), "%s/%s", r->c->dir, n->text);
+	snprintf(path, sizeof(path), "%s/%s", r->c->dir, n->text + (n->text[0] == '.' && n->text[1] == '/' ? 2 : 0));
 	if (*n->text == '.')
 		json_set_str(r->s->spec, "image", path);
 	return 0;
@@ -436,16 +436,20 @@ static int read_environment(struct compose_reader *r, const struct ynode *n)
 {
 	const struct ynode *file = ynode_get(n, "env_file"), *own = ynode_get(n, "environment");
 	AUTO_JSON struct json *env = json_array(), *pairs = NULL;
+	size_t had = strlen(r->at);
 
+	snprintf(r->at + had, sizeof(r->at) - had, ".env_file");
 	if (file && file->kind != YTREE_LIST && env_file_one(r, file, env))
 		return -1;
 	for (size_t i = 0; file && file->kind == YTREE_LIST && i < file->n; i++)
 		if (env_file_one(r, file->items[i], env))
 			return -1;
+	snprintf(r->at + had, sizeof(r->at) - had, ".environment");
 	if (own && !ynode_null(own) && !(pairs = value_pairs(r, own, true)))
 		return -1;
 	for (size_t i = 0; pairs && i < json_len(pairs, NULL); i++)
 		json_add(env, json_at(pairs, i));
+	r->at[had] = '\0';
 	if (json_len(env, NULL))
 		json_set(r->s->spec, "env", TAKE_PTR(env));
 	return 0;

@@ -145,6 +145,16 @@ static const char *node_of(const struct raising *r, const struct compose_service
 	return node && strcmp(node, node_self()) ? node : NULL;
 }
 
+/* One that was to end, and has: it did what it is for. */
+static bool is_done(const struct json *rec, const struct compose_service *s)
+{
+	const char *policy = json_str(s->spec, "restart"), *is = json_str(rec, "definition");
+	AUTO_JSON struct json *exit = json_read_file(file_path("/var/lib/edge/services/%s/exit", name_of(s)), NULL);
+
+	return !strcmp(json_str(rec, "state"), "exited") && is && !strcmp(is, json_str(s->spec, "definition")) && exit &&
+	       json_int(exit, "status", -1) == 0 && (!policy || !strcmp(policy, "no") || !strncmp(policy, "on-failure", 10));
+}
+
 /* 1: it is there as it should be; its record was printed. */
 static int is_there(struct raising *r, const struct compose_service *s)
 {
@@ -155,6 +165,9 @@ static int is_there(struct raising *r, const struct compose_service *s)
 		return -1;
 	if (!rec)
 		return 0;
+	if (!strcmp(json_str(rec, "state"), "moved"))
+		return err_set(r->e, EX_UNAVAILABLE, "service %s: has moved away, and the registry does not know where it runs",
+			       name_of(s));
 	if (!strcmp(json_str(rec, "state"), "running")) {
 		const char *is = json_str(rec, "definition");
 
@@ -163,6 +176,8 @@ static int is_there(struct raising *r, const struct compose_service *s)
 				       name_of(s));
 		return record_print(r->opt->out, rec, r->e) ? -1 : 1;
 	}
+	if (is_done(rec, s))
+		return record_print(r->opt->out, rec, r->e) ? -1 : 1;
 	/* It has ended, or was stopped: a new one takes its place. */
 	AUTO_FD int lock = service_lock(name_of(s), 2000, r->e);
 	if (lock < 0 || service_load(&old, name_of(s), r->e))

@@ -38,7 +38,11 @@ int where_is(struct registry *r, const char *name, const char *app, struct json 
 		if (belongs(one, name, app) && node && strcmp(node, node_self()) && state && !strcmp(state, "running"))
 			*rec = TAKE_PTR(one);
 	}
-	if (!*rec && s && s->about && json_str(s->about, "app") && !strcmp(json_str(s->about, "app"), app))
-		return err_set(e, EX_UNAVAILABLE, "service %s: has moved away, and the registry does not know where it runs", name);
+	if (!*rec && s) { /* what it left here says that much */
+		AUTO_JSON struct json *left = service_record(s, "moved");
+
+		if (belongs(left, name, app))
+			*rec = TAKE_PTR(left);
+	}
 	return 0;
 }
