@@ -36,6 +36,13 @@ static int folder_check(const char *what, const char *path, struct err *e)
 	return S_ISDIR(st.st_mode) ? 0 : err_set(e, EX_UNAVAILABLE, "%s %s: not a folder", what, path);
 }
 
+static bool is_file(const char *path)
+{
+	struct stat st;
+
+	return !stat(path, &st) && S_ISREG(st.st_mode);
+}
+
 /* Everything that can be refused before anything is made. */
 static int start_check(struct service *s, struct err *e)
 {
@@ -59,7 +66,7 @@ static int start_check(struct service *s, struct err *e)
 	if (folder_check("root", s->root, e))
 		return err_wrap(e, "service %s", s->name);
 	for (int i = 0; i < s->n_volumes; i++)
-		if (folder_check("volume", s->volumes[i].host, e))
+		if (!is_file(s->volumes[i].host) && folder_check("volume", s->volumes[i].host, e))
 			return err_wrap(e, "service %s", s->name);
 	if (net_complete(s, e) || (taken = net_address_taken(s, PROBE_MS, e)) < 0)
 		return err_wrap(e, "service %s", s->name);
@@ -107,7 +114,7 @@ int service_start_held(struct service *s, struct err *e)
 		return -1;
 	if (file_mkdir_private(file_path("/var/lib/edge/services"), e) || file_mkdir_private(service_dir(s, NULL), e))
 		return -1;
-	if (!root_prepare(s, e) && !volumes_resolve(s, e) && !net_create(s, e) && !cgroup_create(s, e) && !start_inside(s, &k, e))
+	if (!root_prepare(s, e) && !volumes_copy_files(s, e) && !volumes_resolve(s, e) && !net_create(s, e) && !cgroup_create(s, e) && !start_inside(s, &k, e))
 		return 0;
 	keeper_cancel(&k);
 	service_clear(s, NULL);
