@@ -6,6 +6,7 @@
 #include <sys/xattr.h>
 #include <unistd.h>
 
+#include "lib/base/file.h"
 #include "lib/engine/engine.h"
 
 #define LINKS_MAX 40
