@@ -11,6 +11,7 @@
 #include "lib/engine/bridge.h"
 #include "lib/engine/engine.h"
 #include "lib/engine/net.h"
+#include "lib/move/image_send.h"
 #include "lib/move/layer_send.h"
 #include "lib/move/remote.h"
 
@@ -125,6 +126,14 @@ int launch_there(const char *node, struct service *s, FILE *out, void (*say)(con
 {
 	AUTO_JSON struct json *args = json_array(), *spec = NULL;
 
+	choose_image(s);
+	const struct engine *engine = engine_find(s->engine);
+	struct err why;
+	char id[80];
+	const char *image = s->about ? json_str(s->about, "image") : NULL;
+	if (engine && engine->whole && image && !engine->missing() && !engine->whole->image_id(image, id, &why) &&
+	    image_send(node, s, e))
+		return -1;
 	if (bring_root(node, s, e))
 		return -1;
 	spec = service_to_json(s);

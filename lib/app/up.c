@@ -52,7 +52,7 @@ static int complete(struct compose *c, const struct up_options *opt, struct err 
 		if (!text)
 			return err_sys(e, "service %s", name_of(s));
 		snprintf(hex, sizeof(hex), "%016llx", (unsigned long long)XXH64(text, strlen(text), 0));
-		json_set_str(s->spec, "definition", hex);
+		json_set_str(s->spec, "spec_id", hex);
 	}
 	return 0;
 }
@@ -148,10 +148,10 @@ static const char *node_of(const struct raising *r, const struct compose_service
 /* One that was to end, and has: it did what it is for. */
 static bool is_done(const struct json *rec, const struct compose_service *s)
 {
-	const char *policy = json_str(s->spec, "restart"), *is = json_str(rec, "definition");
+	const char *policy = json_str(s->spec, "restart"), *is = json_str(rec, "spec_id");
 	AUTO_JSON struct json *exit = json_read_file(file_path("/var/lib/edge/services/%s/exit", name_of(s)), NULL);
 
-	return !strcmp(json_str(rec, "state"), "exited") && is && !strcmp(is, json_str(s->spec, "definition")) && exit &&
+	return !strcmp(json_str(rec, "state"), "exited") && is && !strcmp(is, json_str(s->spec, "spec_id")) && exit &&
 	       json_int(exit, "status", -1) == 0 && (!policy || !strcmp(policy, "no") || !strncmp(policy, "on-failure", 10));
 }
 
@@ -169,9 +169,9 @@ static int is_there(struct raising *r, const struct compose_service *s)
 		return err_set(r->e, EX_UNAVAILABLE, "service %s: has moved away, and the registry does not know where it runs",
 			       name_of(s));
 	if (!strcmp(json_str(rec, "state"), "running")) {
-		const char *is = json_str(rec, "definition");
+		const char *is = json_str(rec, "spec_id");
 
-		if (is && strcmp(is, json_str(s->spec, "definition")))
+		if (is && strcmp(is, json_str(s->spec, "spec_id")))
 			return err_set(r->e, EX_UNAVAILABLE, "service %s: runs by another definition (edge-stop --rm -f ends it)",
 				       name_of(s));
 		return record_print(r->opt->out, rec, r->e) ? -1 : 1;
@@ -248,7 +248,7 @@ int up(struct compose *c, const struct up_options *opt, struct err *e)
 static struct json *wanted(const struct compose_service *s)
 {
 	static const char *const shown[] = { "name", "engine", "type", "addr", "ports", "profile", "needs", "wants", "labels",
-					     "app", "image", "alive_s", "definition" };
+					     "app", "image", "alive_s", "spec_id" };
 	struct json *rec = json_object();
 	uint64_t random;
 	char id[17];

@@ -7,6 +7,18 @@
 #include "lib/engine/keeper.h"
 #include "lib/engine/service.h"
 
+struct engine_whole {
+	/* Makes and starts it; sets s->pid. Where it has an address, its network is that of net_create, held. */
+	int (*run)(struct service *s, struct err *e);
+	/* Ends and removes it; a missing one is no error. */
+	int (*end)(const struct service *s, int grace_ms, struct err *e);
+	/* The image's own name for what it is now, in `id`; EX_UNAVAILABLE when it is not here. */
+	int (*image_id)(const char *ref, char id[80], struct err *e);
+	/* The image to a file and from one. */
+	int (*image_save)(const char *ref, const char *file, struct err *e);
+	int (*image_load)(const char *file, struct err *e);
+};
+
 struct engine {
 	const char *name;
 	/* It makes root, network and cgroups of its services itself, from their images: a daemon, or a program like one. Such an
@@ -33,7 +45,7 @@ struct engine {
 	int (*forget)(struct service *s, struct err *e);
 };
 
-extern const struct engine engine_process, engine_runc;
+extern const struct engine engine_process, engine_runc, engine_docker, engine_podman;
 const struct engine *engine_find(const char *name); /* NULL: unknown */
 
 /* Start to running: folders, upper with its masks, network (refusing an address that is taken), cgroups, keeper, engine;

@@ -34,7 +34,7 @@ void service_free(struct service *s)
 }
 
 const char *const service_about[] = { "app", "image", "layer", "needs", "wants", "labels", "alive_s", "restarts",
-				      "definition", "images", "entrypoint", "command", "healthcheck", "restart", "stop_s",
+				      "spec_id", "images", "entrypoint", "command", "healthcheck", "restart", "stop_s",
 				      "hosts", NULL };
 const int service_about_private = 9;
 

@@ -10,6 +10,7 @@
 #include "lib/engine/service.h"
 #include "lib/move/bulk.h"
 #include "lib/move/hold.h"
+#include "lib/move/image_send.h"
 #include "lib/move/incoming.h"
 #include "lib/move/layer_send.h"
 #include "lib/move/outcome.h"
@@ -54,6 +55,8 @@ static int on_call(struct stream *s, const struct json *call, struct err *e)
 		return remote_serve(s, call, e);
 	if (!strcmp(verb, "start"))
 		return stateless_serve(s, call, e);
+	if (!strcmp(verb, "image"))
+		return image_serve(s, call, e);
 	if (!strcmp(verb, "layer"))
 		return layer_serve(s, call, e);
 	if (!strcmp(verb, "outcome"))

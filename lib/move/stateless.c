@@ -12,6 +12,7 @@
 #include "lib/engine/net.h"
 #include "lib/move/check.h"
 #include "lib/move/guard.h"
+#include "lib/move/image_send.h"
 #include "lib/move/journal.h"
 #include "lib/move/layer.h"
 #include "lib/move/layer_send.h"
@@ -147,12 +148,19 @@ static struct json *moved(const struct leaving *l)
 	return j;
 }
 
+/* What it is made of, if that is not there. */
+static int bring_root(struct leaving *l, struct err *e)
+{
+	if (strcmp(l->s->root, "/") && layer_send_over(l->stream, l->s->root, e))
+		return -1;
+	return image_send_over(l->stream, l->s, e);
+}
+
 static int leave(struct leaving *l, struct json **record, struct err *e)
 {
 	AUTO_JSON struct json *answer = NULL, *refusals = NULL, *made = NULL, *said = NULL;
 
-	if (leaving_connect(l, e) || (strcmp(l->s->root, "/") && !l->opt->dry_run && layer_send_over(l->stream, l->s->root, e)) ||
-	    !(answer = call_start(l, e)))
+	if (leaving_connect(l, e) || (!l->opt->dry_run && bring_root(l, e)) || !(answer = call_start(l, e)))
 		return -1;
 	refusals = json_get(answer, "refusals");
 	bool stay = refusals && json_len(refusals, NULL);
