@@ -40,7 +40,8 @@ static const struct opt opts[] = {
 	{ "user", 'u', OPT_STR, &user, "USER", "run as this user of its root, or as UID or UID:GID" },
 	{ "dir", 'w', OPT_STR, &dir, "PATH", "its working directory (default: the image's, or /)" },
 	{ "env", 'e', OPT_LIST, &env, "KEY=VALUE", "set a variable of its environment; repeatable" },
-	{ "engine", 0, OPT_STR, &engine, "process|runc", "how it runs (default process; runc for a bundle)" },
+	{ "engine", 0, OPT_STR, &engine, "process|runc|docker|podman",
+	  "how it runs (default process; runc for a bundle)" },
 	{ 0 },
 };
 
