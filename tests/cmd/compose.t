@@ -79,6 +79,24 @@ is "$(refusal edge-run --name "$t-a" --image oci:layout:v1)" \
 	"65 edge-run: service $t-a: image oci:layout:v1: sha256:$(basename "$blob"): is another one" "a blob that is not what it is called"
 is "$(services)" "" "none of them leaves anything"
 
+# --- a registry
+if command -v skopeo >/dev/null && command -v docker-registry >/dev/null; then
+	"$here/../tools/make-image" --oci fresh v1 '"Cmd":["/bin/echo","from a registry"],"Env":["PATH=/bin"]'
+	printf 'version: 0.1\nstorage: {filesystem: {rootdirectory: %s}}\nhttp: {addr: 127.0.0.1:5000}\n' "$top/registry" >"$top/registry.yml"
+	docker-registry serve "$top/registry.yml" >"$top/registry.log" 2>&1 &
+	registry=$!
+	await '</dev/tcp/127.0.0.1/5000'
+	skopeo copy -q --dest-tls-verify=false oci:fresh:v1 docker://127.0.0.1:5000/fresh:1 2>&1 | sed 's/^/# /'
+	is "$(ask a --image 127.0.0.1:5000/fresh:1)" "from a registry" "an image is fetched from its registry"
+	kill $registry
+	wait $registry 2>/dev/null
+	is "$(ask a --image 127.0.0.1:5000/fresh:1)" "from a registry" "... once"
+	text=$(refusal edge-run --name "$t-a" --image 127.0.0.1:5000/other:1)
+	is "${text%%: docker:*}" "69 edge-run: service $t-a: image 127.0.0.1:5000/other:1" "... and told when it cannot be had"
+else
+	for what in fetch once refusal; do ok 0 "registry: $what # SKIP there is no skopeo or docker-registry"; done
+fi
+
 # --- an application
 echo 'FROM_FILE=yes' >.env
 printf 'A=1\nB="two words" # a comment\nexport C=${A}3\nD='"'"'$A'"'"'\n' >settings.env
