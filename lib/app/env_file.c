@@ -50,7 +50,8 @@ void env_lookup_clear(struct env_lookup *l)
 /* What stands behind the "=", in place: quotes and comments taken away. *literal: no variables in it. */
 static char *unquote(char *v, bool *literal, struct err *e)
 {
-	char quote = *v == '"' || *v == '\'' ? *v : '\0', *to = v, *end;
+	const char quote = (char)(*v == '"' || *v == '\'' ? *v : 0);
+	char *to = v, *end;
 
 	*literal = quote == '\'';
 	if (!quote) {
@@ -68,7 +69,7 @@ static char *unquote(char *v, bool *literal, struct err *e)
 		}
 		if (quote == '"' && *p == '\\' && p[1]) {
 			p++;
-			*to++ = *p == 'n' ? '\n' : *p == 't' ? '\t' : *p;
+			*to++ = (char)(*p == 'n' ? '\n' : *p == 't' ? '\t' : *p);
 		} else {
 			*to++ = *p;
 		}

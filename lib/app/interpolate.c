@@ -97,7 +97,7 @@ static int fill_braces(struct filling *f, const char *p, size_t n)
 		at++;
 		value = value && *value ? value : NULL;
 	}
-	char how = at < n ? p[at] : '\0';
+	const char how = (char)(at < n ? p[at] : 0);
 	const char *word = p + at + 1;
 	size_t rest = at < n ? n - at - 1 : 0;
 

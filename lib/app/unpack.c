@@ -102,7 +102,7 @@ static int stamp_add(struct unpacking *u, const char *path, struct timespec t, b
 
 	if (last && !said && !strcmp(last->path, path)) /* most entries stand behind one of the same folder */
 		return 0;
-	if (!(u->n_stamps & (u->n_stamps + 1))) {
+	if (!u->stamps || !(u->n_stamps & (u->n_stamps + 1))) {
 		struct stamp *more = realloc(u->stamps, (2 * u->n_stamps + 1) * sizeof(*more));
 
 		if (!more)

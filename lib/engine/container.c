@@ -121,7 +121,11 @@ static void create_words(struct words *w, const struct service *s, const char *p
 
 static int program_run(const char *const argv[], char **out, int ms, const struct service *s, struct err *e)
 {
-	return proc_run(argv, out, ms, e) ? err_wrap(e, "service %s", s->name) : 0;
+	struct err why = { 0 };
+
+	if (!proc_run(argv, out, ms, &why))
+		return 0;
+	return err_set(e, why.code == EX_TEMPFAIL ? EX_TEMPFAIL : EX_UNAVAILABLE, "service %s: %s", s->name, why.text);
 }
 
 static int find_pid(struct service *s, const char *program, struct err *e)

@@ -18,6 +18,7 @@
 #include "lib/base/clock.h"
 #include "lib/base/file.h"
 #include "lib/base/proc.h"
+#include "lib/engine/again.h"
 #include "lib/engine/cgroup.h"
 #include "lib/engine/engine.h"
 #include "lib/engine/health.h"
@@ -28,8 +29,6 @@
 #define REAPED_MAX 32
 #define LOCK_TRIES 60
 #define LOCK_PAUSE_MS 50
-#define AGAIN_MS 100    /* before it is started again; twice as long after each time, if it has not */
-#define LASTED_MS 10000 /* lasted for so long */
 
 struct self {
 	struct service *s;
@@ -364,23 +363,10 @@ static void clear_if_ours(struct self *k)
 		service_clear(k->s, NULL);
 }
 
-/* How long to wait before it is started again, as its definition wants it; -1: it is not. */
-static int again_after_ms(struct self *k)
-{
-	const char *policy = k->s->about ? json_str(k->s->about, "restart") : NULL;
-	int64_t times = k->s->about ? json_int(k->s->about, "restarts", 0) : 0;
-	bool well = k->status >= 0 && WIFEXITED(k->status) && !WEXITSTATUS(k->status);
-	const char *most = policy ? strchr(policy, ':') : NULL;
-
-	if (!policy || !strcmp(policy, "no") || (!strncmp(policy, "on-failure", 10) && well) || (most && times >= atoi(most + 1)))
-		return -1;
-	return clock_ms() > k->since + LASTED_MS ? AGAIN_MS : AGAIN_MS << (times < 9 ? times : 9);
-}
-
 /* A keeper of its own is forked for it, and this one ends. */
 static void start_again(struct self *k)
 {
-	int wait_ms = again_after_ms(k);
+	int wait_ms = again_after_ms(k->s, k->status, clock_ms() - k->since);
 	AUTO_FD int lock = -1;
 
 	if (wait_ms < 0)

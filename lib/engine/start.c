@@ -185,7 +185,7 @@ int service_stop(struct service *s, int grace_ms, struct err *e)
 {
 	const struct engine *engine = engine_find(s->engine);
 
-	if (engine && engine->whole && engine->whole->end(s, grace_ms, e))
+	if (engine && engine->whole && engine->whole->end(s, service_running(s) && heeds_sigterm(s->pid) ? grace_ms : 0, e))
 		return -1;
 	if (service_running(s) && heeds_sigterm(s->pid)) {
 		AUTO_FD int fd = (int)syscall(SYS_pidfd_open, s->pid, 0);
