@@ -68,7 +68,7 @@ is "$(ask a --image oci:layout:v1)" "new" "an OCI layout: layers one over the ot
 is "$(edge-run --name "$t-a" --image "$top/app/busy.tar" -- 'sleep 1000' | jq -c '[.engine, .ports, .image]'; edge-stop --rm "$t-a" >/dev/null)" \
 	'["process",[8080],"'"$top"'/app/busy.tar"]' "its record says of which image it is, and its ports"
 is "$(find "$EDGE_ROOT/var/lib/edge/store/layers" -mindepth 1 -maxdepth 1 | wc -l)" 2 "each image is in the store once"
-is "$(ls -A "$EDGE_ROOT/var/lib/edge/store/images" | grep -v json)" "" "... and nothing else is left of it"
+is "$(find "$EDGE_ROOT/var/lib/edge/store/images" -mindepth 1 ! -name "*.json")" "" "... and nothing else is left of it"
 is "$(refusal edge-run --name "$t-a" --image oci:layout:v2)" "65 edge-run: service $t-a: image oci:layout:v2: no image v2 for this machine" "no such tag"
 is "$(refusal edge-run --name "$t-a" --image ./none.tar)" "69 edge-run: service $t-a: image ./none.tar: ./none.tar: No such file or directory" "no such image"
 is "$(refusal edge-run --name "$t-a" --image -x)" "64 edge-run: service $t-a: image -x: not a name of an image" "no name of an image"
