@@ -119,6 +119,7 @@ bench: all
 	$(Q)B=$(B) tests/bench/move
 	$(Q)B=$(B) tests/bench/latency
 	$(Q)B=$(B) tests/bench/place
+	$(Q)B=$(B) tests/bench/invite
 
 # --- linting
 

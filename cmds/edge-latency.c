@@ -3,7 +3,10 @@
  * records out. */
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
+#include "lib/base/json_scan.h"
+#include "lib/base/lines.h"
 #include "lib/base/opt.h"
 #include "lib/discover/names.h"
 #include "lib/discover/node.h"
@@ -47,13 +50,18 @@ static const struct opt opts[] = {
 	{ 0 },
 };
 
+static bool is_watching(void)
+{
+	return watching;
+}
+
 static const struct cmd cmd = {
 	.name = "edge-latency",
 	.synopsis = "[TARGET...] | [SERVICE...]",
 	.about = "Measures how far nodes are, and what users of services feel.",
 	.opts = opts,
 	.filter = true,
-	.source = &watching,
+	.source = is_watching,
 	.notes = "Without operands it measures the nodes among the records on standard input, and passes all of them on.",
 	.example = "edge-latency --count 3 edge2",
 	.names = names_print,
@@ -100,64 +108,105 @@ static int print_latency(void *ctx, struct json *latency, struct err *e)
 	return print(NULL, latency, e);
 }
 
-/* Passes a record on, and takes in what it says: 1 it should be a target, but cannot be. */
-static int take(struct run *r, struct json *rec, const char *line, struct err *e)
+/* Is it of that kind? */
+static bool is(const char *kind, size_t len, const char *word)
 {
-	const char *kind = json_str(rec, "kind") ? json_str(rec, "kind") : "";
-	bool node = !strcmp(kind, "node"), user = !strcmp(kind, "user");
+	return len == strlen(word) && !memcmp(kind, word, len);
+}
 
-	bool changed = r->places && (node || user) && position_add(r->places, rec);
-	if (r->coords && node)
-		json_add(r->nodes, json_copy(rec));
-	else if (changed ? record_print(stdout, rec, e) : record_pass(stdout, line, e))
-		return -1;
-	if (r->coords && !strcmp(kind, "latency"))
-		take_latency(r, rec);
-	if (r->groups && user)
-		groups_user(r->groups, rec);
-	if (r->groups && !strcmp(kind, "service"))
-		groups_service(r->groups, rec);
-	if (!node)
-		return 0;
-	const char *name = json_str(rec, "name"), *addr = json_str(rec, "addr");
+/* A string of the record that was scanned, copied; NULL when it has none. */
+static char *text_of(struct json_scan *s, const char *member)
+{
+	int tok = json_scan_find(s, 0, member);
+	size_t len;
+
+	if (tok < 0 || s->tok[tok].type != JSON_STRING)
+		return NULL;
+	const char *text = json_scan_string(s, tok, &len);
+	char *copy = strndup(text, len);
+	if (!copy)
+		abort();
+	return copy;
+}
+
+/* 1: it cannot be a target. */
+static int add_target(struct run *r, struct json_scan *s)
+{
+	AUTO_FREE char *name = text_of(s, "name"), *addr = text_of(s, "addr");
+
 	if (name && addr)
 		return probe_add(r->probe, name, addr), 0;
 	complain(EX_DATAERR, name ? name : "node", name ? "has no address" : "has no name");
 	return 1;
 }
 
-/* Gives how many nodes cannot be a target; -1 for bad input. */
-static int take_all(struct run *r, struct err *e)
+/* Takes in what a record says, and passes it on. */
+static int take_record(struct run *r, const char *kind, size_t n, const char *line, size_t len, struct err *e)
 {
-	AUTO_RECORDS struct records *in = records_open(stdin, "stdin");
+	bool node = is(kind, n, "node"), user = is(kind, n, "user"), latency = is(kind, n, "latency");
+	bool wanted = (r->places && (node || user)) || (r->coords && (node || latency)) ||
+		      (r->groups && (user || is(kind, n, "service")));
+	AUTO_JSON struct json *rec = wanted ? json_parse(line, len, e) : NULL;
+
+	if (!wanted)
+		return lines_pass(stdout, line, len, e);
+	if (!rec)
+		return -1;
+	bool changed = r->places && (node || user) && position_add(r->places, rec);
+	if (r->coords && latency)
+		take_latency(r, rec);
+	if (r->groups && user)
+		groups_user(r->groups, rec);
+	else if (r->groups && !node && !latency)
+		groups_service(r->groups, rec);
+	if (r->coords && node)
+		return json_add(r->nodes, TAKE_PTR(rec)), 0;
+	return changed ? record_print(stdout, rec, e) : lines_pass(stdout, line, len, e);
+}
+
+/* Gives how many nodes cannot be a target; -1 for bad input. */
+static int take_all(struct run *r, struct json_scan *s, struct err *e)
+{
+	AUTO_LINES struct lines *in = lines_open(STDIN_FILENO, "stdin", stdout);
 	int rc, failed = 0;
+	const char *line;
+	size_t len;
 
-	for (;;) {
-		AUTO_JSON struct json *rec = NULL;
+	while ((rc = lines_next(in, &line, &len, e)) > 0) {
+		if (json_scan(s, line, len, e))
+			return lines_wrap(in, e);
+		if (s->tok[0].type != JSON_OBJECT)
+			return err_set(e, EX_DATAERR, "not a JSON object"), lines_wrap(in, e);
+		int tok = json_scan_find(s, 0, "kind");
+		size_t n = 0;
+		const char *kind = tok >= 0 && s->tok[tok].type == JSON_STRING ? json_scan_string(s, tok, &n) : "";
+		bool node = is(kind, n, "node");
 
-		if ((rc = records_next(in, &rec, e)) <= 0)
-			return rc < 0 ? -1 : failed;
-		if ((rc = take(r, rec, records_line(in), e)) < 0)
-			return -1;
-		failed += rc;
+		if (take_record(r, kind, n, line, len, e))
+			return e->code == EX_IOERR ? -1 : lines_wrap(in, e);
+		failed += node && add_target(r, s);
 	}
+	return rc < 0 ? -1 : failed;
 }
 
 /* Gives how many could not be measured; -1 when nothing can be written. */
 static int print_all(struct run *r, struct err *e)
 {
 	const struct probe *p = r->probe;
+	const char *self = node_self();
 	int failed = 0;
 
 	for (size_t i = 0; i < probe_targets(p); i++) {
-		struct json *rec = probe_record(p, i, node_self());
+		double median;
 
 		if (probe_dead(p, i)) {
 			complain(EX_UNAVAILABLE, probe_name(p, i), probe_why(p, i));
 			failed++;
 		}
-		if (rec && print_latency(r, rec, e))
+		if (probe_put(p, i, self, &median, stdout, e))
 			return -1;
+		if (r->coords)
+			coords_measured(r->coords, self, probe_name(p, i), median);
 	}
 	if (probe_dropped(p))
 		fprintf(stderr, "edge-latency: %lu answers came faster than they could be read; a lower --rate loses none\n",
@@ -207,13 +256,17 @@ static int print_predicted(struct run *r, struct err *e)
 
 static int measure(struct run *r, int n, char **targets, struct err *e)
 {
+	struct json_scan scan = { 0 };
 	int skipped = 0, failed;
 
 	if (probe_new(&r->probe, &plan, e))
 		return -1;
 	for (int i = 0; i < n; i++)
 		probe_add(r->probe, targets[i], targets[i]);
-	if (!n && (skipped = take_all(r, e)) < 0)
+	if (!n)
+		skipped = take_all(r, &scan, e);
+	json_scan_clear(&scan);
+	if (skipped < 0)
 		return -1;
 	if (via.n)
 		failed = measure_elsewhere(r, e);

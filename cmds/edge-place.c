@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* Decides where services should be: node, service, latency, user, group and score records in, move records behind them. */
+#include <errno.h>
+#include <fcntl.h>
 #include <math.h>
 #include <signal.h>
 #include <stdio.h>
@@ -10,13 +12,15 @@
 #include "lib/base/lines.h"
 #include "lib/base/opt.h"
 #include "lib/place/plan_text.h"
+#include "lib/place/replicas.h"
+#include "lib/place/simulate_text.h"
 #include "lib/place/what_if.h"
 
-static const char *policy = "optimal", *weights, *now, *explain;
-static double limit = 100, margin = 5, cooldown = 300, bound = 100, payback = 3600, stale = NAN, budget = 1000;
+static const char *policy = "optimal", *weights, *now, *explain, *fleet;
+static double limit = 100, margin = 5, cooldown = 300, bound = 100, payback = 3600, stale = NAN, budget = 1000, every = 60;
 static long budget_steps = -1, max_moves = 1000000;
 static struct opt_list questions;
-static bool dry_run, users;
+static bool dry_run, users, simulated;
 
 static const struct opt opts[] = {
 	{ "policy", 'p', OPT_STR, &policy, "POLICY", "optimal, greedy, same-network-first, pack, spread, nearest (default: optimal)" },
@@ -27,12 +31,15 @@ static const struct opt opts[] = {
 	{ "cooldown", 0, OPT_NUM, &cooldown, "SEC", "leave services alone that have moved within this time (default: 300)" },
 	{ "payback", 0, OPT_NUM, &payback, "SEC", "a move must have paid after this time (default: 3600)" },
 	{ "bound", 0, OPT_NUM, &bound, "MS", "for nearest: the RTT of services that tell none (default: 100)" },
+	{ "fleet", 0, OPT_STR, &fleet, "NAME", "invite nodes to this fleet that are not of it (default: that of the source)" },
 	{ "max-moves", 'n', OPT_INT, &max_moves, "N", "at most so many, the best first" },
 	{ "budget", 0, OPT_NUM, &budget, "MS", "how long to look for something better (default: 1000)" },
 	{ "budget-steps", 0, OPT_INT, &budget_steps, "N", "so many steps instead, for the same output at every run" },
 	{ "dry-run", 0, OPT_FLAG, &dry_run, NULL, "print what would change for people to read, and no records" },
 	{ "explain", 0, OPT_STR, &explain, "SERVICE", "print what this service would cost at each node, or why not" },
 	{ "what-if", 0, OPT_LIST, &questions, "TEXT", "as --dry-run, supposing that: 'node NAME fails', 'users xN at LAT,LON'" },
+	{ "simulate", 0, OPT_FLAG, &simulated, NULL, "play the traces of records through the policies (P,P,...), and print what came of it" },
+	{ "every", 0, OPT_NUM, &every, "SEC", "how often --simulate decides (default: 60)" },
 	{ "stale", 0, OPT_NUM, &stale, "SEC", "refuse nodes that were last seen longer ago, or that do not tell" },
 	{ "now", 0, OPT_STR, &now, "TIME", "what time it is, as 2026-01-01T00:00:00Z (default: by the clock)" },
 	{ 0 },
@@ -40,7 +47,7 @@ static const struct opt opts[] = {
 
 static const struct cmd cmd = {
 	.name = "edge-place",
-	.synopsis = "",
+	.synopsis = "[FILE...]",
 	.about = "Adds a move record for each service that should be elsewhere, in an order that is safe.",
 	.opts = opts,
 	.filter = true,
@@ -60,14 +67,24 @@ static double spent(void *ctx, long steps)
 	return fmax((double)steps / c->most, budget > 0 ? (clock_ms() - c->since) / budget : 1);
 }
 
+/* POLICIES stands for nearest. */
+static int choose_policy(const char *name, enum policy *p, struct err *e)
+{
+	*p = plan_policy(name);
+	if (*p == POLICIES && strcmp(name, "nearest") != 0)
+		return err_set(e, EX_USAGE, "--policy: %s: no such policy", name);
+	return 0;
+}
+
 static int choose(struct problem_options *o, enum policy *p, struct err *e)
 {
 	problem_defaults(o->weight);
 	if (weights && problem_weights(weights, o->weight, e))
 		return -1;
-	*p = plan_policy(policy);
-	if (*p == POLICIES && strcmp(policy, "nearest") != 0)
-		return err_set(e, EX_USAGE, "--policy: %s: no such policy", policy);
+	if (!simulated && choose_policy(policy, p, e))
+		return -1;
+	if (simulated && (users || explain || questions.n || !(every > 0)))
+		return err_set(e, EX_USAGE, "--simulate: without --users, --explain and --what-if, and --every over 0");
 	if ((users || *p == POLICIES) && explain)
 		return err_set(e, EX_USAGE, "--explain: neither for --users nor for nearest");
 	if (limit > 100 || max_moves > 1000000)
@@ -76,6 +93,7 @@ static int choose(struct problem_options *o, enum policy *p, struct err *e)
 	o->margin = margin / 100;
 	o->cooldown = cooldown;
 	o->payback = payback;
+	o->fleet = fleet;
 	o->rules = (struct eligible_rules){ .now = (double)time(NULL), .stale = stale };
 	if (now && world_time(now, strlen(now), &o->rules.now))
 		return err_set(e, EX_USAGE, "--now: not a time as 2026-01-01T00:00:00Z");
@@ -159,6 +177,7 @@ static int place(struct world *w, const struct problem_options *o, enum policy h
 	struct clock c = { .since = clock_ms() };
 	const struct gap_budget b = { spent, &c };
 	AUTO_PLAN struct plan *plan = NULL;
+	AUTO_NEAR struct near_plan *more = NULL;
 
 	if (!p)
 		return err_set(e, EX_OSERR, "out of memory");
@@ -166,16 +185,125 @@ static int place(struct world *w, const struct problem_options *o, enum policy h
 		return place_groups(p, failed, e);
 	c.most = 20000 + 1000.0 * p->g.jobs * fmin(p->g.nodes, 24);
 	plan = plan_new(p, how, (int)max_moves, &b);
-	if (!plan)
+	if (plan && how == POLICY_OPTIMAL)
+		more = replicas_new(p, plan, (int)max_moves - plan->n);
+	if (!plan || (how == POLICY_OPTIMAL && !more))
 		return err_set(e, EX_OSERR, "out of memory");
-	*failed |= plan->unplaced > 0;
+	*failed |= plan->unplaced > 0 || (more && more->unsolved > 0);
 	if (explain)
 		return explain_all(p, plan, e);
 	if (dry_run || questions.n)
-		plan_show(stdout, p, plan);
+		plan_show(stdout, p, plan, more);
 	else
-		plan_put(stdout, p, plan, policy);
+		plan_put(stdout, p, plan, more, policy);
 	return 0;
+}
+
+/* --- a trace */
+
+#define SIMULATED_MAX 8    /* policies at a time */
+#define STEPS         20000 /* of a decision, so that a trace gives the same outcome at every run */
+
+struct played {
+	char policy[32];
+	struct simulation *s;
+};
+
+static double spent_steps(void *ctx, long steps)
+{
+	(void)ctx;
+	return (double)steps / (budget_steps > 0 ? (double)budget_steps : STEPS);
+}
+
+static void show_move(void *ctx, const struct world *w, double when, const char *action, int service, int from, int to, const char *why)
+{
+	const struct played *p = ctx;
+	char text[32];
+
+	simulate_time(when, text);
+	printf("%s %s: %s %s %s -> %s: %s\n", text, p->policy, world_text(w, service), action, from < 0 ? "-" : world_text(w, from),
+	       to < 0 ? "-" : world_text(w, to), why);
+}
+
+/* One simulation for each policy of the list; -1. */
+static int open_simulations(const struct problem_options *o, struct played *all, int *n, struct err *e)
+{
+	static const struct gap_budget steps = { spent_steps, NULL };
+
+	for (const char *at = policy; *at; at += strspn(at, ",")) {
+		struct played *p = &all[*n];
+		struct simulate_options s = { .problem = o, .max_moves = (int)max_moves, .bound_ms = bound, .every = every, .budget = &steps,
+					      .tell = dry_run ? show_move : NULL, .ctx = p };
+		size_t len = strcspn(at, ",");
+
+		if (*n == SIMULATED_MAX)
+			return err_set(e, EX_USAGE, "--policy: more than %d", SIMULATED_MAX);
+		snprintf(p->policy, sizeof(p->policy), "%.*s", (int)len, at);
+		if (choose_policy(p->policy, &s.policy, e))
+			return -1;
+		p->s = simulation_new(&s);
+		++*n;
+		at += len;
+	}
+	return *n ? 0 : err_set(e, EX_USAGE, "--policy: none");
+}
+
+static int play(struct played *all, int n, int fd, const char *name, bool *failed, struct err *e)
+{
+	AUTO_LINES struct lines *in = lines_open(fd, name, stdout);
+	const char *line;
+	size_t len;
+	int rc;
+
+	while ((rc = lines_next(in, &line, &len, e)) > 0)
+		for (int k = 0; k < n; k++) {
+			struct err bad = { 0 };
+			int taken = simulation_take(all[k].s, line, len, &bad);
+
+			if (taken)
+				lines_wrap(in, &bad);
+			if (taken < 0) {
+				*e = bad;
+				return -1;
+			}
+			if (taken > 0 && !k) {
+				cmd_fail(&cmd, &bad);
+				*failed = true;
+			}
+		}
+	return rc;
+}
+
+static int play_files(struct played *all, int n, char **files, int count, bool *failed, struct err *e)
+{
+	int rc = count ? 0 : play(all, n, STDIN_FILENO, "stdin", failed, e);
+
+	for (int k = 0; k < count && !rc; k++) {
+		AUTO_FD int fd = open(files[k], O_RDONLY | O_CLOEXEC);
+
+		rc = fd < 0 ? err_set(e, EX_UNAVAILABLE, "%s: %s", files[k], strerror(errno)) : play(all, n, fd, files[k], failed, e);
+	}
+	return rc;
+}
+
+static int simulate(const struct problem_options *o, char **files, int count, bool *failed, struct err *e)
+{
+	struct played all[SIMULATED_MAX] = { 0 };
+	int n = 0, rc = open_simulations(o, all, &n, e);
+
+	if (!rc)
+		rc = play_files(all, n, files, count, failed, e);
+	for (int k = 0; k < n; k++) {
+		const struct simulate_totals *t = all[k].s ? simulation_totals(all[k].s) : NULL;
+
+		if (!rc && !(t->end > t->begin))
+			rc = err_set(e, EX_DATAERR, "the trace: no time passes in it");
+		if (!rc)
+			(dry_run ? simulate_show : simulate_put)(stdout, t, all[k].policy);
+		if (all[k].s)
+			simulation_free(all[k].s);
+	}
+	return rc;
 }
 
 int main(int argc, char **argv)
@@ -184,20 +312,24 @@ int main(int argc, char **argv)
 	AUTO_WORLD struct world *w = NULL;
 	AUTO_FREE bool *gone = NULL;
 	struct problem_options o = { 0 };
-	enum policy how;
+	enum policy how = POLICY_OPTIMAL;
 	struct err e = { 0 };
 	bool failed = false;
 
 	if (first < 0)
 		return status;
-	if (first < argc) {
+	if (first < argc && !simulated) {
 		err_set(&e, EX_USAGE, "%s: no operand is taken (see edge-place --help)", argv[first]);
 		return cmd_fail(&cmd, &e);
 	}
 	signal(SIGPIPE, SIG_IGN);
 	setvbuf(stdout, NULL, _IOFBF, 1 << 16);
 	w = world_new();
-	if (choose(&o, &how, &e) || read_records(w, !dry_run && !explain && !questions.n, &failed, &e))
+	if (choose(&o, &how, &e))
+		return cmd_fail(&cmd, &e);
+	if (simulated)
+		return simulate(&o, argv + first, argc - first, &failed, &e) ? cmd_fail(&cmd, &e) : cmd_done(&cmd, failed ? EX_NO : 0);
+	if (read_records(w, !dry_run && !explain && !questions.n, &failed, &e))
 		return cmd_fail(&cmd, &e);
 	gone = calloc((size_t)w->n_nodes + 1, sizeof(bool));
 	if (!gone)

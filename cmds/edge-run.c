@@ -15,7 +15,7 @@
 static const char *name, *type = "stateful", *addr, *root, *bundle, *image, *dir, *profile, *user, *engine, *on;
 static const char *compose_file, *app, *spec_file;
 static struct opt_list ports, volumes, env;
-static bool list, emit;
+static bool list, emit, definition;
 
 static const struct opt opts[] = {
 	{ "name", 'n', OPT_STR, &name, "NAME", "the service's name" },
@@ -26,6 +26,7 @@ static const struct opt opts[] = {
 	{ "emit", 0, OPT_FLAG, &emit, NULL, "with --file: start nothing, print the records of its services" },
 	{ "spec", 0, OPT_STR, &spec_file, "FILE", "start what the definition in this file says; -: on standard input" },
 	{ "list", 'l', OPT_FLAG, &list, NULL, "start nothing: show the services of the node" },
+	{ "definition", 0, OPT_FLAG, &definition, NULL, "with --list: with all that is needed to start them anew elsewhere" },
 	{ "registry", 0, OPT_ENV, "EDGE_REGISTRY", "URL", "where nodes and services are written down" },
 	{ "Network", 0, OPT_GROUP, NULL, NULL, NULL },
 	{ "addr", 'a', OPT_STR, &addr, "IP[/LEN]", "its own address on the node's bridge (default: none)" },
@@ -178,24 +179,63 @@ static void see(const struct json *rec)
 		json_add(wanted, json_copy(rec));
 }
 
-/* The definition that the move carries, or the one that came before it. */
-static int start_of_move(const struct json *rec)
+/* What the record of a move does not tell, the node knows where the service runs: NULL if it does not, or there is none. */
+static struct json *ask_definition(const char *node, const char *service, struct err *e)
 {
-	AUTO_JSON struct json *spec = json_get(rec, "service_spec");
-	const char *id = json_str(rec, "id"), *to = json_str(rec, "to");
-	struct err e;
+	AUTO_JSON struct json *args = json_array();
+	AUTO_SERVICE struct service *s = NULL;
+	AUTO_FREE char *text = NULL;
+	size_t len = 0;
+	int rc;
 
-	if (spec)
-		return start_spec(spec, NULL, to);
+	if (!strcmp(node, node_self()))
+		return service_load(&s, service, e) ? NULL : service_definition(s);
+	json_add(args, json_string("--list"));
+	json_add(args, json_string("--definition"));
+	FILE *all = open_memstream(&text, &len);
+	if (!all) {
+		err_sys(e, "service %s", service);
+		return NULL;
+	}
+	rc = remote_run(node, "edge-run", args, all, cmd_relay, e);
+	fclose(all);
+	for (char *at = text, *line; !rc && (line = strsep(&at, "\n"));) {
+		AUTO_JSON struct json *rec = json_parse(line, strlen(line), NULL);
+
+		if (rec && json_str(rec, "name") && !strcmp(json_str(rec, "name"), service))
+			return TAKE_PTR(rec);
+	}
+	if (rc >= 0)
+		err_set(e, EX_UNAVAILABLE, "service %s: node %s has no such service", service, node);
+	return NULL;
+}
+
+/* One of them by its id, or NULL. */
+static struct json *find_wanted(const char *id)
+{
 	for (size_t i = 0; id && i < json_len(wanted, NULL); i++) {
 		AUTO_JSON struct json *one = json_at(wanted, i);
 
-		spec = strcmp(json_str(one, "id"), id) ? NULL : json_get(one, "service_spec");
-		if (spec)
-			return start_spec(spec, id, to);
+		if (!strcmp(json_str(one, "id"), id))
+			return TAKE_PTR(one);
 	}
-	err_set(&e, EX_DATAERR, "service %s: the record to start it has no service_spec",
-		json_str(rec, "service") ? json_str(rec, "service") : "(unnamed)");
+	return NULL;
+}
+
+/* The definition that the move carries, or that came before it, or that the node has where it runs. */
+static int start_of_move(const struct json *rec)
+{
+	const char *id = json_str(rec, "id"), *from = json_str(rec, "from"), *service = json_str(rec, "service");
+	AUTO_JSON struct json *spec = json_get(rec, "service_spec"), *defined = find_wanted(id);
+	struct err e;
+
+	if (!spec && defined)
+		spec = json_get(defined, "service_spec");
+	if (!spec && from && service && !(spec = ask_definition(from, service, &e)))
+		return cmd_fail(&cmd, &e);
+	if (spec)
+		return start_spec(spec, defined ? id : NULL, json_str(rec, "to"));
+	err_set(&e, EX_DATAERR, "service %s: the record to start it has no service_spec", service ? service : "(unnamed)");
 	return cmd_fail(&cmd, &e);
 }
 
@@ -242,10 +282,24 @@ static int list_services(void)
 
 	if (on && strcmp(on, node_self())) {
 		json_add(args, json_string("--list"));
+		if (definition)
+			json_add(args, json_string("--definition"));
 		rc = remote_run(on, "edge-run", args, stdout, cmd_relay, &e);
 		return rc < 0 ? cmd_fail(&cmd, &e) : rc;
 	}
 	all = service_list(&e);
+	for (size_t i = 0; definition && all && i < json_len(all, NULL); i++) {
+		AUTO_JSON struct json *rec = json_at(all, i);
+		AUTO_SERVICE struct service *s = NULL;
+
+		if (service_load(&s, json_str(rec, "name"), &e))
+			continue; /* it has just gone */
+		AUTO_JSON struct json *whole = service_definition(s);
+		if (record_print(stdout, whole, &e))
+			return cmd_fail(&cmd, &e);
+	}
+	if (definition && all)
+		return 0;
 	return all && !record_print_all(stdout, all, &e) ? 0 : cmd_fail(&cmd, &e);
 }
 
@@ -257,6 +311,8 @@ int main(int argc, char **argv)
 
 	if (first < 0)
 		return status;
+	if (definition && !list)
+		return cmd_usage(&cmd, "--definition: only with --list");
 	if (list && argc > first)
 		return cmd_usage(&cmd, "--list: takes no operand");
 	if (list)

@@ -23,7 +23,7 @@ int launch_definition(struct service **out, const struct json *spec, struct err 
 
 	if (service_from_json(&s, spec, e))
 		return -1;
-	s->id[0] = s->mac[0] = '\0'; /* a new instance, whatever it was copied from */
+	s->id[0] = s->mac[0] = s->moved_at[0] = s->moved_from[0] = '\0'; /* a new instance, whatever it was copied from */
 	s->pid = 0;
 	s->epoch = 0;
 	s->moved = false;
@@ -137,8 +137,7 @@ int launch_there(const char *node, struct service *s, FILE *out, void (*say)(con
 	if (bring_root(node, s, e))
 		return -1;
 	spec = service_to_json(s);
-	json_add(args, json_string("--spec"));
-	json_add(args, json_string("-"));
+	json_add(args, json_string("--spec=-"));
 	AUTO_FREE char *text = json_text(spec);
 	return text ? remote_run_input(node, "edge-run", args, text, out, say, e) : err_sys(e, "service %s", s->name);
 }

@@ -303,13 +303,12 @@ static void ssh_stop(void *self)
 static bool ssh_heard(void *self)
 {
 	struct ssh *s = self;
-	struct pollfd p = { .fd = s->fd, .events = POLLIN };
 
 	pthread_mutex_lock(&s->lock);
 	bool came = s->taken != s->told;
 	s->told = s->taken;
 	pthread_mutex_unlock(&s->lock);
-	return came || poll(&p, 1, 0) > 0;
+	return stream_fd_came(s->fd, &s->untaken) || came;
 }
 
 /* Lets edge-serve see the end of its input and end by itself. */

@@ -23,6 +23,7 @@ struct ssh {
 	size_t out_at, out_len, out_room;
 	uint64_t taken;  /* bytes that libssh2 took from the socket */
 	uint64_t told;   /* of these, known to who asked whether anything came */
+	int untaken;     /* bytes that were in the socket then */
 	int wake[2];     /* eventfds of the reader and the writer */
 	bool waiting[2]; /* that thread is in poll, or on its way into it */
 	bool mute;       /* nothing is sent or received any more */

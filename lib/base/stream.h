@@ -21,7 +21,7 @@ struct stream_ops {
 	ssize_t (*write)(void *self, const void *buf, size_t n, struct err *e);
 	void (*stop)(void *self);
 	void (*free)(void *self);
-	bool (*heard)(void *self); /* has anything come since the last call, or does it wait to be read? */
+	bool (*heard)(void *self); /* has anything come since the last call, read or not? */
 };
 
 /* These two return NULL with errno, and what they were given is freed, when out of memory or descriptors. */
@@ -31,6 +31,10 @@ struct stream *stream_fds(int in, int out, const char *peer);
 void stream_free(struct stream *s);
 AUTO_DEFINE(struct stream, stream_free)
 #define AUTO_STREAM AUTO(stream_free_auto)
+
+/* For `heard`: has more come to a descriptor than the *waiting bytes that had not been read the last time? Neither these nor the
+ * end of the file are a sign of life, but very many are: then it is we who do not read. */
+bool stream_fd_came(int fd, int *waiting);
 
 const char *stream_peer(const struct stream *s); /* "node edge2", for messages */
 /* Exactly n bytes, or -1: EX_UNAVAILABLE "PEER: connection closed" at an early end. */

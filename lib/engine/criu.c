@@ -9,10 +9,12 @@
 #include <stdint.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include "lib/base/auto.h"
+#include "lib/base/clock.h"
 #include "lib/base/file.h"
 #include "lib/base/proc.h"
 #include "lib/engine/criu_limits.h"
@@ -21,6 +23,7 @@
 #define SWRK_FD 3        /* where criu swrk finds its socket */
 #define PAGES_FD 5       /* where it finds the stand-in for a reader of lazy pages */
 #define LOG_LINES 3      /* how many of criu's error lines an error quotes */
+#define SILENT_MS 300000 /* between two of its points: the longest is putting the memory back */
 
 /* Field numbers of criu's images/rpc.proto. */
 enum { REQ_TYPE = 1, REQ_OPTS = 2, REQ_NOTIFY_SUCCESS = 3 };
@@ -211,20 +214,33 @@ static int answer_notify(struct criu *c, const struct criu_job *job, const struc
 	return send_message(c, &m, e);
 }
 
-/* The next message of criu's; meanwhile its questions for limits are answered. */
-static ssize_t next_message(struct criu *c, uint8_t *buf, size_t size)
+/* The next message of criu's; meanwhile its questions for limits are answered. 0 when none will come: it has ended, of which the
+ * socket says nothing for as long as one of its children has that, too; or it stands still. */
+static ssize_t next_message(struct criu *c, int pidfd, uint8_t *buf, size_t size)
 {
-	while (c->limited) {
-		struct pollfd p[] = { { .fd = c->sock, .events = POLLIN }, { .fd = c->limits, .events = POLLIN } };
+	double end = clock_ms() + SILENT_MS;
 
-		if (poll(p, 2, -1) < 0)
+	for (;;) {
+		struct pollfd p[] = { { .fd = c->sock, .events = POLLIN },
+				      { .fd = c->limited ? c->limits : -1, .events = POLLIN },
+				      { .fd = pidfd, .events = POLLIN } };
+		double left = end - clock_ms();
+
+		if (poll(p, 3, left > 0 ? (int)left + 1 : 0) < 0)
 			return -1;
 		if (p[1].revents & POLLIN)
 			criu_limits_answer(c->limits);
-		if (p[0].revents || !(p[1].revents & POLLIN))
-			break;
+		if (p[0].revents || p[2].revents) {
+			ssize_t n = recv(c->sock, buf, size, MSG_DONTWAIT);
+
+			return n < 0 && errno == EAGAIN ? 0 : n;
+		}
+		if (left <= 0) {
+			if (pidfd >= 0)
+				syscall(SYS_pidfd_send_signal, pidfd, SIGKILL, NULL, 0);
+			return 0;
+		}
 	}
-	return recv(c->sock, buf, size, 0);
 }
 
 int criu_run(struct criu *c, const struct criu_job *job, pid_t *restored, struct err *e)
@@ -232,13 +248,14 @@ int criu_run(struct criu *c, const struct criu_job *job, pid_t *restored, struct
 	uint8_t buf[MESSAGE_MAX];
 	char config[PATH_MAX];
 	struct answer a = { 0 };
+	AUTO_FD int pidfd = (int)syscall(SYS_pidfd_open, c->pid, 0); /* -1: it has ended already */
 
 	if (job->metadata_only && write_config(job, config, e))
 		return -1;
 	if (send_request(c, job, job->metadata_only ? config : NULL, e))
 		return -1;
 	for (;;) {
-		ssize_t n = next_message(c, buf, sizeof(buf));
+		ssize_t n = next_message(c, pidfd, buf, sizeof(buf));
 
 		if (n < 0 && errno == EINTR)
 			continue;
@@ -285,6 +302,7 @@ static void become_criu(const char *const *argv, int netns, int sock, bool limit
 {
 	int null = open("/dev/null", O_RDWR), pages[2];
 
+	setpgid(0, 0); /* a terminal's ^C is not for it: it would leave its work half done */
 	if (netns >= 0 && setns(netns, CLONE_NEWNET))
 		_exit(127);
 	if (socketpair(AF_UNIX, SOCK_STREAM, 0, pages) || (limited && criu_limits_install(sock)))
@@ -318,6 +336,7 @@ int criu_start(struct criu *c, int netns, struct err *e)
 		close(ours);
 		return err_sys(e, "criu: fork");
 	}
+	setpgid(c->pid, c->pid); /* whichever of us is the first */
 	c->sock = ours;
 	c->child = true;
 	if (c->limited)
@@ -333,7 +352,7 @@ void criu_close(struct criu *c)
 	if (c->limited)
 		close(c->limits);
 	if (c->child) {
-		kill(c->pid, SIGKILL);
+		kill(-c->pid, SIGKILL); /* its group: with what it has started */
 		while (waitpid(c->pid, NULL, 0) < 0 && errno == EINTR)
 			;
 	}
@@ -366,4 +385,13 @@ int criu_unchanged(struct err *e)
 	read_version(now);
 	return *version && strcmp(now, version) ? err_set(e, EX_TEMPFAIL, "criu: is version %s now, and was %s when it was checked",
 							  now, version) : 0;
+}
+
+bool criu_is(pid_t pid)
+{
+	char path[64], name[32] = "";
+
+	snprintf(path, sizeof(path), "/proc/%d/comm", (int)pid);
+	AUTO_FILE FILE *f = fopen(path, "re");
+	return f && fgets(name, sizeof(name), f) && !strncmp(name, "criu", 4);
 }

@@ -62,6 +62,8 @@ void criu_close(struct criu *c);
 void criu_quote_log(const char *folder, const char *name, char *out, size_t size);
 /* "4.2.1", from `criu --version`; cached per process. "" when there is none. */
 const char *criu_version(void);
+/* Is that process a criu? */
+bool criu_is(pid_t pid);
 /* EX_TEMPFAIL when another version was installed since then. */
 int criu_unchanged(struct err *e);
 

@@ -10,14 +10,36 @@
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 
+#include "lib/base/clock.h"
 #include "lib/engine/process.h"
+
+#define ANSWER_MS 30000 /* all that it is asked for, but waiting, is a matter of milliseconds */
+#define UNDO_MS 60000   /* longer than its own limits together */
+
+/* Does that happen in time? */
+static bool happens(int fd, int timeout_ms)
+{
+	struct pollfd p = { .fd = fd, .events = POLLIN };
+	double end = clock_ms() + timeout_ms;
+	int rc;
+
+	do {
+		double left = end - clock_ms();
+
+		rc = poll(&p, 1, left > 0 ? (int)left + 1 : 0);
+	} while (rc < 0 && errno == EINTR);
+	return rc > 0;
+}
 
 static int answer_get(struct keeper *k, struct keeper_answer *a, struct err *e)
 {
 	ssize_t n;
 
+	if (!happens(k->ctl, ANSWER_MS))
+		return err_set(e, EX_TEMPFAIL, "keeper %d: does not answer", (int)k->pid);
 	do
 		n = recv(k->ctl, a, sizeof(*a), 0);
 	while (n < 0 && errno == EINTR);
@@ -144,18 +166,16 @@ int keeper_wait(struct keeper *k, pid_t pid, int timeout_ms, int *status, struct
 {
 	struct keeper_ask ask;
 	struct keeper_answer a;
-	struct pollfd p = { .fd = k->ctl, .events = POLLIN };
-	bool late = false;
+	bool late;
 
 	memset(&ask, 0, offsetof(struct keeper_ask, words));
 	ask.verb = KEEPER_WAIT;
 	ask.pid = pid;
 	if (ask_send(k, &ask, 0, NULL, e))
 		return -1;
-	if (timeout_ms > 0 && poll(&p, 1, timeout_ms) == 0) {
-		late = true;
+	late = !happens(k->ctl, timeout_ms);
+	if (late)
 		kill(pid, SIGKILL); /* then its answer comes, and the conversation stays in step */
-	}
 	if (answer_get(k, &a, e))
 		return -1;
 	*status = a.status;
@@ -193,6 +213,11 @@ void keeper_cancel(struct keeper *k)
 		ask_send(k, &ask, 0, NULL, NULL);
 		close(k->ctl);
 	}
+	/* One that stands still goes on, and ends; if it cannot, what it held goes with its namespace, and the rest is the caller's. */
+	AUTO_FD int pidfd = (int)syscall(SYS_pidfd_open, k->pid, 0);
+	kill(k->pid, SIGCONT);
+	if (!happens(pidfd, UNDO_MS))
+		kill(k->pid, SIGKILL);
 	while (waitpid(k->pid, NULL, 0) < 0 && errno == EINTR)
 		;
 	memset(k, 0, sizeof(*k));

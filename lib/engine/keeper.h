@@ -40,7 +40,7 @@ int keeper_start(struct keeper *k, pid_t *pid, struct err *e);
  * becomes the keeper's child. Used for `criu swrk 3` and `runc restore`. */
 int keeper_exec(struct keeper *k, const char *const argv[], int fd3, int other, const char *errlog, pid_t *pid,
 		struct err *e);
-/* Waits for the end of a program that keeper_exec has started; killed after timeout_ms (0: no limit): EX_TEMPFAIL.
+/* Waits for the end of a program that keeper_exec has started; killed after timeout_ms: EX_TEMPFAIL.
  * *status as waitpid(2) gives it. */
 int keeper_wait(struct keeper *k, pid_t pid, int timeout_ms, int *status, struct err *e);
 /* From now on it watches this process (its child, or any other: by pidfd) and lives as long. Closes ctl. */

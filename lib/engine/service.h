@@ -41,6 +41,8 @@ struct service {
 	char **argv;                        /* NULL-terminated, owned; NULL with a bundle */
 	char **env;                         /* "KEY=VALUE" beside the usual ones, NULL-terminated, owned; or NULL */
 	long epoch;                         /* counts the moves */
+	char fleet[64];                     /* for which it runs here, when it is a guest's; else "" */
+	char moved_at[32], moved_from[256]; /* of the last one; "" before the first */
 	struct json *about;                 /* owned, or NULL: an object of the members of service_about */
 
 	bool moved;                         /* it has left this node; its folder is a cache for its return */
@@ -74,6 +76,8 @@ int service_save(const struct service *s, struct err *e);
 int service_load(struct service **s, const char *name, struct err *e);
 /* Names of all on this node: array of JSON service records with their states. */
 struct json *service_list(struct err *e);
+/* It has just moved here, from that node (or NULL): its epoch, and when. */
+void service_arrive(struct service *s, const char *from);
 bool service_running(const struct service *s);  /* pid alive with that start time */
 /* "running", "stopped" (by us: it has no pid), "exited" (by itself). */
 const char *service_state(const struct service *s);
@@ -92,5 +96,9 @@ char **service_strings_of(const struct json *array); /* what is no string there 
 /* Reads "cpu=0.5,mem=64M" into s->cpu and s->mem_bytes, or a name of /etc/edge/profiles.json:
  * {"small":{"cpu":0.5,"mem":"64M"}}. EX_USAGE. */
 int service_profile(struct service *s, const char *profile, struct err *e);
+/* For whom it runs here from now on: EDGE_FLEET, which edge-serve sets for those who have been let in by edge-invite. */
+void service_set_fleet(struct service *s);
+/* Its record and its definition in one: what an edge-run elsewhere needs to start another one. */
+struct json *service_definition(const struct service *s);
 
 #endif

@@ -172,14 +172,37 @@ static void add_runc(struct json *all, const struct absence *a)
 	free(ids);
 }
 
+static void add_others(struct json *all, const struct absence *a)
+{
+	/* runc last: it also knows what others have started by it. */
+	add_docker(all, a);
+	add_podman(all, a);
+	add_runc(all, a);
+}
+
 struct json *containers_list(const struct absence *a)
 {
 	struct json *all = json_array();
 
-	/* runc last: it also knows what others have started by it. */
 	add_own(all, a);
-	add_docker(all, a);
-	add_podman(all, a);
-	add_runc(all, a);
+	add_others(all, a);
 	return all;
+}
+
+pid_t containers_find(const char *name, char **id)
+{
+	AUTO_JSON struct json *all = json_array();
+
+	add_others(all, NULL);
+	for (size_t i = 0; i < json_len(all, NULL); i++) {
+		AUTO_JSON struct json *rec = json_at(all, i);
+
+		if (strcmp(json_str(rec, "name"), name))
+			continue;
+		*id = strdup(json_str(rec, "container"));
+		if (!*id)
+			abort();
+		return (pid_t)json_int(rec, "pid", 0);
+	}
+	return 0;
 }

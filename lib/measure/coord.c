@@ -20,6 +20,7 @@
 #define STEP 0.03            /* of coordinates, whose unit is the median measurement */
 #define STEP_HEIGHT 0.05
 #define HEIGHT_FIRST 0.03
+#define HOME 1.0             /* the pull of the middle, at a unit from it, as a multiple of what measurements are off */
 
 struct name {
 	uint64_t digest; /* the key */
@@ -132,12 +133,12 @@ static double plain(const struct node *a, const struct node *b)
 	return distance(a->x, b->x) + exp(a->x[DIMS]) + exp(b->x[DIMS]);
 }
 
-/* Adds one pair's pull to both nodes' gradients. */
-static void pull(const struct node *v, double (*gradient)[PARTS], const struct pair *p, double log_rtt)
+/* Adds one pair's pull to both nodes' gradients; how far off the pair is. */
+static double pull(const struct node *v, double (*gradient)[PARTS], const struct pair *p, double log_rtt)
 {
 	const double *a = v[p->a].x, *b = v[p->b].x;
 	double d = distance(a, b), high_a = exp(a[DIMS]), high_b = exp(b[DIMS]), all = d + high_a + high_b;
-	double force = fmax(-BEND, fmin(BEND, log(all) - log_rtt)) / all;
+	double off = fmax(-BEND, fmin(BEND, log(all) - log_rtt)), force = off / all;
 
 	for (int k = 0; k < DIMS; k++) {
 		double part = force * (a[k] - b[k]) / d;
@@ -147,6 +148,15 @@ static void pull(const struct node *v, double (*gradient)[PARTS], const struct p
 	}
 	gradient[p->a][DIMS] += force * high_a;
 	gradient[p->b][DIMS] += force * high_b;
+	return fabs(off);
+}
+
+/* Whoever has few measurements has no business far out, the less so the worse they agree. */
+static void pull_home(const struct node *v, double (*gradient)[PARTS], size_t n, double off)
+{
+	for (size_t i = 0; i < n; i++)
+		for (int k = 0; k < DIMS; k++)
+			gradient[i][k] += HOME * off * v[i].x[k];
 }
 
 /* One step down the gradient for each number by itself (Adam: Kingma and Ba, 2015). */
@@ -177,11 +187,12 @@ static void descend(struct coords *c, const struct pair *pairs, size_t n)
 	for (size_t i = 0; i < n; i++)
 		logs[i] = log(pairs[i].rtt / c->unit);
 	for (int round = 1; round <= rounds; round++) {
-		double left = 1 - (double)round / rounds;
+		double left = 1 - (double)round / rounds, off = 0;
 
 		memset(gradient, 0, nodes * sizeof(*gradient));
 		for (size_t i = 0; i < n; i++)
-			pull(c->v, gradient, &pairs[i], logs[i]);
+			off += pull(c->v, gradient, &pairs[i], logs[i]);
+		pull_home(c->v, gradient, nodes, off / (double)n);
 		step(c, gradient, moments, round, fmin(1, left / 0.3));
 	}
 }

@@ -1,13 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 #include "lib/measure/probe.h"
 
-#include <arpa/inet.h>
 #include <math.h>
 #include <string.h>
 
 #include "lib/base/clock.h"
 #include "lib/measure/probe_int.h"
-#include "lib/measure/stats.h"
 
 #define SAMPLES_MAX (1u << 27) /* 1 GB */
 #define TICK_MS 2.0            /* shorter pauses cost more than they smooth */
@@ -199,83 +197,4 @@ bool probe_dead(const struct probe *p, size_t i)
 unsigned long probe_dropped(const struct probe *p)
 {
 	return p->dropped;
-}
-
-/* Three digits behind the point: nobody's clock is better than a microsecond. */
-static double to_us(double ms)
-{
-	return round(ms * 1e3) / 1e3;
-}
-
-static struct json *rtt_json(const struct probe *p, const struct target *t, double *v, size_t n)
-{
-	struct json *j = json_object();
-	double lost = t->sent - (double)n;
-	struct stats s;
-
-	stats_of(v, n, &s);
-	if (p->plan.lost_as_ms > 0)
-		s.mean = (s.mean * (double)n + lost * p->plan.lost_as_ms) / t->sent;
-	json_set_num(j, "mean", to_us(s.mean));
-	if (!n)
-		return j;
-	json_set_num(j, "min", to_us(s.min));
-	json_set_num(j, "p50", to_us(s.p50));
-	json_set_num(j, "p95", to_us(s.p95));
-	json_set_num(j, "p99", to_us(s.p99));
-	json_set_num(j, "max", to_us(s.max));
-	json_set_num(j, "stddev", to_us(s.stddev));
-	json_set_num(j, "jitter", to_us(s.jitter));
-	return j;
-}
-
-static void set_address(struct json *j, const union address *a)
-{
-	char text[INET6_ADDRSTRLEN];
-
-	json_set_str(j, "addr", inet_ntop(a->sa.sa_family, a->sa.sa_family == AF_INET ? (const void *)&a->in.sin_addr :
-					  (const void *)&a->in6.sin6_addr, text, sizeof(text)));
-}
-
-static void set_phases(struct json *j, const struct target *t)
-{
-	static const char *const names[] = { "phases.name_ms", "phases.connect_ms", "phases.tls_ms", "phases.first_byte_ms" };
-
-	for (size_t i = 0; i < 4; i++)
-		if (t->phases[i] > 0)
-			json_set_num(j, names[i], to_us(t->phases[i] / t->received));
-}
-
-struct json *probe_record(const struct probe *p, size_t i, const char *from)
-{
-	const struct target *t = &p->t[i];
-	size_t n = 0;
-	char seen[32];
-
-	if (t->addr.sa.sa_family == AF_UNSPEC)
-		return NULL;
-	AUTO_FREE double *v = malloc((size_t)p->plan.count * sizeof(*v));
-	if (!v)
-		abort();
-	for (long k = 0; k < p->plan.count; k++) {
-		double rtt = p->rtt[i * (size_t)p->plan.count + (size_t)k];
-
-		if (!isnan(rtt))
-			v[n++] = rtt;
-	}
-	struct json *j = json_object();
-	json_set_str(j, "kind", "latency");
-	json_set_str(j, "from", from);
-	json_set_str(j, "to", t->name);
-	set_address(j, &t->addr);
-	json_set_str(j, "method", p->plan.method);
-	json_set_num(j, "sent", t->sent);
-	json_set_num(j, "received", (double)n);
-	json_set_num(j, "loss", round((1 - (double)n / t->sent) * 1e4) / 1e4);
-	if (n || p->plan.lost_as_ms > 0)
-		json_set(j, "rtt_ms", rtt_json(p, t, v, n));
-	set_phases(j, t);
-	json_set_str(j, "why", probe_why(p, i));
-	json_set_str(j, "seen", clock_rfc3339(seen));
-	return j;
 }

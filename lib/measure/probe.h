@@ -4,9 +4,11 @@
 #ifndef EDGE_MEASURE_PROBE_H
 #define EDGE_MEASURE_PROBE_H
 
+#include <stdbool.h>
+#include <stdio.h>
+
 #include "lib/base/auto.h"
 #include "lib/base/err.h"
-#include "lib/base/json.h"
 
 struct probe_plan {
 	const char *method; /* "icmp", "tcp:PORT", "http:URL"; "{}" in a URL stands for the target's address */
@@ -42,7 +44,8 @@ const char *probe_why(const struct probe *p, size_t i);
 bool probe_dead(const struct probe *p, size_t i);
 /* Answers that this machine received and had no buffer for; 0 but for a rate beyond its means. */
 unsigned long probe_dropped(const struct probe *p);
-/* Its `latency` record; NULL when its name is not known, so that nothing was sent. */
-struct json *probe_record(const struct probe *p, size_t i, const char *from);
+/* Writes its `latency` record, a line, and does not flush; nothing when its name is not known, so that nothing was sent.
+ * *median_ms: of its answers, NAN without any. -1: EX_IOERR. */
+int probe_put(const struct probe *p, size_t i, const char *from, double *median_ms, FILE *f, struct err *e);
 
 #endif

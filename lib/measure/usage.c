@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "lib/measure/usage.h"
 
+#include <fcntl.h>
 #include <limits.h>
 #include <math.h>
 #include <string.h>
@@ -130,6 +131,22 @@ static bool own_network(pid_t pid)
 
 	snprintf(path, sizeof(path), "/proc/%d/ns/net", (int)pid);
 	return !stat(path, &its) && !stat("/proc/self/ns/net", &ours) && its.st_ino != ours.st_ino;
+}
+
+int usage_network(pid_t pid, struct err *e)
+{
+	char path[64];
+
+	if (!own_network(pid))
+		return err_set(e, EX_UNAVAILABLE, "shares its node's network, where its connections cannot be told from others'");
+	snprintf(path, sizeof(path), "/proc/%d/ns/net", (int)pid);
+	int fd = open(path, O_RDONLY | O_CLOEXEC);
+	return fd >= 0 ? fd : err_sys(e, "network namespace");
+}
+
+bool usage_cgroup(pid_t pid, const char *id, char dir[PATH_MAX])
+{
+	return folder_of(pid, NULL, id, dir) && strstr(dir, id);
 }
 
 static bool network(pid_t pid, double *rx, double *tx)

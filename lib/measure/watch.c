@@ -8,8 +8,7 @@
 
 #include "lib/base/clock.h"
 #include "lib/discover/node.h"
-#include "lib/engine/cgroup.h"
-#include "lib/engine/net.h"
+#include "lib/engine/service.h"
 #include "lib/measure/bins.h"
 #include "lib/measure/diag.h"
 #include "lib/measure/rtt.h"
@@ -149,15 +148,13 @@ static bool still_known(void *entry, void *ctx)
 	return u->last + USER_KEEP_S > *(const time_t *)ctx;
 }
 
-int watch_open(struct watch **out, const struct service *s, bool poll, struct err *e)
+int watch_open(struct watch **out, const char *service, int ns, const char *cgroup, bool poll, struct err *e)
 {
 	AUTO_WATCH struct watch *w = calloc(1, sizeof(*w));
-	AUTO_FD int ns = net_open(s, e);
-	const char *cgroup = cgroup_v2_dir(s->name);
 
-	if (!w || ns < 0)
-		return -1;
-	snprintf(w->service, sizeof(w->service), "%s", s->name);
+	if (!w)
+		return err_sys(e, "watch");
+	snprintf(w->service, sizeof(w->service), "%s", service);
 	w->connections = (struct table){ .entry = sizeof(struct connection), .key = sizeof(uint64_t) };
 	w->users = (struct table){ .entry = sizeof(struct user), .key = sizeof(uint32_t[4]) };
 	w->began = clock_ms();

@@ -4,14 +4,14 @@
 #define EDGE_MEASURE_WATCH_H
 
 #include "lib/base/json.h"
-#include "lib/engine/service.h"
 
 /* One service on this node. */
 struct watch;
 
-/* Attaches to its cgroup, and looks at the connections that are open. Where that cannot be done, or with `poll`, it looks at
- * its sockets once a window instead: 1, with the reason in `e`. -1: neither works. */
-int watch_open(struct watch **w, const struct service *s, bool poll, struct err *e);
+/* Attaches to its cgroup of version 2 (NULL: it has none), and looks at the connections that are open in its network namespace,
+ * a descriptor that stays the caller's. Where it cannot attach, or with `poll`, it looks at its sockets once a window
+ * instead: 1, with the reason in `e`. -1: neither works. */
+int watch_open(struct watch **w, const char *service, int ns, const char *cgroup, bool poll, struct err *e);
 void watch_free(struct watch *w);
 AUTO_DEFINE(struct watch, watch_free)
 #define AUTO_WATCH AUTO(watch_free_auto)
@@ -24,8 +24,8 @@ int watch_window(struct watch *w, watch_fn *each, void *ctx, struct err *e);
 uint64_t watch_missed(const struct watch *w);
 
 struct watch_plan {
-	const char *const *services; /* names */
-	int n;                       /* 0: all that run here, also those that come later */
+	const char *const *services; /* names, of ours or of containers that somebody else has started */
+	int n;                       /* 0: all of ours that run here, also those that come later */
 	bool poll;
 	double every_s;              /* the length of a window, 0.1 at least */
 	long windows;                /* ends after so many; 0: never */

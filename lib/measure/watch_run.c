@@ -1,17 +1,26 @@
 /* SPDX-License-Identifier: MIT */
 #include <errno.h>
+#include <limits.h>
 #include <math.h>
 #include <string.h>
 #include <time.h>
 
 #include "lib/base/clock.h"
+#include "lib/engine/cgroup.h"
+#include "lib/engine/net.h"
+#include "lib/engine/service.h"
+#include "lib/measure/containers.h"
+#include "lib/measure/usage.h"
 #include "lib/measure/watch.h"
 
-#define LOOK_MS 1000.0 /* for services that have come or gone */
+#define LOOK_MS 1000.0  /* for services that have come or gone, ... */
+#define ASK_MS 10000.0  /* ... and for containers, about which their engines have to be asked */
 
 struct entry {
 	char name[SERVICE_NAME_MAX + 1];
 	uint64_t start_time; /* of the instance's first process: another one is another service */
+	pid_t other; /* that process, if it is a container's that somebody else has started */
+	double asked;
 	struct watch *w;
 	uint64_t missed;
 	bool told;
@@ -54,20 +63,48 @@ static int leave(struct run *r, struct entry *n, struct err *e)
 	return w ? watch_window(w, r->calls->user, r->calls->ctx, e) : 0;
 }
 
-static void enter(struct run *r, struct entry *n, const struct service *s)
+static void enter(struct run *r, struct entry *n, uint64_t start_time, int ns, const char *cgroup, struct err *why)
 {
-	struct err e;
-	int rc = watch_open(&n->w, s, r->plan->poll, &e);
+	struct err e = *why;
+	int rc = ns < 0 ? -1 : watch_open(&n->w, n->name, ns, cgroup, r->plan->poll, &e);
 
 	n->missed = 0;
-	n->start_time = s->start_time;
+	n->start_time = start_time;
 	if (rc > 0)
-		err_wrap(&e, "service %s: looking at its sockets once a window", s->name);
+		err_wrap(&e, "service %s: looking at its sockets once a window", n->name);
 	else if (rc < 0)
-		err_wrap(&e, "service %s: cannot be watched", s->name);
+		err_wrap(&e, "service %s: cannot be watched", n->name);
 	r->blind += rc < 0;
 	if (rc)
 		tell(r, &e);
+}
+
+static void enter_own(struct run *r, struct entry *n, const struct service *s)
+{
+	struct err e = { 0 };
+	AUTO_FD int ns = net_open(s, &e);
+
+	enter(r, n, s->start_time, ns, cgroup_v2_dir(s->name), &e);
+}
+
+/* A container that somebody else has started? Whether it is watched now. */
+static bool enter_other(struct run *r, struct entry *n)
+{
+	AUTO_FREE char *id = NULL;
+	char cgroup[PATH_MAX];
+	struct err e = { 0 };
+	double now = clock_ms();
+
+	if (n->asked && now - n->asked < ASK_MS)
+		return false;
+	n->asked = now;
+	n->other = containers_find(n->name, &id);
+	uint64_t start_time = n->other ? service_start_time(n->other) : 0;
+	if (!start_time)
+		return false;
+	AUTO_FD int ns = usage_network(n->other, &e);
+	enter(r, n, start_time, ns, usage_cgroup(n->other, id, cgroup) ? cgroup : NULL, &e);
+	return true;
 }
 
 static int look_at(struct run *r, const char *name, struct err *e)
@@ -76,11 +113,17 @@ static int look_at(struct run *r, const char *name, struct err *e)
 	struct entry *n = entry_of(r, name);
 	struct err why;
 	bool here = !service_load(&s, name, &why) && service_running(s);
+	uint64_t start_time = here ? s->start_time : n->other ? service_start_time(n->other) : 0;
 
-	if (n->start_time && (!here || s->start_time != n->start_time) && leave(r, n, e))
-		return -1;
+	if (n->start_time && start_time != n->start_time) {
+		n->other = 0;
+		if (leave(r, n, e))
+			return -1;
+	}
 	if (here && !n->start_time)
-		enter(r, n, s);
+		enter_own(r, n, s);
+	if (!here && (n->start_time || (r->plan->n && !s && enter_other(r, n))))
+		return 0;
 	if (!here && !n->told && r->plan->n) { /* it may come: by a move, say */
 		if (s)
 			err_set(&why, EX_UNAVAILABLE, "service %s: does not run on this node", name);

@@ -13,6 +13,7 @@
 #include "lib/discover/registry.h"
 #include "lib/engine/cgroup.h"
 #include "lib/move/check.h"
+#include "lib/move/compare.h"
 #include "lib/move/files.h"
 #include "lib/move/image.h"
 #include "lib/move/layer.h"
@@ -227,7 +228,8 @@ static int commit(struct incoming *in, struct err *e)
 		return err_set(e, EX_SOFTWARE, "service %s: its keeper has ended", s->name);
 	if (forced_elsewhere(s))
 		return err_set(e, EX_UNAVAILABLE, "service %s: the registry knows it under a newer epoch", s->name);
-	s->epoch++;
+	service_set_fleet(s);
+	service_arrive(s, in->ck->from);
 	s->start_time = service_start_time(s->pid);
 	s->log_ino = in->keeper.log_ino;
 	int rc = service_save(s, e) ? -1 : journal_turn(in->ck->id, "restoring", "running", NULL, e);
@@ -239,6 +241,14 @@ static int commit(struct incoming *in, struct err *e)
 	return rc ? -1 : 0;
 }
 
+static int compare(struct incoming *in)
+{
+	AUTO_FREE pid_t *pids = NULL;
+	int n;
+
+	return cgroup_pids(in->svc->name, &pids, &n, &in->why) || compare_memory(in->im, pids, n, false, &in->why) ? -1 : 0;
+}
+
 /* Called while all is restored and nothing runs. The source learns it, and says go, once. */
 static int on_ready(void *ctx)
 {
@@ -246,6 +256,8 @@ static int on_ready(void *ctx)
 	AUTO_FRAME struct frame f = { 0 };
 
 	in->t_ready = clock_ms();
+	if (compare(in))
+		return -1;
 	if (incoming_reply(in, json_object(), &in->why) || wire_expect(in->ctl, FRAME_CALL, &f, &in->why))
 		return -1;
 	AUTO_JSON struct json *call = wire_json(&f, &in->why);

@@ -82,6 +82,16 @@ int incoming_find_earlier(struct incoming *in, struct service **old, struct err 
 	return in->was_here || in->seal ? 0 : service_remove(in->svc, e);
 }
 
+/* What comes is a cache until the service runs here, like the files of one that has moved away: whoever undoes this move, also after
+ * we were killed, leaves it to the next try. */
+static int save_as_cache(struct service *s, struct err *e)
+{
+	s->moved = true;
+	int rc = service_save(s, e);
+	s->moved = false;
+	return rc;
+}
+
 int incoming_place_folders(struct incoming *in, const struct service *old, struct err *e)
 {
 	struct service *s = in->svc;
@@ -110,6 +120,8 @@ int incoming_place_folders(struct incoming *in, const struct service *old, struc
 		if (file_mkdirs(s->volumes[i].host, 0755, e))
 			return -1;
 	}
+	if (in->placed && !in->opened && save_as_cache(s, e))
+		return -1;
 	in->n_files = checkpoint_folders(s, in->files, e);
 	return in->n_files < 0 ? -1 : 0;
 }

@@ -214,9 +214,10 @@ static int undo(const struct journal_entry *j, struct err *e)
 
 	if (service_kill(s ? s : &bare, e) || service_clear(s ? s : &bare, e))
 		return -1;
-	if (s && j->was_here && service_retire(s, e))
+	/* What has come of its files is there for the next try. */
+	if (s && (j->was_here || s->moved) && service_retire(s, e))
 		return -1;
-	if (s && !j->was_here && service_remove(s, e))
+	if (s && !j->was_here && !s->moved && service_remove(s, e))
 		return -1;
 	/* What came of its files before there was a service.json. */
 	if (!s && !j->was_here && access(service_dir(&bare, "service.json"), F_OK) &&

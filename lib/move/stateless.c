@@ -325,7 +325,7 @@ static int start_here(struct service *s, const struct json *call, struct stream 
 	json_set_str(head, "id", s->id);
 	json_set_str(head, "from", json_str(call, "from"));
 	s->pid = 0;
-	s->epoch++;
+	service_arrive(s, json_str(call, "from"));
 	if (layer && layer_place(layer, s->root, &need, e))
 		return -1;
 	if (need)

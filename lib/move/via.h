@@ -3,6 +3,7 @@
 #ifndef EDGE_MOVE_VIA_H
 #define EDGE_MOVE_VIA_H
 
+#include "lib/base/json.h"
 #include "lib/measure/probe.h"
 
 /* Measures p's targets from `node`, without that node itself: a `latency` record of each, with p's name for it, to each(),

@@ -67,7 +67,7 @@ void bearing_move(struct bearing *b, int job, int to)
 
 static double link_cost(const struct bearing *b, const struct gap_link *l, int x, int y)
 {
-	return x < 0 || y < 0 || isinf(l->weight) ? 0 : l->weight * b->p->g.distance[(size_t)x * b->p->g.nodes + y];
+	return x < 0 || y < 0 || isinf(l->weight) ? 0 : gap_link_cost(&b->p->g, l, x, y);
 }
 
 double bearing_gain(const struct bearing *b, int job, int to, bool paid)

@@ -4,6 +4,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "lib/engine/ability.h"
+
 struct asking {
 	const struct world *w;
 	const struct world_service *s;
@@ -118,9 +120,16 @@ static bool check_space(const struct asking *a)
 
 static bool check_engine(const struct asking *a)
 {
+	const struct ability *can = a->s->engine < 0 ? NULL : ability_of(said(a, a->s->engine));
 	char buf[96];
 
-	if (a->at_home || a->s->engine < 0 || a->n->engines < 0 || world_list_has(a->w, a->n->engines, a->s->engine))
+	if (a->at_home || a->s->engine < 0)
+		return false;
+	if (!can || !(a->home ? can->moves : can->starts))
+		return refuse(a, "%s services cannot be %s", said(a, a->s->engine), a->home ? "moved" : "started");
+	if (a->s->foreign)
+		return refuse(a, "a %s container that edge-run has not started cannot be moved", said(a, a->s->engine));
+	if (a->n->engines < 0 || world_list_has(a->w, a->n->engines, a->s->engine))
 		return false;
 	return refuse(a, "needs %s, has %s", said(a, a->s->engine), a->why ? any_of(a, a->n->engines, buf) : "");
 }

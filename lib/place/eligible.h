@@ -12,7 +12,8 @@ enum eligible_check {
 	ELIGIBLE_GPU,      /* needs.gpu, needs.gpu_mem_bytes */
 	ELIGIBLE_MEMORY,   /* more available than the largest of usage, needs and profile (seed: usage < available) */
 	ELIGIBLE_SPACE,    /* needs.disk_bytes */
-	ELIGIBLE_ENGINE,   /* the service's engine, where both say something */
+	ELIGIBLE_ENGINE,   /* the service's engine, where both say something; and it must be one that can be moved, or started
+			      where it is nowhere */
 	ELIGIBLE_CRIU,     /* stateful: the version of the node where it is */
 	ELIGIBLE_CPU,      /* needs.cpu cores, needs.cpu_flags; stateful: the flags of the node where it is */
 	ELIGIBLE_ROLE,     /* one of needs.role; without that, no client but the one where it is */

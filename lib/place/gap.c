@@ -39,7 +39,7 @@ double gap_check(const struct gap *g, const int *node, int *unplaced)
 		if (isinf(g->links[l].weight))
 			sum += a == b ? INFINITY : 0;
 		else
-			sum += g->links[l].weight * g->distance[(size_t)a * g->nodes + b];
+			sum += gap_link_cost(g, &g->links[l], a, b);
 	}
 	if (unplaced)
 		*unplaced = none;

@@ -16,10 +16,12 @@
 #define GAP_RESOURCES 4
 #define GAP_NEVER     INFINITY /* the cost of a node that may not have the job */
 
-/* Two jobs that depend on each other: `weight` x the distance of their nodes is added to the cost. */
+/* Two jobs that depend on each other: `weight` x the distance of their nodes is added to the cost; of an `apart` one, the weight
+ * if both are on one network. */
 struct gap_link {
 	int a, b;
 	float weight; /* > 0; INFINITY: never on one node (the distance is not asked) */
+	bool apart;
 };
 
 /* What is to be solved. The caller owns all of it and leaves it alone while it is used. */
@@ -34,6 +36,7 @@ struct gap {
 	const struct gap_link *links;
 	int n_links;
 	const float *distance; /* [nodes][nodes], not negative; NULL if no link has a finite weight */
+	const int *network;    /* [nodes]: equal ones are one network, -1 is none; NULL if no link is apart */
 };
 
 /* How much of the budget is spent after so many steps: 0 to 1; at 1 the search ends. */
@@ -80,6 +83,14 @@ static inline double gap_use(const struct gap *g, int job, int node, int resourc
 static inline double gap_cost(const struct gap *g, int job, int node)
 {
 	return g->cost[(size_t)job * g->nodes + node];
+}
+
+/* What a link of finite weight costs. */
+static inline double gap_link_cost(const struct gap *g, const struct gap_link *l, int a, int b)
+{
+	if (l->apart)
+		return g->network[a] >= 0 && g->network[a] == g->network[b] ? l->weight : 0;
+	return l->weight * g->distance[(size_t)a * g->nodes + b];
 }
 
 /* The cost of a plan, or INFINITY if it breaks a rule: a capacity, a forbidden node, two jobs that must be apart. Jobs at -1 count in

@@ -222,7 +222,7 @@ double gap_plan_link(const struct gap_plan *p, const struct gap_link *l, int a, 
 		return 0;
 	if (isinf(l->weight))
 		return a == b ? p->clash : 0;
-	return l->weight * g->distance[(size_t)a * g->nodes + b];
+	return gap_link_cost(g, l, a, b);
 }
 
 /* What the links of job j cost, when it is at i, and job k (or -1) at `on`; without the link between the two if `skip`. */

@@ -30,16 +30,27 @@ static double users_of(const struct world_group *g)
 	return isnan(g->users) ? 1 : g->users;
 }
 
+const char *near_action_name(enum near_action action)
+{
+	static const char *const names[] = { "redirect", "replicate", "terminate", "stay" };
+
+	return names[action];
+}
+
+int near_plan_add(struct near_plan *p, struct near_step s)
+{
+	struct near_step *more = realloc(p->steps, ((size_t)p->n + 1) * sizeof(*more));
+
+	if (!more)
+		return -1;
+	p->steps = more;
+	more[p->n++] = s;
+	return 0;
+}
+
 static void add(struct nearest *x, struct near_step s)
 {
-	struct near_step *more = realloc(x->plan->steps, ((size_t)x->plan->n + 1) * sizeof(*more));
-
-	if (!more) {
-		x->failed = true;
-		return;
-	}
-	x->plan->steps = more;
-	more[x->plan->n++] = s;
+	x->failed |= near_plan_add(x->plan, s) != 0;
 	x->left -= s.action != NEAR_STAY;
 }
 
@@ -88,7 +99,7 @@ static void redirect(struct nearest *x, int group, int to, const char *why)
 	const struct world_group *g = &x->w->group[group];
 	int from = x->served[group];
 
-	add(x, (struct near_step){ NEAR_REDIRECT, g->app, -1, group, from, to, ms_at(x, group, to), why });
+	add(x, (struct near_step){ NEAR_REDIRECT, g->app, -1, group, -1, from, to, ms_at(x, group, to), why });
 	if (from >= 0)
 		x->room[from] += users_of(g);
 	x->room[to] -= users_of(g);
@@ -136,7 +147,7 @@ static void replicate(struct nearest *x, int j, int to, const char *why)
 {
 	int app = x->w->service[x->p->service[j]].app;
 
-	add(x, (struct near_step){ NEAR_REPLICATE, app, j, -1, x->p->at[j], to, NAN, why });
+	add(x, (struct near_step){ NEAR_REPLICATE, app, j, -1, -1, x->p->at[j], to, NAN, why });
 	*has(x, app, to) = true;
 	for (int r = 0; r < TAKES; r++)
 		x->b.load[to * TAKES + r] += gap_use(&x->p->g, j, to, r);
@@ -161,7 +172,7 @@ static void bad_group(struct nearest *x, int group, double bound)
 		replicate(x, j, to, "served badly: no instance is near enough");
 		redirect(x, group, to, "served badly: a new instance");
 	} else {
-		add(x, (struct near_step){ NEAR_STAY, g->app, -1, group, x->served[group], -1, NAN,
+		add(x, (struct near_step){ NEAR_STAY, g->app, -1, group, -1, x->served[group], -1, NAN,
 					   "served badly: no instance and no node is nearer" });
 		x->plan->unsolved++;
 	}
@@ -234,11 +245,12 @@ static void idle(struct nearest *x)
 		for (int k = 0; k < app->n_groups && !used; k++) {
 			int group = x->w->of_app[app->first_group + k];
 
-			used = x->served[group] == x->p->at[j] || x->w->group[group].node == s->node;
+			used = users_of(&x->w->group[group]) > 0 &&
+			       (x->served[group] == x->p->at[j] || x->w->group[group].node == s->node);
 		}
-		if (used || count(x, s->app) <= fmax(1, isnan(s->needs.min) ? 1 : s->needs.min))
+		if (used || count(x, s->app) <= (isnan(s->needs.min) ? 1 : s->needs.min))
 			continue;
-		add(x, (struct near_step){ NEAR_TERMINATE, s->app, j, -1, x->p->at[j], -1, NAN, "nobody uses it" });
+		add(x, (struct near_step){ NEAR_TERMINATE, s->app, j, -1, -1, x->p->at[j], -1, NAN, "nobody uses it" });
 		*has(x, s->app, x->p->at[j]) = false;
 	}
 }

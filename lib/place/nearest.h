@@ -12,16 +12,20 @@ enum near_action { NEAR_REDIRECT, NEAR_REPLICATE, NEAR_TERMINATE, NEAR_STAY };
 struct near_step {
 	enum near_action action;
 	int app, job;  /* service by name; its instance (index in the problem) that is copied or ends, -1 */
-	int group;     /* index in the world; -1 */
+	int group, user; /* indices in the world; -1 */
 	int from, to;  /* nodes; -1 */
-	double ms;     /* RTT of the group at `to`, NAN */
+	double ms;     /* RTT of the group or user at `to`, NAN */
 	const char *why; /* static */
 };
 
 struct near_plan {
 	struct near_step *steps;
-	int n, unsolved; /* groups that are served badly and stay so */
+	int n, unsolved; /* groups that are served badly and stay so, or users whom no instance has room for */
 };
+
+const char *near_action_name(enum near_action action); /* as in the record */
+/* One more step; -1: out of memory. */
+int near_plan_add(struct near_plan *p, struct near_step s);
 
 /* A group is served badly when its median RTT is over wants.rtt_ms or needs.rtt_ms of the service, else over bound_ms. NULL: out of
  * memory. */

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "lib/base/json_put.h"
+#include "lib/place/invitation.h"
 
 #define HUGE_CAPACITY 1e17 /* nobody has told one */
 
@@ -21,6 +22,20 @@ static const struct world_service *service_of(const struct problem *p, int j)
 static const char *name_of(const struct problem *p, int j)
 {
 	return world_text(p->w, service_of(p, j)->name);
+}
+
+/* What a record says against it. */
+static void refusal_told(const struct problem *p, int j, int i, char why[200])
+{
+	const struct world *w = p->w;
+
+	snprintf(why, 200, "not eligible by its score");
+	for (int k = 0; k < w->n_scored; k++) {
+		const struct world_score *c = &w->scored[k];
+
+		if (c->why >= 0 && c->node == w->node[i].name && (c->service < 0 ? c->app == service_of(p, j)->app : c->service == p->service[j]))
+			snprintf(why, 200, "has refused it: %s", world_text(w, c->why));
+	}
 }
 
 /* The first reason against it, of any kind; false if there is none. */
@@ -40,7 +55,7 @@ static bool refusal(const struct problem *p, int j, int i, char why[200])
 		}
 	if (p->cost[(size_t)j * p->g.nodes + i] < GAP_NEVER)
 		return false;
-	snprintf(why, 200, "not eligible by its score");
+	refusal_told(p, j, i, why);
 	return true;
 }
 
@@ -151,6 +166,31 @@ static void put_head(FILE *f, const struct problem *p, int j, const char *action
 		put_string(f, "id", world_text(p->w, service_of(p, j)->id));
 }
 
+static bool taken(const struct world *w, int addr)
+{
+	for (int k = 0; k < w->n_services; k++)
+		if (w->service[k].addr == addr)
+			return true;
+	return false;
+}
+
+void plan_put_spec(FILE *f, const struct world *w, int service, int nth)
+{
+	const struct world_service *s = &w->service[service];
+	int n, addr = s->addr;
+	const int *addrs = world_list(w, s->addrs, &n);
+
+	if (s->spec < 0)
+		return;
+	for (int k = 0; k < n && nth >= 0; k++)
+		if (!taken(w, addrs[k]) && nth-- == 0)
+			addr = addrs[k];
+	fprintf(f, ",\"service_spec\":{%s", world_text(w, s->spec));
+	if (addr >= 0)
+		put_string(f, "addr", world_text(w, addr));
+	fputc('}', f);
+}
+
 static void put_move(FILE *f, const struct problem *p, const struct plan *plan, const struct plan_move *m)
 {
 	char why[WHY_SIZE];
@@ -170,6 +210,8 @@ static void put_move(FILE *f, const struct problem *p, const struct plan *plan, 
 		fputc('}', f);
 	}
 	put_string(f, "why", why);
+	if (m->from < 0)
+		plan_put_spec(f, p->w, p->service[m->job], -1);
 	fputs("}\n", f);
 }
 
@@ -185,6 +227,21 @@ static double objective(const struct problem *p, const struct plan *plan)
 			sum += p->paid[at] - p->cost[at];
 	}
 	return sum;
+}
+
+/* Is it where it may be? */
+static bool lawful(const struct problem *p, const struct plan *plan, int j)
+{
+	return plan->end[j] >= 0 && p->cost[(size_t)j * p->g.nodes + plan->end[j]] < GAP_NEVER;
+}
+
+/* The bound is one of plans that place all where they may be. */
+static bool bounded(const struct problem *p, const struct plan *plan)
+{
+	for (int j = 0; j < p->g.jobs; j++)
+		if (!lawful(p, plan, j))
+			return false;
+	return isfinite(plan->bound);
 }
 
 static void put_idle(FILE *f, const struct problem *p, const struct plan *plan)
@@ -208,27 +265,37 @@ static void put_idle(FILE *f, const struct problem *p, const struct plan *plan)
 		fputc(']', f);
 }
 
-void plan_put(FILE *f, const struct problem *p, const struct plan *plan, const char *policy)
+void plan_put(FILE *f, const struct problem *p, const struct plan *plan, const struct near_plan *more, const char *policy)
 {
+	AUTO_INVITATIONS struct invitations v = { 0 };
 	char why[WHY_SIZE];
+	int extra;
 
-	for (int k = 0; k < plan->n; k++)
-		put_move(f, p, plan, &plan->moves[k]);
+	invitations_init(&v, p);
+	for (int k = 0; k < plan->n; k++) {
+		const struct plan_move *m = &plan->moves[k];
+
+		invitations_put(&v, f, m->job, service_of(p, m->job)->name, m->from, m->to);
+		put_move(f, p, plan, m);
+	}
 	for (int j = 0; j < p->g.jobs; j++) {
-		if (plan->end[j] >= 0)
+		if (lawful(p, plan, j))
 			continue;
 		plan_why_not(p, plan, j, why);
 		put_head(f, p, j, "stay");
+		if (plan->end[j] >= 0)
+			put_string(f, "from", node_name(p, plan->end[j]));
 		put_string(f, "why", why);
 		fputs("}\n", f);
 	}
+	extra = more ? near_put_steps(f, p, more) : 0;
 	fputs("{\"kind\":\"plan\"", f);
 	put_string(f, "policy", policy);
-	fprintf(f, ",\"services\":%d,\"moves\":%d,\"withheld\":%d,\"unplaced\":%d", p->g.jobs, plan->n, plan->withheld,
-		plan->unplaced);
+	fprintf(f, ",\"services\":%d,\"moves\":%d,\"withheld\":%d,\"unplaced\":%d", p->g.jobs, plan->n + extra,
+		plan->withheld, plan->unplaced + (more ? more->unsolved : 0));
 	put_number(f, "cost_before", plan->before, 9);
 	put_number(f, "cost_after", plan->after, 9);
-	if (isfinite(plan->bound) && !plan->unplaced) {
+	if (bounded(p, plan)) {
 		put_number(f, "cost_paid", objective(p, plan), 9);
 		put_number(f, "bound", plan->bound, 9);
 	}
@@ -238,13 +305,25 @@ void plan_put(FILE *f, const struct problem *p, const struct plan *plan, const c
 
 /* --- for people */
 
-void plan_show(FILE *f, const struct problem *p, const struct plan *plan)
+static void show_bound(FILE *f, double cost, double bound)
 {
+	fprintf(f, ", with moving %.6g, no plan is below %.6g", cost, bound);
+	if (bound > 0 && cost > bound)
+		fprintf(f, " (%.2g %% less)", 100 * (cost - bound) / cost);
+}
+
+void plan_show(FILE *f, const struct problem *p, const struct plan *plan, const struct near_plan *more)
+{
+	AUTO_INVITATIONS struct invitations v = { 0 };
 	char why[WHY_SIZE];
 
+	invitations_init(&v, p);
 	for (int k = 0; k < plan->n; k++) {
 		const struct plan_move *m = &plan->moves[k];
+		const char *fleet = invitations_fleet(&v, m->from, m->to);
 
+		if (fleet)
+			fprintf(f, "%-20s is invited first: it is not a member of %s\n", node_name(p, m->to), fleet);
 		plan_why(p, plan, m, why);
 		fprintf(f, "%-20s %s -> %s: %s", name_of(p, m->job), node_name(p, m->from), node_name(p, m->to), why);
 		if (m->from >= 0)
@@ -252,14 +331,16 @@ void plan_show(FILE *f, const struct problem *p, const struct plan *plan)
 		fputc('\n', f);
 	}
 	for (int j = 0; j < p->g.jobs; j++)
-		if (plan->end[j] < 0) {
+		if (!lawful(p, plan, j)) {
 			plan_why_not(p, plan, j, why);
-			fprintf(f, "%-20s stays without a node: %s\n", name_of(p, j), why);
+			fprintf(f, plan->end[j] < 0 ? "%-20s stays without a node: %s\n" : "%-20s stays where it may not be: %s\n", name_of(p, j), why);
 		}
+	if (more)
+		near_show(f, p, more);
 	fprintf(f, "%d services, %d moves, %d withheld, %d without a node; cost %.6g -> %.6g", p->g.jobs, plan->n,
 		plan->withheld, plan->unplaced, plan->before, plan->after);
-	if (isfinite(plan->bound) && !plan->unplaced)
-		fprintf(f, ", with moving %.6g, no plan is below %.6g", objective(p, plan), plan->bound);
+	if (bounded(p, plan))
+		show_bound(f, objective(p, plan), plan->bound);
 	fputc('\n', f);
 }
 

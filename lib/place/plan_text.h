@@ -16,8 +16,9 @@ void plan_why(const struct problem *p, const struct plan *plan, const struct pla
 /* Why a service that has no node has none: how many nodes each reason keeps away. */
 void plan_why_not(const struct problem *p, const struct plan *plan, int job, char why[WHY_SIZE]);
 
-/* The move records, "stay" for those without a node, and the plan record. */
-void plan_put(FILE *f, const struct problem *p, const struct plan *plan, const char *policy);
+/* The move records, "stay" for those without a node, or at one where they may not be, those of `more` (or NULL: what replicas.h
+ * adds), and the plan record. */
+void plan_put(FILE *f, const struct problem *p, const struct plan *plan, const struct near_plan *more, const char *policy);
 /* For users: a move record "redirect" for each that is to be served elsewhere, and the plan record. */
 void users_put(FILE *f, const struct world *w, const struct users_plan *p);
 /* For people: a line about the whole. */
@@ -25,8 +26,13 @@ void users_show(FILE *f, const struct world *w, const struct users_plan *p);
 /* The same of the policy nearest. */
 void near_put(FILE *f, const struct problem *p, const struct near_plan *plan);
 void near_show(FILE *f, const struct problem *p, const struct near_plan *plan);
+/* ,"service_spec":{...} to start a service (index) anew, as far as its record tells. nth: it is the nth instance beside those that
+ * there are, from 0, and has the nth address of its `addrs` that no record has; -1, or none left: its own. */
+void plan_put_spec(FILE *f, const struct world *w, int service, int nth);
+/* Its records without that of the plan; how many are moves. */
+int near_put_steps(FILE *f, const struct problem *p, const struct near_plan *plan);
 /* For people: each change with its before, after and why, and a line about the whole. */
-void plan_show(FILE *f, const struct problem *p, const struct plan *plan);
+void plan_show(FILE *f, const struct problem *p, const struct plan *plan, const struct near_plan *more);
 /* For people: what a job would cost at each node, the cheapest first, or why it may not be there. */
 void plan_explain(FILE *f, const struct problem *p, const struct plan *plan, int job);
 

@@ -15,6 +15,7 @@
 #define HOUR       3600.0
 #define OVER_WANTED 10.0  /* a millisecond beyond wants.rtt_ms counts as so many */
 #define QUANTILE   0.95    /* of the users' RTT, which needs.rtt_ms bounds */
+#define SPREAD     1e4     /* user ms for two instances on one network that should be spread */
 #define TOGETHER   1e4     /* user ms for each ms between services that should be on one node */
 
 static const char *const names[WEIGHTS] = { "latency", "score", "load", "energy", "price", "traffic", "move" };
@@ -173,7 +174,7 @@ static int latency(struct problem *p, int j)
 	return 0;
 }
 
-static double running_cost(const struct problem *p, int j, int i)
+double problem_running_cost(const struct problem *p, int j, int i)
 {
 	const struct world_node *n = &p->w->node[i];
 	const struct world_service *s = &p->w->service[p->service[j]];
@@ -234,7 +235,7 @@ static int prices(struct problem *p, int j)
 	if (!isnan(s->needs.rtt_ms))
 		score_users_rtt(p->w, p->service[j], all, p->g.nodes, QUANTILE, rtt);
 	for (int i = 0; i < p->g.nodes; i++)
-		cost[i] = refused(p, j, i, rtt[i]) ? GAP_NEVER : cost[i] + (float)running_cost(p, j, i);
+		cost[i] = refused(p, j, i, rtt[i]) ? GAP_NEVER : cost[i] + (float)problem_running_cost(p, j, i);
 	p->rests[j] = !isnan(s->moved) && p->o->rules.now - s->moved < p->o->cooldown;
 	return 0;
 }
@@ -260,7 +261,7 @@ static void pay(struct problem *p, int j)
 
 /* --- services that depend on each other */
 
-static int add_link(struct problem *p, int *room, int a, int b, float weight)
+static int add_link(struct problem *p, int *room, int a, int b, float weight, bool apart)
 {
 	if (a == b || weight <= 0)
 		return 0;
@@ -271,7 +272,7 @@ static int add_link(struct problem *p, int *room, int a, int b, float weight)
 			return -1;
 		p->links = more;
 	}
-	p->links[p->g.n_links++] = (struct gap_link){ a, b, weight };
+	p->links[p->g.n_links++] = (struct gap_link){ a, b, weight, apart };
 	return 0;
 }
 
@@ -279,7 +280,19 @@ static int add_link(struct problem *p, int *room, int a, int b, float weight)
 static int link_all(struct problem *p, int *room, int j, int name, float weight)
 {
 	for (int k = 0; k < p->g.jobs; k++)
-		if (p->w->service[p->service[k]].name == name && add_link(p, room, j, k, weight))
+		if (p->w->service[p->service[k]].name == name && add_link(p, room, j, k, weight, false))
+			return -1;
+	return 0;
+}
+
+/* A name is used once at a node; and who wants to be spread is better on different networks. */
+static int link_instances(struct problem *p, int *room, int j)
+{
+	const struct world_service *s = &p->w->service[p->service[j]];
+
+	for (int k = j + 1; k < p->g.jobs && p->w->app[s->app].n_services > 1; k++)
+		if (p->w->service[p->service[k]].app == s->app &&
+		    (add_link(p, room, j, k, INFINITY, false) || (s->needs.spread && add_link(p, room, j, k, SPREAD, true))))
 			return -1;
 	return 0;
 }
@@ -296,6 +309,8 @@ static int links(struct problem *p)
 		for (int k = 0; k < n; k++)
 			if (link_all(p, &room, j, list[k], INFINITY))
 				return -1;
+		if (link_instances(p, &room, j))
+			return -1;
 		list = world_list(w, s->needs.together, &n);
 		for (int k = 0; k < n; k++)
 			if (link_all(p, &room, j, list[k], TOGETHER))
@@ -313,7 +328,10 @@ static int links(struct problem *p)
 		for (int b = 0; b < p->g.nodes; b++)
 			p->distance[(size_t)a * p->g.nodes + b] =
 				a == b ? 0 : (float)fmax(0.05, known_or(distance_nodes_ms(w, w->node[a].name, w->node[b].name), 1));
-	return p->distance ? 0 : -1;
+	p->network = malloc(((size_t)p->g.nodes + 1) * sizeof(int));
+	for (int i = 0; p->network && i < p->g.nodes; i++)
+		p->network[i] = w->node[i].network;
+	return p->distance && p->network ? 0 : -1;
 }
 
 /* --- all of it */
@@ -378,6 +396,7 @@ struct problem *problem_new(const struct world *w, const struct problem_options 
 	p->g.capacity = p->capacity;
 	p->g.links = p->links;
 	p->g.distance = p->distance;
+	p->g.network = p->network;
 	return TAKE_PTR(p);
 }
 
@@ -394,6 +413,7 @@ void problem_free(struct problem *p)
 	free(p->users);
 	free(p->links);
 	free(p->distance);
+	free(p->network);
 	free(p->rests);
 	free(p);
 }
@@ -401,7 +421,8 @@ void problem_free(struct problem *p)
 struct prediction problem_predict(const struct problem *p, int job, int from, int to, double gain)
 {
 	const struct world_service *s = &p->w->service[p->service[job]];
-	struct prediction out = { .bytes = isnan(s->mem) && isnan(s->bytes) ? NAN : known_or(s->mem, 0) + known_or(s->bytes, 0) };
+	bool there = s->came_from >= 0 && p->w->node[to].name == s->came_from; /* its files */
+	struct prediction out = { .bytes = isnan(s->mem) && isnan(s->bytes) ? NAN : known_or(s->mem, 0) + (there ? 0 : known_or(s->bytes, 0)) };
 	double link = fmin(from < 0 ? LINK_BPS : known_or(p->w->node[from].net_bps, LINK_BPS), known_or(p->w->node[to].net_bps, LINK_BPS));
 
 	out.transfer_ms = SETTLE_MS + known_or(out.bytes, 0) / link * 1e3;

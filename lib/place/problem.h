@@ -26,6 +26,7 @@ struct problem_options {
 	double cooldown; /* seconds after a move in which a service is left alone */
 	double payback;  /* seconds after which a move must have paid */
 	const bool *failed; /* by index of the node: it is not there; or NULL */
+	const char *fleet;  /* to which nodes are invited; NULL: that of the node from which something comes */
 };
 
 enum problem_resource { TAKES_CPU, TAKES_MEM, TAKES_GPU, TAKES_NET, TAKES };
@@ -52,6 +53,7 @@ struct problem {
 	double *users;    /* [jobs]: at least 1 */
 	struct gap_link *links;
 	float *distance;
+	int *network;
 	bool *rests;      /* [jobs]: it has moved within the cooldown */
 };
 
@@ -65,6 +67,9 @@ AUTO_DEFINE(struct problem, problem_free)
 int problem_weights(const char *text, double weight[WEIGHTS], struct err *e);
 void problem_defaults(double weight[WEIGHTS]);
 const char *problem_resource(int r); /* "processors" */
+
+/* What a job costs at a node beside its users' RTT and its score: load, energy, price. */
+double problem_running_cost(const struct problem *p, int job, int node);
 
 /* A job from one node (or -1) to another, which gains so much. */
 struct prediction problem_predict(const struct problem *p, int job, int from, int to, double gain);

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 #include "lib/base/json_put.h"
+#include "lib/place/invitation.h"
 #include "lib/place/plan_text.h"
 
 static void put_string(FILE *f, const char *before, const char *value)
@@ -49,23 +50,37 @@ void users_show(FILE *f, const struct world *w, const struct users_plan *p)
 	fputc('\n', f);
 }
 
-static const char *const actions[] = { "redirect", "replicate", "terminate", "stay" };
+/* How many copies of the service the steps before step k make. */
+static int copies_before(const struct near_plan *plan, int k)
+{
+	int n = 0;
 
-void near_put(FILE *f, const struct problem *p, const struct near_plan *plan)
+	for (int i = 0; i < k; i++)
+		n += plan->steps[i].action == NEAR_REPLICATE && plan->steps[i].app == plan->steps[k].app;
+	return n;
+}
+
+int near_put_steps(FILE *f, const struct problem *p, const struct near_plan *plan)
 {
 	const struct world *w = p->w;
+	AUTO_INVITATIONS struct invitations v = { 0 };
 	int moves = 0;
 
+	invitations_init(&v, p);
 	for (int k = 0; k < plan->n; k++) {
 		const struct near_step *s = &plan->steps[k];
 		const struct world_group *g = s->group < 0 ? NULL : &w->group[s->group];
 
+		if (s->action == NEAR_REPLICATE)
+			invitations_put(&v, f, s->job, w->app[s->app].name, s->from, s->to);
 		moves += s->action != NEAR_STAY;
-		fprintf(f, "{\"kind\":\"move\",\"action\":\"%s\"", actions[s->action]);
+		fprintf(f, "{\"kind\":\"move\",\"action\":\"%s\"", near_action_name(s->action));
 		put_string(f, ",\"service\":", world_text(w, w->app[s->app].name));
 		if (s->job >= 0 && w->service[p->service[s->job]].id >= 0)
 			put_string(f, ",\"id\":", world_text(w, w->service[p->service[s->job]].id));
-		if (g) {
+		if (s->user >= 0 && w->user[s->user].addr >= 0)
+			put_string(f, ",\"user\":", world_text(w, w->user[s->user].addr));
+		if (g && !isnan(g->geo.lat)) {
 			fputs(",\"group\":{\"lat\":", f);
 			json_put_number(f, g->geo.lat, 9);
 			fputs(",\"lon\":", f);
@@ -81,8 +96,17 @@ void near_put(FILE *f, const struct problem *p, const struct near_plan *plan)
 			json_put_number(f, s->ms, 4);
 		}
 		put_string(f, ",\"why\":", s->why);
+		if (s->action == NEAR_REPLICATE)
+			plan_put_spec(f, w, p->service[s->job], copies_before(plan, k));
 		fputs("}\n", f);
 	}
+	return moves;
+}
+
+void near_put(FILE *f, const struct problem *p, const struct near_plan *plan)
+{
+	int moves = near_put_steps(f, p, plan);
+
 	fprintf(f, "{\"kind\":\"plan\",\"policy\":\"nearest\",\"services\":%d,\"moves\":%d,\"withheld\":0,\"unplaced\":%d}\n", p->g.jobs, moves,
 		plan->unsolved);
 }
@@ -94,7 +118,9 @@ void near_show(FILE *f, const struct problem *p, const struct near_plan *plan)
 	for (int k = 0; k < plan->n; k++) {
 		const struct near_step *s = &plan->steps[k];
 
-		fprintf(f, "%-20s %s", world_text(w, w->app[s->app].name), actions[s->action]);
+		fprintf(f, "%-20s %s", world_text(w, w->app[s->app].name), near_action_name(s->action));
+		if (s->user >= 0 && w->user[s->user].addr >= 0)
+			fprintf(f, " %s", world_text(w, w->user[s->user].addr));
 		if (s->group >= 0)
 			fprintf(f, " %.0f users at %.2f,%.2f", w->group[s->group].users, w->group[s->group].geo.lat,
 				w->group[s->group].geo.lon);

@@ -166,7 +166,7 @@ int world_list_of(struct world *w, int *words, int n)
 		key = map_mix(key ^ (uint64_t)(uint32_t)words[i]);
 	/* Two lists with one key would be a wonder, but then the second one looks on. */
 	while ((same = map_add(&in->lists, key, in->n_lists)) >= 0) {
-		if (in->list[same].n == kept && !memcmp(in->listed + in->list[same].at, words, (size_t)kept * sizeof(int)))
+		if (in->list[same].n == kept && (!kept || !memcmp(in->listed + in->list[same].at, words, (size_t)kept * sizeof(int))))
 			return same;
 		key++;
 	}
@@ -213,6 +213,26 @@ bool world_list_within(const struct world *w, int a, int b)
 }
 
 /* --- what is where */
+
+int world_copy_service(struct world *w, int service, int node)
+{
+	struct world_service *s;
+
+	w->service = world_room(w->service, w->n_services, &w->in->services_room, sizeof(*w->service));
+	s = &w->service[w->n_services];
+	*s = w->service[service];
+	s->id = -1;
+	s->node = node;
+	s->cpu = s->mem = s->net_bps = s->gpu = s->moved = NAN;
+	return w->n_services++;
+}
+
+int world_add_group(struct world *w, const struct world_group *g)
+{
+	w->group = world_room(w->group, w->n_groups, &w->in->groups_room, sizeof(*w->group));
+	w->group[w->n_groups] = *g;
+	return w->n_groups++;
+}
 
 int world_node(const struct world *w, int word)
 {

@@ -43,6 +43,7 @@ struct world_needs { /* what a node must have; absent: no such need */
 	int area;                     /* polygon: index of its first corner in `corner`, n_area of them; -1 */
 	int n_area;
 	int avoid, together;          /* lists of names of services: not on, or on, the same node */
+	bool spread;                  /* instances of the name on different networks */
 	int pinned;                   /* word: the one node that it may be at */
 	double min, max;              /* replicas of that name */
 };
@@ -51,6 +52,7 @@ struct world_service { /* an instance */
 	int id, name, node, engine;   /* words; node: where it is */
 	int app;                      /* index: the service of that name */
 	bool stateless, stateful;     /* both false when the record does not say */
+	bool foreign;                 /* a container that edge-run has not started */
 	bool running;                 /* its state is running, or it has none */
 	struct world_needs needs;
 	double want_rtt_ms;           /* better, but not needed: wants.rtt_ms */
@@ -59,7 +61,10 @@ struct world_service { /* an instance */
 	double bytes;                 /* what a move has to bring (size_bytes), beside memory */
 	double users_max;             /* how many users it can serve */
 	double moved;                 /* when it last moved, seconds since 1970 */
+	int came_from;                /* word: the node where it was before, which still has its files */
 	double epoch;
+	int spec;                     /* word: the members of what edge-run needs to start one, but for its address */
+	int addr, addrs;              /* word; list of those that its instances may have */
 	int peers;                    /* traffic with other services: index of the first in `peer`, n_peers of them; -1 */
 	int n_peers;
 };
@@ -100,6 +105,7 @@ struct world_score {
 	int node;                     /* word */
 	bool eligible;
 	double score;
+	int why;                      /* word: why the node has refused a move, -1 */
 };
 
 struct world_app { /* services of one name; made at the first mention in any record */
@@ -127,7 +133,8 @@ struct world {
 	struct world_private *in;
 };
 
-enum world_kind { WORLD_OTHER, WORLD_NODE, WORLD_SERVICE, WORLD_LATENCY, WORLD_USER, WORLD_GROUP, WORLD_SCORE };
+/* A move is what came of one, from edge-migrate: of the action stay and with refusals, its destination is not eligible. */
+enum world_kind { WORLD_OTHER, WORLD_NODE, WORLD_SERVICE, WORLD_LATENCY, WORLD_USER, WORLD_GROUP, WORLD_SCORE, WORLD_MOVE };
 
 struct world *world_new(void);
 void world_free(struct world *w);
@@ -139,6 +146,10 @@ AUTO_DEFINE(struct world, world_free)
  * 0; 1: the record makes no sense and was not taken (`e`: "node edge1: cpu.use: 31: not from 0 to 1.1"); -1: it is not
  * one JSON object (EX_DATAERR, without a line number). `kind` and `index` may be NULL. */
 int world_take(struct world *w, const char *line, size_t len, enum world_kind *kind, int *index, struct err *e);
+/* For what is only supposed, and no record tells: one more instance of a service (without an id) at that node (a word), one more
+ * group. The index. */
+int world_copy_service(struct world *w, int service, int node);
+int world_add_group(struct world *w, const struct world_group *g);
 /* Makes of_app, the ranges in `app` and the nodes' `running`; to be called anew after more records. */
 void world_index(struct world *w);
 

@@ -39,6 +39,10 @@ void *world_room(void *array, int n, int *room, size_t size);
 int world_word_of(struct world *w, const char *s, size_t len);
 /* Sorts `words` in place, drops repetitions. */
 int world_list_of(struct world *w, int *words, int n);
+/* The members of a service's definition as a word: "\"name\":\"web\",\"argv\":[...]", without addr; -1 when it has none. */
+int world_spec_of(struct world *w, const struct json_scan *s);
+/* True: the record is that of a move which its destination has refused. `key` is for the map of scores. */
+bool world_refusal_of(struct world *w, struct json_scan *s, struct world_score *c, uint64_t *key);
 /* The service of that name, made where needed. */
 int world_app_of(struct world *w, int word);
 

@@ -222,6 +222,7 @@ static void take_needs(struct taking *t, struct world_needs *n)
 		n->area = -1;
 		return;
 	}
+	n->spread = flag(t, "needs.spread", false);
 	take_area(t, n);
 	if (n->min > n->max)
 		bad(t, "needs.min", "more than needs.max");
@@ -257,7 +258,7 @@ static int take_service(struct taking *t, struct world_service *s)
 		.quota_mem = num(t, "profile.mem_bytes", 0, ANY), .cpu = num(t, "usage.cpu", 0, 1.1),
 		.mem = num(t, "usage.mem_bytes", 0, ANY), .net_bps = num(t, "usage.net_bps", 0, ANY),
 		.gpu = num(t, "usage.gpu", 0, 1e6), .bytes = num(t, "size_bytes", 0, ANY),
-		.users_max = num(t, "users_max", 0, ANY), .moved = when(t, "moved_at"), .epoch = num(t, "epoch", 0, 1e15),
+		.users_max = num(t, "users_max", 0, ANY), .moved = when(t, "moved_at"), .came_from = word(t, "moved_from"), .epoch = num(t, "epoch", 0, 1e15),
 	};
 	take_needs(t, &s->needs);
 	take_peers(t, s);
@@ -266,6 +267,10 @@ static int take_service(struct taking *t, struct world_service *s)
 	s->stateful = type >= 0 && type == world_find(w, "stateful");
 	if (type >= 0 && !s->stateless && !s->stateful)
 		bad(t, "type", "not stateful or stateless");
+	s->spec = world_spec_of(w, t->s);
+	s->addr = word(t, "addr");
+	s->addrs = list(t, "addrs");
+	s->foreign = word(t, "container") >= 0;
 	state = word(t, "state");
 	s->running = state < 0 || state == world_find(w, "running");
 	if (s->name >= 0)
@@ -316,7 +321,7 @@ static int take_score(struct taking *t, struct world_score *c)
 	*c = (struct world_score){
 		.app = name < 0 ? -1 : world_app_of(t->w, name), .node = must(t, "node"),
 		.service = id < 0 ? -1 : map_get(&t->w->in->services, map_pair(id, -1)),
-		.eligible = flag(t, "eligible", true), .score = num(t, "score", -ANY, ANY),
+		.eligible = flag(t, "eligible", true), .score = num(t, "score", -ANY, ANY), .why = -1,
 	};
 	return name;
 }
@@ -373,9 +378,25 @@ static int put_service(struct taking *t, int *subject)
 	/* Without an id, a name is one instance at each node. */
 	uint64_t key = s.id >= 0 ? map_pair(s.id, -1) : map_pair(s.name, s.node) ^ 1ull << 63;
 	int known = map_add(&w->in->services, key, w->n_services);
+	/* A node that it has left still tells of it: that is the past, in whichever order it is told. */
+	if (known >= 0 && s.id >= 0 && s.epoch < w->service[known].epoch) {
+		w->n_corners = corners;
+		w->n_peers = peers;
+		return known;
+	}
 	if (known >= 0)
 		reuse_room(w, &w->service[known], &s);
 	return PUT(service, n_services, services_room, s, known);
+}
+
+static int put_move(struct taking *t, int *subject)
+{
+	struct world *w = t->w;
+	struct world_score c;
+	uint64_t key;
+
+	*subject = -1;
+	return !world_refusal_of(w, t->s, &c, &key) ? -1 : PUT(scored, n_scored, scored_room, c, map_add(&w->in->scores, key, w->n_scored));
 }
 
 /* Of no use: it makes no sense, or is too old. */
@@ -442,11 +463,9 @@ static int put_score(struct taking *t, int *subject)
 static int (*const put[])(struct taking *t, int *subject) = {
 	[WORLD_NODE] = put_node,       [WORLD_SERVICE] = put_service, [WORLD_LATENCY] = put_latency,
 	[WORLD_USER] = put_user,       [WORLD_GROUP] = put_group,     [WORLD_SCORE] = put_score,
+	[WORLD_MOVE] = put_move,
 };
-static const char *const kinds[] = {
-	[WORLD_NODE] = "node", [WORLD_SERVICE] = "service", [WORLD_LATENCY] = "latency",
-	[WORLD_USER] = "user", [WORLD_GROUP] = "group",     [WORLD_SCORE] = "score",
-};
+static const char *const kinds[] = { NULL, "node", "service", "latency", "user", "group", "score", "move" }; /* as enum world_kind */
 
 static enum world_kind kind_of(struct json_scan *s)
 {
@@ -457,7 +476,7 @@ static enum world_kind kind_of(struct json_scan *s)
 	if (tok < 0 || s->tok[tok].type != JSON_STRING)
 		return WORLD_OTHER;
 	text = json_scan_string(s, tok, &len);
-	for (int k = WORLD_NODE; k <= WORLD_SCORE; k++)
+	for (int k = WORLD_NODE; k <= WORLD_MOVE; k++)
 		if (strlen(kinds[k]) == len && !memcmp(kinds[k], text, len))
 			return (enum world_kind)k;
 	return WORLD_OTHER;

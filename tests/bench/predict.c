@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
-/* How well do coordinates say what nobody has measured? predict [MATRIX]: round-trip times in ms, a line a node, tab-separated
- * (without one: made up, with detours that violate the triangle inequality). A tenth of the pairs is learnt, the others are
- * estimated, by lib/measure/coord.c and by Vivaldi with Serf's constants (version 0.10: eight dimensions, heights,
+/* How well do coordinates say what nobody has measured? predict [-s SEED] [MATRIX]: round-trip times in ms, a line a node,
+ * tab-separated (without one: made up, with detours that violate the triangle inequality). A tenth of the pairs, which the
+ * seed chooses (default 7), is learnt, the others are estimated, by lib/measure/coord.c and by Vivaldi with Serf's constants (version 0.10: eight dimensions, heights,
  * adjustment over 20 samples, gravity), which sees the same pairs a hundred times in random order.
  *
  * Prints a JSON object for each: median and 90th percentile of the relative error, and of the regret, which is how many ms a
@@ -278,6 +278,11 @@ static struct result judge(const char *name, void (*estimate)(double *))
 
 int main(int argc, char **argv)
 {
+	if (argc > 2 && !strcmp(argv[1], "-s")) {
+		seed = strtoull(argv[2], NULL, 10);
+		argv += 2;
+		argc -= 2;
+	}
 	if (argc > 1 && read_matrix(argv[1])) {
 		fprintf(stderr, "predict: %s: not a square matrix\n", argv[1]);
 		return 65;

@@ -1,6 +1,7 @@
 #!/bin/bash
 # SPDX-License-Identifier: MIT
-# edge-probe --from: Prometheus' node exporter, which runs here, and cAdvisor, of which answers in the form of its API are here.
+# edge-probe --from: Prometheus' node exporter, which runs here, and cAdvisor, of which no package is here:
+# its answers in tests/tools are written after the types of its API (info/v1), not recorded.
 # shellcheck source=tests/move/lib.sh
 . "$(dirname "$0")/../move/lib.sh"
 need prometheus-node-exporter python3 jq

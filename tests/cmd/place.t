@@ -53,6 +53,20 @@ done
 is "$(said)" "0 " "... and nothing is said"
 is "$(plan bound)" "$(plan cost_paid)" "the optimum is proven"
 
+cat >"$tmp/in" <<'END'
+{"kind":"node","name":"laptop","role":"client","cpu":{"cores":1,"score":1280},"mem":{"available_bytes":1000000000}}
+{"kind":"node","name":"device","cpu":{"cores":4,"score":1330},"mem":{"available_bytes":6000000000}}
+{"kind":"node","name":"server","cpu":{"cores":8,"score":1250},"mem":{"available_bytes":6000000000}}
+{"kind":"latency","from":"laptop","to":"device","rtt_ms":{"mean":3}}
+{"kind":"latency","from":"laptop","to":"server","rtt_ms":{"mean":10}}
+{"kind":"service","name":"speech","node":"laptop","usage":{"cpu":0.85,"mem_bytes":325000000,"net_bps":4000}}
+{"kind":"service","name":"translation","node":"laptop","usage":{"cpu":0.1,"mem_bytes":60000000,"net_bps":900}}
+{"kind":"service","name":"controller","node":"laptop","usage":{"cpu":0.03,"mem_bytes":40000000,"net_bps":400}}
+END
+edge-score <"$tmp/in" >"$tmp/scored" && mv "$tmp/scored" "$tmp/in"
+is "$(moved --policy greedy)" "speech: laptop>server; translation: laptop>server; controller: laptop>server" \
+	"the document's last experiment: all three services of its application go to the server"
+
 # --- Tufail 2018: nodes with 8 and 4 cores, each service a tenth of a node; over half of a node is too much
 
 load() { # LAB3 VRONE LAB4 NODE SERVICES
@@ -114,6 +128,15 @@ is "$(near_moves)" "replicate munich>garching; redirect munich>garching; redirec
 vine 0.6 "${at_munich%\}}, \"usage\":{\"cpu\":0.5}}" "$(group munich 2 48.1 11.5)" "$(group munich 9 48.2 11.6)" "$(group munich 4 48.1 11.6)" >"$tmp/in"
 is "$(near_moves -l 50)" "replicate munich>garching; redirect munich>garching; " "... and no more of them"
 vine 0.5 "$at_munich" "$at_view" "$(group munich 3 48.14 11.58)" >"$tmp/in"
+vine 0.9 "$at_munich" "$at_view" "$(group munich 2 48.14 11.58)" "$(group munich 3 48.25 11.65)" "$(group view 2 37.39 -122.08)" >"$tmp/in"
+is "$(near_moves)" "replicate munich>garching; redirect munich>garching; redirect munich>garching; " \
+	"too much, and one node has no instance: the replica goes there"
+none() { group "$@" | sed 's/"users":10/"users":0/'; }
+at_garching='{"kind":"service","id":"00000000000000c0","name":"httpd","node":"garching","wants":{"rtt_ms":30},"needs":{"min":0}}'
+vine 0 "${at_munich%\}},\"needs\":{\"min\":0}}" "$at_garching" "${at_view%\}},\"needs\":{\"min\":0}}" "$(none munich 3 48.14 11.58)" \
+	"$(none garching 3 48.25 11.65)" "$(none view 2 37.39 -122.08)" >"$tmp/in"
+is "$(near_moves)" "terminate munich>; terminate garching>; terminate view>; " "nobody for long: all end, if none is needed"
+vine 0.5 "$at_munich" "$at_view" "$(group munich 3 48.14 11.58)" >"$tmp/in"
 is "$(near_moves)" "terminate view>; " "idle: it ends"
 vine 0.5 "$at_munich" "$(group view 3 48.14 11.58)" >"$tmp/in"
 is "$(near_moves)" "" "... but not the last one"
@@ -139,6 +162,42 @@ is "$(moved)" "b: y>z; a: x>y; b: z>x" "with a third node one goes aside"
 is "$(sed -n 's/.*"why":"\(goes[^"]*\)".*/\1/p' "$tmp/out")" "goes aside: a comes to where it was
 goes on from where it went aside" "... which is said"
 is "$(moved -n 2)" "" "... and is not begun with too few moves"
+
+# --- resources, chains, bounds
+
+pair() { # NODE-MEMBERS SERVICE-MEMBERS: a and b at x, whose users are at y
+	cat - <<END
+{"kind":"node","name":"x","geo":{"lat":48,"lon":11},"cpu":{"cores":8}}
+{"kind":"node","name":"y","geo":{"lat":52,"lon":13},"cpu":{"cores":8}$1}
+{"kind":"service","name":"a","node":"x"$2}
+{"kind":"service","name":"b","node":"x"$2}
+{"kind":"user","addr":"192.0.2.1","service":"a","demand":90,"geo":{"lat":52,"lon":13}}
+{"kind":"user","addr":"192.0.2.2","service":"b","demand":80,"geo":{"lat":52,"lon":13}}
+END
+}
+pair >"$tmp/in"
+is "$(moved)" "a: x>y; b: x>y" "two services go to their users"
+pair ',"gpu":[{}]' ',"needs":{"gpu":1}' >"$tmp/in" # x tells of none
+is "$(moved)" "a: x>y; b: stay" "one graphics processor is for one; the other, which may not be where it is, is told"
+pair ',"net_bps":1500000' ',"usage":{"net_bps":1000000}' >"$tmp/in"
+is "$(moved)" "a: x>y" "so is a link"
+pair ',"users_max":1' ',"profile":{"cpu":5}' >"$tmp/in"
+is "$(moved)" "a: x>y" "so are processors"
+pair '' ',"needs":{"avoid":["a"]}' >"$tmp/in"
+is "$(moved)" "a: x>y" "one that avoids the other stays away"
+pair '' ',"needs":{"together":["b"],"network":["n"]}' | sed '3s/"x"/"x","engine":"docker"/; s/"network":\["n"\]/"min":1/' >"$tmp/in"
+is "$(moved)" "" "one that is to be with another stays with it"
+pair '' '' | sed '4s/}$/,"peers":[{"service":"a","net_bps":65535000}]}/; 3s/}$/,"needs":{"node":"x"}}/' >"$tmp/in"
+is "$(moved)" "" "one that talks much to another stays with it"
+is "$(moved -w traffic=0.01)" "b: x>y" "... as far as traffic counts"
+pair '' ',"needs":{"rtt_ms":5}' | sed 's/"demand":[0-9]*/"demand":0.001/' >"$tmp/in"
+is "$(moved -w latency=0)" "a: x>y; b: x>y" "a bound that must hold moves what costs nothing"
+pair '' ',"wants":{"rtt_ms":5}' >"$tmp/in"
+is "$(moved -w latency=0)" "" "... and one that should hold leaves it where nothing is better"
+pair '' ',"needs":{"rtt_ms":5}' >"$tmp/in"
+is "$(edge-place --what-if 'node y fails' <"$tmp/in" | head -n 1)" \
+	"a                    stays where it may not be: no node of 2: 2 may not (x: needs 5 ms, users would have 9.343 ms)" \
+	"... and where nothing is near enough, it is said"
 
 # --- moves must pay
 
@@ -189,6 +248,68 @@ is "$(tail -n +8 "$tmp/out")" '{"kind":"move","action":"redirect","service":"gam
 is "$(tail -n +8 "$tmp/out" | tests/schema/check 2>&1)$(said)" "0 " "... as the schemas say"
 is "$(moved --users --what-if 'node a fails' --what-if 'users x5')" "" "questions print no records"
 is "$(cat "$tmp/out")" "3 users of 1 services: 1 sent elsewhere, 2 without room; users' ms 33.3585 -> 11.1195" "... but an answer"
+
+# --- replicas
+
+web() { # NEEDS USERS-AT-BERLIN [USERS_MAX]: web runs in Munich, with users there and in Berlin
+	printf '{"kind":"node","name":"%s","geo":{"lat":%s,"lon":%s},"cpu":{"cores":4}}\n' munich 48.14 11.58 berlin 52.52 13.4 paris 48.86 2.35
+	echo "{\"kind\":\"service\",\"id\":\"00000000000000a0\",\"name\":\"web\",\"node\":\"munich\",\"needs\":{$1},\"profile\":{\"cpu\":1}${3:+,\"users_max\":$3}}"
+	echo '{"kind":"user","addr":"192.0.2.1","service":"web","node":"munich","demand":10,"geo":{"lat":48.1,"lon":11.5}}'
+	echo "{\"kind\":\"user\",\"addr\":\"192.0.2.2\",\"service\":\"web\",\"node\":\"munich\",\"demand\":$2,\"geo\":{\"lat\":52.5,\"lon\":13.3}}"
+}
+steps() { # "replicate munich>berlin, redirect munich>berlin; ..."
+	place "$@"
+	perl -MJSON::PP -ne 'my $r = decode_json($_); push @all, "$r->{action} " . ($r->{from} // "") . ">" . ($r->{to} // "") if $r->{kind} eq "move";
+		END { print join ", ", @all }' "$tmp/out"
+}
+web '"min":1' 9 >"$tmp/in"
+is "$(steps)" "" "without needs.max there are no more instances"
+web '"max":3' 9 >"$tmp/in"
+is "$(steps)" "replicate munich>berlin, redirect munich>berlin" "with it, there is one more where users are, and they go there"
+is "$(tail -n 3 "$tmp/out" | tests/schema/check 2>&1)$(plan moves)" "2" "... as the schemas say"
+web '"max":3' 0.001 >"$tmp/in"
+is "$(steps)" "" "... but not for what it does not spare"
+web '"min":3' 9 >"$tmp/in"
+is "$(steps | tr ',' '\n' | sort | uniq -c | sort -rn | sed 's/ */ /' | head -n 2)" "$(printf ' 1 replicate munich>berlin\n 1  replicate munich>paris')" "as many as there have to be"
+web '"max":2' 9 10 >"$tmp/in"
+is "$(steps -w latency=0)" "replicate munich>berlin, redirect munich>berlin" "one more where there are too many users for one"
+{ web '"max":3' 9; echo '{"kind":"service","id":"00000000000000b0","name":"web","node":"berlin","needs":{"max":3}}'; } >"$tmp/in"
+is "$(steps)" "redirect munich>berlin" "users go to the instance that is nearer"
+{ web '"max":3' 0; echo '{"kind":"service","id":"00000000000000b0","name":"web","node":"berlin","needs":{"max":3},"profile":{"cpu":1}}'; } >"$tmp/in"
+is "$(steps)" "terminate berlin>" "one that spares nothing ends"
+{ web '"max":1' 9; echo '{"kind":"service","id":"00000000000000b0","name":"web","node":"berlin","needs":{"max":1},"moved_at":"2026-01-01T00:00:00Z"}'; } >"$tmp/in"
+is "$(steps --now 2026-01-01T00:01:00Z)" "redirect munich>berlin, redirect munich>berlin, terminate munich>" "... and one that is too many, but not what has just moved"
+{ web '"spread":true' 0; cat <<'END'
+{"kind":"node","name":"munich","geo":{"lat":48.14,"lon":11.58},"network":"a"}
+{"kind":"node","name":"berlin","geo":{"lat":52.52,"lon":13.4},"network":"a"}
+{"kind":"node","name":"paris","geo":{"lat":48.86,"lon":2.35},"network":"b"}
+{"kind":"service","id":"00000000000000b0","name":"web","node":"berlin","needs":{"spread":true}}
+END
+} >"$tmp/in"
+is "$(moved)" "web: berlin>paris" "needs.spread: on different networks"
+
+# --- refusals
+
+cat >"$tmp/in" <<'END'
+{"kind":"node","name":"a","geo":{"lat":48,"lon":11}}
+{"kind":"node","name":"b","geo":{"lat":50,"lon":11}}
+{"kind":"node","name":"c","geo":{"lat":51,"lon":11}}
+{"kind":"service","id":"00000000000000a0","name":"web","node":"a"}
+{"kind":"user","addr":"192.0.2.1","service":"web","demand":9,"geo":{"lat":50,"lon":11}}
+END
+is "$(moved)" "web: a>b" "the best node"
+echo '{"kind":"move","action":"stay","service":"web","id":"00000000000000a0","from":"a","to":"b","refusals":[{"check":"space","why":"no room"}]}' >>"$tmp/in"
+is "$(moved | sed 's/.*; //')" "web: a>c" "... and the next best, if it has refused"
+is "$(edge-place --explain web <"$tmp/in" | tail -n 1)" "  b                    no: has refused it: no room" "... which is said"
+
+# --- engines
+
+printf '%s\n' '{"kind":"node","name":"a","geo":{"lat":48,"lon":11}}' '{"kind":"node","name":"b","geo":{"lat":50,"lon":11}}' \
+	'{"kind":"service","name":"db","node":"a","engine":"docker"}' '{"kind":"service","name":"own","node":"a","engine":"process"}' \
+	'{"kind":"user","addr":"192.0.2.1","service":"db","geo":{"lat":50,"lon":11}}' \
+	'{"kind":"user","addr":"192.0.2.1","service":"own","geo":{"lat":50,"lon":11}}' >"$tmp/in"
+is "$(moved)" "own: a>b" "what edge-migrate cannot move stays"
+is "$(edge-place --explain db <"$tmp/in" | tail -n 1)" "  b                    no: docker services cannot be moved" "... which is said"
 
 # --- what makes no sense
 

@@ -3,14 +3,14 @@
 # edge-probe --services: what runs here, ours and others', and what it uses, beside what `docker stats` says.
 # shellcheck source=tests/move/lib.sh
 . "$(dirname "$0")/../move/lib.sh"
-need dockerd podman runc jq
+need dockerd podman runc jq redis-server
 nodes=(edge1)
 
 # A machine of its own (a lab's node) with a daemon in it; its images are a shell and what that needs.
 rootfs() { # a tar of it on stdout
 	local f
 	mkdir -p "$tmp/rootfs"/{bin,proc,sys,dev,tmp,etc}
-	for f in /bin/sh /bin/sleep $(ldd /bin/sh /bin/sleep | grep -o '/[^ ]*' | grep -v ':$'); do
+	for f in /bin/sh /bin/sleep /usr/bin/redis-server $(ldd /bin/sh /bin/sleep /usr/bin/redis-server | grep -o '/[^ ]*' | grep -v ':$'); do
 		mkdir -p "$tmp/rootfs${f%/*}"
 		cp -L "$f" "$tmp/rootfs$f"
 	done
@@ -44,10 +44,11 @@ runtime = "runc"
 cgroup_manager = "cgroupfs"
 events_logger = "file"
 S
-for i in $(seq 100); do docker version >/dev/null 2>&1 && break; sleep 0.2; done
+for i in $(seq 300); do docker version >/dev/null 2>&1 && break; sleep 0.2; done
 burn='while :; do :; done'
 docker import - burn:1 <"$1/rootfs.tar" >/dev/null
 docker run -d --name Burner --cpus 0.3 burn:1 sh -c "$burn" >/dev/null
+docker run -d --name store burn:1 redis-server --bind 0.0.0.0 --protected-mode no --save '' >/dev/null
 docker run -d --name host.net --network host burn:1 sleep 1000 >/dev/null
 podman import -q - burn:1 <"$1/rootfs.tar" >/dev/null
 podman run -d --name pod.burner --cpus 0.2 --network none burn:1 sh -c "$burn" >/dev/null
@@ -76,6 +77,7 @@ ok "... in records as their schema says" tests/schema/check <"$tmp/records"
 is "... the node first" node "$(head -1 "$tmp/records" | jq -r .kind)"
 is "... then ours and those of all engines" "docker Burner
 docker host.net
+docker store
 podman pod.burner
 process web
 runc plain" "$(jq -r 'select(.kind == "service") | .engine + " " + .name' "$tmp/records" | sort)"
@@ -85,12 +87,12 @@ is "... and 0 of one that has none" 0 "$(of pod.burner .usage.net_bps)"
 
 # The same seconds for both.
 sleep 3
-probe --services
+probe --services --window 200
 sleep 4
 stats=$(on edge1 /usr/bin/docker -H unix:///run/docker.sock stats --no-stream --format '{{.CPUPerc}}' Burner)
 cores=$(of edge1 .cpu.cores)
-ok "a second look has a window of some seconds" probe --services --window 10
-ok "... as it says" between "$(of Burner .usage.window_s)" 3 60
+ok "a second look has a window of some seconds" probe --services --window 200
+ok "... as it says" between "$(of Burner .usage.window_s)" 3 200
 stats=$(awk -v p="${stats%\%}" -v c="$cores" 'BEGIN { print p / 100 / c }')
 use=$(of Burner .usage.cpu)
 echo "# docker stats: $stats of all cores; edge-probe: $use"
@@ -102,12 +104,26 @@ ok "memory is told" between "$(of web .usage.mem_bytes)" 1000000 200000000
 
 on edge1 curl -s -o /dev/null "http://$addr:8080/etc/services"
 for _ in 1 2 3 4 5 6 7 8; do on edge1 curl -s -o "$tmp/libc" "http://$addr:8080/$(on edge1 sh -c 'ldd /bin/sh | grep -o "/[^ ]*libc[^ ]*"')"; done
-probe --services --window 60
+probe --services --window 600
 ok "what the service has sent is counted" between "$(of web '.usage.tx_bps * .usage.window_s')" "$((7 * $(stat -Lc %s "$tmp/libc")))" 1e9
 ok "... and received" between "$(of web '.usage.rx_bps * .usage.window_s')" 100 1e9
 ok "... and both together" between "$(of web '.usage.net_bps - .usage.rx_bps - .usage.tx_bps')" -2 2
 
-on edge1 bash -c ". $tmp/engines.sh; docker rm -f Burner host.net; podman rm -f -t 0 pod.burner; runc kill plain KILL; sleep 0.3; runc delete plain" >"$tmp/out" 2>&1
+# --- their users, too
+
+store=$(on edge1 /usr/bin/docker -H unix:///run/docker.sock inspect -f '{{.NetworkSettings.IPAddress}}' store)
+await 10 on edge1 redis-cli -h "$store" ping
+on edge1 timeout 100 redis-cli -h "$store" -r 10000 -i 0.05 ping >/dev/null &
+pinger=$!
+on edge1 timeout 50 edge-latency --watch --every 2 --windows 1 store host.net >"$tmp/records" 2>"$tmp/err"
+is "a container that Docker has started is watched, one that shares its node's network is not" "1 store edge1 172.29.78.1" \
+	"$? $(jq -r '"\(.service) \(.node) \(.addr)"' "$tmp/records")"
+like "... and the reasons are told, also that one without a cgroup of version 2 of its own is looked at" "^(edge-latency: service store: looking at its sockets once a window: no cgroup of version 2
+)?edge-latency: service host.net: cannot be watched: shares its node's network, where its connections cannot be told from others'$" "$(<"$tmp/err")"
+on edge1 bash -c 'kill $(pidof redis-cli)'
+wait "$pinger" 2>/dev/null
+
+on edge1 bash -c ". $tmp/engines.sh; docker rm -f Burner host.net store; podman rm -f -t 0 pod.burner; runc kill plain KILL; sleep 0.3; runc delete plain" >"$tmp/out" 2>&1
 probe --services
 is "ended containers are not told" "edge1 web" "$(jq -r .name "$tmp/records" | tr '\n' ' ' | sed 's/ $//')"
 on edge1 sh -c 'kill $(cat /run/docker.pid); for i in $(seq 50); do [ -e /run/docker.pid ] || break; sleep 0.1; done'

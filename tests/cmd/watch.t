@@ -45,7 +45,7 @@ await 10 on edge1 redis-cli -h "$addr" ping
 # --- a connection that is open before
 
 coproc early { on edge3 perl -e '
-	use IO::Socket::IP; $| = 1; $SIG{ALRM} = sub { exit 1 }; alarm 60;
+	use IO::Socket::IP; $| = 1; $SIG{ALRM} = sub { exit 1 }; alarm 300;
 	my $s = IO::Socket::IP->new(PeerAddr => shift, PeerPort => 6379) or die;
 	do { for (1 .. 50) { print $s "PING\r\n"; $s->flush; <$s> } print "ready\n" } while <STDIN>' "$addr"; }
 read -r -t 20 -u "${early[0]}" word
@@ -62,7 +62,7 @@ ok "... with that round trip" near 5 "$ss_rtt" "$(field .rtt_ms.p50)"
 
 # --- connections that come while it watches
 
-watch edge1 --every 5 --windows 1 &
+watch edge1 --every 8 --windows 1 &
 watcher=$!
 sleep 1.5
 pings edge4 "$addr" 2 &
@@ -70,7 +70,7 @@ pinger=$!
 pings edge2 "fd77:0:0:$k::60" 2
 wait "$pinger" "$watcher"
 is "three clients, IPv6 among them" "$subnet.3 $subnet.4 fd77:0:0:$k::2" "$(jq -r .addr "$tmp/records" | sort | paste -sd' ')"
-ok "80 ms to one" near 8 81 "$(field .rtt_ms.p50 "$subnet.4")"
+ok "80 ms to one" near 25 81 "$(field .rtt_ms.p50 "$subnet.4")"
 ok "... the smallest, too" near 5 80.5 "$(field .rtt_ms.min "$subnet.4")"
 ok "less than 2 ms to another" test "$(field '.rtt_ms.p95 < 2' "fd77:0:0:$k::2")" = true
 ok "... with a measurement for most of its requests" test "$(field '.count > 200' "fd77:0:0:$k::2")" = true
@@ -92,6 +92,12 @@ ok "by polling: as ss says" near 5 "$ss_rtt" "$(field .rtt_ms.p50 "$subnet.4")"
 is "... the window's bytes" true "$(field '.received_bytes > 60 and .received_bytes < 6 * 80' "$subnet.4")"
 wait "$pinger"
 
+# --- where the kernel's side cannot be attached
+on edge1 unshare -m sh -c 'for m in $(grep -o " /sys/fs/cgroup/*[^ ]* cgroup2 " /proc/mounts | cut -d" " -f2); do umount -l "$m" 2>/dev/null; done; exec "$@"' - \
+	timeout 50 edge-latency --watch --every 0.5 --windows 1 redis >"$tmp/records" 2>"$tmp/err"
+like "without a cgroup of version 2 it looks at sockets, and says so" '^edge-latency: service redis: looking at its sockets once a window: .* poll$' \
+	"$(<"$tmp/err") $(field .by "$subnet.3")"
+
 # --- lost segments
 
 "$lab" link edge4 --delay 10 --loss 10
@@ -105,17 +111,20 @@ is "retransmissions are counted" true "$(field '.retransmits > 0' "$subnet.4")"
 
 # --- over a move: the same words on both nodes, before the service is at the second
 
-on edge2 timeout 50 edge-latency --watch --every 1 --windows 12 redis >"$tmp/records" 2>"$tmp/notes" &
+on edge2 timeout 120 edge-latency --watch --every 1 redis >"$tmp/records" 2>"$tmp/notes" &
 watcher=$!
 sleep 1
 ok "the service moves" move redis edge1 edge2
 echo >&"${early[1]}"
 pings edge4 "$addr" 3
-wait "$watcher"
-is "the watcher at the new node has waited for it" "edge-latency: service redis: no such service on this node" "$(<"$tmp/notes")"
+both() { [[ $(jq -r .addr "$tmp/records" | sort -u | wc -l) == 2 ]]; }
+await 30 both
+on edge2 bash -c 'kill $(pidof edge-latency)'
+wait "$watcher" 2>/dev/null
+is "the watcher at the new node has waited for it" "edge-latency: service redis: no such service on this node" "$(grep -v Terminated "$tmp/notes")"
 is "... and sees the connection that came along, and the new one" "$subnet.3 $subnet.4 edge2" \
 	"$(jq -r .addr "$tmp/records" | sort -u | paste -sd' ') $(field .node)"
-ok "... with its delay" near 8 81 "$(field .rtt_ms.p50 "$subnet.4")"
+ok "... with its delay" near 25 81 "$(field .rtt_ms.p50 "$subnet.4")"
 
 # --- what is wrong
 
@@ -123,5 +132,5 @@ watch edge2 --every 0.01
 is "a window that is none" "64 edge-latency: every 0.01: not between 0.1 and 86400 seconds (see edge-latency --help)" "$(<"$tmp/status") $(<"$tmp/err")"
 on edge2 setpriv --bounding-set=-sys_admin timeout 20 edge-latency --watch --every 0.2 --windows 1 redis >"$tmp/records" 2>"$tmp/err"
 like "no permission: exit status 1, one line" '^1 edge-latency: service redis: cannot be watched: .*: Operation not permitted$' "$? $(<"$tmp/err")"
-eval "exec ${early[1]}>&-"
+[[ -z ${early[1]:-} ]] || eval "exec ${early[1]}>&-"
 finish

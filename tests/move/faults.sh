@@ -118,8 +118,12 @@ connected() { # the client's own connection
 
 # The move begins; it stands at a step when the cell goes on.
 begin_cell() { # END STEP
-	local env=()
+	local env=() options=(--deadline "$deadline")
 	: >"$tmp/recovered"
+	case $what in
+	cut:* | stop:* | strike:STOP:* | power:*) ;;
+	*) options+=("${patient[@]}") ;;
+	esac
 	if [[ $1 == source ]]; then
 		env=(EDGE_FAULT=hold)
 		[[ ! $filter ]] || instead "$there" "$serve" "exec perl $tmp/frames.pl '$filter' /run/edge/filtered \$real"
@@ -128,9 +132,9 @@ begin_cell() { # END STEP
 	fi
 	[[ ! $step ]] || on "$at" sh -c 'mkdir -p /run/edge && : >"/run/edge/hold-$1"' sh "$step"
 	if [[ ${far:-} ]]; then
-		timeout 60 "$EDGE_BIN/edge-migrate" "$service" --from "$here" --to "$there" --deadline "$deadline" >"$tmp/moved" 2>"$tmp/err" &
+		timeout 60 "$EDGE_BIN/edge-migrate" "$service" --from "$here" --to "$there" "${options[@]}" >"$tmp/moved" 2>"$tmp/err" &
 	else
-		on "$here" env "${env[@]}" edge-migrate "$service" --to "$there" --deadline "$deadline" >"$tmp/moved" 2>"$tmp/err" &
+		on "$here" env "${env[@]}" edge-migrate "$service" --to "$there" "${options[@]}" >"$tmp/moved" 2>"$tmp/err" &
 	fi
 	mover=$!
 	[[ $step ]] || return 0
@@ -142,8 +146,8 @@ begin_cell() { # END STEP
 # One cell: what is broken while the move stands at a step of that end's journal ("" none), and at which end (default: the
 # same), and how it may end: by default with the service at one of the two nodes.
 cell() { # STEP END FAULT[@END] [stays|moves|dies|waits|survives]
-	local end=$2 what=$3 wanted=${4:-} at=$here node mover striker begun took now
-	step=$1
+	local end=$2 what=$3 wanted=${4:-} at=$here node mover striker begun took now before=$failed
+	step=$1 failed=0
 	[[ $end == source ]] || at=$there
 	node=$at
 	case $what in
@@ -166,7 +170,24 @@ cell() { # STEP END FAULT[@END] [stays|moves|dies|waits|survives]
 	now=$(states)
 	verdict "$end${step:+, $step}, $what" "$now" "$wanted"
 	echo "# $now after $took ms; $(tr '\n' ' ' <"$tmp/err" | cut -c 1-160)"
-	follow "$now"
+	if ((failed)); then
+		clean_slate
+	else
+		failed=$before
+		follow "$now"
+	fi
+}
+clean_slate() { # after a bad cell, which is to be no burden for the next one: tells what stands there, and begins anew
+	local node
+	for node in edge1 edge2; do
+		on "$node" sh -c 'ps -eo pid,ppid,stat,wchan:30,comm; tail -n 2 /var/lib/edge/journal/*' 2>&1 | sed "s/^/# $node: /"
+		power_off "$node"
+		power_on "$node"
+		on "$node" sh -c 'rm -rf /var/lib/edge/journal/* /var/lib/edge/checkpoints/* /var/lib/edge/fill "/var/lib/edge/services/$1"' sh "$service"
+	done
+	drop_service
+	here=edge1 there=edge2
+	counter memory
 }
 settled() { # nothing of the move is under way any more
 	case $(states) in

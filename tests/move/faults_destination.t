@@ -14,6 +14,10 @@ for ms in 0 10 25; do
 	cell restoring destination "strike:KILL:criu:$ms"
 	cell restoring destination "strike:KILL:edge-serve:$ms"
 done
+# The first of them alone: those that it made live on, and have its socket.
+for ms in 0 5 15; do
+	cell restoring destination "strike:KILL:first-criu:$ms"
+done
 cell restoring destination strike:STOP:criu:0
 for what in edge-serve edge-keeper session; do
 	cell restoring destination "stop:$what"

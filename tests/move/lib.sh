@@ -78,8 +78,8 @@ answer=''
 ready() { # NAME: waits until the client says so
 	await 20 said "$1" ready || sed 's/^/# /' "$tmp/$1.out"
 }
-await() { # SECONDS COMMAND...: until it succeeds
-	local end=$((SECONDS + $1))
+await() { # SECONDS COMMAND...: until it succeeds; a machine under load gets three times as long
+	local end=$((SECONDS + 3 * $1))
 	shift
 	until "$@" >/dev/null 2>&1; do
 		((SECONDS < end)) || return 1
@@ -100,7 +100,7 @@ lab_up() { # OPTION...
 	addr=$subnet.60
 }
 on() { # NODE COMMAND...
-	timeout 60 "$lab" exec "$@"
+	timeout 120 "$lab" exec "$@"
 }
 run() { # NAME OPTION... -- COMMAND...: starts a service on edge1, at $addr
 	local name=$1
@@ -123,10 +123,11 @@ inside() { # NODE NAME COMMAND...: in the service's namespaces
 stop() { # NODE NAME
 	on "$1" edge-stop --rm --grace 2 "$2" >/dev/null 2>&1
 }
-move() { # NAME FROM TO: the record into $tmp/moved, errors into $tmp/err
-	on "$2" "${move_env[@]}" edge-migrate "$1" --to "$3" >"$tmp/moved" 2>"$tmp/err"
+move() { # NAME FROM TO [OPTION...]: the record into $tmp/moved, errors into $tmp/err
+	on "$2" "${move_env[@]}" edge-migrate "$1" --to "$3" "${patient[@]}" "${@:4}" >"$tmp/moved" 2>"$tmp/err"
 }
 move_env=()
+patient=(--max-freeze 20000) # of moves that are not about time: a machine under load is slow, not broken
 there_and_back() { # NAME [COMMAND run after each move]: one test a move
 	local name=$1 i from to
 	shift
@@ -207,12 +208,12 @@ criu_of() { # NODE: where the program is
 
 # --- what is left on a node that does not run the service NAME and never kept it (its store of pages does not count)
 
-remains() { # NODE NAME: what still is there after 3 seconds; a session's last program may take a moment to end
-	local left i
-	for ((i = 0; i < 20; i++)); do
+remains() { # NODE NAME: what still is there after 20 seconds; a session's last program may take a moment to end
+	local left end=$((SECONDS + 20))
+	while ((SECONDS < end)); do
 		left=$(remains_now "$@")
 		[[ $left ]] || return 0
-		sleep 0.15
+		sleep 0.1
 	done
 	echo "$left"
 }
@@ -223,6 +224,6 @@ remains_now() { # NODE NAME
 		grep -e "/services/$1/" /proc/mounts
 		ip -o link | grep -o " ev[0-9a-f]*"
 		nft list tables 2>/dev/null
-		ps -eo comm= | grep -e ^edge- -e ^criu
+		ps -eo comm= | grep -e edge- -e ^criu # "real-edge-serve" is one of `instead`
 		true' sh "$2" 2>&1
 }

@@ -1,7 +1,8 @@
 #!/usr/bin/perl
 # SPDX-License-Identifier: MIT
-# strike.pl SERVICE SIGNAL PROGRAM MS: sends the signal to all of that program's processes so many milliseconds after criu has
-# come to the service's own processes: has seized one of them, or made one. Tells when that was.
+# strike.pl SERVICE SIGNAL PROGRAM MS: sends the signal to all of that program's processes, or only to the oldest of them
+# ("first-PROGRAM"), so many milliseconds after criu has come to the service's own processes: has seized one of them, or made
+# one. Tells when that was.
 use strict;
 use warnings;
 use Time::HiRes qw(sleep time);
@@ -13,7 +14,11 @@ $| = 1;
 sub slurp { open my $f, '<', shift or return ''; local $/; return <$f> // '' }
 sub groups { return grep { -e "$_/cgroup.freeze" } glob("$dir/edge/$service $dir/*/edge/$service") }
 sub members { return map { split /\n/, slurp("$_/cgroup.procs") } groups() }
-sub programs { return grep { slurp("/proc/$_/comm") eq "$program\n" } map { m{(\d+)} ? $1 : () } glob '/proc/[0-9]*' }
+my $first = $program =~ s/^first-//;
+sub programs {
+	my @all = grep { slurp("/proc/$_/comm") eq "$program\n" } sort { $a <=> $b } map { m{(\d+)} ? $1 : () } glob '/proc/[0-9]*';
+	return $first ? @all[0 .. !!@all - 1] : @all;
+}
 
 my %before = map { $_ => 1 } members();
 my $end = time + 10;

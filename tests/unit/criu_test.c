@@ -4,6 +4,7 @@
 
 #include <fcntl.h>
 #include <limits.h>
+#include <poll.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdint.h>
@@ -257,6 +258,33 @@ static void test_start(void)
 	is_str(e.text, "criu: not installed", "... says so");
 }
 
+/* Killed while one of its children, which has its socket, too, goes on: some of its checks of the kernel are made so. */
+static void test_killed(void)
+{
+	struct criu_job job = { .verb = CRIU_DUMP, .images = top };
+	struct criu c = { .child = true };
+	int theirs, alive[2];
+
+	if (criu_socketpair(&c.sock, &theirs, &e) || pipe(alive))
+		abort();
+	c.pid = fork();
+	if (!c.pid) {
+		setpgid(0, 0);
+		if (fork())
+			_exit(1);
+		for (;;)
+			pause();
+	}
+	close(theirs);
+	close(alive[1]);
+	setpgid(c.pid, c.pid);
+	is_int(criu_run(&c, &job, NULL, &e), -1, "a criu that ends, and leaves a child that has its socket, has failed");
+	is_str(e.text, "criu: dump: it failed and did not say why", "... without a reason");
+	criu_close(&c);
+	is_int(poll(&(struct pollfd){ .fd = alive[0] }, 1, 30000), 1, "... and its child is ended, too");
+	close(alive[0]);
+}
+
 int main(void)
 {
 	if (!mkdtemp(top))
@@ -267,6 +295,7 @@ int main(void)
 	test_malformed();
 	test_metadata_only();
 	test_quote();
+	test_killed();
 	if (geteuid())
 		skip("how criu is started", "needs root");
 	else

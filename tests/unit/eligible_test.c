@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 #include "lib/place/eligible.h"
 
+#include "lib/engine/ability.h"
+#include "lib/engine/engine.h"
 #include "tests/unit/world_lab.h"
 
 /* "check: why; check: why" of the service "s" at the node "n"; "" when it may be there. Static storage. */
@@ -66,6 +68,11 @@ static void test_restore(void)
 
 	is_refused(stateful, "'engines':['process','runc'],'criu':'4.2.1'", "'criu':'4.2.1'", "", "a move that can be");
 	is_refused(stateful, "'engines':['process']", "", "engine: needs runc, has process", "another engine");
+	is_refused("'engine':'docker'", "'engines':['process','docker']", "", "engine: docker services cannot be moved",
+		   "an engine whose services cannot be moved");
+	is_refused("'engine':'abacus'", "", "", "engine: abacus services cannot be moved", "... or that nobody knows");
+	is_refused("'engine':'runc','container':'db'", "", "",
+		   "engine: a runc container that edge-run has not started cannot be moved", "a container of somebody else");
 	is_refused(stateful, "'criu':'4.1.1'", "'criu':'4.2.1'", "criu: needs version 4.2.1, as at h, has 4.1.1", "another CRIU");
 	is_refused(stateful, "", "'criu':'4.2.1'", "criu: needs version 4.2.1, as at h, has nothing", "no CRIU");
 	is_refused("'type':'stateless'", "", "'criu':'4.2.1'", "", "what is started anew needs none");
@@ -104,6 +111,21 @@ static void test_home(void)
 		"'node':'n','type':'stateful','engine':'runc','usage':{'mem_bytes':5e9},'needs':{'disk_bytes':1e9}}");
 
 	is_str(refusals(w, NAN, NULL), "", "where it is, an instance has its memory, its space and its CRIU");
+}
+
+static void test_nowhere(void)
+{
+	AUTO_WORLD struct world *w = world_of("{'kind':'node','name':'n'}\n{'kind':'service','name':'s','engine':'docker'}");
+
+	is_str(refusals(w, NAN, NULL), "engine: docker services cannot be started", "one that is nowhere would have to be started");
+	take(w, "{'kind':'service','name':'s','engine':'process'}");
+	is_str(refusals(w, NAN, NULL), "", "... which can be done with ours");
+}
+
+static void test_abilities(void)
+{
+	ok(engine_find("process") && engine_find("runc") && ability_of("process")->moves && ability_of("runc")->moves &&
+		   ability_of("process")->starts && ability_of("runc")->starts, "what there is an engine for starts and moves");
 }
 
 static void test_latency_and_age(void)
@@ -158,6 +180,8 @@ int main(void)
 	test_restore();
 	test_place();
 	test_home();
+	test_nowhere();
+	test_abilities();
 	test_latency_and_age();
 	test_inside();
 	return done();

@@ -26,6 +26,7 @@ struct instance {
 	struct gap g;
 	float cost[JOBS * NODES], by_node[JOBS * NODES], even[JOBS], distance[NODES * NODES];
 	double capacity[NODES * 2];
+	int network[NODES];
 	struct gap_link link[3];
 };
 
@@ -52,11 +53,18 @@ static void make(struct instance *x, int tight)
 	g->use[1].of = x->even;
 	g->capacity = x->capacity;
 	g->distance = x->distance;
+	for (int i = 0; i < g->nodes; i++)
+		x->network[i] = (int)draw(3) - 1;
+	g->network = x->network;
 	g->links = x->link;
 	for (int l = 0; g->jobs > 1 && l < (int)draw(4); l++) {
 		int a = (int)draw((unsigned)g->jobs - 1), b = a + 1 + (int)draw((unsigned)(g->jobs - a - 1));
 
-		x->link[g->n_links++] = (struct gap_link){ a, b, draw(2) ? INFINITY : (float)draw(9) + 1 };
+		x->link[g->n_links++] = (struct gap_link){ a, b, (float)draw(9) + 1, false };
+		if (draw(2))
+			x->link[g->n_links - 1].weight = INFINITY;
+		else
+			x->link[g->n_links - 1].apart = draw(2);
 	}
 }
 

@@ -122,12 +122,36 @@ static void test_flags(void)
 	close(kept);
 }
 
+static void test_heard(bool sockets)
+{
+	AUTO_STREAM struct stream *a = NULL, *b = NULL;
+	struct err e = { 0 };
+	char buf[4];
+
+	if (!ok(make(sockets, &a, &b), sockets ? "two sockets" : "two pairs of pipes"))
+		return;
+	ok(!stream_heard(b), "nothing was heard");
+	stream_write(a, "ab", 2, &e);
+	ok(stream_heard(b), "what comes is heard, read or not");
+	ok(!stream_heard(b), "... once");
+	stream_write(a, "cd", 2, &e);
+	ok(stream_heard(b), "... as is more, behind it");
+	stream_read(b, buf, 4, &e);
+	ok(stream_heard(b), "... and what is read");
+	ok(!stream_heard(b), "... once, too");
+	stream_write(a, "ef", 2, &e);
+	stream_free(TAKE_PTR(a));
+	ok(stream_heard(b), "the last that came before the end is heard");
+	ok(!stream_heard(b), "... and the end is no sign of life");
+}
+
 int main(void)
 {
 	signal(SIGPIPE, SIG_IGN);
 	for (int sockets = 0; sockets < 2; sockets++) {
 		test_both_ways(sockets);
 		test_stop(sockets);
+		test_heard(sockets);
 	}
 	test_flags();
 	return done();

@@ -1,0 +1,24 @@
+/* SPDX-License-Identifier: MIT */
+#include "lib/engine/ability.h"
+
+#include <stddef.h>
+#include <string.h>
+
+/* Those of engine.h do both; of the others edge-probe tells. */
+static const struct ability abilities[] = {
+	{ "process", true, true },
+	{ "runc", true, true },
+	{ "podman", true, false }, /* stateless ones could be moved, but nothing that decides tells them apart yet */
+	{ "docker", true, false },
+	{ "swarm", false, false },
+	{ "containerd", false, false },
+	{ "crio", false, false },
+};
+
+const struct ability *ability_of(const char *engine)
+{
+	for (size_t i = 0; i < sizeof(abilities) / sizeof(*abilities); i++)
+		if (!strcmp(abilities[i].engine, engine))
+			return &abilities[i];
+	return NULL;
+}
