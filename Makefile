@@ -23,7 +23,7 @@ WARN := -Wall -Wextra -Wmissing-prototypes -Wstrict-prototypes -Wshadow -Wvla -W
 FLAGS := -std=gnu11 -D_GNU_SOURCE -D_FILE_OFFSET_BITS=64 -DEDGE_VERSION='"$(VERSION)"' -I.
 ALL_CFLAGS = $(FLAGS) $(WARN) -fstack-protector-strong -MMD -MP $(CFLAGS)
 ALL_LDFLAGS := -Wl,--as-needed -Wl,-z,relro -Wl,-z,now $(LDFLAGS)
-LDLIBS := -ljq -lssh2 -lcrypto -lzstd -lxxhash -lcurl -lbpf -lmaxminddb -lncursesw -ltinfo -lresolv -lpthread -lm
+LDLIBS := -ljq -lyaml -lssh2 -lcrypto -lzstd -lxxhash -lcurl -lbpf -lmaxminddb -lncursesw -ltinfo -lresolv -lpthread -lm
 
 # One program per file in cmds/; each links only what it uses of the archive and, by --as-needed, of the libraries.
 PROGRAMS := $(patsubst cmds/%.c,%,$(wildcard cmds/edge*.c))

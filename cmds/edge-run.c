@@ -1,28 +1,30 @@
 /* SPDX-License-Identifier: MIT */
 /* Starts a service on this node, or on another one, and prints its record; or prints those of all. */
-#include <arpa/inet.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "lib/app/launch.h"
+#include "lib/app/up.h"
+#include "lib/base/file.h"
 #include "lib/base/opt.h"
 #include "lib/discover/names.h"
 #include "lib/discover/node.h"
-#include "lib/engine/bridge.h"
-#include "lib/engine/engine.h"
-#include "lib/engine/net.h"
 #include "lib/move/remote.h"
 
-#define LOCK_MS 2000
-
-static const char *name, *type = "stateful", *addr, *root, *bundle, *profile, *user, *engine, *on;
+static const char *name, *type = "stateful", *addr, *root, *bundle, *image, *dir, *profile, *user, *engine, *on;
+static const char *compose_file, *app, *spec_file;
 static struct opt_list ports, volumes, env;
-static bool list, definition;
+static bool list, emit, definition;
 
 static const struct opt opts[] = {
-	{ "name", 'n', OPT_STR | OPT_REQUIRED, &name, "NAME", "the service's name" },
+	{ "name", 'n', OPT_STR, &name, "NAME", "the service's name" },
 	{ "type", 't', OPT_STR, &type, "stateful|stateless", "what a move must carry along (default stateful)" },
 	{ "on", 0, OPT_STR, &on, "NODE", "start it on that node (default: this one)" },
+	{ "file", 'f', OPT_STR, &compose_file, "FILE", "start the application of this compose file" },
+	{ "app", 0, OPT_STR, &app, "NAME", "with --file: the application's name (default: the file's, or its folder's)" },
+	{ "emit", 0, OPT_FLAG, &emit, NULL, "with --file: start nothing, print the records of its services" },
+	{ "spec", 0, OPT_STR, &spec_file, "FILE", "start what the definition in this file says; -: on standard input" },
 	{ "list", 'l', OPT_FLAG, &list, NULL, "start nothing: show the services of the node" },
 	{ "definition", 0, OPT_FLAG, &definition, NULL, "with --list: with all that is needed to start them anew elsewhere" },
 	{ "registry", 0, OPT_ENV, "EDGE_REGISTRY", "URL", "where nodes and services are written down" },
@@ -32,12 +34,15 @@ static const struct opt opts[] = {
 	{ "Files", 0, OPT_GROUP, NULL, NULL, NULL },
 	{ "root", 'r', OPT_STR, &root, "DIR", "lower layer of its root (default /)" },
 	{ "bundle", 'b', OPT_STR, &bundle, "DIR", "run this OCI bundle instead of a command" },
+	{ "image", 'i', OPT_STR, &image, "REF", "run this container image; COMMAND takes the place of its own" },
 	{ "volume", 'v', OPT_LIST, &volumes, "HOSTDIR:PATH", "show the node's HOSTDIR at PATH; repeatable" },
 	{ "Limits and environment", 0, OPT_GROUP, NULL, NULL, NULL },
 	{ "profile", 0, OPT_STR, &profile, "LIMITS", "cpu=CORES,mem=SIZE, or a name of profiles.json" },
 	{ "user", 'u', OPT_STR, &user, "USER", "run as this user of its root, or as UID or UID:GID" },
+	{ "dir", 'w', OPT_STR, &dir, "PATH", "its working directory (default: the image's, or /)" },
 	{ "env", 'e', OPT_LIST, &env, "KEY=VALUE", "set a variable of its environment; repeatable" },
-	{ "engine", 0, OPT_STR, &engine, "process|runc", "how it runs (default process; runc for a bundle)" },
+	{ "engine", 0, OPT_STR, &engine, "process|runc|docker|podman",
+	  "how it runs (default process; runc for a bundle)" },
 	{ 0 },
 };
 
@@ -100,8 +105,12 @@ static int take_options(struct service **out, int n, char **operands, struct err
 		return err_sys(e, "service");
 	if (!name || !service_name_valid(name))
 		return err_set(e, EX_USAGE, name ? "name %s: not letters, digits, '.', '_' or '-'" : "--name is missing", name);
-	if (bundle ? n > 0 : n == 0)
+	if (bundle ? n > 0 : n == 0 && !image)
 		return err_set(e, EX_USAGE, bundle ? "a bundle brings its own command" : "no command given");
+	if (image && (bundle || root))
+		return err_set(e, EX_USAGE, "an image brings its own files: no --%s", bundle ? "bundle" : "root");
+	if (dir && (strlen(dir) >= sizeof(s->dir) || !service_path_valid(dir)))
+		return err_set(e, EX_USAGE, "dir %s: not a plain absolute path", dir);
 	if ((user && strlen(user) >= sizeof(s->user)) || (addr && strlen(addr) >= sizeof(s->addr) - 4))
 		return err_set(e, EX_USAGE, "%s: too long", user ? user : addr);
 	if (bundle && engine && !strcmp(engine, "process"))
@@ -111,6 +120,9 @@ static int take_options(struct service **out, int n, char **operands, struct err
 	snprintf(s->root, sizeof(s->root), "/");
 	snprintf(s->addr, sizeof(s->addr), "%s", addr ? addr : "");
 	snprintf(s->user, sizeof(s->user), "%s", user ? user : "");
+	snprintf(s->dir, sizeof(s->dir), "%s", dir ? dir : "");
+	if (image)
+		service_about_set(s, "image", json_string(image));
 	s->stateless = !strcmp(type, "stateless");
 	if (take_path(s->root, "root", root, e) || take_path(s->bundle, "bundle", bundle, e) || take_lists(s, e) ||
 	    (profile && service_profile(s, profile, e)))
@@ -131,59 +143,40 @@ static int take_options(struct service **out, int n, char **operands, struct err
 	return 0;
 }
 
-/* One that its neighbours do not look for on this link would never be reached, and could never be moved. */
-static int check_address(const struct service *s, struct err *e)
-{
-	int same = net_same_link(s, e);
-	char ip[INET6_ADDRSTRLEN];
-	struct bridge b;
-
-	if (same < 0 || (!same && bridge_find(&b, e)))
-		return err_wrap(e, "service %s", s->name);
-	if (same)
-		return 0;
-	const struct net_addr *own = strchr(s->addr, ':') ? &b.v6 : &b.v4;
-	if (!own->family)
-		return err_set(e, EX_UNAVAILABLE, "service %s: address %s: bridge %s has no address of that kind", s->name,
-			       service_ip(s), b.name);
-	return err_set(e, EX_UNAVAILABLE, "service %s: address %s: not in the network of bridge %s, which has %s/%d", s->name,
-		       service_ip(s), b.name, inet_ntop(own->family, own->ip, ip, sizeof(ip)), own->prefix);
-}
-
-/* A service that nobody can find is not left running. */
-static int start_here(struct service *s, struct err *e)
-{
-	AUTO_REGISTRY struct registry *r = NULL;
-	int rc;
-
-	if (registry_open(&r, NULL, e))
-		return -1;
-	AUTO_FD int lock = service_lock(s->name, LOCK_MS, e);
-	if (lock < 0 || check_address(s, e) || service_start(s, e))
-		return -1;
-	AUTO_JSON struct json *rec = service_record(s, "running");
-	rc = registry_put_service(r, rec, e);
-	if (rc > 0)
-		rc = err_set(e, EX_UNAVAILABLE, "service %s: the registry has an instance %s already", s->name, s->id);
-	if (rc) {
-		service_stop(s, 0, NULL);
-		service_remove(s, NULL);
-		return -1;
-	}
-	return record_print(stdout, rec, e);
-}
-
 /* Gives the exit status, an error being told already. */
 static int start(struct service *s, const char *node)
 {
+	AUTO_JSON struct json *rec = NULL;
 	struct err e;
 	int rc;
 
 	if (!node || !strcmp(node, node_self()))
-		return start_here(s, &e) ? cmd_fail(&cmd, &e) : 0;
-	AUTO_JSON struct json *args = service_args(s);
-	rc = remote_run(node, "edge-run", args, stdout, cmd_relay, &e);
+		return launch_here(s, &rec, &e) || record_print(stdout, rec, &e) ? cmd_fail(&cmd, &e) : 0;
+	rc = launch_there(node, s, stdout, cmd_relay, &e);
 	return rc < 0 ? cmd_fail(&cmd, &e) : rc;
+}
+
+static int start_spec(const struct json *spec, const char *id, const char *node)
+{
+	AUTO_SERVICE struct service *s = NULL;
+	struct err e;
+
+	if (launch_definition(&s, spec, &e))
+		return cmd_fail(&cmd, &e);
+	if (id)
+		snprintf(s->id, sizeof(s->id), "%.16s", id);
+	return start(s, node);
+}
+
+/* Services that records on stdin have defined, for the moves behind them to start. */
+static struct json *wanted;
+
+static void see(const struct json *rec)
+{
+	const char *kind = json_str(rec, "kind");
+
+	if (kind && !strcmp(kind, "service") && json_has(rec, "service_spec") && json_str(rec, "id"))
+		json_add(wanted, json_copy(rec));
 }
 
 /* What the record of a move does not tell, the node knows where the service runs: NULL if it does not, or there is none. */
@@ -217,24 +210,68 @@ static struct json *ask_definition(const char *node, const char *service, struct
 	return NULL;
 }
 
+/* One of them by its id, or NULL. */
+static struct json *find_wanted(const char *id)
+{
+	for (size_t i = 0; id && i < json_len(wanted, NULL); i++) {
+		AUTO_JSON struct json *one = json_at(wanted, i);
+
+		if (!strcmp(json_str(one, "id"), id))
+			return TAKE_PTR(one);
+	}
+	return NULL;
+}
+
+/* The definition that the move carries, or that came before it, or that the node has where it runs. */
 static int start_of_move(const struct json *rec)
 {
-	AUTO_JSON struct json *spec = json_get(rec, "service_spec");
-	const char *from = json_str(rec, "from"), *service = json_str(rec, "service");
-	AUTO_SERVICE struct service *s = NULL;
+	const char *id = json_str(rec, "id"), *from = json_str(rec, "from"), *service = json_str(rec, "service");
+	AUTO_JSON struct json *spec = json_get(rec, "service_spec"), *defined = find_wanted(id);
 	struct err e;
 
+	if (!spec && defined)
+		spec = json_get(defined, "service_spec");
 	if (!spec && from && service && !(spec = ask_definition(from, service, &e)))
 		return cmd_fail(&cmd, &e);
-	if (!spec)
-		err_set(&e, EX_DATAERR, "service %s: the record to start it has no service_spec",
-			service ? service : "(unnamed)");
-	if (!spec || service_from_json(&s, spec, &e))
+	if (spec)
+		return start_spec(spec, defined ? id : NULL, json_str(rec, "to"));
+	err_set(&e, EX_DATAERR, "service %s: the record to start it has no service_spec", service ? service : "(unnamed)");
+	return cmd_fail(&cmd, &e);
+}
+
+static int start_file(void)
+{
+	AUTO_JSON struct json *spec = NULL;
+	AUTO_FREE char *text = NULL;
+	size_t len;
+	struct err e;
+
+	text = file_slurp(strcmp(spec_file, "-") ? spec_file : "/dev/stdin", &len, &e);
+	if (!text || !(spec = json_parse(text, len, &e)))
 		return cmd_fail(&cmd, &e);
-	s->id[0] = s->mac[0] = s->moved_at[0] = s->moved_from[0] = '\0'; /* a new instance, whatever it was copied from */
-	s->pid = 0;
-	s->epoch = 0;
-	return start(s, json_str(rec, "to"));
+	return start_spec(spec, NULL, on);
+}
+
+/* What of the file means nothing here is said, once each. */
+static void tell_notes(const struct compose *c)
+{
+	for (size_t i = 0; i < json_len(c->notes, NULL); i++) {
+		AUTO_JSON struct json *note = json_at(c->notes, i);
+
+		fprintf(stderr, "edge-run: %s\n", json_value(note));
+	}
+}
+
+static int start_application(void)
+{
+	const struct up_options opt = { .on = on, .engine = engine, .out = stdout, .say = cmd_relay };
+	AUTO_COMPOSE struct compose *c = NULL;
+	struct err e;
+
+	if (compose_read(&c, compose_file, app, &e))
+		return cmd_fail(&cmd, &e);
+	tell_notes(c);
+	return (emit ? up_emit(c, &opt, &e) : up(c, &opt, &e)) ? cmd_fail(&cmd, &e) : 0;
 }
 
 static int list_services(void)
@@ -280,8 +317,16 @@ int main(int argc, char **argv)
 		return cmd_usage(&cmd, "--list: takes no operand");
 	if (list)
 		return cmd_done(&cmd, list_services());
-	if (argc - first == 1 && !strcmp(argv[first], "-"))
-		return cmd_moves(&cmd, (const char *const[]){ "start", "replicate", NULL }, start_of_move);
+	if ((compose_file || spec_file) && argc > first)
+		return cmd_usage(&cmd, "%s takes no operand", compose_file ? "--file" : "--spec");
+	if ((emit || app) && !compose_file)
+		return cmd_usage(&cmd, "--emit and --app are for --file");
+	if (compose_file || spec_file)
+		return cmd_done(&cmd, compose_file ? start_application() : start_file());
+	if (argc - first == 1 && !strcmp(argv[first], "-")) {
+		wanted = json_array();
+		return cmd_moves_seeing(&cmd, (const char *const[]){ "start", "replicate", NULL }, start_of_move, see);
+	}
 	if (take_options(&s, argc - first, argv + first, &e))
 		return e.code == EX_USAGE ? cmd_usage(&cmd, "%s", e.text) : cmd_fail(&cmd, &e);
 	return cmd_done(&cmd, start(s, on));

@@ -3,6 +3,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "lib/app/up.h"
 #include "lib/base/opt.h"
 #include "lib/discover/names.h"
 #include "lib/discover/node.h"
@@ -12,17 +13,20 @@
 #include "lib/move/remote.h"
 #include "lib/move/store.h"
 
+#define GRACE_S 10
 #define GRACE_MAX_S 3600
 #define LOCK_MS 2000
 
 static bool gone;
-static double grace_s = 10;
-static const char *on;
+static double grace_s = -1;
+static const char *on, *compose_file, *app;
 
 static const struct opt opts[] = {
 	{ "rm", 0, OPT_FLAG, &gone, NULL, "remove its files and its entry in the registry, too" },
 	{ "grace", 'g', OPT_NUM, &grace_s, "SEC", "time to end by itself after SIGTERM (default 10)" },
 	{ "on", 0, OPT_STR, &on, "NODE", "stop it on that node" },
+	{ "file", 'f', OPT_STR, &compose_file, "FILE", "stop the application of this compose file, wherever its services are" },
+	{ "app", 0, OPT_STR, &app, "NAME", "with --file: the application's name" },
 	{ "registry", 0, OPT_ENV, "EDGE_REGISTRY", "URL", "where nodes and services are written down" },
 	{ 0 },
 };
@@ -36,6 +40,14 @@ static const struct cmd cmd = {
 	.example = "edge-stop --rm web",
 	.names = names_print,
 };
+
+/* As it was told, else as the service's definition says. */
+static double grace_of(const struct service *s)
+{
+	double own = s->about ? json_num(s->about, "stop_s", GRACE_S) : GRACE_S;
+
+	return grace_s >= 0 ? grace_s : own < GRACE_MAX_S ? own : GRACE_MAX_S;
+}
 
 static int remove_files(struct service *s, struct err *e)
 {
@@ -83,7 +95,7 @@ static int stop_here(const char *name, bool rm, struct err *e)
 		return -1;
 	if (s->moved)
 		return stop_moved(s, rm, e);
-	if (service_stop(s, (int)(grace_s * 1000), e) || tell_registry(r, s, rm, &state, e) || (rm && remove_files(s, e)))
+	if (service_stop(s, (int)(grace_of(s) * 1000), e) || tell_registry(r, s, rm, &state, e) || (rm && remove_files(s, e)))
 		return -1;
 	AUTO_JSON struct json *rec = service_record(s, state);
 	return record_print(stdout, rec, e);
@@ -102,8 +114,10 @@ static int stop(const char *name, const char *node, bool rm)
 	snprintf(grace, sizeof(grace), "%g", grace_s);
 	if (rm)
 		json_add(args, json_string("--rm"));
-	json_add(args, json_string("--grace"));
-	json_add(args, json_string(grace));
+	if (grace_s >= 0) {
+		json_add(args, json_string("--grace"));
+		json_add(args, json_string(grace));
+	}
 	json_add(args, json_string("--"));
 	json_add(args, json_string(name));
 	rc = remote_run(node, "edge-stop", args, stdout, cmd_relay, &e);
@@ -123,6 +137,28 @@ static int stop_of_move(const struct json *rec)
 	return cmd_fail(&cmd, &e);
 }
 
+/* What it left here on its way goes, too. */
+static int stop_of_app(const char *name, const char *node)
+{
+	AUTO_SERVICE struct service *here = NULL;
+	int rc = stop(name, node, gone);
+
+	if (!rc && node && gone && !service_load(&here, name, NULL) && here->moved)
+		rc = stop(name, NULL, true);
+	return rc;
+}
+
+static int stop_application(void)
+{
+	AUTO_COMPOSE struct compose *c = NULL;
+	struct err e;
+	int rc;
+
+	if (compose_read(&c, compose_file, app, &e) || (rc = down(c, stop_of_app, &e)) < 0)
+		return cmd_fail(&cmd, &e);
+	return rc ? EX_NO : 0;
+}
+
 int main(int argc, char **argv)
 {
 	int status, rc, worst = 0, first = cmd_parse(&cmd, argc, argv, &status);
@@ -131,6 +167,10 @@ int main(int argc, char **argv)
 		return status;
 	if (grace_s > GRACE_MAX_S)
 		return cmd_usage(&cmd, "--grace: more than %d seconds: %g", GRACE_MAX_S, grace_s);
+	if (compose_file && (first < argc || on))
+		return cmd_usage(&cmd, "--file takes no operand and no --on: services are stopped where they are");
+	if (compose_file)
+		return cmd_done(&cmd, stop_application());
 	if (first == argc)
 		return cmd_usage(&cmd, "no service named");
 	if (argc - first == 1 && !strcmp(argv[first], "-"))

@@ -72,5 +72,8 @@ struct json;
  * (NULL-terminated) goes to act, which tells its own failures and then returns non-zero; the rest is passed on to stdout,
  * unchanged and in order. The exit status for main: EX_NO when an act failed. */
 int cmd_moves(const struct cmd *c, const char *const actions[], int (*act)(const struct json *rec));
+/* The same for one that looks at the records that it passes on, too. */
+int cmd_moves_seeing(const struct cmd *c, const char *const actions[], int (*act)(const struct json *rec),
+		     void (*see)(const struct json *rec));
 
 #endif

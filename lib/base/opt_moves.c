@@ -19,6 +19,12 @@ static bool wanted(const struct json *rec, const char *const actions[])
 
 int cmd_moves(const struct cmd *c, const char *const actions[], int (*act)(const struct json *rec))
 {
+	return cmd_moves_seeing(c, actions, act, NULL);
+}
+
+int cmd_moves_seeing(const struct cmd *c, const char *const actions[], int (*act)(const struct json *rec),
+		     void (*see)(const struct json *rec))
+{
 	AUTO_RECORDS struct records *in = records_open(stdin, "stdin");
 	int status = 0, rc;
 	struct err e;
@@ -29,6 +35,8 @@ int cmd_moves(const struct cmd *c, const char *const actions[], int (*act)(const
 		if ((rc = records_next(in, &rec, &e)) <= 0)
 			break;
 		if (!wanted(rec, actions)) {
+			if (see)
+				see(rec);
 			if (record_pass(stdout, records_line(in), &e))
 				return cmd_fail(c, &e);
 		} else if (act(rec)) {

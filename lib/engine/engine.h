@@ -7,8 +7,23 @@
 #include "lib/engine/keeper.h"
 #include "lib/engine/service.h"
 
+struct engine_whole {
+	/* Makes and starts it; sets s->pid. Where it has an address, its network is that of net_create, held. */
+	int (*run)(struct service *s, struct err *e);
+	/* Ends and removes it; a missing one is no error. */
+	int (*end)(const struct service *s, int grace_ms, struct err *e);
+	/* The image's own name for what it is now, in `id`; EX_UNAVAILABLE when it is not here. */
+	int (*image_id)(const char *ref, char id[80], struct err *e);
+	/* The image to a file and from one. */
+	int (*image_save)(const char *ref, const char *file, struct err *e);
+	int (*image_load)(const char *file, struct err *e);
+};
+
 struct engine {
 	const char *name;
+	/* It makes root, network and cgroups of its services itself, from their images: a daemon, or a program like one. Such an
+	 * engine has the verbs of `whole` instead of those below `missing`. */
+	const struct engine_whole *whole;
 	/* NULL when this node can run it; else why not (static text). */
 	const char *(*missing)(void);
 	/* Completes the definition before anything is made (runc: the root that its bundle names), or refuses it. */
@@ -33,7 +48,7 @@ struct engine {
 	int (*forget)(struct service *s, struct err *e);
 };
 
-extern const struct engine engine_process, engine_runc;
+extern const struct engine engine_process, engine_runc, engine_docker, engine_podman;
 const struct engine *engine_find(const char *name); /* NULL: unknown */
 
 /* Start to running: folders, upper with its masks, network (refusing an address that is taken), cgroups, keeper, engine;
@@ -41,6 +56,8 @@ const struct engine *engine_find(const char *name); /* NULL: unknown */
 int service_start(struct service *s, struct err *e);
 /* The same, but not attached to the bridge. */
 int service_start_held(struct service *s, struct err *e);
+/* One that has ended by itself, with the files that it left; cleared before. */
+int service_start_again(struct service *s, struct err *e);
 /* SIGTERM to the first process, after grace_ms SIGKILL to all; then service_clear. A service that does not run: 0. */
 int service_stop(struct service *s, int grace_ms, struct err *e);
 /* Makes a service run on that was left held by programs that are gone: ends a criu that still has its tasks, lets its
@@ -62,5 +79,7 @@ int root_prepare(const struct service *s, struct err *e);
 /* After that: volumes as the kernel will know them, their links followed on the node and inside the service's root. EX_USAGE
  * for one on the root, in /proc or over another one. */
 int volumes_resolve(struct service *s, struct err *e);
+/* Before that: those that are files are copied into its upper layer, and are its own from then on. */
+int volumes_copy_files(struct service *s, struct err *e);
 
 #endif

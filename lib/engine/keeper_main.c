@@ -15,9 +15,13 @@
 #include <sys/syscall.h>
 #include <sys/wait.h>
 
+#include "lib/base/clock.h"
 #include "lib/base/file.h"
+#include "lib/base/proc.h"
+#include "lib/engine/again.h"
 #include "lib/engine/cgroup.h"
 #include "lib/engine/engine.h"
+#include "lib/engine/health.h"
 #include "lib/engine/keeper_pages.h"
 #include "lib/engine/log.h"
 #include "lib/engine/net.h"
@@ -36,6 +40,7 @@ struct self {
 	int other;        /* of a helper program's socket; -1: none */
 	int home, own;    /* mount namespaces: the node's, and the keeper's */
 	pid_t watch;      /* 0 before the release */
+	double since;     /* of the watch */
 	pid_t waiting;    /* a child whose end the other side waits for */
 	bool ended;
 	int status;       /* of the watched process, as waitpid gives it; -1 unknown */
@@ -43,6 +48,7 @@ struct self {
 	bool asked;       /* whether its pages are served; not answered yet */
 	bool lost;        /* they will not come any more */
 	struct log log;
+	struct health health;
 	struct {
 		pid_t pid;
 		int status;
@@ -76,7 +82,7 @@ static void run_start(struct self *k)
 	struct err e;
 	pid_t pid = 0;
 	AUTO_FD int netns = netns_open(k, &e);
-	int rc = netns < 0 ? -1 : process_spawn(k->s, netns, k->log_w, &pid, &e);
+	int rc = netns < 0 ? -1 : process_spawn(k->s, k->s->argv, netns, k->log_w, &pid, &e);
 
 	answer(k, rc, pid, 0, &e);
 }
@@ -206,6 +212,8 @@ static int watch(struct self *k, pid_t pid, struct err *e)
 	else if ((k->pidfd = (int)syscall(SYS_pidfd_open, pid, 0)) < 0)
 		return err_sys(e, "service %s: process %d", k->s->name, (int)pid);
 	k->watch = pid;
+	k->since = clock_ms();
+	health_start(&k->health, k->s);
 	return 0;
 }
 
@@ -330,6 +338,8 @@ static void reap(struct self *k)
 	if (read(k->signals, info, sizeof(info)) < 0)
 		return;
 	while ((pid = waitpid(-1, &status, WNOHANG)) > 0) {
+		if (health_ended(&k->health, pid, status))
+			continue;
 		k->reaped[k->n_reaped % REAPED_MAX].pid = pid;
 		k->reaped[k->n_reaped++ % REAPED_MAX].status = status;
 		if (pid == k->pages.pid)
@@ -401,6 +411,24 @@ static void log_lost(struct self *k)
 		log_write(&k->log, line, (size_t)n);
 }
 
+/* A keeper of its own is forked for it, and this one ends. */
+static void start_again(struct self *k)
+{
+	int wait_ms = again_after_ms(k->s, k->status, clock_ms() - k->since);
+	AUTO_FD int lock = -1;
+
+	if (wait_ms < 0)
+		return;
+	for (double end = clock_ms() + wait_ms; clock_ms() < end && still_ours(k);)
+		usleep(LOCK_PAUSE_MS * 1000);
+	for (int i = 0; i < LOCK_TRIES && still_ours(k) && lock < 0; i++)
+		lock = service_lock(k->s->name, LOCK_PAUSE_MS, NULL);
+	if (lock < 0 || !still_ours(k))
+		return;
+	service_about_set(k->s, "restarts", json_number((double)json_int(k->s->about, "restarts", 0) + 1));
+	service_start_again(k->s, NULL);
+}
+
 static void finish(struct self *k)
 {
 	while (copy_log(k) == 1)
@@ -408,11 +436,18 @@ static void finish(struct self *k)
 	log_lost(k);
 	log_close(&k->log);
 	pages_end(k);
+	health_stop(&k->health);
 	if (setns(k->home, CLONE_NEWNS))
 		_exit(EX_OSERR);
 	exit_note(k);
 	clear_if_ours(k);
+	start_again(k);
 	_exit(0);
+}
+
+static int netns_of(void *ctx)
+{
+	return netns_open(ctx, NULL);
 }
 
 static void loop(struct self *k)
@@ -420,13 +455,15 @@ static void loop(struct self *k)
 	bool log_open_still = true;
 
 	while (!k->ended) {
+		health_step(&k->health, netns_of, k);
+
 		struct pollfd p[] = { { .fd = k->ctl, .events = POLLIN },
 				      { .fd = k->signals, .events = POLLIN },
 				      { .fd = k->pidfd, .events = POLLIN },
 				      { .fd = log_open_still ? k->log_r : -1, .events = POLLIN },
 				      { .fd = k->pages.sock, .events = POLLIN } };
 
-		if (poll(p, 5, -1) < 0 && errno != EINTR)
+		if (poll(p, 5, health_wait_ms(&k->health)) < 0 && errno != EINTR)
 			_exit(EX_OSERR);
 		if (p[3].revents)
 			log_open_still = copy_log(k) >= 0;

@@ -91,9 +91,12 @@ static void mend_sockets(pid_t pid)
 
 int service_mend(const struct service *s, struct err *e)
 {
+	const struct engine *engine = engine_find(s->engine);
 	AUTO_FREE pid_t *pids = NULL;
 	int n = 0;
 
+	if (engine && engine->whole) /* it was never frozen */
+		return net_attach(s, e);
 	if (cgroup_pids(s->name, &pids, &n, e))
 		return -1;
 	for (int i = 0; i < n; i++)

@@ -68,7 +68,7 @@ int net_open(const struct service *s, struct err *e)
 }
 
 /* A new namespace, bound to the path; the thread comes back. */
-static int ns_create(const struct service *s, struct err *e)
+static int ns_create(const struct service *s, const char *from, struct err *e)
 {
 	const char *path = ns_path(s);
 	int rc = -1;
@@ -79,9 +79,9 @@ static int ns_create(const struct service *s, struct err *e)
 	if (file < 0)
 		return err_sys(e, "service %s: network namespace", s->name);
 	AUTO_FD int home = open("/proc/thread-self/ns/net", O_RDONLY | O_CLOEXEC);
-	if (home < 0 || unshare(CLONE_NEWNET))
+	if (home < 0 || (!from && unshare(CLONE_NEWNET)))
 		err_sys(e, "service %s: network namespace", s->name);
-	else if (mount("/proc/thread-self/ns/net", path, NULL, MS_BIND, NULL))
+	else if (mount(from ? from : "/proc/thread-self/ns/net", path, NULL, MS_BIND, NULL))
 		err_sys(e, "service %s: network namespace", s->name);
 	else
 		rc = 0;
@@ -241,7 +241,8 @@ static int inside_sysctls(int ns)
 	return 0;
 }
 
-int net_create(const struct service *s, struct err *e)
+/* from: the namespace to be used; NULL: a new one. */
+static int create(const struct service *s, const char *from, struct err *e)
 {
 	struct net_addr a = { .family = 0 };
 	struct bridge b = { 0 };
@@ -250,7 +251,7 @@ int net_create(const struct service *s, struct err *e)
 		return -1;
 	if (s->addr[0] && (a.prefix < 0 || !s->mac[0]))
 		return err_set(e, EX_SOFTWARE, "service %s: its network is not complete", s->name);
-	if (ns_create(s, e))
+	if (ns_create(s, from, e))
 		return -1;
 	AUTO_FD int ns = net_open(s, e);
 	AUTO_FD int in = ns < 0 ? -1 : rtnl_open(ns);
@@ -274,6 +275,19 @@ int net_create(const struct service *s, struct err *e)
 undo:
 	net_remove(s, NULL);
 	return -1;
+}
+
+int net_create(const struct service *s, struct err *e)
+{
+	return create(s, NULL, e);
+}
+
+int net_adopt(const struct service *s, struct err *e)
+{
+	char path[64];
+
+	snprintf(path, sizeof(path), "/proc/%d/ns/net", (int)s->pid);
+	return create(s, path, e);
 }
 
 int net_remove(const struct service *s, struct err *e)

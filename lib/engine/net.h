@@ -16,6 +16,8 @@ int net_complete(struct service *s, struct err *e);
  * Undone on failure. EX_UNAVAILABLE when there is no bridge. */
 int net_create(const struct service *s, struct err *e);
 int net_remove(const struct service *s, struct err *e);
+/* The same as net_create in a namespace that is there already: that of the process s->pid. */
+int net_adopt(const struct service *s, struct err *e);
 /* Into and out of the bridge; well under a millisecond each. net_attach also tells neighbours: gratuitous ARP
  * (request and reply) or unsolicited neighbour advertisement, sent from inside. No-ops without a network. */
 int net_attach(const struct service *s, struct err *e);

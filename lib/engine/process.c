@@ -9,6 +9,7 @@
 #include <pwd.h>
 #include <sched.h>
 #include <signal.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/mount.h>
 #include <sys/prctl.h>
@@ -66,23 +67,45 @@ static int caps_set(struct err *e)
 	return syscall(SYS_capset, &h, d) ? err_sys(e, "cannot set capabilities") : 0;
 }
 
-/* "name" or "uid[:gid]", by the passwd and group files of the service's own root. */
-static int identity_find(const char *user, struct identity *id, struct err *e)
+static bool is_number(const char *text)
 {
-	unsigned uid = 0, gid = 0;
-	char rest = 0;
-	int numbers = sscanf(user, "%u:%u%c", &uid, &gid, &rest);
-	bool by_id = numbers == 2 || (numbers == 1 && strspn(user, "0123456789") == strlen(user));
+	return *text && strspn(text, "0123456789") == strlen(text);
+}
+
+/* The group that a user of the form "user:group" names. */
+static int group_find(const char *group, gid_t *gid, struct err *e)
+{
+	AUTO_FILE FILE *f = fopen("/etc/group", "re");
+	struct group *g = NULL;
+
+	while (f && !is_number(group) && (g = fgetgrent(f)) && strcmp(g->gr_name, group) != 0)
+		;
+	if (!g && !is_number(group))
+		return err_set(e, EX_UNAVAILABLE, "group %s: not in the service's /etc/group", group);
+	*gid = g ? g->gr_gid : (gid_t)strtoul(group, NULL, 10);
+	return 0;
+}
+
+/* "user[:group]", names or numbers, by the passwd and group files of the service's own root. */
+static int identity_find(const char *text, struct identity *id, struct err *e)
+{
+	const char *colon = strchr(text, ':');
 	AUTO_FILE FILE *f = fopen("/etc/passwd", "re");
 	struct passwd *p = NULL;
+	char user[64];
 
+	snprintf(user, sizeof(user), "%.*s", (int)strcspn(text, ":"), text);
+	bool by_id = is_number(user);
+	uid_t uid = by_id ? (uid_t)strtoul(user, NULL, 10) : 0;
 	memset(id, 0, sizeof(*id));
 	while (f && (p = fgetpwent(f)) && (by_id ? p->pw_uid != uid : strcmp(p->pw_name, user) != 0))
 		;
 	if (!p && !by_id)
 		return err_set(e, EX_UNAVAILABLE, "user %s: not in the service's /etc/passwd", user);
 	id->uid = p ? p->pw_uid : uid;
-	id->gid = numbers == 2 && by_id ? gid : p ? p->pw_gid : uid;
+	id->gid = p ? p->pw_gid : uid;
+	if (colon && group_find(colon + 1, &id->gid, e))
+		return -1;
 	snprintf(id->name, sizeof(id->name), "%s", p ? p->pw_name : "");
 	snprintf(id->home, sizeof(id->home), "%s", p ? p->pw_dir : "/");
 	id->groups[id->n_groups++] = id->gid;
@@ -125,13 +148,22 @@ static int environment_set(const struct service *s, const struct identity *id, s
 	return 0;
 }
 
+static int dir_enter(const struct service *s, const struct identity *id, struct err *e)
+{
+	if (!s->dir[0])
+		return 0;
+	if (access(s->dir, F_OK) && (file_mkdirs(s->dir, 0755, e) || chown(s->dir, id->uid, id->gid)))
+		return err_wrap(e, "folder %s", s->dir);
+	return chdir(s->dir) ? err_sys(e, "folder %s", s->dir) : 0;
+}
+
 /* All that happens between clone and exec. Nothing of the node may stay open or mounted: criu refuses a process with
- * a file whose mount it cannot see. */
-static int become(const struct service *s, int netns, int log, int *report, struct err *e)
+ * a file whose mount it cannot see. log: -1 for a test, which is no part of the service: it must not be in the way of a dump. */
+static int become(const struct service *s, char *const argv[], int netns, int log, int *report, struct err *e)
 {
 	struct identity id;
 
-	if (cgroup_join(s->name, 0, e))
+	if (log >= 0 && cgroup_join(s->name, 0, e))
 		return -1;
 	if (setns(netns, CLONE_NEWNET))
 		return err_sys(e, "cannot enter its network");
@@ -142,30 +174,30 @@ static int become(const struct service *s, int netns, int log, int *report, stru
 	AUTO_FD int null = open("/dev/null", O_RDWR | O_CLOEXEC);
 	if (null < 0)
 		return err_sys(e, "/dev/null");
-	if (child_fds((int[]){ null, log, log, *report }, 4))
+	if (child_fds((int[]){ null, log < 0 ? null : log, log < 0 ? null : log, *report }, 4))
 		return err_sys(e, "descriptors");
 	null = -1;
 	*report = 3;
 	umask(022);
-	if (caps_bound(e))
+	if (dir_enter(s, &id, e) || caps_bound(e))
 		return -1;
 	if (setgroups(id.n_groups, id.groups) || setresgid(id.gid, id.gid, id.gid) ||
 	    setresuid(id.uid, id.uid, id.uid))
 		return err_sys(e, "user %s", s->user);
 	if (caps_set(e) || environment_set(s, &id, e))
 		return -1;
-	if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0))
+	if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) || (log < 0 && prctl(PR_SET_PDEATHSIG, SIGKILL)))
 		return err_sys(e, "no_new_privs");
-	execvp(s->argv[0], s->argv);
-	return err_sys(e, "cannot run %s", s->argv[0]);
+	execvp(argv[0], argv);
+	return err_sys(e, "cannot run %s", argv[0]);
 }
 
-int process_spawn(const struct service *s, int netns, int log, pid_t *pid, struct err *e)
+int process_spawn(const struct service *s, char *const argv[], int netns, int log, pid_t *pid, struct err *e)
 {
 	struct err cause = { .code = EX_UNAVAILABLE };
 	int fds[2];
 
-	if (!s->argv || !s->argv[0])
+	if (!argv || !argv[0])
 		return err_set(e, EX_USAGE, "service %s: no command", s->name);
 	if (pipe2(fds, O_CLOEXEC))
 		return err_sys(e, "service %s", s->name);
@@ -176,7 +208,7 @@ int process_spawn(const struct service *s, int netns, int log, pid_t *pid, struc
 		return err_sys(e, "service %s: cannot make its namespaces", s->name);
 	if (!child) {
 		child_signals();
-		become(s, netns, log, &to, &cause);
+		become(s, argv, netns, log, &to, &cause);
 		cause.code = EX_UNAVAILABLE;
 		if (fd_write_all(to, &cause, sizeof(cause)))
 			_exit(2);

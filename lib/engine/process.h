@@ -9,9 +9,9 @@
 int root_mount(const struct service *s, struct err *e);
 
 /* Clones the first process of the service into new PID, mount, IPC and UTS namespaces, in the network namespace
- * `netns` and its cgroups, and runs s->argv below service_dir "root" with its output to `log`. Returns when exec has
- * succeeded or failed. */
-int process_spawn(const struct service *s, int netns, int log, pid_t *pid, struct err *e);
+ * `netns` and its cgroups, and runs argv below service_dir "root" with its output to `log`. Returns when exec has
+ * succeeded or failed. log -1: a test of the service, which sees its files and network, and is in none of its cgroups. */
+int process_spawn(const struct service *s, char *const argv[], int netns, int log, pid_t *pid, struct err *e);
 
 /* The keeper itself; does not return. `home` is the mount namespace that it came from. */
 struct keeper_side {

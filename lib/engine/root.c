@@ -72,6 +72,39 @@ static int upper_dev(const char *upper, struct err *e)
 	return 0;
 }
 
+/* Its own name, and those that its definition knows: "NAME=IP". */
+static char *hosts_text(const struct service *s)
+{
+	AUTO_JSON struct json *hosts = s->about ? json_get(s->about, "hosts") : NULL;
+	char *text = NULL;
+	size_t size = 0;
+	FILE *f = open_memstream(&text, &size);
+
+	if (!f)
+		return NULL;
+	fprintf(f, "127.0.0.1\tlocalhost\n::1\tlocalhost\n%s\t%s\n", service_ip(s) ? service_ip(s) : "127.0.1.1", s->name);
+	for (size_t i = 0; hosts && i < json_len(hosts, NULL); i++) {
+		AUTO_JSON struct json *item = json_at(hosts, i);
+		const char *name = item ? json_value(item) : NULL, *ip = name ? strchr(name, '=') : NULL;
+
+		if (ip && !strpbrk(name, " \t\n"))
+			fprintf(f, "%s\t%.*s\n", ip + 1, (int)(ip - name), name);
+	}
+	fclose(f);
+	return text;
+}
+
+/* A root of its own has no file of the node that tells who answers for names. */
+static int upper_resolv(const struct service *s, const char *upper, struct err *e)
+{
+	AUTO_FREE char *text = NULL;
+
+	if (!strcmp(s->root, "/") || access("/etc/resolv.conf", R_OK))
+		return 0;
+	text = file_slurp("/etc/resolv.conf", NULL, e);
+	return text ? upper_text(upper, "/etc/resolv.conf", text, e) : -1;
+}
+
 int root_prepare(const struct service *s, struct err *e)
 {
 	static const struct mask masks[] = {
@@ -79,7 +112,7 @@ int root_prepare(const struct service *s, struct err *e)
 		{ "/tmp", 01777 }, { "/run", 0755 },  { "/var/tmp", 01777 },
 	};
 	const char *own = file_path("/");
-	char upper[PATH_MAX], hosts[256];
+	char upper[PATH_MAX], name[SERVICE_NAME_MAX + 2];
 
 	if (snprintf(upper, sizeof(upper), "%s", service_dir(s, "upper")) >= (int)sizeof(upper))
 		return err_set(e, EX_DATAERR, "service %s: path too long", s->name);
@@ -99,12 +132,13 @@ int root_prepare(const struct service *s, struct err *e)
 		return 0;
 	if (upper_dev(upper, e))
 		return -1;
-	snprintf(hosts, sizeof(hosts), "127.0.0.1\tlocalhost\n::1\tlocalhost\n%s%s%s\n",
-		 service_ip(s) ? service_ip(s) : "127.0.1.1", "\t", s->name);
-	if (upper_dir(upper, "/etc", 0755, false, e) || upper_text(upper, "/etc/hosts", hosts, e))
+	AUTO_FREE char *hosts = hosts_text(s);
+	if (!hosts)
+		return err_sys(e, "service %s", s->name);
+	if (upper_dir(upper, "/etc", 0755, false, e) || upper_text(upper, "/etc/hosts", hosts, e) || upper_resolv(s, upper, e))
 		return -1;
-	snprintf(hosts, sizeof(hosts), "%s\n", s->name);
-	return upper_text(upper, "/etc/hostname", hosts, e);
+	snprintf(name, sizeof(name), "%s\n", s->name);
+	return upper_text(upper, "/etc/hostname", name, e);
 }
 
 /* A path as the service would see it: links are followed inside its root, never out of it. */

@@ -11,7 +11,9 @@
 #include "lib/base/clock.h"
 #include "lib/base/file.h"
 #include "lib/discover/node.h"
+#include "lib/engine/health.h"
 
+#define ABOUT_MAX   (256u << 10)
 #define STRINGS_MAX 4096 /* arguments or variables taken from a definition that came over the wire */
 
 static void strings_free(char **list)
@@ -27,7 +29,37 @@ void service_free(struct service *s)
 		return;
 	strings_free(s->argv);
 	strings_free(s->env);
+	json_free(s->about);
 	free(s);
+}
+
+const char *const service_about[] = { "app", "image", "layer", "needs", "wants", "labels", "alive_s", "restarts",
+				      "spec_id", "images", "entrypoint", "command", "healthcheck", "restart", "stop_s",
+				      "hosts", NULL };
+const int service_about_private = 9;
+
+void service_about_set(struct service *s, const char *member, struct json *v)
+{
+	if (!s->about)
+		s->about = json_object();
+	json_set(s->about, member, v);
+}
+
+/* They are not looked into before they are used; but nobody fills our disk with them. */
+static int copy_about(struct service *s, const struct json *j, struct err *e)
+{
+	for (const char *const *m = service_about; *m; m++)
+		if (json_has(j, *m))
+			service_about_set(s, *m, json_get(j, *m));
+	AUTO_FREE char *text = s->about ? json_text(s->about) : NULL;
+	return text && strlen(text) > ABOUT_MAX ?
+		       err_set(e, EX_DATAERR, "service %s: its definition is larger than %u bytes", s->name, ABOUT_MAX) : 0;
+}
+
+static void set_about(struct json *j, const struct service *s, int from, int to)
+{
+	for (int i = from; s->about && i < to && service_about[i]; i++)
+		json_set(j, service_about[i], json_get(s->about, service_about[i]));
 }
 
 char **service_strings(const char *const *items, int n)
@@ -39,6 +71,22 @@ char **service_strings(const char *const *items, int n)
 			strings_free(list);
 			return NULL;
 		}
+	return list;
+}
+
+char **service_strings_of(const struct json *array)
+{
+	size_t n = json_len(array, NULL);
+	char **list = calloc(n + 1, sizeof(*list));
+
+	for (size_t i = 0; list && i < n; i++) {
+		AUTO_JSON struct json *item = json_at(array, i);
+
+		if (!(list[i] = strdup(item && json_value(item) ? json_value(item) : ""))) {
+			strings_free(list);
+			return NULL;
+		}
+	}
 	return list;
 }
 
@@ -165,7 +213,8 @@ static int copy_words(struct service *s, const struct json *j, struct err *e)
 	    copy_str(s->mac, sizeof(s->mac), j, "mac", e) || copy_str(s->user, sizeof(s->user), j, "user", e) ||
 	    copy_str(s->fleet, sizeof(s->fleet), j, "fleet", e) ||
 	    copy_str(s->moved_at, sizeof(s->moved_at), j, "moved_at", e) ||
-	    copy_str(s->moved_from, sizeof(s->moved_from), j, "moved_from", e) || copy_path(s->root, j, "root", e) || copy_path(s->bundle, j, "bundle", e))
+	    copy_str(s->moved_from, sizeof(s->moved_from), j, "moved_from", e) || copy_path(s->root, j, "root", e) ||
+	    copy_path(s->bundle, j, "bundle", e) || copy_path(s->dir, j, "dir", e))
 		return -1;
 	if (!service_name_valid(s->name))
 		return err_set(e, EX_DATAERR, "service: name '%s': not letters, digits, '.', '_' or '-'", s->name);
@@ -204,7 +253,7 @@ int service_from_json(struct service **out, const struct json *j, struct err *e)
 	if (!json_is_object(j))
 		return err_set(e, EX_DATAERR, "service: not an object");
 	if (copy_words(s, j, e) || copy_lists(s, j, e) || copy_strings(&s->argv, j, "argv", e) ||
-	    copy_strings(&s->env, j, "env", e))
+	    copy_strings(&s->env, j, "env", e) || copy_about(s, j, e))
 		return -1;
 	s->cpu = json_num(j, "profile.cpu", 0);
 	double mem = json_num(j, "profile.mem_bytes", 0);
@@ -262,6 +311,7 @@ static struct json *service_common(const struct service *s)
 	json_set_str(j, "fleet", s->fleet[0] ? s->fleet : NULL);
 	json_set_str(j, "moved_at", s->moved_at[0] ? s->moved_at : NULL);
 	json_set_str(j, "moved_from", s->moved_from[0] ? s->moved_from : NULL);
+	set_about(j, s, 0, service_about_private);
 	return j;
 }
 
@@ -285,6 +335,7 @@ struct json *service_to_json(const struct service *s)
 	json_set_str(j, "root", s->root);
 	json_set_str(j, "bundle", s->bundle[0] ? s->bundle : NULL);
 	json_set_str(j, "user", s->user[0] ? s->user : NULL);
+	json_set_str(j, "dir", s->dir[0] ? s->dir : NULL);
 	if (s->n_volumes) {
 		struct json *all = json_array();
 
@@ -299,6 +350,7 @@ struct json *service_to_json(const struct service *s)
 	}
 	set_strings(j, "argv", s->argv);
 	set_strings(j, "env", s->env);
+	set_about(j, s, service_about_private, INT_MAX);
 	if (s->moved)
 		json_set_bool(j, "moved", true);
 	if (s->pid) {
@@ -316,6 +368,7 @@ struct json *service_record(const struct service *s, const char *state)
 
 	json_set_str(j, "node", node_self());
 	json_set_str(j, "state", state);
+	json_set_str(j, "health", strcmp(state, "running") ? NULL : health_of(s));
 	json_set_str(j, "log", service_dir(s, "log"));
 	return j;
 }

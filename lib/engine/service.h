@@ -35,6 +35,7 @@ struct service {
 	struct service_volume volumes[SERVICE_VOLUMES_MAX];
 	int n_volumes;
 	char user[64];                      /* "" is root */
+	char dir[PATH_MAX];                 /* working directory, made when it is missing; "" is "/" */
 	double cpu;                         /* limit in cores; 0 is none */
 	uint64_t mem_bytes;                 /* limit; 0 is none */
 	char **argv;                        /* NULL-terminated, owned; NULL with a bundle */
@@ -42,6 +43,7 @@ struct service {
 	long epoch;                         /* counts the moves */
 	char fleet[64];                     /* for which it runs here, when it is a guest's; else "" */
 	char moved_at[32], moved_from[256]; /* of the last one; "" before the first */
+	struct json *about;                 /* owned, or NULL: an object of the members of service_about */
 
 	bool moved;                         /* it has left this node; its folder is a cache for its return */
 	pid_t pid;                          /* of its first process, in the node's PID namespace; 0 when not running */
@@ -52,6 +54,13 @@ struct service {
 void service_free(struct service *s);
 AUTO_DEFINE(struct service, service_free)
 #define AUTO_SERVICE AUTO(service_free_auto)
+
+/* Members of a definition that travel with it as they are, and mean something to others than its engine: its application,
+ * image, healthcheck and so on. NULL-terminated; those before `service_about_private` stand in its record, too. */
+extern const char *const service_about[];
+extern const int service_about_private;
+/* Sets one of them, taking v; makes the object when there is none. */
+void service_about_set(struct service *s, const char *member, struct json *v);
 
 /* From and to the JSON kept in service.json and sent to the other node (a superset of the record). */
 int service_from_json(struct service **s, const struct json *j, struct err *e);
@@ -83,6 +92,7 @@ uint64_t service_start_time(pid_t pid);
 const char *service_ip(const struct service *s);
 /* An owned, NULL-terminated copy of n strings, as argv and env are. */
 char **service_strings(const char *const *items, int n);
+char **service_strings_of(const struct json *array); /* what is no string there becomes "" */
 /* Reads "cpu=0.5,mem=64M" into s->cpu and s->mem_bytes, or a name of /etc/edge/profiles.json:
  * {"small":{"cpu":0.5,"mem":"64M"}}. EX_USAGE. */
 int service_profile(struct service *s, const char *profile, struct err *e);
@@ -90,7 +100,5 @@ int service_profile(struct service *s, const char *profile, struct err *e);
 void service_set_fleet(struct service *s);
 /* Its record and its definition in one: what an edge-run elsewhere needs to start another one. */
 struct json *service_definition(const struct service *s);
-/* The arguments with which edge-run starts a service of this definition, as an array of strings. */
-struct json *service_args(const struct service *s);
 
 #endif

@@ -17,7 +17,7 @@
 #define PROBE_MS 300
 #define KILL_MS 10000
 
-static const struct engine *const engines[] = { &engine_process, &engine_runc };
+static const struct engine *const engines[] = { &engine_process, &engine_runc, &engine_docker, &engine_podman };
 
 const struct engine *engine_find(const char *name)
 {
@@ -34,6 +34,13 @@ static int folder_check(const char *what, const char *path, struct err *e)
 	if (stat(path, &st))
 		return err_set(e, EX_UNAVAILABLE, "%s %s: %s", what, path, strerror(errno));
 	return S_ISDIR(st.st_mode) ? 0 : err_set(e, EX_UNAVAILABLE, "%s %s: not a folder", what, path);
+}
+
+static bool is_file(const char *path)
+{
+	struct stat st;
+
+	return !stat(path, &st) && S_ISREG(st.st_mode);
 }
 
 /* Everything that can be refused before anything is made. */
@@ -54,12 +61,14 @@ static int start_check(struct service *s, struct err *e)
 		return err_set(e, EX_UNAVAILABLE, "service %s: exists and is %s (edge-stop --rm %s removes it)", s->name,
 			       service_state(old), s->name);
 	}
-	if (engine->check(s, e))
+	if (engine->whole && !(s->about && json_str(s->about, "image")))
+		return err_set(e, EX_USAGE, "service %s: engine %s: no image", s->name, s->engine);
+	if (engine->check && engine->check(s, e))
 		return -1;
 	if (folder_check("root", s->root, e))
 		return err_wrap(e, "service %s", s->name);
 	for (int i = 0; i < s->n_volumes; i++)
-		if (folder_check("volume", s->volumes[i].host, e))
+		if (!is_file(s->volumes[i].host) && folder_check("volume", s->volumes[i].host, e))
 			return err_wrap(e, "service %s", s->name);
 	if (net_complete(s, e) || (taken = net_address_taken(s, PROBE_MS, e)) < 0)
 		return err_wrap(e, "service %s", s->name);
@@ -96,8 +105,23 @@ static int start_inside(struct service *s, struct keeper *k, struct err *e)
 	return keeper_release(k, s->pid, e);
 }
 
+/* Its container is the engine's; ours are its network, where it has an address, and what we know of it. */
+static int start_whole(struct service *s, const struct engine_whole *whole, struct err *e)
+{
+	if (!whole->run(s, e)) {
+		s->start_time = service_start_time(s->pid);
+		if (!service_save(s, e))
+			return 0;
+	}
+	service_clear(s, NULL);
+	file_remove_tree(service_dir(s, NULL), NULL);
+	s->pid = 0;
+	return -1;
+}
+
 int service_start_held(struct service *s, struct err *e)
 {
+	const struct engine *engine = engine_find(s->engine);
 	struct keeper k = { .pid = 0, .ctl = -1 };
 
 	if (start_check(s, e) || id_make(s, e))
@@ -108,7 +132,9 @@ int service_start_held(struct service *s, struct err *e)
 		return -1;
 	if (file_mkdir_private(file_path("/var/lib/edge/services"), e) || file_mkdir_private(service_dir(s, NULL), e))
 		return -1;
-	if (!root_prepare(s, e) && !volumes_resolve(s, e) && !net_create(s, e) && !cgroup_create(s, e) && !start_inside(s, &k, e))
+	if (engine->whole)
+		return start_whole(s, engine->whole, e);
+	if (!root_prepare(s, e) && !volumes_copy_files(s, e) && !volumes_resolve(s, e) && !net_create(s, e) && !cgroup_create(s, e) && !start_inside(s, &k, e))
 		return 0;
 	keeper_cancel(&k);
 	service_clear(s, NULL);
@@ -130,6 +156,18 @@ int service_start(struct service *s, struct err *e)
 	return -1;
 }
 
+int service_start_again(struct service *s, struct err *e)
+{
+	struct keeper k = { .pid = 0, .ctl = -1 };
+
+	if (!net_create(s, e) && !cgroup_create(s, e) && !start_inside(s, &k, e) && !net_attach(s, e))
+		return 0;
+	keeper_cancel(&k);
+	service_kill(s, NULL);
+	service_clear(s, NULL);
+	return -1;
+}
+
 /* Does the process do anything at SIGTERM? The first process of a PID namespace is spared the default. */
 static bool heeds_sigterm(pid_t pid)
 {
@@ -146,6 +184,10 @@ static bool heeds_sigterm(pid_t pid)
 
 int service_stop(struct service *s, int grace_ms, struct err *e)
 {
+	const struct engine *engine = engine_find(s->engine);
+
+	if (engine && engine->whole && engine->whole->end(s, service_running(s) && heeds_sigterm(s->pid) ? grace_ms : 0, e))
+		return -1;
 	if (service_running(s) && heeds_sigterm(s->pid)) {
 		AUTO_FD int fd = (int)syscall(SYS_pidfd_open, s->pid, 0);
 		struct pollfd p = { .fd = fd, .events = POLLIN };
@@ -180,7 +222,7 @@ int service_clear(struct service *s, struct err *e)
 {
 	const struct engine *engine = engine_find(s->engine);
 
-	if (engine && engine->forget(s, e))
+	if (engine && (engine->whole ? engine->whole->end(s, 0, e) : engine->forget(s, e)))
 		return -1;
 	return net_remove(s, e) || cgroup_remove(s->name, e) ? -1 : 0;
 }

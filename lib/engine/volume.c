@@ -6,6 +6,7 @@
 #include <sys/xattr.h>
 #include <unistd.h>
 
+#include "lib/base/file.h"
 #include "lib/engine/engine.h"
 
 #define LINKS_MAX 40
@@ -111,5 +112,69 @@ int volumes_resolve(struct service *s, struct err *e)
 	for (int i = 0; i < s->n_volumes; i++)
 		if (resolve_one(s, i, e))
 			return err_wrap(e, "service %s", s->name);
+	return 0;
+}
+
+/* ---- files ---- */
+
+/* The folder of a path in the upper layer, each part like the one below it. */
+static int upper_folder(const struct service *s, const char *path, char at[2 * PATH_MAX], struct err *e)
+{
+	const char *lower = strcmp(s->root, "/") ? s->root : "";
+	char below[2 * PATH_MAX];
+	struct stat st;
+
+	for (const char *p = path; *p; p = strchrnul(p + 1, '/')) {
+		int n = (int)(strchrnul(p + 1, '/') - path);
+
+		snprintf(at, 2 * PATH_MAX, "%s%.*s", service_dir(s, "upper"), n, path);
+		snprintf(below, sizeof(below), "%s%.*s", lower, n, path);
+		if (!mkdir(at, 0755)) {
+			if (!stat(below, &st) && (chown(at, st.st_uid, st.st_gid) || chmod(at, st.st_mode & 07777)))
+				return err_sys(e, "volume %s", path);
+		} else if (errno != EEXIST) {
+			return err_sys(e, "volume %s", path);
+		}
+	}
+	return 0;
+}
+
+static int copy_file(const struct service *s, const struct service_volume *v, struct err *e)
+{
+	char folder[PATH_MAX], at[2 * PATH_MAX], *slash;
+	AUTO_FREE char *data = NULL;
+	struct stat st;
+	size_t len;
+
+	snprintf(folder, sizeof(folder), "%s", v->path);
+	if (!(slash = strrchr(folder, '/')) || !slash[1])
+		return err_set(e, EX_USAGE, "volume %s: is a file, and cannot be the root", v->path);
+	*slash = '\0';
+	if (*folder && resolve(s, folder, e))
+		return -1;
+	snprintf(at, sizeof(at), "%s", service_dir(s, "upper"));
+	if (upper_folder(s, folder, at, e) || !(data = file_slurp(v->host, &len, e)) || stat(v->host, &st))
+		return err_wrap(e, "volume %s", v->host);
+	size_t n = strlen(at);
+	snprintf(at + n, sizeof(at) - n, "/%s", strrchr(v->path, '/') + 1);
+	if (file_write(at, data, len, st.st_mode & 07777, e))
+		return -1;
+	return chown(at, st.st_uid, st.st_gid) ? err_sys(e, "%s", at) : 0;
+}
+
+int volumes_copy_files(struct service *s, struct err *e)
+{
+	struct stat st;
+	int kept = 0;
+
+	for (int i = 0; i < s->n_volumes; i++) {
+		if (stat(s->volumes[i].host, &st) || !S_ISREG(st.st_mode)) {
+			s->volumes[kept++] = s->volumes[i];
+			continue;
+		}
+		if (copy_file(s, &s->volumes[i], e))
+			return err_wrap(e, "service %s", s->name);
+	}
+	s->n_volumes = kept;
 	return 0;
 }

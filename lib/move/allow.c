@@ -6,6 +6,8 @@
 #include "lib/discover/grant.h"
 #include "lib/engine/service.h"
 
+#define SPEC "--spec=-"
+
 static const struct {
 	const char *call;
 	unsigned verbs;
@@ -13,7 +15,8 @@ static const struct {
 	{ "node", GRANT_PROBE },    { "start", GRANT_RESTORE },  { "prepare", GRANT_RESTORE }, { "open", GRANT_RESTORE },
 	{ "attach", GRANT_RESTORE }, { "drop", GRANT_RESTORE },  { "outcome", GRANT_MOVES },   { "forget", GRANT_MOVES },
 	{ "settle", GRANT_MOVES },  { "note", GRANT_MOVES },     { "invite", GRANT_INVITE },   { "join", GRANT_INVITE },
-	{ "meet", GRANT_INVITE },   { "part", GRANT_ALL },
+	{ "meet", GRANT_INVITE },   { "part", GRANT_ALL },       { "layer", GRANT_RESTORE | GRANT_RUN },
+	{ "image", GRANT_RESTORE | GRANT_RUN },
 };
 
 /* What our programs send: "--option=" has a value. OPERANDS says what else may be there. */
@@ -23,7 +26,7 @@ static const struct program {
 } programs[] = {
 	{ "edge-probe", "--window= --services --verbose", NONE },
 	{ "edge-latency", "--method= --count= --interval= --timeout= --rate= --lost-as=", ANY },
-	{ "edge-run", "--name= --type= --engine= --addr= --root= --bundle= --user= --port= --volume= --profile= --env= --list --definition", ANY },
+	{ "edge-run", "--spec= --list --definition", NONE },
 	{ "edge-stop", "--rm --grace=", SERVICES },
 	{ "edge-checkpoint", "--hold= --to= --leave-running --tcp-close --list", SERVICES },
 	{ "edge-ship", "--to= --ship-base", ANY },
@@ -70,6 +73,18 @@ static int option_of(const struct program *p, const char *arg)
 	return 0;
 }
 
+/* Only a definition comes on standard input: records there would tell a program of services that nobody has looked at. */
+static int check_input(const struct json *call, const struct json *args, struct err *e)
+{
+	AUTO_JSON struct json *only = args ? json_at(args, 0) : NULL;
+	const char *program = json_str(call, "program");
+	bool spec = only && json_value(only) && !strcmp(json_value(only), SPEC) && json_len(args, NULL) == 1 && program &&
+		    !strcmp(program, "edge-run");
+
+	return !json_has(call, "input") || spec ? 0 : err_set(e, EX_NOPERM, "%s: input: not for other machines",
+							       program ? program : "nothing");
+}
+
 static int check_service(const char *name, const char *fleet, struct err *e)
 {
 	AUTO_SERVICE struct service *s = NULL;
@@ -88,6 +103,8 @@ int allow_args(const struct json *call, const char *fleet, struct err *e)
 	bool options = true;
 	int skip = 0;
 
+	if (check_input(call, args, e))
+		return -1;
 	for (size_t i = 0; p && args && i < json_len(args, NULL); i++) {
 		AUTO_JSON struct json *item = json_at(args, i);
 		const char *arg = json_value(item);
@@ -99,7 +116,7 @@ int allow_args(const struct json *call, const char *fleet, struct err *e)
 		} else if (options && arg[0] == '-' && arg[1]) {
 			int kind = option_of(p, arg);
 
-			if (!kind)
+			if (!kind || (!strncmp(arg, SPEC, 6) && strcmp(arg, SPEC) != 0)) /* nor files of this node */
 				return err_set(e, EX_NOPERM, "%s: option %.100s: not for other machines", p->name, arg);
 			skip = kind == 2;
 		} else if (p->operands == NONE) {

@@ -91,6 +91,8 @@ static int prepare(struct incoming *in, const struct json *call, struct err *e)
 		return -1;
 	in->svc = in->ck->service;
 	in->engine = engine_find(in->svc->engine);
+	if (in->engine && in->engine->whole)
+		return err_set(e, EX_DATAERR, "service %s: engine %s: has no checkpoints", in->svc->name, in->svc->engine);
 	in->seal = json_bool(call, "seal", false);
 	in->lock = journal_lock(in->svc->name, LOCK_MS, e);
 	if (in->lock < 0 || recover_instance(in->svc->name, in->svc->id, false, e))

@@ -264,7 +264,7 @@ int incoming_reopen(struct incoming *in, const struct json *call, struct err *e)
 		return -1;
 	in->svc = in->ck->service;
 	in->engine = engine_find(in->svc->engine);
-	if (!in->engine)
+	if (!in->engine || in->engine->whole)
 		return err_set(e, EX_DATAERR, "checkpoint %s: unknown engine", id);
 	in->lock = journal_lock(in->svc->name, LOCK_MS, e);
 	if (in->lock < 0)

@@ -91,6 +91,34 @@ int layer_arrived(const char *hex, struct tree *t, struct err *e)
 	return unlink(part) && errno != ENOENT ? err_sys(e, "%s", part) : 0;
 }
 
+int layer_new(char path[PATH_MAX], struct err *e)
+{
+	if (file_mkdir_private(file_path("/var/lib/edge/store"), e) ||
+	    file_mkdir_private(file_path("/var/lib/edge/store/layers"), e))
+		return -1;
+	snprintf(path, PATH_MAX, "%s", file_path("/var/lib/edge/store/layers/.new-XXXXXX"));
+	return mkdtemp(path) && !chmod(path, 0755) ? 0 : err_sys(e, "%s", path);
+}
+
+int layer_adopt(const char *path, char hex[65], struct err *e)
+{
+	char place[PATH_MAX];
+	bool need;
+
+	if (layer_digest(path, hex, e) || layer_place(hex, place, &need, e))
+		return -1;
+	if (!need)
+		return file_remove_tree(path, e);
+	char part[PATH_MAX];
+	part_path(hex, part);
+	/* what is there is empty, or what came of it in a move that was cut short */
+	if (file_remove_tree(place, e))
+		return -1;
+	if (rename(path, place))
+		return err_sys(e, "%s", place);
+	return unlink(part) ? err_sys(e, "%s", part) : 0;
+}
+
 /* ---- files of "/" ---- */
 
 /* The folder of `inside`, its parents made like those of this node's own root where they are missing; by descriptors, and

@@ -21,6 +21,11 @@ int layer_place(const char *hex, char path[PATH_MAX], bool *need, struct err *e)
 /* It has arrived: EX_DATAERR when it is not what its name says. */
 int layer_arrived(const char *hex, struct tree *t, struct err *e);
 
+/* An empty folder of the store for a layer in the making, which is the caller's. */
+int layer_new(char path[PATH_MAX], struct err *e);
+/* It is whole: it gets its name, unless there is one of that name already; then it is removed. */
+int layer_adopt(const char *path, char hex[65], struct err *e);
+
 /* Files of "/" that differ at the destination, to be brought along: puts them (an array of paths) into the folder `dir` as
  * they lie below the root. */
 int base_collect(const struct json *paths, const char *dir, struct err *e);

@@ -6,6 +6,7 @@
 
 #include "lib/base/clock.h"
 #include "lib/discover/node.h"
+#include "lib/engine/engine.h"
 #include "lib/engine/service.h"
 #include "lib/move/refusal.h"
 #include "lib/move/stateless.h"
@@ -106,6 +107,10 @@ int migrate(const char *name, const char *to, const struct move_options *opt, st
 		return -1;
 	if (!strcmp(to, node_self()))
 		return err_set(e, EX_USAGE, "service %s: is on node %s already", name, to);
+	const struct engine *engine = engine_find(s->engine);
+	if (engine && engine->whole && !s->stateless)
+		return err_set(e, EX_UNAVAILABLE, "service %s: engine %s: only stateless services of it can be moved (engine process "
+			       "moves the same image live)", name, s->engine);
 	if (s->stateless)
 		return migrate_stateless(s, to, &t, &with, record, e);
 	/* A connection that was lost on the way: what has arrived is there, and the next try begins where this one stopped. One

@@ -7,10 +7,12 @@
 #include <pthread.h>
 #include <signal.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "lib/base/file.h"
 #include "lib/base/ssh.h"
 #include "lib/discover/node.h"
 #include "lib/move/wire.h"
@@ -141,6 +143,12 @@ static int follow(struct stream *s, FILE *out, void (*say)(const char *), int *s
 int remote_run(const char *node, const char *program, const struct json *args, FILE *out, void (*say)(const char *),
 	       struct err *e)
 {
+	return remote_run_input(node, program, args, NULL, out, say, e);
+}
+
+int remote_run_input(const char *node, const char *program, const struct json *args, const char *input, FILE *out,
+		     void (*say)(const char *), struct err *e)
+{
 	AUTO_STREAM struct stream *s = remote_open(node, e);
 	AUTO_JSON struct json *call = wire_request("run");
 	int status = -1;
@@ -149,6 +157,7 @@ int remote_run(const char *node, const char *program, const struct json *args, F
 		return -1;
 	json_set_str(call, "program", program);
 	json_set(call, "args", json_copy(args));
+	json_set_str(call, "input", input);
 	if (wire_send_json(s, FRAME_CALL, call, e) || follow(s, out, say, &status, e)) {
 		if (e && e->code == EX_NOPERM) /* it has not been run */
 			err_wrap(e, "%s", stream_peer(s));
@@ -164,10 +173,26 @@ struct child {
 	int out, err;
 };
 
-static int start_program(struct child *c, char *const argv[], struct err *e)
+/* A file without a name that holds it, at its beginning. */
+static int hold_input(const char *input, struct err *e)
 {
+	int fd = input ? memfd_create("input", MFD_CLOEXEC) : open("/dev/null", O_RDONLY | O_CLOEXEC);
+
+	if (fd >= 0 && (!input || (!fd_write_all(fd, input, strlen(input)) && !lseek(fd, 0, SEEK_SET))))
+		return fd;
+	err_sys(e, "input");
+	if (fd >= 0)
+		close(fd);
+	return -1;
+}
+
+static int start_program(struct child *c, char *const argv[], const char *input, struct err *e)
+{
+	AUTO_FD int in = hold_input(input, e);
 	int out[2], err[2];
 
+	if (in < 0)
+		return -1;
 	if (pipe2(out, O_CLOEXEC))
 		return err_sys(e, "pipe");
 	if (pipe2(err, O_CLOEXEC)) {
@@ -177,9 +202,7 @@ static int start_program(struct child *c, char *const argv[], struct err *e)
 	}
 	c->pid = fork();
 	if (!c->pid) {
-		int null = open("/dev/null", O_RDONLY);
-
-		dup2(null, 0);
+		dup2(in, 0);
 		dup2(out[1], 1);
 		dup2(err[1], 2);
 		execvp(argv[0], argv);
@@ -337,7 +360,7 @@ int remote_serve(struct stream *s, const struct json *call, struct err *e)
 	int rc = build_argv(call, argv, e);
 
 	if (!rc)
-		rc = start_program(&c, argv, e);
+		rc = start_program(&c, argv, json_str(call, "input"), e);
 	for (char **a = argv; *a; a++)
 		free(*a);
 	if (rc)

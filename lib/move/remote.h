@@ -15,6 +15,10 @@
 int remote_run(const char *node, const char *program, const struct json *args, FILE *out, void (*say)(const char *line),
 	       struct err *e);
 
+/* The same for a program that reads `input` on its stdin; NULL: nothing. */
+int remote_run_input(const char *node, const char *program, const struct json *args, const char *input, FILE *out,
+		     void (*say)(const char *line), struct err *e);
+
 /* edge-serve's side of it: runs the program that the call names, if it is one that may be, and answers. 1: it ran, and the
  * session is over. */
 int remote_serve(struct stream *s, const struct json *call, struct err *e);

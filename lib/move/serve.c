@@ -12,7 +12,9 @@
 #include "lib/move/caller.h"
 #include "lib/move/guest.h"
 #include "lib/move/hold.h"
+#include "lib/move/image_send.h"
 #include "lib/move/incoming.h"
+#include "lib/move/layer_send.h"
 #include "lib/move/outcome.h"
 #include "lib/move/recover.h"
 #include "lib/move/remote.h"
@@ -59,6 +61,10 @@ static int on_call(struct stream *s, struct caller *c, const struct json *call, 
 		return remote_serve(s, call, e);
 	if (!strcmp(verb, "start"))
 		return stateless_serve(s, call, e);
+	if (!strcmp(verb, "image"))
+		return image_serve(s, call, e);
+	if (!strcmp(verb, "layer"))
+		return layer_serve(s, call, e);
 	if (!strcmp(verb, "outcome"))
 		return outcome_tell(s, call, e);
 	if (!strcmp(verb, "forget"))

@@ -13,7 +13,10 @@
 #include "lib/move/check.h"
 #include "lib/move/decide.h"
 #include "lib/move/guard.h"
+#include "lib/move/image_send.h"
 #include "lib/move/journal.h"
+#include "lib/move/layer.h"
+#include "lib/move/layer_send.h"
 #include "lib/move/outcome.h"
 #include "lib/move/pulse.h"
 #include "lib/move/recover.h"
@@ -146,11 +149,19 @@ static struct json *moved(const struct leaving *l)
 	return j;
 }
 
+/* What it is made of, if that is not there. */
+static int bring_root(struct leaving *l, struct err *e)
+{
+	if (strcmp(l->s->root, "/") && layer_send_over(l->stream, l->s->root, e))
+		return -1;
+	return image_send_over(l->stream, l->s, e);
+}
+
 static int leave(struct leaving *l, struct json **record, struct err *e)
 {
 	AUTO_JSON struct json *answer = NULL, *refusals = NULL, *made = NULL, *said = NULL;
 
-	if (leaving_connect(l, e) || !(answer = call_start(l, e)))
+	if (leaving_connect(l, e) || (!l->opt->dry_run && bring_root(l, e)) || !(answer = call_start(l, e)))
 		return -1;
 	refusals = json_get(answer, "refusals");
 	bool stay = refusals && json_len(refusals, NULL);
@@ -306,7 +317,8 @@ static void stop_stream(void *ctx)
 static int start_here(struct service *s, const struct json *call, struct stream *ctl, struct json *answer, struct err *e)
 {
 	AUTO_JSON struct json *head = json_object();
-	const char *move = json_str(call, "move");
+	const char *move = json_str(call, "move"), *layer = json_str(call, "layer");
+	bool need = false;
 	AUTO_FD int lock = service_lock(s->name, LOCK_MS, e);
 	struct guard guard = { -1 };
 	struct pulse *pulse = NULL;
@@ -317,6 +329,10 @@ static int start_here(struct service *s, const struct json *call, struct stream 
 	json_set_str(head, "from", json_str(call, "from"));
 	s->pid = 0;
 	service_arrive(s, json_str(call, "from"));
+	if (layer && layer_place(layer, s->root, &need, e))
+		return -1;
+	if (need)
+		return err_set(e, EX_UNAVAILABLE, "service %s: its root has not been brought here", s->name);
 	if (lock < 0 || recover_instance(s->name, s->id, false, e) || guard_start(&guard, s->name, move, lock, e))
 		return -1;
 	int rc = journal_begin(move, head, e) || pulse_start(&pulse, ctl, NULL, stop_stream, ctl, e) ?

@@ -57,7 +57,6 @@ static void test_args(void)
 	is_str(args("edge-probe", "[\"edge7\"]"), "edge-probe: edge7: not for other machines", "... or at a third node");
 	is_str(args("edge-probe", "[\"--\",\"edge7\"]"), "edge-probe: edge7: not for other machines", "... in any way");
 	is_str(args("edge-probe", "[\"-v\"]"), "edge-probe: option -v: not for other machines", "letters are not what programs send");
-	is_str(args("edge-run", "[\"--name\",\"x\",\"--\",\"sh\",\"-c\",\"id\",\"--registry\",\"x\"]"), "", "a command has options of its own");
 	is_str(args("edge-stop", "[\"--rm\",\"--grace\",\"10\",\"--\",\"none\"]"), "", "a service that there is not is the program's affair");
 }
 
@@ -82,21 +81,26 @@ static void test_services(void)
 	is_str(args("edge-checkpoint", "[\"--hold=30\",\"--\",\"own\"]"), "service own: not one of yours", "... or to look into");
 }
 
-/* Whatever edge-run is given for a service that has everything must be allowed. */
-static void test_whole_service(void)
+/* What comes on a program's standard input. */
+static const char *input(const char *program, const char *list)
 {
-	static const char text[] = "{\"name\":\"x\",\"type\":\"stateless\",\"engine\":\"runc\",\"addr\":\"10.0.0.1\",\"prefix\":24,\"root\":\"/r\","
-				   "\"bundle\":\"/b\",\"user\":\"u\",\"ports\":[80],\"volumes\":[{\"host\":\"/a\",\"path\":\"/b\"}],"
-				   "\"profile\":{\"cpu\":1,\"mem_bytes\":1000},\"env\":[\"A=b\"],\"argv\":[\"sh\"]}";
-	AUTO_JSON struct json *spec = call_of(text), *call = json_object();
-	AUTO_SERVICE struct service *s = NULL;
+	char text[512];
 
-	if (service_from_json(&s, spec, &e))
-		printf("# %s\n", e.text);
-	json_set_str(call, "verb", "run");
-	json_set_str(call, "program", "edge-run");
-	json_set(call, "args", service_args(s));
-	is_int(allow_args(call, "edge1", &e), 0, "all that a service can be told by another machine is allowed");
+	snprintf(text, sizeof(text), "{\"verb\":\"run\",\"program\":\"%s\",\"args\":%s,\"input\":\"{}\"}", program, list);
+	AUTO_JSON struct json *call = call_of(text);
+	e = (struct err){ 0 };
+	return allow_args(call, "edge1", &e) ? e.text : "";
+}
+
+static void test_input(void)
+{
+	is_str(input("edge-run", "[\"--spec=-\"]"), "", "a definition to start comes as input");
+	is_str(args("edge-run", "[\"--spec\",\"/etc/shadow\"]"), "edge-run: option --spec: not for other machines", "... not from a file here");
+	is_str(args("edge-run", "[\"--spec=/etc/shadow\"]"), "edge-run: option --spec=/etc/shadow: not for other machines", "... in any way");
+	is_str(args("edge-run", "[\"-\"]"), "edge-run: -: not for other machines", "... nor in records");
+	is_str(input("edge-run", "[\"--spec=-\",\"-\"]"), "edge-run: input: not for other machines", "... nor beside them");
+	is_str(input("edge-stop", "[\"-\"]"), "edge-stop: input: not for other machines", "no records tell what to stop");
+	is_str(input("edge-migrate", "[\"--to\",\"edge2\",\"-\"]"), "edge-migrate: input: not for other machines", "... or to move");
 }
 
 int main(void)
@@ -109,7 +113,7 @@ int main(void)
 	test_needs();
 	test_args();
 	test_services();
-	test_whole_service();
+	test_input();
 	file_remove_tree(top, NULL);
 	return done();
 }

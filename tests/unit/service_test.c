@@ -39,13 +39,6 @@ static void test_json(void)
 	ok(!json_has(rec, "argv") && !json_has(rec, "pid") && !strcmp(json_str(rec, "state"), "running") &&
 		   json_str(rec, "node") && json_str(rec, "log"),
 	   "the record has what others need to know");
-	AUTO_JSON struct json *args = service_args(s);
-	AUTO_FREE char *line = json_text(args);
-	is_str(line,
-	       "[\"--name\",\"counter\",\"--type\",\"stateless\",\"--engine\",\"process\",\"--addr\",\"10.77.0.201/24\",\"--root\","
-	       "\"/\",\"--user\",\"nobody\",\"--port\",\"5000\",\"--port\",\"80\",\"--volume\",\"/srv/a:/data\",\"--profile\","
-	       "\"cpu=0.5,mem=134217728\",\"--env\",\"A=b\",\"--\",\"sh\",\"-c\",\"\"]",
-	       "it can be told to edge-run");
 }
 
 static void test_refusals(void)

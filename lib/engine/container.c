@@ -1,0 +1,239 @@
+/* SPDX-License-Identifier: MIT */
+/* Services as containers of Docker and podman, by their own programs, which take the same words. Theirs are root, cgroups and
+ * log; ours is the network of one that has an address, so that it keeps that at every node: podman is given it by name, and
+ * Docker's, which starts without any, gets its interface when it runs. */
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "lib/base/file.h"
+#include "lib/base/proc.h"
+#include "lib/engine/engine.h"
+#include "lib/engine/net.h"
+
+#define ASK_MS  20000
+#define RUN_MS  120000
+#define COPY_MS 3600000
+#define WORDS_MAX 1024
+
+/* A command line under construction; its words are its own. */
+struct words {
+	char *w[WORDS_MAX + 1];
+	int n;
+};
+
+static void words_clear(struct words *w)
+{
+	for (int i = 0; i < w->n; i++)
+		free(w->w[i]);
+	w->n = 0;
+}
+
+static void add(struct words *w, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+static void add(struct words *w, const char *fmt, ...)
+{
+	va_list ap;
+
+	va_start(ap, fmt);
+	if (w->n < WORDS_MAX && vasprintf(&w->w[w->n], fmt, ap) >= 0)
+		w->w[++w->n] = NULL;
+	va_end(ap);
+}
+
+/* "--option" "value", and what is not said is not added */
+static void option(struct words *w, const char *name, const char *value)
+{
+	if (!value || !*value)
+		return;
+	add(w, "%s", name);
+	add(w, "%s", value);
+}
+
+static void add_list(struct words *w, const struct service *s, const char *member, const char *name, size_t from)
+{
+	AUTO_JSON struct json *list = s->about ? json_get(s->about, member) : NULL;
+
+	for (size_t i = from; list && i < json_len(list, NULL); i++) {
+		AUTO_JSON struct json *item = json_at(list, i);
+		AUTO_FREE char *text = item && json_value(item) ? strdup(json_value(item)) : NULL;
+		char *eq = text && !strcmp(member, "hosts") ? strchr(text, '=') : NULL;
+
+		if (eq)
+			*eq = ':';
+		if (text && name)
+			option(w, name, text);
+		else if (text)
+			add(w, "%s", text);
+	}
+}
+
+static void add_network(struct words *w, const struct service *s, bool podman)
+{
+	if (s->addr[0] && podman) {
+		add(w, "--network=ns:%s", file_path("/run/edge/netns/%s", s->name));
+	} else if (s->addr[0]) {
+		add(w, "--network=none");
+	} else {
+		for (int i = 0; i < s->n_ports; i++) {
+			add(w, "--publish");
+			add(w, "%d:%d", s->ports[i], s->ports[i]);
+		}
+	}
+}
+
+static void add_limits(struct words *w, const struct service *s)
+{
+	if (s->cpu > 0)
+		add(w, "--cpus=%g", s->cpu);
+	if (s->mem_bytes)
+		add(w, "--memory=%llu", (unsigned long long)s->mem_bytes);
+	option(w, "--user", s->user);
+	option(w, "--workdir", s->dir);
+	for (char **v = s->env; v && *v; v++)
+		option(w, "--env", *v);
+	for (int i = 0; i < s->n_volumes; i++) {
+		add(w, "--volume");
+		add(w, "%s:%s", s->volumes[i].host, s->volumes[i].path);
+	}
+	add_list(w, s, "labels", "--label", 0);
+	add_list(w, s, "hosts", "--add-host", 0);
+}
+
+static void create_words(struct words *w, const struct service *s, const char *program)
+{
+	AUTO_JSON struct json *entry = json_get(s->about, "entrypoint"), *first = entry ? json_at(entry, 0) : NULL;
+
+	add(w, "%s", program);
+	add(w, "create");
+	option(w, "--name", s->name);
+	add(w, "--label=edge.id=%s", s->id);
+	option(w, "--hostname", s->addr[0] && !strcmp(program, "podman") ? NULL : s->name);
+	add_network(w, s, !strcmp(program, "podman"));
+	add_limits(w, s);
+	if (entry)
+		add(w, "--entrypoint=%s", first && json_value(first) ? json_value(first) : "");
+	add(w, "%s", json_str(s->about, "image"));
+	add_list(w, s, "entrypoint", NULL, 1);
+	add_list(w, s, "command", NULL, 0);
+	for (char **a = s->argv; a && *a; a++)
+		add(w, "%s", *a);
+}
+
+static int program_run(const char *const argv[], char **out, int ms, const struct service *s, struct err *e)
+{
+	struct err why = { 0 };
+
+	if (!proc_run(argv, out, ms, &why))
+		return 0;
+	return err_set(e, why.code == EX_TEMPFAIL ? EX_TEMPFAIL : EX_UNAVAILABLE, "service %s: %s", s->name, why.text);
+}
+
+static int find_pid(struct service *s, const char *program, struct err *e)
+{
+	const char *const argv[] = { program, "container", "inspect", "-f", "{{.State.Pid}}", s->name, NULL };
+	AUTO_FREE char *text = NULL;
+
+	if (program_run(argv, &text, ASK_MS, s, e))
+		return -1;
+	s->pid = (pid_t)strtol(text, NULL, 10);
+	return s->pid > 0 ? 0 : err_set(e, EX_UNAVAILABLE, "service %s: has ended at once", s->name);
+}
+
+static int container_end(const struct service *s, const char *program, int grace_ms, struct err *e)
+{
+	char grace[16];
+	const char *const label[] = { program, "container", "inspect", "-f", "{{index .Config.Labels \"edge.id\"}}", s->name, NULL };
+	const char *const stop[] = { program, "stop", "-t", grace, s->name, NULL };
+	const char *const rm[] = { program, "rm", "-f", s->name, NULL };
+	AUTO_FREE char *id = NULL;
+
+	/* none, or one of that name that is somebody else's */
+	if (!proc_find(program) || proc_run(label, &id, ASK_MS, NULL) || strncmp(id, s->id, strlen(s->id)) || !s->id[0])
+		return 0;
+	snprintf(grace, sizeof(grace), "%d", (grace_ms + 999) / 1000);
+	if (grace_ms > 0)
+		proc_run(stop, NULL, grace_ms + RUN_MS, NULL);
+	return program_run(rm, NULL, RUN_MS, s, e);
+}
+
+static int container_run(struct service *s, const char *program, struct err *e)
+{
+	bool podman = !strcmp(program, "podman");
+	struct words w = { .n = 0 };
+	const char *const start[] = { program, "start", s->name, NULL };
+
+	if (podman && s->addr[0] && net_create(s, e))
+		return -1;
+	create_words(&w, s, program);
+	int rc = w.n == WORDS_MAX ? err_set(e, EX_USAGE, "service %s: too many words", s->name) :
+				    program_run((const char *const *)w.w, NULL, RUN_MS, s, e);
+	words_clear(&w);
+	if (rc || program_run(start, NULL, RUN_MS, s, e) || find_pid(s, program, e))
+		return -1;
+	return !podman && s->addr[0] ? net_adopt(s, e) : 0;
+}
+
+static int image_id(const char *program, const char *ref, char id[80], struct err *e)
+{
+	const char *const argv[] = { program, "image", "inspect", "-f", "{{.Id}}", ref, NULL };
+	AUTO_FREE char *text = NULL;
+
+	if (proc_run(argv, &text, ASK_MS, e))
+		return -1;
+	text[strcspn(text, "\n")] = '\0';
+	snprintf(id, 80, "%s", text);
+	return 0;
+}
+
+static int image_save(const char *program, const char *ref, const char *file, struct err *e)
+{
+	return proc_run((const char *const[]){ program, "save", "-o", file, ref, NULL }, NULL, COPY_MS, e);
+}
+
+static int image_load(const char *program, const char *file, struct err *e)
+{
+	return proc_run((const char *const[]){ program, "load", "-q", "-i", file, NULL }, NULL, COPY_MS, e);
+}
+
+static const char *missing(const char *program, const char *why)
+{
+	return geteuid() ? "it needs root" : proc_find(program) ? NULL : why;
+}
+
+/* The verbs of both, which differ in the program. */
+#define CONTAINER_ENGINE(kind, why)                                                                                    \
+	static int kind##_run(struct service *s, struct err *e)                                                        \
+	{                                                                                                              \
+		return container_run(s, #kind, e);                                                                     \
+	}                                                                                                              \
+	static int kind##_end(const struct service *s, int grace_ms, struct err *e)                                    \
+	{                                                                                                              \
+		return container_end(s, #kind, grace_ms, e);                                                           \
+	}                                                                                                              \
+	static int kind##_image_id(const char *ref, char id[80], struct err *e)                                        \
+	{                                                                                                              \
+		return image_id(#kind, ref, id, e);                                                                    \
+	}                                                                                                              \
+	static int kind##_image_save(const char *ref, const char *file, struct err *e)                                 \
+	{                                                                                                              \
+		return image_save(#kind, ref, file, e);                                                                \
+	}                                                                                                              \
+	static int kind##_image_load(const char *file, struct err *e)                                                  \
+	{                                                                                                              \
+		return image_load(#kind, file, e);                                                                     \
+	}                                                                                                              \
+	static const char *kind##_missing(void)                                                                        \
+	{                                                                                                              \
+		return missing(#kind, why);                                                                            \
+	}                                                                                                              \
+	static const struct engine_whole kind##_whole = {                                                              \
+		.run = kind##_run,                                                                                     \
+		.end = kind##_end,                                                                                     \
+		.image_id = kind##_image_id,                                                                           \
+		.image_save = kind##_image_save,                                                                       \
+		.image_load = kind##_image_load,                                                                       \
+	};                                                                                                             \
+	const struct engine engine_##kind = { .name = #kind, .whole = &kind##_whole, .missing = kind##_missing }
+
+CONTAINER_ENGINE(docker, "there is no docker");
+CONTAINER_ENGINE(podman, "there is no podman");
