@@ -396,7 +396,7 @@ static int simulate(const struct problem_options *o, char **files, int count, bo
 	for (int k = 0; k < n; k++) {
 		const struct simulate_totals *t = all[k].s ? simulation_totals(all[k].s) : NULL;
 
-		if (!rc && !(t->end > t->begin))
+		if (!rc && !(t && t->end > t->begin))
 			rc = err_set(e, EX_DATAERR, "the trace: no time passes in it");
 		if (!rc)
 			(dry_run ? simulate_show : simulate_put)(stdout, t, all[k].policy);
