@@ -117,8 +117,10 @@ soak: all
 
 bench: all
 	$(Q)B=$(B) tests/bench/move
+	$(Q)B=$(B) tests/bench/flat
 	$(Q)B=$(B) tests/bench/latency
 	$(Q)B=$(B) tests/bench/place
+	$(Q)B=$(B) tests/bench/invite
 
 # --- linting
 

@@ -50,13 +50,18 @@ static const struct opt opts[] = {
 	{ 0 },
 };
 
+static bool is_watching(void)
+{
+	return watching;
+}
+
 static const struct cmd cmd = {
 	.name = "edge-latency",
 	.synopsis = "[TARGET...] | [SERVICE...]",
 	.about = "Measures how far nodes are, and what users of services feel.",
 	.opts = opts,
 	.filter = true,
-	.source = &watching,
+	.source = is_watching,
 	.notes = "Without operands it measures the nodes among the records on standard input, and passes all of them on.",
 	.example = "edge-latency --count 3 edge2",
 	.names = names_print,

@@ -15,11 +15,13 @@
 #define CONNECT_MS 10000
 #define ASK_MS 5000
 #define MAX_FREEZE_MS 86400000
+#define MAX_PAUSE_MS 3600000
 #define MAX_DEADLINE_S 604800
 
 static const char *to, *from;
 static bool dry_run, tcp_close, ship_base, quiet, status_only, recovering, force;
-static long max_freeze = 2000, deadline = 30;
+static long max_freeze = 2000, deadline = 30, max_pause = 50;
+static const char *on_hot = "wait", *tracking = "auto";
 
 static const struct opt opts[] = {
 	{ "to", 't', OPT_STR, &to, "NODE", "the destination" },
@@ -29,6 +31,10 @@ static const struct opt opts[] = {
 	{ "tcp-close", 0, OPT_FLAG, &tcp_close, NULL, "close open connections instead of moving them" },
 	{ "max-freeze", 0, OPT_INT, &max_freeze, "MS",
 	  "a service that stands still for longer goes on here (default 2000; 0: no limit)" },
+	{ "max-pause", 0, OPT_INT, &max_pause, "MS", "copies until the pause should be as short as that (default 50)" },
+	{ "on-hot", 0, OPT_STR, &on_hot, "WHAT",
+	  "if it writes too fast: wait (default), throttle, post-copy, abort" },
+	{ "tracking", 0, OPT_STR, &tracking, "WAY", "how changed memory is found: auto (default) or digest" },
 	{ "deadline", 0, OPT_INT, &deadline, "SEC", "how long a lost connection is tried again (default 30)" },
 	{ "status", 0, OPT_FLAG, &status_only, NULL, "list moves under way and interrupted ones, and what would become of them" },
 	{ "recover", 0, OPT_FLAG, &recovering, NULL, "bring interrupted moves to an end" },
@@ -87,6 +93,26 @@ static void retrying(void *ctx, const char *why, int pause_ms)
 			pause_ms / 1e3);
 }
 
+static void is_hot(void *ctx, double dirty_bps, double link_bps)
+{
+	if (!quiet)
+		fprintf(stderr, "%sedge-migrate: service %s: writes %.0f MB/s of memory, and %.0f MB/s get through (--on-hot %s)\n",
+			isatty(STDERR_FILENO) ? "\r\033[K" : "", (const char *)ctx, dirty_bps / 1e6, link_bps / 1e6, on_hot);
+}
+
+/* The number of a word in a list; -1. */
+static int word_of(const char *word, const char *const *list)
+{
+	for (int i = 0; list[i]; i++)
+		if (!strcmp(word, list[i]))
+			return i;
+	return -1;
+}
+
+static const char *const hot_words[] = { [HOT_WAIT] = "wait", [HOT_THROTTLE] = "throttle", [HOT_POST_COPY] = "post-copy",
+					  [HOT_ABORT] = "abort", NULL };
+static const char *const tracking_words[] = { "auto", "digest", NULL };
+
 static void heed_signals(void (*handler)(int))
 {
 	signal(SIGINT, handler);
@@ -115,6 +141,12 @@ static void add_number(struct json *args, const char *name, long value)
 	json_add(args, json_string(text));
 }
 
+static void add_word(struct json *args, const char *name, const char *word)
+{
+	json_add(args, json_string(name));
+	json_add(args, json_string(word));
+}
+
 static int move_elsewhere(const char *service, const char *node, const char *dest)
 {
 	AUTO_JSON struct json *args = json_array();
@@ -129,6 +161,9 @@ static int move_elsewhere(const char *service, const char *node, const char *des
 		json_add(args, json_string("--tcp-close"));
 	add_number(args, "--max-freeze", max_freeze);
 	add_number(args, "--deadline", deadline);
+	add_number(args, "--max-pause", max_pause);
+	add_word(args, "--on-hot", on_hot);
+	add_word(args, "--tracking", tracking);
 	json_add(args, json_string("--"));
 	json_add(args, json_string(service));
 	return run_there(node, args);
@@ -145,7 +180,11 @@ static int move_one(const char *service, const char *node, const char *dest)
 		.max_freeze_ms = (int)max_freeze,
 		.deadline_ms = (int)deadline * 1000,
 		.progress = progress,
+		.by_digest = word_of(tracking, tracking_words) == 1,
+		.max_pause_ms = (int)max_pause,
+		.on_hot = (enum on_hot)word_of(on_hot, hot_words),
 		.retrying = retrying,
+		.hot = is_hot,
 		.interrupted = is_interrupted,
 		.ctx = (void *)(uintptr_t)service,
 	};
@@ -240,6 +279,12 @@ int main(int argc, char **argv)
 	heed_signals(on_signal);
 	if (max_freeze > MAX_FREEZE_MS || deadline > MAX_DEADLINE_S)
 		return cmd_usage(&cmd, "--max-freeze is at most a day, and --deadline a week");
+	if (max_pause > MAX_PAUSE_MS)
+		return cmd_usage(&cmd, "--max-pause is at most an hour");
+	if (word_of(on_hot, hot_words) < 0)
+		return cmd_usage(&cmd, "--on-hot: wait, throttle, post-copy or abort");
+	if (word_of(tracking, tracking_words) < 0)
+		return cmd_usage(&cmd, "--tracking: auto or digest");
 	if (force && !recovering)
 		return cmd_usage(&cmd, "--force is for --recover");
 	if (recovering || status_only)

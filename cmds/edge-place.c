@@ -16,7 +16,7 @@
 #include "lib/place/simulate_text.h"
 #include "lib/place/what_if.h"
 
-static const char *policy = "optimal", *weights, *now, *explain;
+static const char *policy = "optimal", *weights, *now, *explain, *fleet;
 static double limit = 100, margin = 5, cooldown = 300, bound = 100, payback = 3600, stale = NAN, budget = 1000, every = 60;
 static long budget_steps = -1, max_moves = 1000000;
 static struct opt_list questions;
@@ -32,6 +32,7 @@ static const struct opt opts[] = {
 	{ "cooldown", 0, OPT_NUM, &cooldown, "SEC", "leave services alone that have moved within this time (default: 300)" },
 	{ "payback", 0, OPT_NUM, &payback, "SEC", "a move must have paid after this time (default: 3600)" },
 	{ "bound", 0, OPT_NUM, &bound, "MS", "for nearest: the RTT of services that tell none (default: 100)" },
+	{ "fleet", 0, OPT_STR, &fleet, "NAME", "invite nodes to this fleet that are not of it (default: that of the source)" },
 	{ "max-moves", 'n', OPT_INT, &max_moves, "N", "at most so many, the best first" },
 	{ "budget", 0, OPT_NUM, &budget, "MS", "how long to look for something better (default: 1000)" },
 	{ "budget-steps", 0, OPT_INT, &budget_steps, "N", "so many steps instead, for the same output at every run" },
@@ -95,6 +96,7 @@ static int choose(struct problem_options *o, enum policy *p, struct err *e)
 	o->margin = margin / 100;
 	o->cooldown = cooldown;
 	o->payback = payback;
+	o->fleet = fleet;
 	o->rules = (struct eligible_rules){ .now = (double)time(NULL), .stale = stale };
 	if (now && world_time(now, strlen(now), &o->rules.now))
 		return err_set(e, EX_USAGE, "--now: not a time as 2026-01-01T00:00:00Z");

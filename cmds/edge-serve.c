@@ -4,9 +4,15 @@
 #include <unistd.h>
 
 #include "lib/base/opt.h"
+#include "lib/discover/pubkey.h"
 #include "lib/move/serve.h"
 
-static const struct opt opts[] = { { 0 } };
+static const char *as;
+
+static const struct opt opts[] = {
+	{ "as", 0, OPT_STR, &as, "NAME", "for that machine, which may do only what edge-invite has granted to it" },
+	{ 0 },
+};
 
 static const struct cmd cmd = {
 	.name = "edge-serve",
@@ -26,8 +32,10 @@ int main(int argc, char **argv)
 		return status;
 	if (first < argc)
 		return cmd_usage(&cmd, "%s: takes no operands", argv[first]);
+	if (as && !pubkey_name_valid(as))
+		return cmd_usage(&cmd, "--as %s: not the name of a node", as);
 	if (isatty(STDIN_FILENO))
 		return cmd_usage(&cmd, "standard input is a terminal: sshd runs this for the programs of other nodes");
 	signal(SIGPIPE, SIG_IGN);
-	return serve_session(&e) ? cmd_fail(&cmd, &e) : 0;
+	return serve_session(as, &e) ? cmd_fail(&cmd, &e) : 0;
 }

@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #include "lib/base/auto.h"
+#include "lib/base/clock.h"
 
 #define SLURP_MAX (64u << 20)
 #define DEPTH_MAX 64 /* open folders at a time in file_remove_tree */
@@ -348,4 +349,17 @@ int file_lock(const char *name, struct err *e)
 	if (ftruncate(fd, 0) == 0)
 		dprintf(fd, "%d\n", (int)getpid());
 	return TAKE_FD(fd);
+}
+
+int file_lock_wait(const char *name, int wait_ms, struct err *e)
+{
+	double end = clock_ms() + wait_ms;
+	struct err cause = { 0 };
+	int fd;
+
+	while ((fd = file_lock(name, &cause)) < 0 && cause.code == EX_TEMPFAIL && clock_ms() < end)
+		usleep(5000);
+	if (fd < 0 && e)
+		*e = cause;
+	return fd;
 }

@@ -35,5 +35,7 @@ int fd_pwrite_all(int fd, const void *buf, size_t n, off_t at);
 /* An exclusive lock on /run/edge/NAME.lock, held while the descriptor is open; -1 and EX_TEMPFAIL
  * "NAME: busy: ..." when another process has it. */
 int file_lock(const char *name, struct err *e);
+/* The same, after waiting for at most wait_ms. */
+int file_lock_wait(const char *name, int wait_ms, struct err *e);
 
 #endif

@@ -247,7 +247,7 @@ int cmd_parse(const struct cmd *c, int argc, char **argv, int *status)
 		*status = print_completion(c, own, p.completion);
 		return -1;
 	}
-	if (c->filter && first == argc && !(c->source && *c->source) && isatty(0)) {
+	if (c->filter && first == argc && !(c->source && c->source()) && isatty(0)) {
 		opt_print_usage(c, stderr);
 		fprintf(stderr, "It reads records from standard input; see %s --help\n", c->name);
 		return -1;

@@ -43,7 +43,7 @@ struct cmd {
 	const char *about;    /* one sentence: what it does */
 	const struct opt *opts;
 	bool filter;          /* reads records from stdin when it has no operands: then a terminal gets short help */
-	const bool *source;   /* NULL, or a flag with which it does not */
+	bool (*source)(void); /* NULL, or: do its options say that it does not? */
 	const char *notes;    /* behind the options in help: lines, or NULL */
 	const char *example;  /* a command line for help, or NULL */
 	/* Prints the names that shells offer for NODE ("nodes"), SERVICE ("services@NODE", "services@" for this node),

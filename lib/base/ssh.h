@@ -25,4 +25,10 @@ int ssh_target_parse(struct ssh_target *t, const char *url, struct err *e);
  * "node NAME: host key has changed", "node NAME: key refused" (EX_NOPERM). */
 struct stream *ssh_open(const struct ssh_target *t, int timeout_ms, struct err *e);
 
+/* Key or known_hosts as above: the one that the variable names, else that path (under EDGE_ROOT) where it exists, else NULL.
+ * ssh_own_file("EDGE_IDENTITY", "/etc/edge/key") */
+const char *ssh_own_file(const char *variable, const char *path);
+/* Of ~/.ssh, whether it is there or not. */
+const char *ssh_home_file(const char *name);
+
 #endif

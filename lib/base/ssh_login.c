@@ -114,25 +114,13 @@ static bool read_lines(struct ssh *s, struct host_keys *k, FILE *f)
 	return any;
 }
 
-static const char *home_file(const char *name)
-{
-	static _Thread_local char path[PATH_MAX];
-	const char *home = getenv("HOME");
-
-	snprintf(path, sizeof(path), "%s/.ssh/%s", home ? home : "/root", name);
-	return path;
-}
-
 static int host_keys_load(struct ssh *s, struct host_keys *k, const struct ssh_target *t, struct err *e)
 {
-	const char *path = getenv("EDGE_KNOWN_HOSTS");
+	const char *path = ssh_own_file("EDGE_KNOWN_HOSTS", "/etc/edge/known_hosts");
 	AUTO_FILE FILE *f = NULL;
 
-	if (!path || !*path) {
-		path = file_path("/etc/edge/known_hosts");
-		if (access(path, F_OK))
-			path = home_file("known_hosts");
-	}
+	if (!path)
+		path = ssh_home_file("known_hosts");
 	k->here = libssh2_knownhost_init(s->session);
 	k->revoked = libssh2_knownhost_init(s->session);
 	if (!k->here || !k->revoked)
@@ -272,21 +260,17 @@ static int try_key(struct ssh *s, const char *user, const char *path)
 static int list_keys(char paths[3][PATH_MAX], bool *own)
 {
 	static const char *const names[] = { "id_ed25519", "id_ecdsa", "id_rsa" };
-	const char *path = getenv("EDGE_IDENTITY");
+	const char *path = ssh_own_file("EDGE_IDENTITY", "/etc/edge/key");
 	int n = 0;
 
-	*own = true;
-	if (!path || !*path) {
-		path = file_path("/etc/edge/key");
-		*own = access(path, F_OK) == 0;
-	}
+	*own = path != NULL;
 	if (*own) {
 		snprintf(paths[0], PATH_MAX, "%s", path);
 		return 1;
 	}
 	for (size_t i = 0; i < 3; i++)
-		if (access(home_file(names[i]), F_OK) == 0)
-			snprintf(paths[n++], PATH_MAX, "%s", home_file(names[i]));
+		if (access(ssh_home_file(names[i]), F_OK) == 0)
+			snprintf(paths[n++], PATH_MAX, "%s", ssh_home_file(names[i]));
 	return n;
 }
 

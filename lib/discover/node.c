@@ -9,6 +9,7 @@
 
 #include "lib/base/clock.h"
 #include "lib/base/file.h"
+#include "lib/discover/grant.h"
 #include "lib/engine/criu.h"
 #include "lib/engine/engine.h"
 
@@ -86,6 +87,20 @@ static void describe_hardware(struct json *j)
 		json_set_num(j, "disk.free_bytes", (double)fs.f_bavail * (double)fs.f_frsize);
 }
 
+/* The fleet that it belongs to: for whom who asks is served, else its owner's word, else the first that has invited it. */
+static void describe_member(struct json *j)
+{
+	AUTO_JSON struct json *grants = getenv("EDGE_FLEET") || node_setting("member") ? NULL : grant_list(NULL);
+
+	json_set_str(j, "member", getenv("EDGE_FLEET") ? getenv("EDGE_FLEET") : node_setting("member"));
+	for (size_t i = 0; grants && !json_has(j, "member") && i < json_len(grants, NULL); i++) {
+		AUTO_JSON struct json *grant = json_at(grants, i);
+
+		if (grant_joined(grant, time(NULL)))
+			json_set_str(j, "member", json_str(grant, "fleet"));
+	}
+}
+
 struct json *node_describe(void)
 {
 	static const char *const told[] = { "port", "role", "network", "geo", "gpu", "user" };
@@ -99,6 +114,7 @@ struct json *node_describe(void)
 	json_set_str(j, "addr", node_setting("addr"));
 	for (size_t i = 0; own && i < sizeof(told) / sizeof(*told); i++)
 		json_set(j, told[i], json_get(own, told[i]));
+	describe_member(j);
 	describe_hardware(j);
 	for (size_t i = 0; i < sizeof(engines) / sizeof(*engines); i++)
 		if (!engines[i]->missing())

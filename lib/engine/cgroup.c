@@ -158,24 +158,37 @@ static void hand_down(const char *at)
 	}
 }
 
+/* Whether this hierarchy takes it. */
+static bool quota_set(const struct hierarchy *h, const char *dir, double cpu)
+{
+	char quota[64], period[32];
+
+	if (h->v1 & CPU) {
+		snprintf(period, sizeof(period), "%d", PERIOD_US);
+		snprintf(quota, sizeof(quota), "%.0f", cpu > 0 ? cpu * PERIOD_US : -1);
+		return !poke(dir, "cpu.cfs_period_us", period) && !poke(dir, "cpu.cfs_quota_us", quota);
+	}
+	if (h->v1)
+		return false;
+	if (cpu > 0)
+		snprintf(quota, sizeof(quota), "%.0f %d", cpu * PERIOD_US, PERIOD_US);
+	else
+		snprintf(quota, sizeof(quota), "max %d", PERIOD_US);
+	return !poke(dir, "cpu.max", quota);
+}
+
 static int limits_set(const struct service *s, const struct hierarchies *all, struct err *e)
 {
 	bool cpu = s->cpu <= 0, mem = !s->mem_bytes;
-	char dir[PATH_MAX], quota[64], period[32], bytes[32];
+	char dir[PATH_MAX], bytes[32];
 
-	snprintf(period, sizeof(period), "%d", PERIOD_US);
 	snprintf(bytes, sizeof(bytes), "%llu", (unsigned long long)s->mem_bytes);
 	for (int i = 0; i < all->n; i++) {
 		const struct hierarchy *h = &all->h[i];
 
 		dir_of(h, s->name, dir);
-		if (!cpu && h->v1 & CPU) {
-			snprintf(quota, sizeof(quota), "%.0f", s->cpu * PERIOD_US);
-			cpu = !poke(dir, "cpu.cfs_period_us", period) && !poke(dir, "cpu.cfs_quota_us", quota);
-		} else if (!cpu && !h->v1) {
-			snprintf(quota, sizeof(quota), "%.0f %d", s->cpu * PERIOD_US, PERIOD_US);
-			cpu = !poke(dir, "cpu.max", quota);
-		}
+		if (!cpu)
+			cpu = quota_set(h, dir, s->cpu);
 		if (!mem && (h->v1 & MEMORY || !h->v1))
 			mem = !poke(dir, h->v1 ? "memory.limit_in_bytes" : "memory.max", bytes);
 	}
@@ -186,6 +199,21 @@ static int limits_set(const struct service *s, const struct hierarchies *all, st
 		return err_set(e, EX_UNAVAILABLE, "service %s: memory limit %s: no cgroup controller takes it",
 			       s->name, bytes);
 	return 0;
+}
+
+int cgroup_limit_cpu(const struct service *s, double cpu, struct err *e)
+{
+	struct hierarchies all;
+	char dir[PATH_MAX];
+
+	if (hierarchies_find(&all, e))
+		return -1;
+	for (int i = 0; i < all.n; i++) {
+		dir_of(&all.h[i], s->name, dir);
+		if (quota_set(&all.h[i], dir, cpu))
+			return 0;
+	}
+	return err_set(e, EX_UNAVAILABLE, "service %s: cpu limit %g: no cgroup controller takes it", s->name, cpu);
 }
 
 /* Both folders. The upper one goes with the last service, perhaps just between our two steps: hence the second try. */

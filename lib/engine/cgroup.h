@@ -11,6 +11,8 @@
 /* Makes them and sets the limits of s->cpu (quota over 100 ms) and s->mem_bytes; EX_UNAVAILABLE when no controller
  * here takes a limit. Undone on failure. */
 int cgroup_create(const struct service *s, struct err *e);
+/* Another limit of processor time for one that runs, in processors; 0: none. */
+int cgroup_limit_cpu(const struct service *s, double cpu, struct err *e);
 /* Kills whatever is inside (cgroup.kill, else by pid), waits, removes. A missing one is no error. */
 int cgroup_remove(const char *name, struct err *e);
 /* pid 0: the caller itself. */

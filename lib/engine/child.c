@@ -1,11 +1,14 @@
 /* SPDX-License-Identifier: MIT */
-/* What children of the keeper do between fork and exec. */
+/* What the keeper and its children do after a fork. */
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
+#include <string.h>
+#include <sys/prctl.h>
 #include <sys/syscall.h>
 
 #include "lib/base/file.h"
+#include "lib/base/proc.h"
 #include "lib/engine/process.h"
 
 #define FDS_MAX 8
@@ -43,4 +46,34 @@ int child_report(int from, const char *name, struct err *e)
 		return 0;
 	cause.text[sizeof(cause.text) - 1] = '\0';
 	return err_set(e, cause.code, "service %s: %s", name, cause.text);
+}
+
+void child_title(const char *what, const char *name)
+{
+	unsigned long from = 0, to = 0;
+	char text[2048], *p;
+	AUTO_FILE FILE *f = fopen("/proc/self/stat", "re");
+
+	prctl(PR_SET_NAME, what);
+	if (!f || !fgets(text, sizeof(text), f) || !(p = strrchr(text, ')')))
+		return;
+	for (int field = 2; p && field < 48; field++) /* arg_start is field 48, arg_end 49 */
+		p = strchr(p + 1, ' ');
+	if (!p || sscanf(p, "%lu %lu", &from, &to) != 2 || !from || to <= from)
+		return;
+	memset((char *)from, 0, to - from);
+	snprintf((char *)from, to - from, "%s: %s", what, name);
+}
+
+void child_path(void)
+{
+	const char *criu = proc_find("criu"), *slash = criu ? strrchr(criu, '/') : NULL;
+	const char *path = getenv("PATH");
+	char text[2 * PATH_MAX];
+
+	if (!slash)
+		return;
+	snprintf(text, sizeof(text), "%.*s:%s", (int)(slash - criu), criu,
+		 path ? path : "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin");
+	setenv("PATH", text, 1);
 }

@@ -88,7 +88,7 @@ static void put_opts(struct message *m, const struct criu_job *job, const char *
 	message_str(m, OPT_FREEZE_CGROUP, job->freeze_cgroup);
 	/* The service's whole network is held by lib/engine/net while it is frozen, on both nodes. */
 	message_int(m, OPT_NETWORK_LOCK, NETWORK_LOCK_SKIP);
-	message_flag(m, OPT_LAZY_PAGES, job->metadata_only);
+	message_flag(m, OPT_LAZY_PAGES, job->metadata_only || job->lazy);
 	message_str(m, OPT_CONFIG_FILE, config);
 	for (char *const *p = job->watched; p && *p; p++)
 		message_str(m, OPT_IRMAP_SCAN_PATHS, *p);
@@ -385,4 +385,13 @@ int criu_unchanged(struct err *e)
 	read_version(now);
 	return *version && strcmp(now, version) ? err_set(e, EX_TEMPFAIL, "criu: is version %s now, and was %s when it was checked",
 							  now, version) : 0;
+}
+
+bool criu_is(pid_t pid)
+{
+	char path[64], name[32] = "";
+
+	snprintf(path, sizeof(path), "/proc/%d/comm", (int)pid);
+	AUTO_FILE FILE *f = fopen(path, "re");
+	return f && fgets(name, sizeof(name), f) && !strncmp(name, "criu", 4);
 }

@@ -24,6 +24,7 @@ struct criu_job {
 	const char *root;           /* restore: what becomes "/", a mount point */
 	const char *freeze_cgroup;  /* dump: v2 folder; when frozen already, the tasks are left frozen */
 	bool metadata_only;         /* dump: pages that can be restored lazily are listed, not written */
+	bool lazy;                  /* restore: pages that can come later come by the socket "lazy-pages.socket" in `images` */
 	bool leave_running;         /* dump: tasks stay (frozen, if their cgroup was) */
 	bool tcp_close;             /* connections are closed instead of moved */
 	bool shell_job;
@@ -62,6 +63,8 @@ void criu_close(struct criu *c);
 void criu_quote_log(const char *folder, const char *name, char *out, size_t size);
 /* "4.2.1", from `criu --version`; cached per process. "" when there is none. */
 const char *criu_version(void);
+/* Is that process a criu? */
+bool criu_is(pid_t pid);
 /* EX_TEMPFAIL when another version was installed since then. */
 int criu_unchanged(struct err *e);
 

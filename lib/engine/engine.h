@@ -22,9 +22,12 @@ struct engine {
 		    int (*at)(void *, const char *), void *ctx, struct err *e);
 	/* Starts whatever can be started before the images are there. */
 	int (*restore_arm)(struct service *s, struct keeper *k, struct criu *warm, struct err *e);
-	/* Restores from `images`; the root is mounted, the network held. Calls ready() when all is restored, the engine needs
+	/* The folder in which its criu looks for the socket of who serves pages lazily, when `images` are restored; NULL: it
+	 * cannot restore so. Static storage. */
+	const char *(*lazy_dir)(const struct service *s, const char *images);
+	/* Restores from `images`; the root is mounted, the network held. lazy: pages come by that socket. Calls ready() when all is restored, the engine needs
 	 * nobody any more to let it run, and nothing runs yet: s->pid is set by then; not 0 undoes everything. */
-	int (*restore)(struct service *s, struct keeper *k, struct criu *warm, const char *images, bool tcp_close,
+	int (*restore)(struct service *s, struct keeper *k, struct criu *warm, const char *images, bool tcp_close, bool lazy,
 		       int (*ready)(void *), void *ctx, struct err *e);
 	/* Forgets what the engine itself keeps about an instance whose processes are gone (runc: `runc delete`). */
 	int (*forget)(struct service *s, struct err *e);

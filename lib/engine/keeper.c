@@ -18,6 +18,7 @@
 
 #define ANSWER_MS 30000 /* all that it is asked for, but waiting, is a matter of milliseconds */
 #define UNDO_MS 60000   /* longer than its own limits together */
+#define SERVED_MS 5000
 
 /* Does that happen in time? */
 static bool happens(int fd, int timeout_ms)
@@ -123,6 +124,27 @@ int keeper_mount(struct keeper *k, struct err *e)
 	struct keeper_answer a;
 
 	return ask_simple(k, KEEPER_MOUNT, 0, &a, e);
+}
+
+int keeper_pages(struct keeper *k, struct err *e)
+{
+	struct keeper_answer a;
+
+	return ask_simple(k, KEEPER_PAGES, 0, &a, e);
+}
+
+int keeper_served(struct keeper *k, struct err *e)
+{
+	struct keeper_ask ask;
+	struct keeper_answer a;
+
+	memset(&ask, 0, offsetof(struct keeper_ask, words));
+	ask.verb = KEEPER_SERVED;
+	if (ask_send(k, &ask, 0, NULL, e))
+		return -1;
+	if (!happens(k->ctl, SERVED_MS))
+		return err_set(e, EX_TEMPFAIL, "keeper %d: the server of its pages does not answer", (int)k->pid);
+	return answer_get(k, &a, e);
 }
 
 int keeper_start(struct keeper *k, pid_t *pid, struct err *e)

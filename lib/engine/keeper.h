@@ -19,6 +19,8 @@ struct keeper {
 struct keeper_orders {
 	bool (*committed)(void *ctx); /* is the service to run here? */
 	void (*undone)(void *ctx);    /* all that was made of it is gone */
+	/* The life of the process that gives the service its pages (lib/move/lazy.h); may be NULL. */
+	void (*pages)(void *ctx, int sock);
 	void *ctx;
 	int lock;                     /* the service's lock, kept until the release; -1: none */
 };
@@ -45,6 +47,13 @@ int keeper_exec(struct keeper *k, const char *const argv[], int fd3, int other, 
 int keeper_wait(struct keeper *k, pid_t pid, int timeout_ms, int *status, struct err *e);
 /* From now on it watches this process (its child, or any other: by pidfd) and lives as long. Closes ctl. */
 int keeper_release(struct keeper *k, pid_t watch, struct err *e);
+/* Starts the process that gives the service its pages, its child. If that one ends before all are in place, the keeper ends
+ * the service. */
+int keeper_pages(struct keeper *k, struct err *e);
+/* Waits until it has all processes that criu has restored: EX_UNAVAILABLE and why, when they cannot be served, EX_SOFTWARE when it has
+ * ended because criu has; EX_TEMPFAIL when there is
+ * no answer, after which the keeper can only be cancelled. */
+int keeper_served(struct keeper *k, struct err *e);
 /* False: it was killed, and nobody would look after the service. */
 bool keeper_alive(const struct keeper *k);
 /* Makes it undo everything and end; waits for it. Safe on a zeroed or released keeper. */

@@ -16,9 +16,9 @@
 #include <sys/wait.h>
 
 #include "lib/base/file.h"
-#include "lib/base/proc.h"
 #include "lib/engine/cgroup.h"
 #include "lib/engine/engine.h"
+#include "lib/engine/keeper_pages.h"
 #include "lib/engine/log.h"
 #include "lib/engine/net.h"
 #include "lib/engine/process.h"
@@ -26,6 +26,7 @@
 #define REAPED_MAX 32
 #define LOCK_TRIES 60
 #define LOCK_PAUSE_MS 50
+#define KILL_MS 5000
 
 struct self {
 	struct service *s;
@@ -38,6 +39,9 @@ struct self {
 	pid_t waiting;    /* a child whose end the other side waits for */
 	bool ended;
 	int status;       /* of the watched process, as waitpid gives it; -1 unknown */
+	struct keeper_pages pages;
+	bool asked;       /* whether its pages are served; not answered yet */
+	bool lost;        /* they will not come any more */
 	struct log log;
 	struct {
 		pid_t pid;
@@ -77,20 +81,6 @@ static void run_start(struct self *k)
 	answer(k, rc, pid, 0, &e);
 }
 
-/* A criu that lies outside PATH must be found by runc, too. */
-static void path_with_criu(void)
-{
-	const char *criu = proc_find("criu"), *slash = criu ? strrchr(criu, '/') : NULL;
-	const char *path = getenv("PATH");
-	char text[2 * PATH_MAX];
-
-	if (!slash)
-		return;
-	snprintf(text, sizeof(text), "%.*s:%s", (int)(slash - criu), criu,
-		 path ? path : "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin");
-	setenv("PATH", text, 1);
-}
-
 static int helper_become(struct self *k, char *const *argv, int netns, int fd3, const char *errlog, int *report,
 			 struct err *e)
 {
@@ -106,7 +96,7 @@ static int helper_become(struct self *k, char *const *argv, int netns, int fd3, 
 		return -1;
 	if (setns(netns, CLONE_NEWNET))
 		return err_sys(e, "cannot enter its network");
-	path_with_criu();
+	child_path();
 	if (child_fds((int[]){ null, to_log ? errors : null, errors, fd3 >= 0 ? fd3 : null, k->log_w, *report }, 6))
 		return err_sys(e, "descriptors");
 	*report = 5;
@@ -179,6 +169,35 @@ static bool was_reaped(struct self *k, pid_t pid, int *status)
 	return false;
 }
 
+static void run_pages(struct self *k)
+{
+	struct err e;
+	int rc = k->orders && k->orders->pages ? keeper_pages_start(&k->pages, k->s->name, k->orders->pages, k->orders->ctx, &e) :
+						 err_set(&e, EX_SOFTWARE, "keeper: nobody to serve pages");
+
+	answer(k, rc, 0, 0, &e);
+}
+
+/* After anything that was heard of the process that serves them. Without it the service's memory is lost; it waits for it in vain,
+ * or for nothing: so it ends. */
+static void pages_heard(struct self *k)
+{
+	const struct keeper_pages *p = &k->pages;
+	struct err e;
+
+	if (p->why[0] && !k->lost) {
+		k->lost = true;
+		cgroup_kill(k->s->name, KILL_MS, NULL);
+	}
+	if (!k->asked || !(p->why[0] || p->served || p->sock < 0))
+		return;
+	k->asked = false;
+	if (p->why[0] || !p->served)
+		err_set(&e, p->failed ? EX_UNAVAILABLE : EX_SOFTWARE, "service %s: %s", k->s->name,
+			p->why[0] ? p->why : "its pages are served by nobody");
+	answer(k, p->why[0] || !p->served ? -1 : 0, 0, 0, &e);
+}
+
 /* From now on it watches the process, and is nobody's. */
 static int watch(struct self *k, pid_t pid, struct err *e)
 {
@@ -208,10 +227,18 @@ static void run_release(struct self *k, pid_t pid)
 		let_go(k);
 }
 
+static void pages_end(struct self *k)
+{
+	if (k->pages.pid > 0 && !k->pages.filled)
+		unlink(service_dir(k->s, "fill"));
+	keeper_pages_end(&k->pages);
+}
+
 /* Undoes all that was made for a service that is not to be. */
 __attribute__((noreturn)) static void undo(struct self *k)
 {
-	cgroup_kill(k->s->name, 5000, NULL);
+	cgroup_kill(k->s->name, KILL_MS, NULL);
+	pages_end(k);
 	if (setns(k->home, CLONE_NEWNS))
 		_exit(EX_OSERR);
 	service_clear(k->s, NULL);
@@ -276,6 +303,13 @@ static void command(struct self *k)
 		else
 			k->waiting = ask.pid;
 		break;
+	case KEEPER_PAGES:
+		run_pages(k);
+		break;
+	case KEEPER_SERVED:
+		k->asked = true;
+		pages_heard(k);
+		break;
 	case KEEPER_RELEASE:
 		run_release(k, ask.pid);
 		break;
@@ -298,6 +332,8 @@ static void reap(struct self *k)
 	while ((pid = waitpid(-1, &status, WNOHANG)) > 0) {
 		k->reaped[k->n_reaped % REAPED_MAX].pid = pid;
 		k->reaped[k->n_reaped++ % REAPED_MAX].status = status;
+		if (pid == k->pages.pid)
+			keeper_pages_reaped(&k->pages, status);
 		if (pid == k->waiting) {
 			k->waiting = 0;
 			answer(k, 0, pid, status, NULL);
@@ -329,6 +365,8 @@ static void exit_note(struct self *k)
 		json_set_num(j, "status", WEXITSTATUS(k->status));
 	if (k->status >= 0 && WIFSIGNALED(k->status))
 		json_set_num(j, "signal", WTERMSIG(k->status));
+	if (k->lost)
+		json_set_str(j, "why", k->pages.why);
 	json_write_file(j, service_dir(k->s, "exit"), NULL);
 }
 
@@ -354,11 +392,22 @@ static void clear_if_ours(struct self *k)
 		service_clear(k->s, NULL);
 }
 
+static void log_lost(struct self *k)
+{
+	char line[512];
+	int n = snprintf(line, sizeof(line), "edge-keeper: service %s: ended: %s\n", k->s->name, k->pages.why);
+
+	if (k->lost)
+		log_write(&k->log, line, (size_t)n);
+}
+
 static void finish(struct self *k)
 {
 	while (copy_log(k) == 1)
 		;
+	log_lost(k);
 	log_close(&k->log);
+	pages_end(k);
 	if (setns(k->home, CLONE_NEWNS))
 		_exit(EX_OSERR);
 	exit_note(k);
@@ -374,14 +423,18 @@ static void loop(struct self *k)
 		struct pollfd p[] = { { .fd = k->ctl, .events = POLLIN },
 				      { .fd = k->signals, .events = POLLIN },
 				      { .fd = k->pidfd, .events = POLLIN },
-				      { .fd = log_open_still ? k->log_r : -1, .events = POLLIN } };
+				      { .fd = log_open_still ? k->log_r : -1, .events = POLLIN },
+				      { .fd = k->pages.sock, .events = POLLIN } };
 
-		if (poll(p, 4, -1) < 0 && errno != EINTR)
+		if (poll(p, 5, -1) < 0 && errno != EINTR)
 			_exit(EX_OSERR);
 		if (p[3].revents)
 			log_open_still = copy_log(k) >= 0;
 		if (p[1].revents)
 			reap(k); /* before the pidfd: this knows the status */
+		if (k->pages.sock >= 0 && p[4].revents)
+			keeper_pages_read(&k->pages);
+		pages_heard(k);
 		if (p[2].revents)
 			k->ended = true;
 		if (k->ctl >= 0 && p[0].revents)
@@ -391,24 +444,6 @@ static void loop(struct self *k)
 	if (k->status < 0 && waitpid(k->watch, &k->status, WNOHANG) != k->watch)
 		k->status = -1;
 	finish(k);
-}
-
-/* Over the argument strings that the kernel shows to ps; not longer than they were. */
-static void title_set(const char *name)
-{
-	unsigned long from = 0, to = 0;
-	char text[2048], *p;
-	AUTO_FILE FILE *f = fopen("/proc/self/stat", "re");
-
-	prctl(PR_SET_NAME, "edge-keeper");
-	if (!f || !fgets(text, sizeof(text), f) || !(p = strrchr(text, ')')))
-		return;
-	for (int field = 2; p && field < 48; field++) /* arg_start is field 48, arg_end 49 */
-		p = strchr(p + 1, ' ');
-	if (!p || sscanf(p, "%lu %lu", &from, &to) != 2 || !from || to <= from)
-		return;
-	memset((char *)from, 0, to - from);
-	snprintf((char *)from, to - from, "edge-keeper: %s", name);
 }
 
 static int set_up(struct self *k, struct err *e)
@@ -434,14 +469,15 @@ static int set_up(struct self *k, struct err *e)
 	    (k->own = open("/proc/self/ns/mnt", O_RDONLY | O_CLOEXEC)) < 0)
 		return err_sys(e, "service %s: keeper's mount namespace", k->s->name);
 	umask(022);
-	title_set(k->s->name);
+	child_title("edge-keeper", k->s->name);
 	log_open(&k->log, service_dir(k->s, "log"));
 	return 0;
 }
 
 void keeper_main(const struct keeper_side *side)
 {
-	struct self k = { .s = (struct service *)side->s, .orders = side->orders, .pidfd = -1, .status = -1, .other = -1 };
+	struct self k = { .s = (struct service *)side->s, .orders = side->orders, .pidfd = -1, .status = -1, .other = -1,
+			  .pages = { .sock = -1 } };
 	int null = open("/dev/null", O_RDWR | O_CLOEXEC), lock = side->orders ? side->orders->lock : -1;
 	struct err e;
 

@@ -14,6 +14,7 @@
 
 #include "lib/base/auto.h"
 #include "lib/engine/cgroup.h"
+#include "lib/engine/criu.h"
 #include "lib/engine/engine.h"
 #include "lib/engine/net.h"
 
@@ -35,22 +36,13 @@ static long status_number(pid_t pid, const char *field)
 	return 0;
 }
 
-static bool is_criu(pid_t pid)
-{
-	char path[64], name[32] = "";
-
-	snprintf(path, sizeof(path), "/proc/%d/comm", (int)pid);
-	AUTO_FILE FILE *f = fopen(path, "re");
-	return f && fgets(name, sizeof(name), f) && !strncmp(name, "criu", 4);
-}
-
 /* A criu that still holds the process: nobody will answer it any more. What it has put into its tasks and started ends by itself
  * when criu is gone. */
 static void end_tracer(pid_t pid)
 {
 	pid_t tracer = (pid_t)status_number(pid, "TracerPid");
 
-	if (!tracer || !is_criu(tracer))
+	if (!tracer || !criu_is(tracer))
 		return;
 	AUTO_FD int fd = (int)syscall(SYS_pidfd_open, tracer, 0);
 	struct pollfd p = { .fd = fd, .events = POLLIN };
@@ -110,5 +102,6 @@ int service_mend(const struct service *s, struct err *e)
 		mend_sockets(pids[i]);
 	if (net_attach(s, e))
 		return -1;
+	cgroup_limit_cpu(s, s->cpu, NULL); /* a move may have cut it */
 	return cgroup_thaw(s->name, e);
 }

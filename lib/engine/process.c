@@ -221,6 +221,7 @@ const struct engine engine_process = {
 	.start = process_start,
 	.dump = process_dump,
 	.restore_arm = process_restore_arm,
+	.lazy_dir = process_lazy_dir,
 	.restore = process_restore,
 	.forget = process_forget,
 };

@@ -22,7 +22,7 @@ struct keeper_side {
 void keeper_main(const struct keeper_side *side) __attribute__((noreturn));
 
 /* The keeper's end of the conversation: one message each way, descriptors beside. */
-enum keeper_verb { KEEPER_MOUNT = 1, KEEPER_START, KEEPER_EXEC, KEEPER_WAIT, KEEPER_RELEASE, KEEPER_CANCEL };
+enum keeper_verb { KEEPER_MOUNT = 1, KEEPER_START, KEEPER_EXEC, KEEPER_WAIT, KEEPER_RELEASE, KEEPER_CANCEL, KEEPER_PAGES, KEEPER_SERVED };
 
 #define KEEPER_WORDS 32768
 
@@ -44,6 +44,10 @@ struct keeper_answer {
 
 /* Between fork and exec. Makes fds[0..n-1] the descriptors 0..n-1, the last one close-on-exec, and closes all others. */
 int child_fds(const int *fds, int n);
+/* "WHAT: NAME" over the argument strings that the kernel shows to ps, not longer than they were. */
+void child_title(const char *what, const char *name);
+/* A criu that lies outside PATH must be found by runc, too. */
+void child_path(void);
 /* Handling and mask of all signals as a new program expects them. */
 void child_signals(void);
 /* A pipe on which a child tells why it could not exec; the reading end at the parent sees the end of file when it did. */

@@ -91,6 +91,12 @@ int process_restore_arm(struct service *s, struct keeper *k, struct criu *warm, 
 	return rc;
 }
 
+const char *process_lazy_dir(const struct service *s, const char *images)
+{
+	(void)s;
+	return images;
+}
+
 struct ready {
 	struct service *s;
 	int (*fn)(void *);
@@ -110,7 +116,7 @@ static int on_restore(void *ctx, const char *point, pid_t pid)
 	return -1;
 }
 
-int process_restore(struct service *s, struct keeper *k, struct criu *warm, const char *images, bool tcp_close,
+int process_restore(struct service *s, struct keeper *k, struct criu *warm, const char *images, bool tcp_close, bool lazy,
 		    int (*ready)(void *), void *ctx, struct err *e)
 {
 	struct ready r = { s, ready, ctx };
@@ -127,6 +133,7 @@ int process_restore(struct service *s, struct keeper *k, struct criu *warm, cons
 				.images = images,
 				.root = service_dir(s, "root"),
 				.tcp_close = tcp_close,
+				.lazy = lazy,
 				.sibling = true,
 				.external = x.list,
 				.inherit = inherit,

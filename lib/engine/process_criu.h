@@ -9,7 +9,8 @@
 int process_dump(struct service *s, struct criu *warm, const char *images, bool tcp_close,
 		 int (*at)(void *, const char *), void *ctx, struct err *e);
 int process_restore_arm(struct service *s, struct keeper *k, struct criu *warm, struct err *e);
-int process_restore(struct service *s, struct keeper *k, struct criu *warm, const char *images, bool tcp_close,
+const char *process_lazy_dir(const struct service *s, const char *images);
+int process_restore(struct service *s, struct keeper *k, struct criu *warm, const char *images, bool tcp_close, bool lazy,
 		    int (*ready)(void *), void *ctx, struct err *e);
 
 #endif

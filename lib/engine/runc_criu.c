@@ -62,7 +62,7 @@ int runc_restore_arm(struct service *s, struct keeper *k, struct criu *warm, str
 	return file_mkdirs(runc_root(), 0700, e) || file_mkdirs(service_dir(s, "runc.work"), 0700, e) ? -1 : 0;
 }
 
-int runc_restore(struct service *s, struct keeper *k, struct criu *warm, const char *images, bool tcp_close,
+int runc_restore(struct service *s, struct keeper *k, struct criu *warm, const char *images, bool tcp_close, bool lazy,
 		 int (*ready)(void *), void *ctx, struct err *e)
 {
 	char bundle[PATH_MAX], work[PATH_MAX], pid_file[PATH_MAX], config[PATH_MAX];
@@ -70,6 +70,7 @@ int runc_restore(struct service *s, struct keeper *k, struct criu *warm, const c
 				     "--work-path", work, "--pid-file", pid_file, s->name, NULL };
 
 	(void)warm;
+	(void)lazy;
 	copy(bundle, service_dir(s, "bundle"));
 	copy(config, service_dir(s, "bundle/config.json"));
 	copy(work, service_dir(s, "runc.work"));

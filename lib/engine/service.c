@@ -163,6 +163,7 @@ static int copy_words(struct service *s, const struct json *j, struct err *e)
 	if (copy_str(s->id, sizeof(s->id), j, "id", e) || copy_str(s->name, sizeof(s->name), j, "name", e) ||
 	    copy_str(s->engine, sizeof(s->engine), j, "engine", e) || copy_str(ip, sizeof(ip) - 4, j, "addr", e) ||
 	    copy_str(s->mac, sizeof(s->mac), j, "mac", e) || copy_str(s->user, sizeof(s->user), j, "user", e) ||
+	    copy_str(s->fleet, sizeof(s->fleet), j, "fleet", e) ||
 	    copy_str(s->moved_at, sizeof(s->moved_at), j, "moved_at", e) ||
 	    copy_str(s->moved_from, sizeof(s->moved_from), j, "moved_from", e) || copy_path(s->root, j, "root", e) || copy_path(s->bundle, j, "bundle", e))
 		return -1;
@@ -185,6 +186,13 @@ static int copy_words(struct service *s, const struct json *j, struct err *e)
 			return err_set(e, EX_DATAERR, "service %s: address %s: not an IP address", s->name, s->addr);
 	}
 	return 0;
+}
+
+void service_set_fleet(struct service *s)
+{
+	const char *fleet = getenv("EDGE_FLEET");
+
+	snprintf(s->fleet, sizeof(s->fleet), "%s", fleet ? fleet : "");
 }
 
 int service_from_json(struct service **out, const struct json *j, struct err *e)
@@ -251,6 +259,7 @@ static struct json *service_common(const struct service *s)
 	if (s->mem_bytes)
 		json_set_num(j, "profile.mem_bytes", (double)s->mem_bytes);
 	json_set_num(j, "epoch", (double)s->epoch);
+	json_set_str(j, "fleet", s->fleet[0] ? s->fleet : NULL);
 	json_set_str(j, "moved_at", s->moved_at[0] ? s->moved_at : NULL);
 	json_set_str(j, "moved_from", s->moved_from[0] ? s->moved_from : NULL);
 	return j;
@@ -338,7 +347,6 @@ int service_load(struct service **s, const char *name, struct err *e)
 
 int service_lock(const char *name, int wait_ms, struct err *e)
 {
-	double end = clock_ms() + wait_ms;
 	char lock[SERVICE_NAME_MAX + 16];
 	struct err cause = { 0 };
 	int fd;
@@ -346,8 +354,7 @@ int service_lock(const char *name, int wait_ms, struct err *e)
 	if (!service_name_valid(name))
 		return err_set(e, EX_UNAVAILABLE, "service %s: no such service on this node", name);
 	snprintf(lock, sizeof(lock), "service-%s", name);
-	while ((fd = file_lock(lock, &cause)) < 0 && cause.code == EX_TEMPFAIL && clock_ms() < end)
-		usleep(5000);
+	fd = file_lock_wait(lock, wait_ms, &cause);
 	if (fd < 0 && cause.code == EX_TEMPFAIL)
 		return err_set(e, EX_TEMPFAIL, "service %s: busy: another program works on it", name);
 	if (fd < 0 && e)

@@ -40,6 +40,7 @@ struct service {
 	char **argv;                        /* NULL-terminated, owned; NULL with a bundle */
 	char **env;                         /* "KEY=VALUE" beside the usual ones, NULL-terminated, owned; or NULL */
 	long epoch;                         /* counts the moves */
+	char fleet[64];                     /* for which it runs here, when it is a guest's; else "" */
 	char moved_at[32], moved_from[256]; /* of the last one; "" before the first */
 
 	bool moved;                         /* it has left this node; its folder is a cache for its return */
@@ -85,6 +86,8 @@ char **service_strings(const char *const *items, int n);
 /* Reads "cpu=0.5,mem=64M" into s->cpu and s->mem_bytes, or a name of /etc/edge/profiles.json:
  * {"small":{"cpu":0.5,"mem":"64M"}}. EX_USAGE. */
 int service_profile(struct service *s, const char *profile, struct err *e);
+/* For whom it runs here from now on: EDGE_FLEET, which edge-serve sets for those who have been let in by edge-invite. */
+void service_set_fleet(struct service *s);
 /* Its record and its definition in one: what an edge-run elsewhere needs to start another one. */
 struct json *service_definition(const struct service *s);
 /* The arguments with which edge-run starts a service of this definition, as an array of strings. */

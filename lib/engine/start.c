@@ -102,6 +102,7 @@ int service_start_held(struct service *s, struct err *e)
 
 	if (start_check(s, e) || id_make(s, e))
 		return -1;
+	service_set_fleet(s);
 	/* what an instance left that ended together with this machine */
 	if (net_remove(s, e) || cgroup_remove(s->name, e) || file_remove_tree(service_dir(s, NULL), e))
 		return -1;

@@ -308,7 +308,7 @@ static void describe_battery(struct json *node, const struct absence *a)
 /* What its owner has written down beside: price, power and the like. */
 static void describe_settings(struct json *node)
 {
-	static const char *const ours[] = { "name", "addr", "bridge", "gateway", "gateway6" };
+	static const char *const ours[] = { "name", "addr", "bridge", "gateway", "gateway6", "policy", "authorized_keys", "host_key" };
 	AUTO_JSON struct json *own = json_read_file(file_path("/etc/edge/node.json"), NULL);
 	AUTO_JSON struct json *keys = own ? json_keys(own) : NULL;
 

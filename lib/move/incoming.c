@@ -13,15 +13,18 @@
 #include "lib/discover/registry.h"
 #include "lib/engine/cgroup.h"
 #include "lib/move/check.h"
+#include "lib/move/compare.h"
 #include "lib/move/files.h"
 #include "lib/move/image.h"
 #include "lib/move/layer.h"
+#include "lib/move/lazy.h"
 #include "lib/move/recover.h"
 #include "lib/move/store.h"
 #include "lib/move/wire.h"
 
 #define HURRY_NICE (-10)
 #define KILL_MS 5000
+#define FILL_MS 60000 /* until what was restored here before is all in place */
 #define IMAGES_MAX (1ull << 30) /* bytes: all but memory */
 
 int incoming_reply(struct incoming *in, struct json *j, struct err *e)
@@ -64,6 +67,9 @@ static int reserve(struct incoming *in, const struct json *call, struct json *wa
 			return -1;
 	}
 	checkpoint_supersede(in->ck);
+	/* To be sealed, and it runs here: then its image is read from, perhaps. */
+	if (in->seal && in->was_here && lazy_wait(in->svc, FILL_MS, NULL, NULL, e))
+		return -1;
 	if (image_open(&in->im, store_memory_dir(in->svc->id), e) || image_begin(in->im, e))
 		return -1;
 	return bulk_listen(&in->bulk, in->ck->id, in->im, e);
@@ -138,6 +144,20 @@ static void undone(void *ctx)
 	incoming_unplace(in, &e);
 }
 
+/* A process of its own. */
+static void serve_pages(void *ctx, int sock)
+{
+	const struct incoming *in = ctx;
+
+	lazy_main(in->svc, in->ck->dir, in->engine->lazy_dir(in->svc, in->ck->dir), sock);
+}
+
+static int arm_pages(struct incoming *in, struct err *e)
+{
+	in->whole = in->engine->lazy_dir ? lazy_missing() : "its engine cannot";
+	return in->whole ? 0 : keeper_pages(&in->keeper, e);
+}
+
 static int arm(struct incoming *in, struct err *e)
 {
 	struct service *s = in->svc;
@@ -150,11 +170,11 @@ static int arm(struct incoming *in, struct err *e)
 	if (net_create(s, e))
 		return -1;
 	in->net = true;
-	in->orders = (struct keeper_orders){ committed, undone, in, in->lock };
+	in->orders = (struct keeper_orders){ committed, undone, serve_pages, in, in->lock };
 	if (keeper_spawn(&in->keeper, s, &in->orders, e))
 		return -1;
 	in->armed = true;
-	if (in->engine->restore_arm(s, &in->keeper, &in->criu, e) || criu_unchanged(e))
+	if (arm_pages(in, e) || in->engine->restore_arm(s, &in->keeper, &in->criu, e) || criu_unchanged(e))
 		return -1;
 	/* From the freeze on, what restores it comes before other work on this node; the restored tasks get their own
 	 * priorities back. */
@@ -223,8 +243,11 @@ static int commit(struct incoming *in, struct err *e)
 
 	if (!keeper_alive(&in->keeper))
 		return err_set(e, EX_SOFTWARE, "service %s: its keeper has ended", s->name);
+	if (!in->whole && keeper_served(&in->keeper, e))
+		return -1;
 	if (forced_elsewhere(s))
 		return err_set(e, EX_UNAVAILABLE, "service %s: the registry knows it under a newer epoch", s->name);
+	service_set_fleet(s);
 	service_arrive(s, in->ck->from);
 	s->start_time = service_start_time(s->pid);
 	s->log_ino = in->keeper.log_ino;
@@ -237,6 +260,14 @@ static int commit(struct incoming *in, struct err *e)
 	return rc ? -1 : 0;
 }
 
+static int compare(struct incoming *in)
+{
+	AUTO_FREE pid_t *pids = NULL;
+	int n;
+
+	return cgroup_pids(in->svc->name, &pids, &n, &in->why) || compare_memory(in->im, pids, n, false, &in->why) ? -1 : 0;
+}
+
 /* Called while all is restored and nothing runs. The source learns it, and says go, once. */
 static int on_ready(void *ctx)
 {
@@ -244,6 +275,8 @@ static int on_ready(void *ctx)
 	AUTO_FRAME struct frame f = { 0 };
 
 	in->t_ready = clock_ms();
+	if (compare(in))
+		return -1;
 	if (incoming_reply(in, json_object(), &in->why) || wire_expect(in->ctl, FRAME_CALL, &f, &in->why))
 		return -1;
 	AUTO_JSON struct json *call = wire_json(&f, &in->why);
@@ -284,6 +317,9 @@ static int finish(struct incoming *in, struct err *e)
 	AUTO_JSON struct json *answer = json_object();
 
 	json_set(answer, "service", service_record(s, "running"));
+	json_set_str(answer, "restore", in->whole ? "whole" : "lazy");
+	if (in->whole)
+		json_set_str(answer, "restore_why", in->whole);
 	json_set_num(answer, "restore_ms", in->t_ready - in->t_restore);
 	json_set_num(answer, "resume_ms", clock_ms() - in->t_go);
 	int rc = incoming_reply(in, TAKE_PTR(answer), e);
@@ -300,6 +336,12 @@ static int finish(struct incoming *in, struct err *e)
 	return rc;
 }
 
+/* Was it not criu that failed, but who gives it its pages? */
+static bool pages_failed(struct incoming *in)
+{
+	return !in->whole && keeper_served(&in->keeper, &in->why) && in->why.code == EX_UNAVAILABLE;
+}
+
 static int restore(struct incoming *in, const struct json *call, struct err *e)
 {
 	in->t_restore = clock_ms();
@@ -309,10 +351,10 @@ static int restore(struct incoming *in, const struct json *call, struct err *e)
 	if (journal_turn(in->ck->id, "begun", "restoring", NULL, e) || checkpoint_complete(in->ck, in->im, e) ||
 	    image_link_parents(in->im, in->ck->dir, e) || incoming_put_back(in, e) || keeper_mount(&in->keeper, e))
 		return -1;
-	int rc = in->engine->restore(in->svc, &in->keeper, &in->criu, in->ck->dir, in->ck->tcp_close, on_ready, in, e);
+	int rc = in->engine->restore(in->svc, &in->keeper, &in->criu, in->ck->dir, in->ck->tcp_close, !in->whole, on_ready, in, e);
 	if (in->running)
 		return finish(in, e);
-	if (rc && in->why.text[0])
+	if (rc && (in->why.text[0] || pages_failed(in)))
 		*e = in->why;
 	return -1;
 }

@@ -37,6 +37,7 @@ struct incoming {
 	bool begun;               /* it is in the journal */
 	bool orphan;              /* we are its keeper, and the process that had it is gone */
 	bool net, cgroup, armed, running;
+	const char *whole;        /* why its memory is restored before it runs, and not as it is touched; NULL: it is not */
 	struct err why;           /* it could not be committed */
 	bool had_moved;           /* and that is a cache */
 	bool placed;              /* the service's folder was made by us */

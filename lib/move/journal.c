@@ -118,9 +118,7 @@ static int append(int fd, const char *path, struct json *line, const char *step,
 	return (void)!ftruncate(fd, end), -1;
 }
 
-/* A test's switch, EDGE_FAULT=hold: whoever has written a step for which there is a file hold-STEP stops there, and renames it
- * to held-STEP, until the test has done what it wants to see survived and removes that. */
-static void hold_here(const char *step)
+void journal_hold(const char *step)
 {
 	const char *fault = getenv("EDGE_FAULT"), *held = file_path("/run/edge/held-%s", step);
 
@@ -148,7 +146,7 @@ int journal_begin(const char *move, const struct json *head, struct err *e)
 		return -1;
 	}
 	flock(fd, LOCK_UN);
-	hold_here("begun");
+	journal_hold("begun");
 	return 0;
 }
 
@@ -210,7 +208,7 @@ int journal_turn(const char *move, const char *from, const char *step, const str
 	if (append(fd, path, line, step, e))
 		return -1;
 	flock(fd, LOCK_UN);
-	hold_here(step);
+	journal_hold(step);
 	return 0;
 }
 

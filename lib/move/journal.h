@@ -46,4 +46,8 @@ int journal_lock(const char *service, int wait_ms, struct err *e);
 /* The move is over and both ends know, or it never came to anything: removes its file; a missing one is no error. */
 int journal_forget(const char *move, struct err *e);
 
+/* A test's switch, EDGE_FAULT=hold: whoever has written a step for which there is a file hold-STEP stops there, and renames it
+ * to held-STEP, until the test has done what it wants to see survived and removes that. */
+void journal_hold(const char *step);
+
 #endif

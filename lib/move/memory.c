@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-#include "lib/move/memory.h"
+#include "lib/move/memory_int.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -14,34 +14,17 @@
 #include "lib/base/auto.h"
 #include "lib/move/image.h"
 
-/* From linux/fs.h of 6.7; older headers lack them. */
-#ifndef PAGEMAP_SCAN
-struct page_region {
-	uint64_t start, end, categories;
-};
-struct pm_scan_arg {
-	uint64_t size, flags, start, end, walk_end, vec, vec_len, max_pages;
-	uint64_t category_inverted, category_mask, category_anyof_mask, return_mask;
-};
-#define PAGEMAP_SCAN _IOWR('f', 16, struct pm_scan_arg)
-#define PAGE_IS_FILE (1 << 2)
-#define PAGE_IS_PRESENT (1 << 3)
-#define PAGE_IS_SWAPPED (1 << 4)
-#define PAGE_IS_PFNZERO (1 << 5)
-#endif
-
 #define REGIONS 1024
+/* Looked at in one go, and of those taken: the process can map and unmap nothing meanwhile. */
+#define SCAN_BYTES (4ULL << 30)
+#define SCAN_PAGES 32768
 #define HUGE_MAPPING (1ULL << 30) /* takes 3 ms to walk, whatever is in it */
 /* Bits of /proc/PID/pagemap. */
 #define PM_EXCLUSIVE (1ULL << 56) /* mapped by this process alone, and not the zero page */
+#define PM_GUARD (1ULL << 58)
 #define PM_FILE (1ULL << 61)
 #define PM_SWAP (1ULL << 62)
 #define PM_PRESENT (1ULL << 63)
-
-struct mapping {
-	uint64_t start, end, offset, inode;
-	bool private, shared_memory;
-};
 
 void page_runs_clear(struct page_runs *r)
 {
@@ -78,6 +61,8 @@ static bool parse_mapping(const char *line, struct mapping *m)
 		return false;
 	const char *file = line + name;
 	m->private = perms[3] == 'p';
+	m->writable = perms[1] == 'w';
+	m->huge = !strncmp(file, "/anon_hugepage", 14);
 	m->shared_memory = !m->private && (!strncmp(file, "/dev/zero (deleted)", 19) ||
 					   !strncmp(file, "/memfd:", 7) || !strncmp(file, "/SYSV", 5));
 	if (*file == '[' && (!strncmp(file, "[vdso", 5) || !strncmp(file, "[vvar", 5) || !strncmp(file, "[vsys", 5)))
@@ -115,35 +100,57 @@ static int add_pages(struct page_runs *out, uint64_t object, const struct mappin
 	return 0;
 }
 
-/* 0 done, 1 the kernel has no PAGEMAP_SCAN, -1 with errno. */
-static int scan_mapping(int fd, const struct mapping *m, uint64_t object, pid_t pid, struct page_runs *out)
+/* The zero page, guards (madvise(2)) and, in private mappings, pages of the file hold nothing of its own. */
+static int scan_range(int fd, struct pm_scan_arg *arg, const struct mapping *m, uint64_t object, pid_t pid,
+		      struct page_runs *out)
 {
-	struct page_region region[REGIONS];
-	struct pm_scan_arg arg = {
-		.size = sizeof(arg),
-		.start = m->start,
-		.end = m->end,
-		.vec = (uintptr_t)region,
-		.vec_len = REGIONS,
-		/* Neither the zero page nor, in private mappings, a page of the file. */
-		.category_inverted = PAGE_IS_PFNZERO | (m->private ? PAGE_IS_FILE : 0),
-		.category_mask = PAGE_IS_PFNZERO | (m->private ? PAGE_IS_FILE : 0),
-		.category_anyof_mask = PAGE_IS_PRESENT | PAGE_IS_SWAPPED,
-	};
+	const struct page_region *region = (const struct page_region *)(uintptr_t)arg->vec;
+	const uint64_t end = arg->end;
 
-	while (arg.start < m->end) {
-		int n = ioctl(fd, PAGEMAP_SCAN, &arg);
+	while (arg->start < end) {
+		arg->end = end - arg->start < SCAN_BYTES ? end : arg->start + SCAN_BYTES;
+		int n = ioctl(fd, PAGEMAP_SCAN, arg);
 
 		if (n < 0)
-			return errno == ENOTTY || errno == EINVAL ? 1 : -1;
+			return -1;
 		for (int i = 0; i < n; i++)
 			if (add_pages(out, object, m, pid, region[i].start, region[i].end))
 				return -1;
-		if (arg.walk_end <= arg.start)
+		if (arg->walk_end <= arg->start)
 			break;
-		arg.start = arg.walk_end;
+		arg->start = arg->walk_end;
 	}
 	return 0;
+}
+
+int memory_scan(int fd, const struct mapping *m, uint64_t object, pid_t pid, uint64_t flags, uint64_t also,
+		struct page_runs *out)
+{
+	struct page_region region[REGIONS];
+	uint64_t without = PAGE_IS_PFNZERO | PAGE_IS_GUARD | (m->private ? PAGE_IS_FILE : 0);
+
+	/* Guards are no category of kernels before 6.15. */
+	for (;; without &= ~(uint64_t)PAGE_IS_GUARD) {
+		struct pm_scan_arg arg = {
+			.size = sizeof(arg),
+			.flags = flags,
+			.start = m->start,
+			.end = m->end,
+			.vec = (uintptr_t)region,
+			.vec_len = REGIONS,
+			.max_pages = SCAN_PAGES,
+			.category_inverted = without,
+			.category_mask = without | also,
+			.category_anyof_mask = PAGE_IS_PRESENT | PAGE_IS_SWAPPED,
+		};
+
+		if (!scan_range(fd, &arg, m, object, pid, out))
+			return 0;
+		if (errno != EINVAL && errno != ENOTTY)
+			return -1;
+		if (errno == ENOTTY || !(without & PAGE_IS_GUARD))
+			return 1;
+	}
 }
 
 /* Pages that a private mapping has in memory or in swap space, its file's left out; UINT64_MAX when nobody can say. */
@@ -187,7 +194,7 @@ static int walk_mapping(int fd, const struct mapping *m, uint64_t object, pid_t 
 			return -1;
 		n = (uint64_t)got / 8;
 		for (uint64_t i = 0; i <= n; i++) {
-			bool want = i < n && (entry[i] & (PM_PRESENT | PM_SWAP)) &&
+			bool want = i < n && (entry[i] & (PM_PRESENT | PM_SWAP)) && !(entry[i] & PM_GUARD) &&
 				    !(m->private && (entry[i] & PM_FILE));
 
 			if (want && !in)
@@ -205,10 +212,11 @@ static int walk_mapping(int fd, const struct mapping *m, uint64_t object, pid_t 
 	return 0;
 }
 
-static int mapping_runs(int fd, const struct mapping *m, uint64_t object, pid_t pid, struct page_runs *out)
+int memory_add_all(void *ctx, int fd, const struct mapping *m, uint64_t object, pid_t pid, struct page_runs *out)
 {
-	int rc = scan_mapping(fd, m, object, pid, out);
+	int rc = memory_scan(fd, m, object, pid, 0, 0, out);
 
+	(void)ctx;
 	return rc > 0 ? walk_mapping(fd, m, object, pid, out) : rc;
 }
 
@@ -219,7 +227,7 @@ static int process_gone(const char *path, struct err *e)
 	return errno == ENOENT || errno == ESRCH ? 0 : err_sys(e, "%s", path);
 }
 
-static int process_runs(pid_t pid, struct page_runs *out, struct err *e)
+int memory_each_mapping(pid_t pid, mapping_fn *fn, void *ctx, struct page_runs *out, struct err *e)
 {
 	char path[64];
 	AUTO_FREE char *line = NULL;
@@ -243,8 +251,8 @@ static int process_runs(pid_t pid, struct page_runs *out, struct err *e)
 			return err_set(e, EX_OSERR, "/proc/%d/status: no NSpid", pid);
 		uint64_t object = m.private ? (uint64_t)ns_pid : m.inode | OBJECT_SHARED;
 
-		if (mapping_runs(fd, &m, object, pid, out))
-			return err_sys(e, "memory of process %d", pid);
+		if (fn(ctx, fd, &m, object, pid, out))
+			return errno == ESRCH ? 0 : err_sys(e, "memory of process %d", pid);
 		errno = 0;
 	}
 	return ferror(f) && errno != ESRCH ? err_sys(e, "/proc/%d/maps", pid) : 0;
@@ -283,16 +291,21 @@ static void drop_overlaps(struct page_runs *r)
 	r->n = kept;
 }
 
+void memory_settle(struct page_runs *out)
+{
+	if (out->n)
+		qsort(out->run, out->n, sizeof(*out->run), by_place);
+	drop_overlaps(out);
+}
+
 int memory_runs(const pid_t *pids, size_t n, struct page_runs *out, struct err *e)
 {
 	out->n = 0;
 	out->pages = 0;
 	for (size_t i = 0; i < n; i++)
-		if (process_runs(pids[i], out, e))
+		if (memory_each_mapping(pids[i], memory_add_all, NULL, out, e))
 			return -1;
-	if (out->n)
-		qsort(out->run, out->n, sizeof(*out->run), by_place);
-	drop_overlaps(out);
+	memory_settle(out);
 	return 0;
 }
 

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /* The memory of running (or frozen) processes: which pages there are, and reading them from outside.
- * Here pages are found by looking at all that exist; a way that knows which were written is another function that
- * fills the same runs. */
+ * Here pages are found by looking at all that exist; track.h knows those that were written, and fills the same runs. */
 #ifndef EDGE_MOVE_MEMORY_H
 #define EDGE_MOVE_MEMORY_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <sys/types.h>
@@ -20,6 +20,7 @@ struct page_run {
 	uint64_t vaddr; /* in the process */
 	pid_t pid;      /* 0: vaddr is in this process; -1: the sender's own memory image */
 	uint32_t pages;
+	bool tracked;   /* a later write to them will be noticed: they need not be looked at again until then */
 };
 
 struct page_runs {
@@ -31,7 +32,7 @@ struct page_runs {
 void page_runs_clear(struct page_runs *r);
 
 /* All pages of these processes that hold data of their own: anonymous private ones, and those of shared memory.
- * Pages of files, of devices, and the kernel's own are left out. A process that is gone is passed over.
+ * Pages of files, of devices, guards and the kernel's own are left out. A process that is gone is passed over.
  * Uses PAGEMAP_SCAN (Linux 6.7) where there is one, else reads /proc/PID/pagemap. */
 int memory_runs(const pid_t *pids, size_t n, struct page_runs *out, struct err *e);
 

@@ -5,12 +5,12 @@
 
 #include "lib/base/clock.h"
 #include "lib/engine/engine.h"
+#include "lib/move/lazy.h"
 #include "lib/move/recover.h"
 #include "lib/move/outgoing_int.h"
 
 #define LOCK_MS 2000
-#define ROUNDS_MAX 8
-#define FEW_PAGES 256       /* that changed in a round: the next one is the freeze */
+#define FILL_MS 60000 /* until its memory is all in place, when it has just come here */
 
 void outgoing_init(struct outgoing *o)
 {
@@ -37,6 +37,11 @@ int outgoing_turn(struct outgoing *o, const char *from, const char *step, struct
 			       "it goes on here", o->svc->name, clock_ms() - o->frozen_at, o->opt.max_freeze_ms);
 }
 
+static int keep_waiting(void *ctx, struct err *e)
+{
+	return outgoing_go_on(ctx, "filling", e);
+}
+
 int outgoing_open(struct outgoing **out, const char *name, const struct move_options *opt, struct err *e)
 {
 	AUTO_OUTGOING struct outgoing *o = calloc(1, sizeof(*o));
@@ -47,12 +52,14 @@ int outgoing_open(struct outgoing **out, const char *name, const struct move_opt
 	o->start = clock_ms();
 	if (service_load(&o->svc, name, e))
 		return -1;
+	if (opt->on_hot == HOT_POST_COPY)
+		return err_set(e, EX_UNAVAILABLE, "service %s: --on-hot post-copy: not here yet", name);
 	o->lock = journal_lock(name, LOCK_MS, e);
 	if (o->lock < 0)
 		return -1;
 	if (!service_running(o->svc))
 		return err_set(e, EX_UNAVAILABLE, "service %s: does not run here", name);
-	if (recover_instance(name, o->svc->id, true, e))
+	if (recover_instance(name, o->svc->id, true, e) || lazy_wait(o->svc, FILL_MS, keep_waiting, o, e))
 		return -1;
 	o->engine = engine_find(o->svc->engine);
 	if (!o->engine)
@@ -115,30 +122,6 @@ int outgoing_send_files(struct outgoing *o, bool final, struct err *e)
 	return 0;
 }
 
-int outgoing_memory_round(struct outgoing *o, bool ask, bool final, struct pages_stats *st, struct err *e)
-{
-	AUTO_FREE pid_t *pids = NULL;
-	int n;
-
-	if (outgoing_pids(o, &pids, &n, e) || memory_runs(pids, (size_t)n, &o->runs, e))
-		return -1;
-	return sender_round(o->sender, &o->runs, ask, final, st, e);
-}
-
-void outgoing_add_round(struct outgoing *o, const struct pages_stats *st)
-{
-	struct pages_stats *all = &o->rep.memory;
-
-	all->looked_at += st->looked_at;
-	all->changed += st->changed;
-	all->zero += st->zero;
-	all->there += st->there;
-	all->sent += st->sent;
-	all->raw_bytes += st->raw_bytes;
-	all->sent_bytes += st->sent_bytes;
-	o->rep.rounds++;
-}
-
 static int arm(struct outgoing *o, struct err *e)
 {
 	AUTO_JSON struct json *answer = wire_call(o->ctl, wire_request("arm"), e);
@@ -156,27 +139,12 @@ int outgoing_warm(struct outgoing *o, struct err *e)
 int outgoing_precopy(struct outgoing *o, struct err *e)
 {
 	double start = clock_ms();
-	struct pages_stats first = { 0 }, before = { 0 };
 
 	if (outgoing_go_on(o, "files", e) || outgoing_send_base(o, e) || outgoing_send_files(o, false, e) || outgoing_go_on(o, "memory", e) ||
-	    arm(o, e) || outgoing_warm(o, e))
+	    arm(o, e) || outgoing_warm(o, e) || outgoing_rounds(o, e))
 		return -1;
-	for (int i = 0; i < ROUNDS_MAX; i++) {
-		struct pages_stats st = { 0 };
-
-		if (outgoing_memory_round(o, true, false, &st, e)) {
-			outgoing_go_on(o, "memory", e);
-			return -1;
-		}
-		outgoing_add_round(o, &st);
-		if (st.changed < FEW_PAGES || (i && !pages_round_pays(&first, &before, &st)))
-			break;
-		if (!i)
-			first = st;
-		before = st;
-	}
 	/* Files written meanwhile, so that the freeze finds few. */
-	if (outgoing_send_files(o, false, e) || outgoing_go_on(o, "freezing", e))
+	if (outgoing_send_files(o, false, e) || outgoing_another_round(o, e) || outgoing_go_on(o, "freezing", e))
 		return -1;
 	o->rep.precopy = clock_ms() - start;
 	return 0;
@@ -188,6 +156,7 @@ int outgoing_capture(struct outgoing *o, struct err *e)
 	struct pages_stats st = { 0 };
 
 	if (outgoing_facts(o, e) || outgoing_warm(o, e) || sender_new(&o->sender, o->im, none, 1, e) ||
+	    outgoing_track(o, e) ||
 	    (o->opt.snapshot && outgoing_copy_folders(o, true, e)) || outgoing_memory_round(o, false, false, &st, e))
 		return -1;
 	outgoing_add_round(o, &st);
@@ -215,6 +184,7 @@ void outgoing_free(struct outgoing *o)
 	/* The service first, unless criu is still at work: then it may wait for what only the connection's end ends. */
 	if (!o->dumping || o->dump_state)
 		outgoing_thaw(o);
+	outgoing_unthrottle(o);
 	say_farewell(o);
 	if (o->ctl)
 		stream_stop(o->ctl);
@@ -242,6 +212,8 @@ void outgoing_free(struct outgoing *o)
 		checkpoint_remove(o->ck, NULL);
 	if (o->ck)
 		checkpoint_free(o->ck);
+	if (o->track)
+		track_free(o->track, o->retired);
 	page_runs_clear(&o->runs);
 	json_free(o->facts);
 	json_free(o->base);

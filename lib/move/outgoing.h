@@ -12,7 +12,15 @@
 
 #define BULK_STREAMS 2
 
+#define ROUNDS_NOTED 16 /* one by one; what comes after is only in the sums */
+
+/* What becomes of a service that writes memory faster than it gets through. */
+enum on_hot { HOT_WAIT, HOT_THROTTLE, HOT_POST_COPY, HOT_ABORT };
+
 struct move_options {
+	bool by_digest;                       /* nothing is done in its processes: changed pages are found by reading all */
+	int max_pause_ms;                     /* what the rounds before the freeze aim at */
+	enum on_hot on_hot;
 	bool tcp_close, dry_run, ship_base;
 	bool snapshot;                        /* the service goes on: its checkpoint has copies of its own */
 	int connect_ms;                       /* limit of one connection's set-up */
@@ -23,6 +31,8 @@ struct move_options {
 	int (*progress)(void *ctx, const char *phase, uint64_t done, uint64_t all);
 	/* The connection was lost (`why`), and is tried again after pause_ms (may be NULL). */
 	void (*retrying)(void *ctx, const char *why, int pause_ms);
+	/* It writes faster than it gets through (bytes per second; may be NULL). */
+	void (*hot)(void *ctx, double dirty_bps, double link_bps);
 	/* Asked some ten times a second, in a thread (may be NULL): is it to be given up? */
 	bool (*interrupted)(void *ctx);
 	void *ctx;
@@ -32,8 +42,15 @@ struct move_options {
 struct move_report {
 	double total, frozen, connect, check, precopy;
 	double quiet, freeze, dump, pages, files, images, restore, resume;
+	double scan;                /* to find the pages of the last round */
 	int rounds;
+	char restored[16], restored_why[128]; /* how the destination has put its memory in place; "": it has not said */
 	struct pages_stats memory;  /* all rounds */
+	struct pages_stats round[ROUNDS_NOTED];
+	double predicted;           /* pause, when the last round before the freeze had ended */
+	double dirty_bps, link_bps; /* as measured by then */
+	bool hot;
+	int throttled;              /* how often its processor time was cut */
 	uint64_t last_pages;        /* sent inside the freeze */
 	struct files_stats file;
 	uint64_t image_bytes;

@@ -9,6 +9,7 @@
 #include "lib/engine/cgroup.h"
 #include "lib/engine/engine.h"
 #include "lib/engine/net.h"
+#include "lib/move/compare.h"
 #include "lib/move/outgoing_int.h"
 
 #define FREEZE_MS 2000      /* limit of freezing the cgroup */
@@ -82,6 +83,14 @@ void outgoing_hurry(struct outgoing *o)
 		setpriority(PRIO_PROCESS, (id_t)o->criu.pid, HURRY_NICE);
 }
 
+static int compare(struct outgoing *o, struct err *e)
+{
+	AUTO_FREE pid_t *pids = NULL;
+	int n;
+
+	return outgoing_pids(o, &pids, &n, e) || compare_memory(o->im, pids, n, true, e) ? -1 : 0;
+}
+
 int outgoing_freeze(struct outgoing *o, struct err *e)
 {
 	AUTO_JSON struct json *catch = wire_request("catch");
@@ -90,6 +99,8 @@ int outgoing_freeze(struct outgoing *o, struct err *e)
 	int rc;
 
 	net_quiet_start(&o->quiet, o->svc, QUIET_MS);
+	if (outgoing_another_round(o, e))
+		return -1;
 	o->rep.quiet = clock_ms() - start;
 	start = clock_ms();
 	outgoing_hurry(o);
@@ -101,6 +112,7 @@ int outgoing_freeze(struct outgoing *o, struct err *e)
 	if (net_quiet_freeze(o->svc, FREEZE_MS, e))
 		return -1;
 	o->rep.freeze = clock_ms() - start;
+	outgoing_unthrottle(o); /* criu works in its processes */
 	/* What comes for it from here on is kept where it will run: there, before it is cut off here, so that nothing is lost in
 	 * between. */
 	if (o->ctl && wire_send_json(o->ctl, FRAME_CALL, catch, e))
@@ -119,7 +131,7 @@ int outgoing_freeze(struct outgoing *o, struct err *e)
 	if (wait_dump(o, rc ? NULL : e) || rc)
 		return -1;
 	start = clock_ms();
-	rc = outgoing_images(o, &st, e) || outgoing_go_on(o, "restoring", e) ? -1 : 0;
+	rc = outgoing_images(o, &st, e) || compare(o, e) || outgoing_go_on(o, "restoring", e) ? -1 : 0;
 	o->rep.images = clock_ms() - start;
 	outgoing_add_round(o, &st);
 	o->rep.last_pages = st.sent;

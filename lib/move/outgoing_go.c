@@ -109,6 +109,9 @@ int outgoing_hand_over(struct outgoing *o, struct json **record, struct err *e)
 	net_quiet_end(&o->quiet);
 	o->rep.restore = json_num(there, "restore_ms", 0);
 	o->rep.resume = json_num(there, "resume_ms", 0);
+	snprintf(o->rep.restored, sizeof(o->rep.restored), "%s", json_str(there, "restore") ? json_str(there, "restore") : "");
+	snprintf(o->rep.restored_why, sizeof(o->rep.restored_why), "%s",
+		 json_str(there, "restore_why") ? json_str(there, "restore_why") : "");
 	o->rep.wire_bytes = stream_sent(o->ctl);
 	for (int i = 0; i < o->n_bulk; i++)
 		o->rep.wire_bytes += stream_sent(o->bulk[i]);

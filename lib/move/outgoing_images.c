@@ -121,7 +121,7 @@ static int object_runs(struct outgoing *o, uint64_t object, const struct pagemap
 	return 0;
 }
 
-/* One pagemap: its pages into the image, then written anew with every page in the parent. */
+/* One pagemap: its pages into the image, then written anew with every page in the parent; what may come later still may. */
 static int settle_pagemap(struct outgoing *o, const char *name, struct pages_stats *st, struct err *e)
 {
 	uint64_t object = pagemap_object(name);
@@ -142,7 +142,7 @@ static int settle_pagemap(struct outgoing *o, const char *name, struct pages_sta
 	if (rc)
 		return -1;
 	for (size_t i = 0; i < pm->n; i++)
-		pm->entry[i].flags = PAGES_IN_PARENT;
+		pm->entry[i].flags = PAGES_IN_PARENT | (pm->entry[i].flags & PAGES_LAZY);
 	snprintf(path, sizeof(path), "%s/pages-%u.img", o->ck->dir, pm->pages_id);
 	if (truncate(path, 0))
 		return err_sys(e, "%s", path);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* The inside of an outgoing move, shared by outgoing.c (its steps), outgoing_connect.c (the way there), outgoing_freeze.c
- * (standing still), outgoing_go.c (the hand-over), outgoing_images.c (what CRIU wrote) and outgoing_ship.c (checkpoints that stay). */
+ * (standing still), outgoing_rounds.c (memory), outgoing_go.c (the hand-over), outgoing_images.c (what CRIU wrote) and outgoing_ship.c (checkpoints that stay). */
 #ifndef EDGE_MOVE_OUTGOING_INT_H
 #define EDGE_MOVE_OUTGOING_INT_H
 
@@ -12,6 +12,7 @@
 #include "lib/move/journal.h"
 #include "lib/move/outgoing.h"
 #include "lib/move/pulse.h"
+#include "lib/move/track.h"
 
 enum { DUMP_WHOLE = 1, DUMP_FAILED };
 
@@ -22,6 +23,14 @@ struct connecting {
 	struct stream *stream;
 	struct err err;
 	pthread_t thread;
+};
+
+/* How fast the service writes, and how fast that gets through. */
+struct pace {
+	double at;       /* when the last round began */
+	double written;  /* pages per millisecond */
+	double page_ms;  /* to bring one over */
+	double left_ms;  /* to bring over what was written since `at` */
 };
 
 struct outgoing {
@@ -46,6 +55,11 @@ struct outgoing {
 	char to[256];
 	struct sender *sender;
 	struct page_runs runs;
+	struct track *track; /* owned; NULL: changes are found by digest */
+	struct pace pace;
+	double hot_at;
+	bool throttled; /* its processor time is cut */
+	double cpu_used, cpu_at;
 	struct criu criu;
 	struct net_catch catch; /* of a checkpoint that stays here */
 	struct net_quiet quiet;
@@ -82,6 +96,13 @@ int outgoing_go_on(struct outgoing *o, const char *phase, struct err *e);
 /* One look at all folders, or all memory, and what changed sent; final: they stand still. */
 int outgoing_send_files(struct outgoing *o, bool final, struct err *e);
 int outgoing_memory_round(struct outgoing *o, bool ask, bool final, struct pages_stats *st, struct err *e);
+/* Begins to track its memory, unless that is not wanted. */
+int outgoing_track(struct outgoing *o, struct err *e);
+/* All rounds before the freeze; one more, if the service has written much since. */
+int outgoing_rounds(struct outgoing *o, struct err *e);
+int outgoing_another_round(struct outgoing *o, struct err *e);
+/* Gives it back its processor time, if that was cut. */
+void outgoing_unthrottle(struct outgoing *o);
 void outgoing_add_round(struct outgoing *o, const struct pages_stats *st);
 /* Of zeroed memory. */
 void outgoing_init(struct outgoing *o);

@@ -8,6 +8,44 @@ static void put_ms(struct json *j, const char *path, double ms)
 	json_set_num(j, path, (double)(long long)(ms * 1000 + 0.5) / 1000);
 }
 
+/* How the pages were found that had changed, and in which rounds. */
+static void put_rounds(struct json *j, const struct outgoing *o)
+{
+	const struct move_report *r = &o->rep;
+	struct track_stats t = { 0 };
+	struct json *rounds = json_array();
+
+	if (o->track)
+		t = track_stats(o->track);
+	json_set_str(j, "way", !t.tracked ? "digest" : t.tracked < t.processes ? "mixed" : "write-protect");
+	if (o->track) {
+		json_set_num(j, "tracking.processes", t.processes);
+		json_set_num(j, "tracking.tracked", t.tracked);
+		json_set_num(j, "tracking.pages_untracked", (double)t.looked_at);
+		put_ms(j, "tracking.longest_stop_ms", t.longest_ms);
+		if (t.reason)
+			json_set_str(j, "tracking.reason", t.reason);
+	}
+	json_set_num(j, "rounds", r->rounds);
+	for (int i = 0; i < r->rounds && i < ROUNDS_NOTED; i++) {
+		struct json *one = json_object();
+
+		json_set_num(one, "pages", (double)r->round[i].looked_at);
+		json_set_num(one, "pages_sent", (double)r->round[i].sent);
+		json_set_num(one, "bytes_sent", (double)r->round[i].sent_bytes);
+		put_ms(one, "ms", r->round[i].ms);
+		json_add(rounds, one);
+	}
+	json_set(j, "round", rounds);
+	if (r->predicted > 0) {
+		put_ms(j, "predicted_ms", r->predicted);
+		json_set_num(j, "dirty_bps", (double)(long long)r->dirty_bps);
+		json_set_num(j, "link_bps", (double)(long long)r->link_bps);
+	}
+	if (r->hot)
+		json_set_num(j, "throttled", r->throttled);
+}
+
 struct json *outgoing_moved(const struct outgoing *o, const char *to)
 {
 	const struct move_report *r = &o->rep;
@@ -21,8 +59,11 @@ struct json *outgoing_moved(const struct outgoing *o, const char *to)
 					       r->memory.there * PAGE_BYTES + r->file.there_bytes));
 	json_set_num(j, "bytes_sent", (double)r->wire_bytes);
 	json_set_num(j, "bytes_there", (double)(r->memory.there * PAGE_BYTES + r->file.there_bytes));
-	json_set_str(j, "way", "digest");
-	json_set_num(j, "rounds", r->rounds);
+	put_rounds(j, o);
+	if (r->restored[0])
+		json_set_str(j, "restore", r->restored);
+	if (r->restored_why[0])
+		json_set_str(j, "restore_why", r->restored_why);
 	json_set_num(j, "pages", (double)r->memory.looked_at);
 	json_set_num(j, "pages_sent", (double)r->memory.sent);
 	json_set_num(j, "pages_frozen", (double)r->last_pages);
@@ -32,6 +73,7 @@ struct json *outgoing_moved(const struct outgoing *o, const char *to)
 	put_ms(j, "phases.quiet_ms", r->quiet);
 	put_ms(j, "phases.freeze_ms", r->freeze);
 	put_ms(j, "phases.dump_ms", r->dump);
+	put_ms(j, "phases.scan_ms", r->scan);
 	put_ms(j, "phases.pages_ms", r->pages);
 	put_ms(j, "phases.files_ms", r->files);
 	put_ms(j, "phases.images_ms", r->images);

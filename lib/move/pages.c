@@ -172,8 +172,9 @@ static int flush(struct worker *w)
 
 	if (pages_store(w->s->im, w->item, w->page, w->n, &w->err))
 		return -1;
-	for (unsigned i = 0; i < w->n && w->s->final; i++)
-		image_use(w->s->im, w->item[i].object, w->item[i].addr, 1);
+	for (unsigned i = 0; i < w->n; i++)
+		if (w->item[i].used)
+			image_use(w->s->im, w->item[i].object, w->item[i].addr, 1);
 	if (n && w->stream && w->s->ask) {
 		if (!w->unasked)
 			n = ask(w);
@@ -186,15 +187,22 @@ static int flush(struct worker *w)
 
 /* ---- one run ---- */
 
-/* A page that differs from what was sent last goes into the batch. */
-static int take_page(struct worker *w, uint64_t object, uint64_t addr, const uint8_t *page, uint64_t mark)
+/* Its pages are as the service will have them, unless they are found again. */
+static bool stays(const struct worker *w, const struct page_run *b)
 {
+	return w->s->final || b->tracked;
+}
+
+/* A page that differs from what was sent last goes into the batch. */
+static int take_page(struct worker *w, const struct page_run *b, unsigned i, const uint8_t *page, uint64_t mark)
+{
+	const uint64_t object = b->object, addr = b->addr + (uint64_t)i * PAGE_BYTES;
 	struct image *im = w->s->im;
 	struct page_item *item = &w->item[w->n];
 	bool zero = mark == MARK_ZERO;
 	struct digest old;
 
-	*item = (struct page_item){ .object = object, .addr = addr, .zero = zero };
+	*item = (struct page_item){ .object = object, .addr = addr, .zero = zero, .used = stays(w, b) };
 	if (!zero)
 		digest_of(page, PAGE_BYTES, &item->digest);
 	enum page_state was = image_get(im, object, addr, &old);
@@ -209,7 +217,7 @@ static int take_page(struct worker *w, uint64_t object, uint64_t addr, const uin
 /* Pages [from, end) of a block are as they were sent last. */
 static void keep_pages(struct worker *w, const struct page_run *b, unsigned from, unsigned end)
 {
-	if (w->s->final && from < end)
+	if (stays(w, b) && from < end)
 		image_use(w->s->im, b->object, b->addr + (uint64_t)from * PAGE_BYTES, end - from);
 }
 
@@ -229,7 +237,7 @@ static int compare_block(struct worker *w, const struct page_run *b)
 			continue;
 		keep_pages(w, b, from, i);
 		from = i + 1;
-		if (take_page(w, b->object, b->addr + (uint64_t)i * PAGE_BYTES, page, mark))
+		if (take_page(w, b, i, page, mark))
 			return -1;
 	}
 	keep_pages(w, b, from, b->pages);
@@ -247,7 +255,8 @@ static size_t read_block(struct worker *w, const struct page_run *b)
 	return n;
 }
 
-static int do_block(struct worker *w, struct page_run *b)
+/* What is not there any more is passed over; of tracked pages those behind it are not, as nobody would name them again. */
+static int do_block(struct worker *w, struct page_run *b) /* 1: goes on with what is left in b */
 {
 	size_t n = read_block(w, b);
 
@@ -257,8 +266,17 @@ static int do_block(struct worker *w, struct page_run *b)
 	if (n < b->pages && w->s->final)
 		return err_set(&w->err, EX_OSERR, "memory: cannot read %u pages of process %d at %#llx", b->pages, b->pid,
 			       (unsigned long long)b->vaddr);
+	struct page_run rest = *b;
 	b->pages = (uint32_t)n;
-	return compare_block(w, b);
+	if (compare_block(w, b))
+		return -1;
+	if (n + 1 >= rest.pages || !rest.tracked)
+		return 0;
+	rest.addr += (n + 1) * PAGE_BYTES;
+	rest.vaddr += (n + 1) * PAGE_BYTES;
+	rest.pages -= (uint32_t)n + 1;
+	*b = rest;
+	return 1;
 }
 
 static int do_run(struct worker *w, const struct page_run *run)
@@ -271,7 +289,8 @@ static int do_run(struct worker *w, const struct page_run *run)
 		b.addr += (uint64_t)at * PAGE_BYTES;
 		b.vaddr += (uint64_t)at * PAGE_BYTES;
 		b.pages = run->pages - at < BLOCK_PAGES ? run->pages - at : BLOCK_PAGES;
-		rc = do_block(w, &b);
+		while ((rc = do_block(w, &b)) > 0)
+			;
 	}
 	return rc;
 }

@@ -12,6 +12,7 @@ struct page_item {
 	uint64_t object, addr;
 	struct digest digest; /* of a page of zeros: zeros */
 	bool zero;
+	bool used; /* it counts as the service's: what is written to it later is sent again */
 	bool here; /* the image of this node has it already */
 };
 

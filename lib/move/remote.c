@@ -22,18 +22,19 @@
 static const char *const programs[] = { "edge-run", "edge-stop", "edge-checkpoint", "edge-ship", "edge-restore",
 					"edge-migrate", "edge-latency", "edge-probe" };
 
+struct stream *remote_open_target(const struct ssh_target *t, struct err *e)
+{
+	AUTO_STREAM struct stream *s = ssh_open(t, CONNECT_MS, e);
+
+	return s && !wire_greet(s, e) ? TAKE_PTR(s) : NULL;
+}
+
 struct stream *remote_open(const char *node, struct err *e)
 {
 	AUTO_REGISTRY struct registry *r = NULL;
-	AUTO_STREAM struct stream *s = NULL;
 	struct ssh_target t;
 
-	if (registry_open(&r, NULL, e) || node_target(r, node, &t, e))
-		return NULL;
-	s = ssh_open(&t, CONNECT_MS, e);
-	if (!s || wire_greet(s, e))
-		return NULL;
-	return TAKE_PTR(s);
+	return registry_open(&r, NULL, e) || node_target(r, node, &t, e) ? NULL : remote_open_target(&t, e);
 }
 
 /* Its terminal is ours: no other node writes control characters to it. */
@@ -148,8 +149,11 @@ int remote_run(const char *node, const char *program, const struct json *args, F
 		return -1;
 	json_set_str(call, "program", program);
 	json_set(call, "args", json_copy(args));
-	if (wire_send_json(s, FRAME_CALL, call, e) || follow(s, out, say, &status, e))
+	if (wire_send_json(s, FRAME_CALL, call, e) || follow(s, out, say, &status, e)) {
+		if (e && e->code == EX_NOPERM) /* it has not been run */
+			err_wrap(e, "%s", stream_peer(s));
 		return -1;
+	}
 	return status;
 }
 

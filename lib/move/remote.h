@@ -7,6 +7,7 @@
 #include <stdio.h>
 
 #include "lib/base/json.h"
+#include "lib/base/ssh.h"
 #include "lib/base/stream.h"
 
 /* Gives the program's exit status, or -1 when it could not be run there. `args`: an array of strings. `say` gets each line
@@ -20,5 +21,6 @@ int remote_serve(struct stream *s, const struct json *call, struct err *e);
 
 /* An open, greeted stream to a node by its name or URL. */
 struct stream *remote_open(const char *node, struct err *e);
+struct stream *remote_open_target(const struct ssh_target *t, struct err *e);
 
 #endif

@@ -9,6 +9,8 @@
 #include "lib/discover/node.h"
 #include "lib/engine/service.h"
 #include "lib/move/bulk.h"
+#include "lib/move/caller.h"
+#include "lib/move/guest.h"
 #include "lib/move/hold.h"
 #include "lib/move/incoming.h"
 #include "lib/move/outcome.h"
@@ -41,12 +43,16 @@ static int note_step(struct stream *s, const struct json *call, struct err *e)
 }
 
 /* 1: the call has taken over the whole session. */
-static int on_call(struct stream *s, const struct json *call, struct err *e)
+static int on_call(struct stream *s, struct caller *c, const struct json *call, struct err *e)
 {
 	const char *verb = json_str(call, "verb");
 
 	if (!verb)
 		return err_set(e, EX_DATAERR, "a call without a verb");
+	if (caller_may(c, call, e))
+		return -1;
+	if (guest_knows(verb))
+		return guest_serve(s, caller_name(c), call, e);
 	if (!strcmp(verb, "node"))
 		return describe(s, e);
 	if (!strcmp(verb, "run"))
@@ -75,16 +81,17 @@ static int on_call(struct stream *s, const struct json *call, struct err *e)
 	return err_set(e, EX_DATAERR, "unknown verb: %s", verb);
 }
 
-int serve_session(struct err *e)
+int serve_session(const char *as, struct err *e)
 {
 	int in = fcntl(STDIN_FILENO, F_DUPFD_CLOEXEC, 3), out = fcntl(STDOUT_FILENO, F_DUPFD_CLOEXEC, 3);
 	AUTO_STREAM struct stream *s = stream_fds(in, out, "caller");
+	AUTO_CALLER struct caller *c = NULL;
 	AUTO_FRAME struct frame f = { 0 };
 	int rc = 0;
 
 	if (!s)
 		return err_set(e, EX_OSERR, "out of memory");
-	if (wire_greet(s, e))
+	if ((as && caller_open(&c, as, s, e)) || wire_greet(s, e))
 		return -1;
 	while (!rc) {
 		struct pollfd next = { .fd = in, .events = POLLIN };
@@ -99,7 +106,7 @@ int serve_session(struct err *e)
 		if (f.kind != FRAME_CALL)
 			return err_set(e, EX_DATAERR, "caller: unexpected frame %d", f.kind);
 		AUTO_JSON struct json *call = wire_json(&f, &failed);
-		rc = call ? on_call(s, call, &failed) : -1;
+		rc = call ? on_call(s, c, call, &failed) : -1;
 		if (rc < 0)
 			rc = wire_send_error(s, &failed, e);
 	}

@@ -5,7 +5,7 @@
 
 #include "lib/base/err.h"
 
-/* Over stdin and stdout. */
-int serve_session(struct err *e);
+/* Over stdin and stdout. as: whose key it was, which then may do only what lib/discover/grant.h says; NULL: one that may do all. */
+int serve_session(const char *as, struct err *e);
 
 #endif

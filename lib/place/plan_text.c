@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "lib/base/json_put.h"
+#include "lib/place/invitation.h"
 
 #define HUGE_CAPACITY 1e17 /* nobody has told one */
 
@@ -266,11 +267,17 @@ static void put_idle(FILE *f, const struct problem *p, const struct plan *plan)
 
 void plan_put(FILE *f, const struct problem *p, const struct plan *plan, const struct near_plan *more, const char *policy)
 {
+	AUTO_INVITATIONS struct invitations v = { 0 };
 	char why[WHY_SIZE];
 	int extra;
 
-	for (int k = 0; k < plan->n; k++)
-		put_move(f, p, plan, &plan->moves[k]);
+	invitations_init(&v, p);
+	for (int k = 0; k < plan->n; k++) {
+		const struct plan_move *m = &plan->moves[k];
+
+		invitations_put(&v, f, m->job, service_of(p, m->job)->name, m->from, m->to);
+		put_move(f, p, plan, m);
+	}
 	for (int j = 0; j < p->g.jobs; j++) {
 		if (lawful(p, plan, j))
 			continue;
@@ -307,11 +314,16 @@ static void show_bound(FILE *f, double cost, double bound)
 
 void plan_show(FILE *f, const struct problem *p, const struct plan *plan, const struct near_plan *more)
 {
+	AUTO_INVITATIONS struct invitations v = { 0 };
 	char why[WHY_SIZE];
 
+	invitations_init(&v, p);
 	for (int k = 0; k < plan->n; k++) {
 		const struct plan_move *m = &plan->moves[k];
+		const char *fleet = invitations_fleet(&v, m->from, m->to);
 
+		if (fleet)
+			fprintf(f, "%-20s is invited first: it is not a member of %s\n", node_name(p, m->to), fleet);
 		plan_why(p, plan, m, why);
 		fprintf(f, "%-20s %s -> %s: %s", name_of(p, m->job), node_name(p, m->from), node_name(p, m->to), why);
 		if (m->from >= 0)

@@ -26,6 +26,7 @@ struct problem_options {
 	double cooldown; /* seconds after a move in which a service is left alone */
 	double payback;  /* seconds after which a move must have paid */
 	const bool *failed; /* by index of the node: it is not there; or NULL */
+	const char *fleet;  /* to which nodes are invited; NULL: that of the node from which something comes */
 };
 
 enum problem_resource { TAKES_CPU, TAKES_MEM, TAKES_GPU, TAKES_NET, TAKES };

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 #include "lib/base/json_put.h"
+#include "lib/place/invitation.h"
 #include "lib/place/plan_text.h"
 
 static void put_string(FILE *f, const char *before, const char *value)
@@ -68,12 +69,16 @@ static int copies_before(const struct near_plan *plan, int k)
 int near_put_steps(FILE *f, const struct problem *p, const struct near_plan *plan)
 {
 	const struct world *w = p->w;
+	AUTO_INVITATIONS struct invitations v = { 0 };
 	int moves = 0;
 
+	invitations_init(&v, p);
 	for (int k = 0; k < plan->n; k++) {
 		const struct near_step *s = &plan->steps[k];
 		const struct world_group *g = s->group < 0 ? NULL : &w->group[s->group];
 
+		if (s->action == NEAR_REPLICATE)
+			invitations_put(&v, f, s->job, w->app[s->app].name, s->from, s->to);
 		moves += s->action != NEAR_STAY;
 		fprintf(f, "{\"kind\":\"move\",\"action\":\"%s\"", near_action_name(s->action));
 		put_string(f, ",\"service\":", world_text(w, w->app[s->app].name));

@@ -378,6 +378,12 @@ static int put_service(struct taking *t, int *subject)
 	/* Without an id, a name is one instance at each node. */
 	uint64_t key = s.id >= 0 ? map_pair(s.id, -1) : map_pair(s.name, s.node) ^ 1ull << 63;
 	int known = map_add(&w->in->services, key, w->n_services);
+	/* A node that it has left still tells of it: that is the past, in whichever order it is told. */
+	if (known >= 0 && s.id >= 0 && s.epoch < w->service[known].epoch) {
+		w->n_corners = corners;
+		w->n_peers = peers;
+		return known;
+	}
 	if (known >= 0)
 		reuse_room(w, &w->service[known], &s);
 	return PUT(service, n_services, services_room, s, known);

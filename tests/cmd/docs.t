@@ -276,6 +276,7 @@ sub adapted {
 	return $command if $kind ne 'alone';
 	$command =~ s{/root/\.ssh\b/?}{/etc/edge/}g;
 	$command =~ s{ssh-ed25519 AAAA\.\.\. (edge\d)}{slurp("/run/edge-lab/$ENV{LAB}/$1/etc/key.pub") =~ s/\n//r}ge;
+	$command =~ s{"bridge":"br0"\}}{"bridge":"br0","authorized_keys":"/etc/edge/authorized_keys","host_key":"/etc/edge/ssh_host_ed25519_key.pub"\}};
 	return "unset EDGE_REGISTRY\n$command";
 }
 

@@ -62,7 +62,7 @@ ok "edge-records(5) has every member that the schemas have, and no other" docume
 examples() { # those of the manual, put together again
 	sed -n '/^\.Sh EXAMPLES/,/^\.Ed/p' man/edge-records.5 | grep -v '^\.' | tr -d '\n' | sed 's/}{"kind"/}\n{"kind"/g' >"$tmp/records"
 	echo >>"$tmp/records"
-	conforms node latency user group service move checkpoint shipment
+	conforms node latency user group service move checkpoint shipment member ticket
 }
 ok "its examples are such records" examples
 

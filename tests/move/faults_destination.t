@@ -9,6 +9,13 @@ for step in ${STEPS:-begun restoring running}; do
 		cell "$step" destination "$what"
 	done
 done
+# Who gives the restored service its pages: before the commit the move has failed, after it the service has.
+cell restoring destination kill:edge-pages stays
+cell restoring destination stop:edge-pages
+cell filling destination kill:edge-pages dies
+for what in kill:edge-serve kill:edge-keeper kill:session cut:1 full; do
+	cell filling destination "$what" moves
+done
 # In the middle of criu's work; and what waits for seconds, where it matters.
 for ms in 0 10 25; do
 	cell restoring destination "strike:KILL:criu:$ms"

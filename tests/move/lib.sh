@@ -123,8 +123,8 @@ inside() { # NODE NAME COMMAND...: in the service's namespaces
 stop() { # NODE NAME
 	on "$1" edge-stop --rm --grace 2 "$2" >/dev/null 2>&1
 }
-move() { # NAME FROM TO: the record into $tmp/moved, errors into $tmp/err
-	on "$2" "${move_env[@]}" edge-migrate "$1" --to "$3" "${patient[@]}" >"$tmp/moved" 2>"$tmp/err"
+move() { # NAME FROM TO [OPTION...]: the record into $tmp/moved, errors into $tmp/err
+	on "$2" "${move_env[@]}" edge-migrate "$1" --to "$3" "${patient[@]}" "${@:4}" >"$tmp/moved" 2>"$tmp/err"
 }
 move_env=()
 patient=(--max-freeze 20000) # of moves that are not about time: a machine under load is slow, not broken

@@ -4,7 +4,8 @@
 # (lib/move/wire.h), but does this to one of them, once:
 #   twice:NAME     it comes twice           late:NAME      it comes after the next one
 #   flip:NAME:AT   one of its bytes is another one: AT "head", "data" or a number
-# NAME is a call's verb, or a kind: hello, call, reply, pages, image, blocks, manifest, want ... FILE tells what was done; while it is there,
+#   drop:NAME      neither it nor anything behind it arrives
+# NAME is a call's verb, a reply's member, or a kind: hello, call, reply, pages, image, blocks, manifest, want ... FILE tells what was done; while it is there,
 # nothing more is done.
 use strict;
 use warnings;
@@ -40,7 +41,7 @@ sub is_it {
 	my ($kind, $frame) = @_;
 	return 0 if -e $done;
 	return 1 if ($kinds[$kind] // '') eq $name;
-	return $kind == 2 && $frame =~ /"verb":"\Q$name\E"/;
+	return ($kind == 2 && $frame =~ /"verb":"\Q$name\E"/) || ($kind == 3 && $frame =~ /"\Q$name\E":/);
 }
 
 sub flip {
@@ -55,6 +56,7 @@ sub pass {
 	my ($way, $frame, $kind, $head) = @_;
 	my ($from, $to, undef, $late) = @$way;
 	$way->[3] = '';
+	return if $way->[4];
 	if (!is_it($kind, $frame)) { return put($to, $frame . $late) }
 	my $how = $what;
 	if ($verb eq 'flip') { $how .= ' ' . flip(\$frame, $head) }
@@ -62,6 +64,7 @@ sub pass {
 	print $f "$how\n";
 	close $f;
 	if ($verb eq 'twice') { $frame .= $frame }
+	if ($verb eq 'drop') { return $way->[4] = 1 }
 	if ($verb eq 'late') { $way->[3] = $frame }
 	else { put($to, $frame . $late) }
 }

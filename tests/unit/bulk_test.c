@@ -96,8 +96,8 @@ static void test_pages(void)
 	for (int i = 0; i < 2; i++)
 		attacher_go(&a[i]);
 	ok(!e.text[0], "streams are attached, and answer");
-	struct page_run run[2] = { { 1, 0, (uintptr_t)memory, 0, PAGES / 2 },
-				   { 1, PAGES / 2 * PAGE_BYTES, (uintptr_t)memory + sizeof(memory) / 2, 0, PAGES / 2 } };
+	struct page_run run[2] = { { 1, 0, (uintptr_t)memory, 0, PAGES / 2, false },
+				   { 1, PAGES / 2 * PAGE_BYTES, (uintptr_t)memory + sizeof(memory) / 2, 0, PAGES / 2, false } };
 	struct page_runs runs = { .run = run, .n = 2, .pages = PAGES };
 	is_int(sender_new(&s, from, (struct stream *const[]){ a[0].s, a[1].s }, 2, &e), 0, "pages are sent");
 	is_int(sender_round(s, &runs, true, false, &st, &e), 0, "... over both");

@@ -39,7 +39,7 @@ static void session_open(struct session *k)
 		dup2(fds[1], 0);
 		dup2(fds[1], 1);
 		close_range(3, ~0U, 0);
-		_exit(serve_session(&why) ? why.code : 0);
+		_exit(serve_session(NULL, &why) ? why.code : 0);
 	}
 	close(fds[1]);
 	k->raw = fds[0];

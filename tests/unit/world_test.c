@@ -57,6 +57,9 @@ static void test_service(void)
 	is_int(n, 1, "one word is a list, too");
 	ok(s->needs.n_area == 3 && w->corner[s->needs.area + 2].lat == 1, "an area");
 	ok(s[1].needs.arch == -1 && s[1].needs.area == -1 && isnan(s[1].needs.mem), "no needs");
+	take(w, "{'kind':'service','id':'c0ffee0123456789','name':'counter','node':'edge7','epoch':2,'state':'moved'}");
+	ok(w->n_services == 3 && s->running && s->epoch == 3 && !strcmp(world_text(w, s->node), "edge1"),
+	   "what an earlier node of an instance still tells of it is the past");
 	ok(s->app == s[2].app && s->app != s[1].app && w->app[s->app].n_services == 2, "instances of a name are one service");
 	is_int(w->of_app[w->app[s->app].first_service + 1], 2, "... in the order of their records");
 	take(w, "{'kind':'service','id':'c0ffee0123456789','name':'counter','node':'edge9'}");

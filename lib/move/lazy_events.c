@@ -1,0 +1,195 @@
+/* SPDX-License-Identifier: MIT */
+#include <linux/userfaultfd.h>
+#include <sys/ioctl.h>
+#include <unistd.h>
+
+#include "lib/move/image.h"
+#include "lib/move/lazy_fill_int.h"
+
+/* The lock is held. What is in the threads' hands of these pages goes back to the space, where the event will find it. */
+static int take_back(struct lazy_fill *f, struct lazy_task *t)
+{
+	for (int i = 0; i < f->n_workers; i++) {
+		struct worker *w = &f->worker[i];
+
+		if (w->task != t || !w->piece.pages)
+			continue;
+		if (lazy_space_add(&t->space, w->piece))
+			return -1;
+		w->piece.pages = 0;
+	}
+	return 0;
+}
+
+static int forked(struct lazy_fill *f, struct lazy_task *t, int uffd, struct err *e)
+{
+	struct lazy_task *child;
+	int rc;
+
+	if (lazy_fill_add(f, uffd, 0, &child, e))
+		return -1;
+	pthread_mutex_lock(&f->lock);
+	child->object = t->object;
+	rc = take_back(f, t) || lazy_space_copy(&t->space, &child->space) ||
+			     lazy_source_fork(f->src, t->object, &child->space) ?
+		     err_set(e, EX_OSERR, "out of memory") : 0;
+	pthread_cond_broadcast(&f->more);
+	pthread_mutex_unlock(&f->lock);
+	return rc ? rc : f->hooks.forked(f->hooks.ctx, child, e);
+}
+
+/* The gate is closed: what the process has done to its memory. */
+static int changed(struct lazy_fill *f, struct lazy_task *t, const struct uffd_msg *m, struct err *e)
+{
+	int rc;
+
+	if (m->event == UFFD_EVENT_FORK)
+		return forked(f, t, (int)m->arg.fork.ufd, e);
+	pthread_mutex_lock(&f->lock);
+	rc = take_back(f, t);
+	if (!rc && m->event == UFFD_EVENT_REMAP)
+		rc = lazy_space_move(&t->space, m->arg.remap.from, m->arg.remap.to, m->arg.remap.len / PAGE_BYTES);
+	else if (!rc)
+		rc = lazy_space_cut(&t->space, m->arg.remove.start,
+				    (m->arg.remove.end - m->arg.remove.start) / PAGE_BYTES);
+	pthread_cond_broadcast(&f->more);
+	pthread_mutex_unlock(&f->lock);
+	return rc ? err_set(e, EX_OSERR, "out of memory") : 0;
+}
+
+/* What is to come to an address: a piece from the space, which is taken out, or one page of what a thread is about to put there.
+ * False: nothing is, so it is a page of zeros. */
+static bool wanted(struct lazy_fill *f, struct lazy_task *t, uint64_t addr, struct lazy_piece *p, bool *own)
+{
+	bool found;
+
+	pthread_mutex_lock(&f->lock);
+	found = *own = lazy_space_find(&t->space, addr, FAULT_PAGES, p) && !lazy_space_cut(&t->space, p->addr, p->pages);
+	for (int i = 0; i < f->n_workers && !found; i++) {
+		const struct lazy_piece *in_hand = &f->worker[i].piece;
+
+		if (f->worker[i].task != t || addr < in_hand->addr ||
+		    addr >= in_hand->addr + in_hand->pages * PAGE_BYTES)
+			continue;
+		found = true;
+		*p = (struct lazy_piece){ addr, addr - in_hand->addr + in_hand->from, 1 };
+	}
+	pthread_mutex_unlock(&f->lock);
+	return found;
+}
+
+static enum put put_piece(struct lazy_fill *f, struct lazy_task *t, struct lazy_piece *p)
+{
+	enum put put = PUT_DONE;
+	uint64_t pages = 0;
+
+	if (lazy_source_read(f->src, t->object, p->from, p->pages, f->buf))
+		return PUT_BAD;
+	for (const uint8_t *page = f->buf; p->pages && put == PUT_DONE; page += pages * PAGE_BYTES) {
+		uint64_t most = lazy_data_pages(page, p->pages);
+
+		pages = 1;
+		if (most)
+			put = lazy_put_data(t->uffd, p->addr, page, most, &pages);
+		else if (page == f->buf)
+			put = lazy_put_zero(t->uffd, p->addr);
+		if (put == PUT_DONE)
+			*p = (struct lazy_piece){ p->addr + pages * PAGE_BYTES, p->from + pages * PAGE_BYTES, p->pages - pages };
+	}
+	return put;
+}
+
+/* A process waits for this page. Nobody else reads events meanwhile, so the gate may stand open. */
+static enum put serve(struct lazy_fill *f, struct lazy_task *t, uint64_t addr)
+{
+	struct uffdio_range page = { addr, PAGE_BYTES };
+	struct lazy_piece p;
+	bool own;
+	enum put put;
+
+	if (!wanted(f, t, addr, &p, &own)) {
+		put = lazy_put_zero(t->uffd, addr);
+	} else {
+		put = put_piece(f, t, &p);
+		pthread_mutex_lock(&f->lock);
+		if (own && p.pages && put == PUT_LATER && lazy_space_add(&t->space, p))
+			put = PUT_BAD;
+		pthread_mutex_unlock(&f->lock);
+		if (put == PUT_LATER && p.addr != addr)
+			put = PUT_DONE; /* this one is there */
+	}
+	/* It may have come by another way just before. */
+	if (put == PUT_DONE)
+		ioctl(t->uffd, UFFDIO_WAKE, &page);
+	return put;
+}
+
+static int serve_or_keep(struct lazy_fill *f, struct lazy_task *t, uint64_t addr, struct err *e)
+{
+	struct uffdio_range page = { addr, PAGE_BYTES };
+
+	switch (serve(f, t, addr)) {
+	case PUT_DONE:
+		break;
+	case PUT_GONE:
+		pthread_mutex_lock(&f->lock);
+		lazy_gone(t);
+		pthread_mutex_unlock(&f->lock);
+		f->hooks.news(f->hooks.ctx);
+		break;
+	case PUT_LATER:
+		if (f->n_pending < PENDING_MAX) {
+			f->pending[f->n_pending].task = t;
+			f->pending[f->n_pending++].addr = addr;
+		} else {
+			ioctl(t->uffd, UFFDIO_WAKE, &page); /* it asks again */
+		}
+		break;
+	case PUT_BAD:
+		return err_sys(e, "pages of process %llu", (unsigned long long)t->object);
+	}
+	return 0;
+}
+
+static int serve_pending(struct lazy_fill *f, struct err *e)
+{
+	int n = f->n_pending;
+
+	f->n_pending = 0;
+	for (int i = 0; i < n; i++)
+		if (!f->pending[i].task->gone && serve_or_keep(f, f->pending[i].task, f->pending[i].addr, e))
+			return -1;
+	return 0;
+}
+
+int lazy_fill_again(struct lazy_fill *f, bool *left, struct err *e)
+{
+	int rc = serve_pending(f, e);
+
+	if (rc)
+		lazy_fail(f, e);
+	*left = f->n_pending;
+	return rc;
+}
+
+int lazy_fill_events(struct lazy_fill *f, struct lazy_task *t, struct err *e)
+{
+	struct uffd_msg m;
+	ssize_t n;
+	int rc = 0;
+
+	do {
+		pthread_rwlock_wrlock(&t->gate);
+		n = read(t->uffd, &m, sizeof(m));
+		if (n == sizeof(m) && m.event != UFFD_EVENT_PAGEFAULT)
+			rc = changed(f, t, &m, e);
+		pthread_rwlock_unlock(&t->gate);
+		if (n == sizeof(m) && m.event == UFFD_EVENT_PAGEFAULT)
+			rc = serve_or_keep(f, t, m.arg.pagefault.address & ~(uint64_t)(PAGE_BYTES - 1), e);
+	} while (!rc && n == sizeof(m));
+	if (!rc)
+		rc = serve_pending(f, e);
+	if (rc)
+		lazy_fail(f, e);
+	return rc;
+}

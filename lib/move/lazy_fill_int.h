@@ -1,0 +1,71 @@
+/* SPDX-License-Identifier: MIT */
+/* The inside of filling, shared by lazy_fill.c (its threads), lazy_events.c (what processes do and wait for) and lazy_put.c (the
+ * kernel's side). */
+#ifndef EDGE_MOVE_LAZY_FILL_INT_H
+#define EDGE_MOVE_LAZY_FILL_INT_H
+
+#include <pthread.h>
+
+#include "lib/move/lazy_fill.h"
+
+#define THREADS_MAX 4
+#define FILL_PAGES 128   /* taken at a time by a thread */
+#define STEP_PAGES 32    /* put in place at a time: so long a process may have to wait for its event to be read */
+#define FAULT_PAGES 8    /* brought along with one that is waited for */
+#define PENDING_MAX 64
+
+struct lazy_task {
+	int uffd;
+	unsigned id;
+	uint64_t object;
+	struct lazy_space space; /* not yet in anyone's hands */
+	pthread_rwlock_t gate;   /* shared: pages are put in place; alone: an event is read. Before the lock */
+	bool gone;
+	unsigned users;          /* threads that have a piece of it */
+};
+
+struct worker {
+	struct lazy_fill *fill;
+	pthread_t thread;
+	bool started;
+	struct lazy_task *task;  /* NULL: none */
+	struct lazy_piece piece; /* what is left of what it took; an event may take it back */
+	uint8_t *buf;
+};
+
+struct lazy_fill {
+	struct lazy_hooks hooks;
+	const struct lazy_source *src;
+	pthread_mutex_t lock; /* of all below, and of the tasks' spaces */
+	pthread_cond_t more;
+	struct lazy_task **task;
+	size_t n_tasks;
+	unsigned last_id;
+	struct worker worker[THREADS_MAX];
+	int n_workers;
+	bool going, ending;
+	enum { BEGIN_NOT, BEGINNING, BEGUN } begun;
+	struct err why; /* it has failed */
+	uint8_t *buf;   /* of the thread that reads events */
+	struct {
+		struct lazy_task *task;
+		uint64_t addr;
+	} pending[PENDING_MAX]; /* faults that the kernel did not want to be served yet */
+	int n_pending;
+};
+
+void lazy_fail(struct lazy_fill *f, const struct err *e);
+/* Its process has ended. The lock is held. */
+void lazy_gone(struct lazy_task *t);
+
+/* What became of some pages: how many are done with, and what else there is to know. */
+enum put { PUT_DONE, PUT_LATER, PUT_GONE, PUT_BAD };
+
+/* Pages of data from the first on; 0 when it is one of zeros. */
+uint64_t lazy_data_pages(const uint8_t *page, uint64_t most);
+uint64_t lazy_zero_pages(const uint8_t *page, uint64_t most);
+/* Puts `most` pages of data in place, or some of them. */
+enum put lazy_put_data(int uffd, uint64_t addr, const uint8_t *page, uint64_t most, uint64_t *pages);
+enum put lazy_put_zero(int uffd, uint64_t addr);
+
+#endif

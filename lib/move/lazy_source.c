@@ -1,0 +1,310 @@
+/* SPDX-License-Identifier: MIT */
+#include "lib/move/lazy_source.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "lib/base/file.h"
+#include "lib/engine/message.h"
+#include "lib/move/image.h"
+#include "lib/move/pagemap.h"
+
+/* Consecutive pages that lie one behind the other in a file. */
+struct extent {
+	uint64_t object, addr, pages;
+	int fd;
+	off_t at;
+};
+
+struct wanted {
+	uint64_t object;
+	struct lazy_piece piece;
+};
+
+/* CRIU's images/mm.proto and vma.proto. */
+enum { MM_VMAS = 14, VMA_START = 1, VMA_END = 2, VMA_MADV = 9 };
+#define MM_HEAD 12 /* two magic numbers, the message's length */
+#define WIPE_ON_FORK (1ULL << 18)
+
+struct lazy_source {
+	struct extent *extent; /* by object and address */
+	size_t n, room;
+	struct wanted *wanted;
+	size_t n_wanted, room_wanted;
+	struct wanted *wiped; /* mappings that a child gets empty */
+	size_t n_wiped, room_wiped;
+	int *fd;
+	size_t n_fds;
+};
+
+void lazy_source_free(struct lazy_source *s)
+{
+	for (size_t i = 0; i < s->n_fds; i++)
+		close(s->fd[i]);
+	free(s->fd);
+	free(s->extent);
+	free(s->wanted);
+	free(s->wiped);
+	free(s);
+}
+
+/* Room for one more of `size` bytes. */
+static void *one_more(void *list, size_t n, size_t *room, size_t size)
+{
+	size_t more = *room ? *room * 2 : 64;
+	void *bigger;
+
+	if (n < *room)
+		return list;
+	bigger = realloc(list, more * size);
+	if (bigger)
+		*room = more;
+	return bigger;
+}
+
+static int add_extent(struct lazy_source *s, struct extent x)
+{
+	struct extent *bigger = one_more(s->extent, s->n, &s->room, sizeof(*bigger));
+
+	if (!bigger)
+		return -1;
+	s->extent = bigger;
+	s->extent[s->n++] = x;
+	return 0;
+}
+
+static int add_wanted(struct lazy_source *s, struct wanted w)
+{
+	struct wanted *bigger = one_more(s->wanted, s->n_wanted, &s->room_wanted, sizeof(*bigger));
+
+	if (!bigger)
+		return -1;
+	s->wanted = bigger;
+	s->wanted[s->n_wanted++] = w;
+	return 0;
+}
+
+static int open_pages(struct lazy_source *s, const char *dir, unsigned id, struct err *e)
+{
+	char path[PATH_MAX + 32];
+	int *bigger = realloc(s->fd, (s->n_fds + 1) * sizeof(*bigger)), fd;
+
+	if (!bigger)
+		return err_set(e, EX_OSERR, "out of memory");
+	s->fd = bigger;
+	snprintf(path, sizeof(path), "%s/pages-%u.img", dir, id);
+	fd = open(path, O_RDONLY | O_CLOEXEC);
+	if (fd < 0)
+		return err_sys(e, "%s", path);
+	s->fd[s->n_fds++] = fd;
+	return fd;
+}
+
+static int load_vma(struct lazy_source *s, uint64_t object, const uint8_t *p, size_t n)
+{
+	const uint8_t *end = p + n;
+	uint64_t v[VMA_MADV + 1] = { 0 };
+	struct wanted *bigger;
+	struct field f;
+
+	while (field_next(&p, end, &f))
+		if (f.number <= VMA_MADV && !f.data)
+			v[f.number] = f.value;
+	if (!(v[VMA_MADV] & WIPE_ON_FORK) || v[VMA_END] <= v[VMA_START])
+		return 0;
+	bigger = one_more(s->wiped, s->n_wiped, &s->room_wiped, sizeof(*bigger));
+	if (!bigger)
+		return -1;
+	s->wiped = bigger;
+	s->wiped[s->n_wiped++] = (struct wanted){
+		object, { v[VMA_START], v[VMA_START], (v[VMA_END] - v[VMA_START]) / PAGE_BYTES }
+	};
+	return 0;
+}
+
+static int load_mm(struct lazy_source *s, const char *dir, uint64_t object, struct err *e)
+{
+	char path[PATH_MAX + 64];
+	struct field f;
+	size_t n;
+
+	snprintf(path, sizeof(path), "%s/mm-%llu.img", dir, (unsigned long long)object);
+	AUTO_FREE char *data = file_slurp(path, &n, e);
+	if (!data)
+		return -1;
+	const uint8_t *p = (const uint8_t *)data + (n < MM_HEAD ? n : MM_HEAD), *end = (const uint8_t *)data + n;
+	while (field_next(&p, end, &f))
+		if (f.number == MM_VMAS && f.data && load_vma(s, object, f.data, f.n))
+			return err_set(e, EX_OSERR, "out of memory");
+	return 0;
+}
+
+/* Of the pagemap on top: what is to come later. */
+static int load_top(struct lazy_source *s, uint64_t object, const struct pagemap *pm, struct err *e)
+{
+	for (size_t i = 0; i < pm->n; i++) {
+		const struct pagemap_entry *en = &pm->entry[i];
+
+		if (en->flags & PAGES_LAZY &&
+		    add_wanted(s, (struct wanted){ object, { en->addr, en->addr, en->pages } }))
+			return err_set(e, EX_OSERR, "out of memory");
+	}
+	return 0;
+}
+
+/* Of a parent: where pages lie. */
+static int load_parent(struct lazy_source *s, const char *dir, uint64_t object, const struct pagemap *pm, struct err *e)
+{
+	off_t at = 0;
+	int fd = -1;
+
+	for (size_t i = 0; i < pm->n; i++) {
+		const struct pagemap_entry *en = &pm->entry[i];
+
+		if (!(en->flags & PAGES_PRESENT))
+			continue;
+		if (fd < 0 && (fd = open_pages(s, dir, pm->pages_id, e)) < 0)
+			return -1;
+		if (add_extent(s, (struct extent){ object, en->addr, en->pages, fd, at }))
+			return err_set(e, EX_OSERR, "out of memory");
+		at += (off_t)(en->pages * PAGE_BYTES);
+	}
+	return 0;
+}
+
+/* One folder of the chain. *n: how many pagemaps it has. */
+static int load_folder(struct lazy_source *s, const char *dir, bool top, int *n, struct err *e)
+{
+	DIR *d = opendir(dir);
+	struct dirent *de;
+	int rc = 0;
+
+	*n = 0;
+	if (!d)
+		return errno == ENOENT && !top ? 0 : err_sys(e, "%s", dir);
+	while (!rc && (de = readdir(d))) {
+		AUTO_PAGEMAP struct pagemap *pm = NULL;
+		uint64_t object = pagemap_object(de->d_name);
+		char path[PATH_MAX + 256];
+
+		if (!object || object & OBJECT_SHARED)
+			continue;
+		snprintf(path, sizeof(path), "%s/%s", dir, de->d_name);
+		rc = pagemap_read(&pm, path, e) ||
+		     (top ? load_top(s, object, pm, e) || load_mm(s, dir, object, e) : load_parent(s, dir, object, pm, e)) ? -1 : 0;
+		(*n)++;
+	}
+	closedir(d);
+	return rc;
+}
+
+static int by_place(const void *a, const void *b)
+{
+	const struct extent *x = a, *y = b;
+
+	if (x->object != y->object)
+		return x->object < y->object ? -1 : 1;
+	return x->addr < y->addr ? -1 : x->addr > y->addr;
+}
+
+int lazy_source_open(struct lazy_source **out, const char *images, struct err *e)
+{
+	AUTO_LAZY_SOURCE struct lazy_source *s = calloc(1, sizeof(*s));
+	char dir[PATH_MAX];
+	int n;
+
+	if (!s)
+		return err_set(e, EX_OSERR, "out of memory");
+	snprintf(dir, sizeof(dir), "%s", images);
+	if (load_folder(s, dir, true, &n, e))
+		return -1;
+	for (n = 1; n && strlen(dir) + sizeof("/parent") < sizeof(dir);) {
+		strcat(dir, "/parent");
+		if (load_folder(s, dir, false, &n, e))
+			return -1;
+	}
+	if (s->n)
+		qsort(s->extent, s->n, sizeof(*s->extent), by_place);
+	*out = TAKE_PTR(s);
+	return 0;
+}
+
+int lazy_source_wanted(const struct lazy_source *s, uint64_t object, struct lazy_space *space)
+{
+	for (size_t i = 0; i < s->n_wanted; i++)
+		if (s->wanted[i].object == object && lazy_space_add(space, s->wanted[i].piece))
+			return -1;
+	return 0;
+}
+
+int lazy_source_fork(const struct lazy_source *s, uint64_t object, struct lazy_space *space)
+{
+	for (size_t k = 0; k < s->n_wiped; k++) {
+		const struct lazy_piece *w = &s->wiped[k].piece;
+		uint64_t end = w->from + w->pages * PAGE_BYTES;
+
+		/* By what pages are called: they may have moved. */
+		for (size_t i = space->n; s->wiped[k].object == object && i-- > 0;) {
+			struct lazy_piece p = space->piece[i];
+			uint64_t from = w->from > p.from ? w->from : p.from;
+			uint64_t to = end < p.from + p.pages * PAGE_BYTES ? end : p.from + p.pages * PAGE_BYTES;
+
+			if (from < to && lazy_space_cut(space, p.addr + from - p.from, (to - from) / PAGE_BYTES))
+				return -1;
+		}
+	}
+	return 0;
+}
+
+/* The extent that holds the page; NULL. */
+static const struct extent *extent_of(const struct lazy_source *s, uint64_t object, uint64_t addr)
+{
+	size_t lo = 0, hi = s->n;
+
+	while (lo < hi) {
+		size_t mid = (lo + hi) / 2;
+		const struct extent *x = &s->extent[mid];
+
+		if (x->object < object || (x->object == object && x->addr + x->pages * PAGE_BYTES <= addr))
+			lo = mid + 1;
+		else
+			hi = mid;
+	}
+	return lo < s->n && s->extent[lo].object == object && s->extent[lo].addr <= addr ? &s->extent[lo] : NULL;
+}
+
+int lazy_source_read(const struct lazy_source *s, uint64_t object, uint64_t addr, uint64_t pages, void *buf)
+{
+	uint64_t end = addr + pages * PAGE_BYTES;
+	char *to = buf;
+
+	while (addr < end) {
+		const struct extent *x = extent_of(s, object, addr);
+		uint64_t here = x ? x->addr + x->pages * PAGE_BYTES - addr : 0;
+
+		if (!x) {
+			errno = ENXIO;
+			return -1;
+		}
+		if (here > end - addr)
+			here = end - addr;
+		ssize_t n = pread(x->fd, to, here, x->at + (off_t)(addr - x->addr));
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n < (ssize_t)PAGE_BYTES) {
+			if (n >= 0)
+				errno = EIO; /* it is too short */
+			return -1;
+		}
+		/* A page that was read in part is read again. */
+		n -= n % PAGE_BYTES;
+		addr += (uint64_t)n;
+		to += n;
+	}
+	return 0;
+}

@@ -1,0 +1,195 @@
+/* SPDX-License-Identifier: MIT */
+/* Memory copied while the service runs: rounds, until what is left is little enough for the freeze. */
+#include <string.h>
+
+#include "lib/base/clock.h"
+#include "lib/engine/cgroup.h"
+#include "lib/move/outgoing_int.h"
+
+#define ROUNDS_MAX 8     /* of a service whose writes are found by reading all of it */
+#define FEW_PAGES 256    /* that changed in such a round: the next one is the freeze */
+#define FIXED_MS 40.0    /* of the pause have nothing to do with pages */
+#define LEAST_MS 5.0     /* of pages, however short the pause is to be */
+#define LEARN_PAGES 1024 /* a round of so many tells what a page costs */
+#define SHRINKS 0.8      /* a round with more than that of the pages of the one before does not get nearer */
+#define HOT_MS 10000     /* of waiting for a calmer moment */
+#define THROTTLE 0.5     /* of the processor time that it had, at each step */
+#define THROTTLE_MIN 0.02
+#define QUIET_PAGES_MS 2.0 /* of pages written meanwhile are worth a further round */
+
+int outgoing_memory_round(struct outgoing *o, bool ask, bool final, struct pages_stats *st, struct err *e)
+{
+	AUTO_FREE pid_t *pids = NULL;
+	double start = clock_ms();
+	int n, rc;
+
+	if (outgoing_pids(o, &pids, &n, e))
+		return -1;
+	rc = o->track ? track_round(o->track, pids, (size_t)n, final, &o->runs, e) :
+			memory_runs(pids, (size_t)n, &o->runs, e);
+	o->rep.scan = clock_ms() - start;
+	return rc ? rc : sender_round(o->sender, &o->runs, ask, final, st, e);
+}
+
+void outgoing_add_round(struct outgoing *o, const struct pages_stats *st)
+{
+	struct pages_stats *all = &o->rep.memory;
+
+	all->looked_at += st->looked_at;
+	all->changed += st->changed;
+	all->zero += st->zero;
+	all->there += st->there;
+	all->sent += st->sent;
+	all->raw_bytes += st->raw_bytes;
+	all->sent_bytes += st->sent_bytes;
+	if (o->rep.rounds < ROUNDS_NOTED)
+		o->rep.round[o->rep.rounds] = *st;
+	o->rep.rounds++;
+}
+
+int outgoing_track(struct outgoing *o, struct err *e)
+{
+	return o->opt.by_digest ? 0 : track_new(&o->track, e);
+}
+
+/* Is every process of it tracked? */
+static bool all_tracked(const struct outgoing *o)
+{
+	struct track_stats s = { 0 };
+
+	if (o->track)
+		s = track_stats(o->track);
+	return s.processes && s.tracked == s.processes;
+}
+
+/* What a round says about the next one, and about the freeze. */
+static int paced_round(struct outgoing *o, struct pages_stats *st, struct err *e)
+{
+	struct pace *p = &o->pace;
+	double start = clock_ms(), since = start - p->at;
+
+	if (outgoing_memory_round(o, true, false, st, e)) {
+		outgoing_go_on(o, "memory", e);
+		return -1;
+	}
+	outgoing_add_round(o, st);
+	if (!p->page_ms || st->changed > LEARN_PAGES)
+		p->page_ms = st->ms / (double)(st->changed ? st->changed : 1);
+	if (p->at)
+		p->written = (double)st->changed / since;
+	p->at = start;
+	p->left_ms = p->written * (clock_ms() - start) * p->page_ms;
+	o->rep.predicted = FIXED_MS + p->left_ms;
+	o->rep.dirty_bps = p->written * PAGE_BYTES * 1000;
+	o->rep.link_bps = PAGE_BYTES * 1000 / p->page_ms;
+	return 0;
+}
+
+static bool fits(const struct outgoing *o)
+{
+	double most = o->opt.max_pause_ms - FIXED_MS;
+
+	return o->pace.left_ms <= (most > LEAST_MS ? most : LEAST_MS);
+}
+
+/* ---- a service that writes faster than that gets through ---- */
+
+/* Less processor time for it: half of what it had since the last time, each time. */
+static int throttle(struct outgoing *o, struct err *e)
+{
+	double used = 0, now = clock_ms();
+	uint64_t bytes;
+
+	if (cgroup_usage(o->svc->name, &used, &bytes, e))
+		return -1;
+	if (o->cpu_at) {
+		double share = (used - o->cpu_used) * 1000 / (now - o->cpu_at) * THROTTLE;
+
+		if (cgroup_limit_cpu(o->svc, share > THROTTLE_MIN ? share : THROTTLE_MIN, e))
+			return -1;
+		o->throttled = true;
+		o->rep.throttled++;
+	}
+	o->cpu_used = used;
+	o->cpu_at = now;
+	return 0;
+}
+
+void outgoing_unthrottle(struct outgoing *o)
+{
+	if (o->throttled && !o->retired)
+		cgroup_limit_cpu(o->svc, o->svc->cpu, NULL);
+	o->throttled = false;
+}
+
+/* 0: another round, 1: it is frozen as it is, -1. */
+static int heat(struct outgoing *o, struct err *e)
+{
+	if (!o->hot_at) {
+		o->hot_at = clock_ms();
+		o->rep.hot = true;
+		if (o->opt.hot)
+			o->opt.hot(o->opt.ctx, o->rep.dirty_bps, o->rep.link_bps);
+	}
+	if (o->opt.on_hot == HOT_ABORT)
+		return err_set(e, EX_TEMPFAIL, "service %s: writes %.0f MB/s of memory, and %.0f MB/s get through: it goes on here",
+			       o->svc->name, o->rep.dirty_bps / 1e6, o->rep.link_bps / 1e6);
+	if (clock_ms() > o->hot_at + HOT_MS)
+		return 1;
+	return o->opt.on_hot == HOT_THROTTLE ? throttle(o, e) : 0;
+}
+
+/* ---- rounds ---- */
+
+static int tracked_rounds(struct outgoing *o, struct err *e)
+{
+	uint64_t before = UINT64_MAX;
+	int rc = 0;
+
+	for (int i = 0; !rc; i++) {
+		struct pages_stats st = { 0 };
+
+		if (paced_round(o, &st, e))
+			return -1;
+		if (!all_tracked(o) || (o->rep.rounds > 1 && fits(o)))
+			return 0;
+		if (i && (double)st.changed > SHRINKS * (double)before)
+			rc = heat(o, e);
+		before = st.changed;
+	}
+	return rc < 0 ? -1 : 0;
+}
+
+/* Each of these reads all memory. */
+static int digest_rounds(struct outgoing *o, struct err *e)
+{
+	struct pages_stats first = o->rep.round[0], before = first;
+
+	for (int i = 1; i < ROUNDS_MAX && before.changed >= FEW_PAGES; i++) {
+		struct pages_stats st = { 0 };
+
+		if (paced_round(o, &st, e))
+			return -1;
+		if (!pages_round_pays(&first, &before, &st))
+			break;
+		before = st;
+	}
+	return 0;
+}
+
+int outgoing_rounds(struct outgoing *o, struct err *e)
+{
+	struct pages_stats st = { 0 };
+
+	if (outgoing_track(o, e) || paced_round(o, &st, e))
+		return -1;
+	return all_tracked(o) ? tracked_rounds(o, e) : digest_rounds(o, e);
+}
+
+int outgoing_another_round(struct outgoing *o, struct err *e)
+{
+	double left = o->pace.written * (clock_ms() - o->pace.at) * o->pace.page_ms;
+	struct pages_stats st = { 0 };
+
+	return all_tracked(o) && left > QUIET_PAGES_MS ? paced_round(o, &st, e) : 0;
+}
