@@ -5,7 +5,7 @@
 # make lint            clang-tidy, cppcheck, shellcheck, perl and mandoc
 # make asan            the tests with ASan and UBSan, built into build/asan
 # make soak SOAK=N     each service moves there and back 5 times; then N moves, each with a fault at a random moment
-# make bench           measured moves, latencies and decisions, beside the ways of today
+# make bench           measured moves, latencies and decisions, beside the ways of today (FULL=1: also cbc and glpsol)
 # B=DIR builds elsewhere; V=1 shows the commands
 PREFIX ?= /usr/local
 DESTDIR ?=

@@ -146,6 +146,7 @@ static int solve(struct assigner *a, const struct gap_budget *budget)
 	m.bidders = a->known;
 	for (double step = FINE * mean; step > FINEST * mean;) {
 		bool first = isinf(a->first);
+		double bound;
 		int rc;
 
 		lower_prices(a);
@@ -153,7 +154,11 @@ static int solve(struct assigner *a, const struct gap_budget *budget)
 				    got);
 		if (rc < 0 || settle(a, got))
 			return -1;
-		a->bound = fmax(a->bound, assigner_prove(a, a->price, NULL));
+		bound = assigner_prove(a, a->price, NULL);
+		if (bound > a->bound) {
+			a->bound = bound;
+			memcpy(a->proof, a->price, (size_t)a->c.nodes * sizeof(double));
+		}
 		a->step = step;
 		if (first)
 			a->first = a->cost;
@@ -162,6 +167,11 @@ static int solve(struct assigner *a, const struct gap_budget *budget)
 		step /= rc ? 1 : 4;
 	}
 	return 0;
+}
+
+static bool better(const struct assigner *a, const struct gap_budget *budget)
+{
+	return a->cost > (1 + NEAR) * a->bound && budget->spent(budget->ctx, a->steps) < 1;
 }
 
 /* Searches on from there, as one user is a large part of a node. */
@@ -204,7 +214,8 @@ static int begin(struct assigner *a, const struct assign *s)
 	a->capacity = malloc(nodes * sizeof(double));
 	a->left = malloc(nodes * sizeof(double));
 	a->price = calloc(nodes, sizeof(double));
-	if (!a->seat || !a->seat_of || !a->node || !a->capacity || !a->left || !a->price)
+	a->proof = calloc(nodes, sizeof(double));
+	if (!a->proof || !a->seat || !a->seat_of || !a->node || !a->capacity || !a->left || !a->price)
 		return -1;
 	memcpy(a->capacity, s->capacity, (size_t)s->nodes * sizeof(double));
 	memcpy(a->left, s->capacity, (size_t)s->nodes * sizeof(double));
@@ -223,7 +234,9 @@ struct assigner *assigner_new(const struct assign *s, const struct gap_budget *b
 {
 	AUTO_ASSIGNER struct assigner *a = calloc(1, sizeof(*a));
 
-	if (!a || begin(a, s) || solve(a, budget) || ((double)s->users * s->nodes <= SMALL && search_on(a, budget)))
+	if (!a || begin(a, s) || solve(a, budget))
+		return NULL;
+	if ((double)s->users * s->nodes <= SMALL ? search_on(a, budget) : better(a, budget) && assigner_polish(a))
 		return NULL;
 	return TAKE_PTR(a);
 }
@@ -238,6 +251,7 @@ void assigner_free(struct assigner *a)
 	free(a->capacity);
 	free(a->left);
 	free(a->price);
+	free(a->proof);
 	free(a->queue);
 	free(a);
 }

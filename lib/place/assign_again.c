@@ -76,7 +76,6 @@ void assigner_release_changes(struct assigner *a)
 	for (int i = 0; a->guests && i < a->c.nodes; i++)
 		free(a->guests[i].heap);
 	free(a->guests);
-	free(a->proof);
 	free(a->least);
 	free(a->head);
 	free(a->next);
@@ -173,16 +172,15 @@ static int find_near(struct assigner *a)
 static int get_ready(struct assigner *a)
 {
 	a->guests = calloc((size_t)a->c.nodes + 1, sizeof(*a->guests));
-	a->proof = malloc(((size_t)a->c.nodes + 1) * sizeof(double));
 	a->least = malloc(((size_t)a->room + 1) * sizeof(float));
 	a->next = malloc(((size_t)a->room + 1) * sizeof(int));
 	a->head = malloc(((size_t)a->c.n + 1) * sizeof(int));
-	if (!a->guests || !a->proof || !a->least || !a->next || !a->head)
+	if (!a->guests || !a->least || !a->next || !a->head)
 		return -1;
 	for (int k = 0; k < a->c.n; k++)
 		a->head[k] = -1;
-	memcpy(a->proof, a->price, (size_t)a->c.nodes * sizeof(double));
 	a->bound = assigner_prove(a, a->proof, a->least);
+	cells_forget(&a->c);
 	for (int k = a->seats - 1; k >= 0; k--) {
 		link_seat(a, k);
 		if (a->node[k] < 0 ? enqueue(a, k) : add_guest(&a->guests[a->node[k]], k, level_at(a, k, a->node[k])))
@@ -441,6 +439,11 @@ static int fill_all(struct assigner *a, double margin)
 		}
 	cells_forget(&a->c); /* prices fell */
 	return 0;
+}
+
+int assigner_polish(struct assigner *a)
+{
+	return get_ready(a) || fill_all(a, 0) ? -1 : 0;
 }
 
 int assigner_again(struct assigner *a, double margin, const struct gap_budget *budget)

@@ -3,7 +3,8 @@
 
 #include "lib/place/assign_int.h"
 
-#define CELLS   4    /* for each node, or up to twice as many */
+#define CELLS   2    /* for each node, or up to twice as many, */
+#define LEAST   1000 /* ... or so many */
 #define FEWEST  8    /* users of a cell, where there are more */
 #define ROUNDED 5e-4 /* ms: more than floats lose */
 
@@ -94,7 +95,7 @@ static int cut(struct cells *c, struct seat *seat, int first, int n, int most)
 
 int cells_init(struct cells *c, const struct geo *node, int nodes, struct seat *seat, int seats, int *known)
 {
-	int most = nodes ? seats / (CELLS * nodes) + 1 : seats;
+	int most = seats / (CELLS * nodes > LEAST ? CELLS * nodes : LEAST) + 1;
 
 	*c = (struct cells){ .nodes = nodes };
 	c->node = malloc(((size_t)nodes + 1) * sizeof(*c->node));

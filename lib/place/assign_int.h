@@ -102,11 +102,11 @@ struct assigner {
 	int *seat_of;            /* [users] */
 	int *node;               /* [seats]: -1: nowhere */
 	double *capacity, *left, *price; /* [nodes] */
+	double *proof;           /* [nodes]: the prices of the bound */
 	double bound, cost, first, step;
 	int unplaced;
 	long steps;
 	/* For changes; NULL before the first. */
-	double *proof;           /* [nodes]: the prices of the bound */
 	float *least;            /* [seats]: what a unit of demand costs at least at these prices */
 	struct guests *guests;   /* [nodes] */
 	int *head, *next;        /* [cells], [seats]: the seats of each cell, as lists; -1 ends one */
@@ -121,6 +121,8 @@ double assigner_prove(struct assigner *a, const double *price, float *least);
 int assigner_room(const struct assigner *a, int seat);
 /* Puts it there, or (-1) nowhere. */
 void assigner_put(struct assigner *a, int seat, int node);
+/* What is left of nodes goes to those that gain. -1: out of memory. */
+int assigner_polish(struct assigner *a);
 void assigner_release_changes(struct assigner *a);
 
 #endif
