@@ -42,8 +42,11 @@ static int look_closer(struct comparison *c, const struct page_run *run, uint64_
 		end--;
 	if (from < end && from / RSEQ_BYTES == (end - 1) / RSEQ_BYTES && c->areas-- > 0)
 		return 0;
-	return err_set(e, EX_SOFTWARE, "compare: process %d: bytes %u to %u of page %#llx are not as they were sent", run->pid,
-		       from, end, (unsigned long long)(run->vaddr + skip));
+	struct digest d;
+	return err_set(e, EX_SOFTWARE, "compare: process %d: bytes %u to %u of page %#llx%s are not as they were sent%s", run->pid,
+		       from, end, (unsigned long long)(run->vaddr + skip),
+		       run->object & OBJECT_SHARED ? " of shared memory" : "",
+		       image_get(c->im, run->object, run->addr + skip, &d) == PAGE_NONE ? ": they were not" : "");
 }
 
 static int compare_run(struct comparison *c, const struct page_run *run, struct err *e)

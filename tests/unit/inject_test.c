@@ -686,6 +686,8 @@ static void test_stopped(void)
 	kill(pid, SIGSTOP);
 	waitpid(pid, &status, WUNTRACED);
 	is_int(inject_pid(pid, 2), 0, "a process that SIGSTOP has stopped");
+	for (int i = 0; i < 2000 && state_of(pid, pid) != 'T'; i++)
+		usleep(500);
 	is_int(state_of(pid, pid), 'T', "... is so afterwards");
 	kill(pid, SIGCONT);
 	release_pipe(pid);
