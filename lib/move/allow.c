@@ -31,7 +31,8 @@ static const struct program {
 	{ "edge-checkpoint", "--hold= --to= --leave-running --tcp-close --list", SERVICES },
 	{ "edge-ship", "--to= --ship-base", ANY },
 	{ "edge-restore", "", ANY },
-	{ "edge-migrate", "--to= --dry-run --ship-base --tcp-close --max-freeze= --deadline= --status --recover --force", SERVICES },
+	{ "edge-migrate", "--to= --dry-run --ship-base --tcp-close --max-freeze= --deadline= --max-pause= --on-hot= --tracking= "
+	  "--status --recover --force", SERVICES },
 };
 
 static const struct program *program_of(const struct json *call)

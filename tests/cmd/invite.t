@@ -109,4 +109,14 @@ here on edge1 edge-probe edge2
 like 'an owner ends it at once' '^77 edge-probe: node edge2: ' "$? $(<"$tmp/err")"
 policy edge2 '{}'
 on edge2 edge-invite --expire edge4 2>/dev/null
+# --- what the programs give to one another over a connection is what lib/move/allow.c lets pass
+unknown() {
+	local p option
+	for p in run stop checkpoint ship migrate; do
+		grep -oE '(json_string\(|add_[a-z]+\(args, )"--[a-z-]+[a-z]' cmds/edge-$p.c | grep -oE -- '--[a-z-]+' | sort -u | while read -r option; do
+			sed -n "/{ \"edge-$p\"/,/}/p" lib/move/allow.c | grep -qE -- "[\" ]$option[=\" ]" || echo "edge-$p $option"
+		done
+	done
+}
+is 'every option that a program gives to one elsewhere may be given' '' "$(unknown)"
 finish
