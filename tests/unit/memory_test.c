@@ -269,6 +269,19 @@ static void test_own(void)
 	ok(memory_read(&run, buf) == 2 && buf[0] == 'x' && buf[2 * PAGE - 1] == 'y', "memory of this process");
 }
 
+/* Most kernels map one page of zeros, everybody's, where nothing but reading has been done. */
+static bool zero_page_shared(void)
+{
+	const char *page = map(PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1);
+	int fd = open("/proc/self/pagemap", O_RDONLY | O_CLOEXEC);
+	uint64_t entry = 0;
+	bool there = *(volatile const char *)page == 0 &&
+		     pread(fd, &entry, 8, (off_t)((uintptr_t)page / PAGE * 8)) == 8 && (entry & PM_PRESENT);
+
+	close(fd);
+	return there && !(entry & PM_EXCLUSIVE);
+}
+
 static void end(pid_t pid)
 {
 	kill(pid, SIGKILL);
@@ -287,7 +300,10 @@ int main(void)
 	t = clock_ms() - t;
 	ok(t < QUICK_MS, "... is found quickly, though one has reserved 4 TiB");
 	check_runs(&scan, (uint64_t)pids[0], "PAGEMAP_SCAN");
-	is_int((long long)covered(&scan, (uint64_t)pids[0], at.empty, 16), 0, "the zero page is left out");
+	if (zero_page_shared())
+		is_int((long long)covered(&scan, (uint64_t)pids[0], at.empty, 16), 0, "the zero page is left out");
+	else
+		skip("the zero page is left out", "kernel: has none, but gives a page to whoever reads");
 	end(pids[0]);
 	end(pids[1]);
 
