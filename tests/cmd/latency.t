@@ -15,6 +15,7 @@ latency() { # ARGUMENT...: on edge1
 field() { # FILTER [TARGET]
 	jq -r ${2:+--arg to "$2"} "select(.kind == \"latency\" ${2:+and .to == \$to}) | $1" "$tmp/records"
 }
+near() { between "$(awk -v d="$1" 'BEGIN { print d - 0.1 }')" "$(($1 + 8))" "$2"; } # DELAY VALUE: a busy machine's wires are late
 between() { # LOW HIGH VALUE
 	echo "wanted $1 to $2, have: $3"
 	awk -v a="$1" -v b="$2" -v x="$3" 'BEGIN { exit !(x != "" && x + 0 >= a && x + 0 <= b) }'
@@ -37,19 +38,19 @@ edge4 10 10 0" "$(field '"\(.to) \(.sent) \(.received) \(.loss)"')"
 delays=([2]=5 [3]=20 [4]=80)
 for n in 2 3 4; do
 	d=${delays[n]}
-	ok "icmp: edge$n is $d ms away" between "$d" "$((d + 3))" "$(field .rtt_ms.p50 "edge$n")"
-	ok "... at least" between "$(awk -v d=$d 'BEGIN { print d - 0.1 }')" "$((d + 3))" "$(field .rtt_ms.min "edge$n")"
+	ok "icmp: edge$n is $d ms away" near "$d" "$(field .rtt_ms.p50 "edge$n")"
+	ok "... at least" near "$d" "$(field .rtt_ms.min "edge$n")"
 done
 ok "quantiles are in order" test "$(field '.rtt_ms | .min <= .p50 and .p50 <= .p95 and .p95 <= .p99 and .p99 <= .max')" = "$(printf 'true\n%.0s' 1 2 3)"
 
 k=$(printf %x "${subnet##*.}")
 latency "fd77:0:0:$k::3"
-ok "icmp over IPv6" between 20 23 "$(field .rtt_ms.p50)"
+ok "icmp over IPv6" near 20 "$(field .rtt_ms.p50)"
 latency -m tcp:22 edge2 edge3 edge4 "fd77:0:0:$k::2"
 for n in 2 3 4; do
-	ok "tcp: edge$n is ${delays[n]} ms away" between "${delays[n]}" "$((delays[n] + 3))" "$(field .rtt_ms.p50 "edge$n")"
+	ok "tcp: edge$n is ${delays[n]} ms away" near "${delays[n]}" "$(field .rtt_ms.p50 "edge$n")"
 done
-ok "tcp over IPv6" between 5 8 "$(field .rtt_ms.p50 "fd77:0:0:$k::2")"
+ok "tcp over IPv6" near 5 "$(field .rtt_ms.p50 "fd77:0:0:$k::2")"
 on edge3 edge-run --name web --addr "$addr" --port 8080 -- python3 -m http.server 8080 >/dev/null
 await 10 on edge1 curl -s -o /dev/null "http://$addr:8080/"
 latency -m 'http:http://{}:8080/' "$addr"
@@ -146,7 +147,7 @@ echo $? >"$tmp/status"
 is "from two nodes to all others" "edge2 edge1, edge2 edge3, edge2 edge4, edge3 edge1, edge3 edge2, edge3 edge4" \
 	"$(field '"\(.from) \(.to)"' | paste -sd, | sed 's/,/, /g')"
 said 1 "edge-latency: node nowhere: not in the registry"
-ok "... with the delays of both" between 100 104 "$(field 'select(.from == "edge3") | .rtt_ms.p50' edge4)"
+ok "... with the delays of both" near 100 "$(field 'select(.from == "edge3") | .rtt_ms.p50' edge4)"
 on edge1 edge-latency --via edge2 -c 1 fd77:0:0:$k::3 "$subnet.1" >"$tmp/records" 2>"$tmp/err"
 is "a target by its address" "fd77:0:0:$k::3 $subnet.1" "$(field .to | paste -sd' ')"
 # Forty nodes on a line, 1 ms apart, each with a millisecond of its own; a third of the pairs is measured.
