@@ -4,7 +4,7 @@
 # Installs what is missing first (Debian packages; a CRIU that works on this kernel), then builds.
 #
 # B: the build folder (default build). JOBS: tests at a time (default 2; tests/rules.yml says which stay alone).
-# TEST_SECONDS: of patience with one test (default 600). MOVES: how often the moved services go there and back.
+# TEST_SECONDS: of patience with one test (default 900). MOVES: how often the moved services go there and back.
 # EDGE_STRICT: 1 makes a skipped test a failed one; so it is for root, who has all that the tests need.
 # A test may then only be skipped for what a kernel lacks: its reason begins with "kernel:".
 # What tests have left behind in the end (processes, labs, mounts, files, cgroups) is named, and is a failure. What a run that was
@@ -39,7 +39,7 @@ one() { # FILE: ends when the test has cleaned up, whatever ends it
 	flock -s 7
 	exec 6> >(exec 7>&-; filter "${1#"$B/"}")
 	out=$!
-	timeout --kill-after=60 "${TEST_SECONDS:-600}" "$1" </dev/null >&6 6>&- 7>&- &
+	timeout --kill-after=60 "${TEST_SECONDS:-900}" "$1" </dev/null >&6 6>&- 7>&- &
 	pid=$!
 	exec 6>&-
 	trap 'kill -TERM "$pid" 2>/dev/null || true' INT TERM HUP
@@ -48,7 +48,7 @@ one() { # FILE: ends when the test has cleaned up, whatever ends it
 		wait "$pid" || rc=$?
 	done
 	trap '' INT TERM HUP
-	((rc != 124)) || say "$1: not done after ${TEST_SECONDS:-600} s"
+	((rc != 124)) || say "$1: not done after ${TEST_SECONDS:-900} s"
 	# Whoever still holds its output now is something that it left behind.
 	for _ in {1..100}; do
 		kill -0 "$out" 2>/dev/null || return $rc
