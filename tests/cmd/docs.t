@@ -295,18 +295,18 @@ s = socket.create_server(("", 8080))
 c = s.accept()[0]
 while d := c.recv(99): c.sendall(d)' &
 sleep 0.7
-in_peer bash -c 'exec 3<>/dev/tcp/10.77.0.1/8080; for i in 1 2; do echo $i >&3; read -r -t 9 -u 3 n; echo answer $n; sleep 0.5; done' &
+in_peer bash -c 'exec 3<>/dev/tcp/10.77.0.1/8080; for i in 1 2; do echo $i >&3; read -r -t 9 -u 3 n; echo answer $n; sleep 0.5; done' >$0.answers &
 client=$!
 sleep 0.3
 END
 		'ip -br -4 addr show dev br0 | grep -o "10.77.*"', 'in_peer ping -c 1 -W 3 10.77.0.1 >/dev/null && echo reached',
-		$only ? ('ip route show default', 'wait $client') : (), 'kill $peer');
+		$only ? ('ip route show default', 'wait $client', 'cat $0.answers') : (), 'kill $peer');
 	$script =~ s/10\.77\.0\./$subnet./g;
 	open(my $f, '>', "$tmp/namespace") or die;
 	print $f "$script\n";
 	close $f;
 	return ['edge1', "unshare --net --mount sh -e $tmp/namespace", $only ?
-		"answer 1\n10.77.0.1/24 \nreached\ndefault via 10.77.0.254 dev br0 \nanswer 2\n" : "10.77.0.1/24 \nreached\n"];
+		"10.77.0.1/24 \nreached\ndefault via 10.77.0.254 dev br0 \nanswer 1\nanswer 2\n" : "10.77.0.1/24 \nreached\n"];
 }
 
 sub run_examples {
