@@ -43,7 +43,7 @@ is 'as they are' 'b "c" $d 65534' "$(log edge1 far)"
 is 'all of them' '["10.77.'"${subnet##*.}"'.60",[80],{"cpu":0.5,"mem_bytes":67108864},"edge1"]' \
 	"$(jq -c '[.addr, .ports, .profile, .node]' "$tmp/said")"
 here edge-run --on edge1 --name other --root /nowhere -- true
-is 'a folder is looked for there' "69 edge-run: root /nowhere: no such folder" "$? $(<"$tmp/err")"
+is 'a folder is looked for there' "69 edge-run: service other: root /nowhere: No such file or directory" "$? $(<"$tmp/err")"
 here edge-run --on edge1 --name other --root etc -- true
 is 'and must be named in full' "64 edge-run: root etc: not an absolute path (see edge-run --help)" "$? $(<"$tmp/err")"
 

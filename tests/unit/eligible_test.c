@@ -115,9 +115,9 @@ static void test_home(void)
 
 static void test_nowhere(void)
 {
-	AUTO_WORLD struct world *w = world_of("{'kind':'node','name':'n'}\n{'kind':'service','name':'s','engine':'docker'}");
+	AUTO_WORLD struct world *w = world_of("{'kind':'node','name':'n'}\n{'kind':'service','name':'s','engine':'containerd'}");
 
-	is_str(refusals(w, NAN, NULL), "engine: docker services cannot be started", "one that is nowhere would have to be started");
+	is_str(refusals(w, NAN, NULL), "engine: containerd services cannot be started", "one that is nowhere would have to be started");
 	take(w, "{'kind':'service','name':'s','engine':'process'}");
 	is_str(refusals(w, NAN, NULL), "", "... which can be done with ours");
 }

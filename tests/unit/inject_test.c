@@ -486,6 +486,7 @@ static const struct blocked blocked[] = {
 static void make_objects(void)
 {
 	struct epoll_event ev = { EPOLLIN, { 0 } };
+	static int times; /* who had the name before may still be on its way out */
 
 	sh = mmap(NULL, sizeof(*sh), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
 	if (sh == MAP_FAILED || pipe2(sh->pipe, O_CLOEXEC))
@@ -495,7 +496,7 @@ static void make_objects(void)
 	epoll_ctl(sh->epoll, EPOLL_CTL_ADD, sh->event, &ev);
 	sh->listener = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
 	sh->addr.sun_family = AF_UNIX;
-	snprintf(sh->addr.sun_path + 1, sizeof(sh->addr.sun_path) - 1, "inject-test-%d", getpid());
+	snprintf(sh->addr.sun_path + 1, sizeof(sh->addr.sun_path) - 1, "inject-test-%d-%d", getpid(), times++);
 	if (bind(sh->listener, (struct sockaddr *)&sh->addr, sizeof(sh->addr)) || listen(sh->listener, 0))
 		abort();
 	sh->msg = msgget(IPC_PRIVATE, 0600);
