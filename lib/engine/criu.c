@@ -248,8 +248,10 @@ int criu_run(struct criu *c, const struct criu_job *job, pid_t *restored, struct
 	uint8_t buf[MESSAGE_MAX];
 	char config[PATH_MAX];
 	struct answer a = { 0 };
-	AUTO_FD int pidfd = (int)syscall(SYS_pidfd_open, c->pid, 0); /* -1: it has ended already */
+	AUTO_FD int pidfd = (int)syscall(SYS_pidfd_open, c->pid, 0);
 
+	if (pidfd < 0 && errno == ESRCH)
+		return err_set(e, EX_IOERR, "criu: has ended before it began");
 	if (job->metadata_only && write_config(job, config, e))
 		return -1;
 	if (send_request(c, job, job->metadata_only ? config : NULL, e))
