@@ -18,7 +18,6 @@
 
 #define ANSWER_MS 30000 /* all that it is asked for, but waiting, is a matter of milliseconds */
 #define UNDO_MS 60000   /* longer than its own limits together */
-#define SERVED_MS 5000
 
 /* Does that happen in time? */
 static bool happens(int fd, int timeout_ms)
@@ -133,7 +132,7 @@ int keeper_pages(struct keeper *k, struct err *e)
 	return ask_simple(k, KEEPER_PAGES, 0, &a, e);
 }
 
-int keeper_served(struct keeper *k, struct err *e)
+int keeper_served(struct keeper *k, int timeout_ms, struct err *e)
 {
 	struct keeper_ask ask;
 	struct keeper_answer a;
@@ -142,7 +141,7 @@ int keeper_served(struct keeper *k, struct err *e)
 	ask.verb = KEEPER_SERVED;
 	if (ask_send(k, &ask, 0, NULL, e))
 		return -1;
-	if (!happens(k->ctl, SERVED_MS))
+	if (!happens(k->ctl, timeout_ms))
 		return err_set(e, EX_TEMPFAIL, "keeper %d: the server of its pages does not answer", (int)k->pid);
 	return answer_get(k, &a, e);
 }

@@ -24,6 +24,8 @@
 #include "lib/move/store.h"
 #include "lib/move/wire.h"
 
+#define SERVED_MS 5000 /* until all processes have who gives them their pages */
+#define FAILED_MS 200  /* until the keeper says that it has ended; the service stands still at its source */
 #define HURRY_NICE (-10)
 #define KILL_MS 5000
 #define FILL_MS 60000 /* until what was restored here before is all in place */
@@ -258,7 +260,7 @@ static int commit(struct incoming *in, struct err *e)
 
 	if (!keeper_alive(&in->keeper))
 		return err_set(e, EX_SOFTWARE, "service %s: its keeper has ended", s->name);
-	if (!in->whole && keeper_served(&in->keeper, e))
+	if (!in->whole && keeper_served(&in->keeper, SERVED_MS, e))
 		return -1;
 	service_set_fleet(s);
 	service_arrive(s, in->ck->from);
@@ -354,7 +356,7 @@ static int finish(struct incoming *in, struct err *e)
 /* Was it not criu that failed, but who gives it its pages? */
 static bool pages_failed(struct incoming *in)
 {
-	return !in->whole && keeper_served(&in->keeper, &in->why) && in->why.code == EX_UNAVAILABLE;
+	return !in->whole && keeper_served(&in->keeper, FAILED_MS, &in->why) && in->why.code == EX_UNAVAILABLE;
 }
 
 static int restore(struct incoming *in, const struct json *call, struct err *e)
