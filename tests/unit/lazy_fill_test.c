@@ -116,8 +116,9 @@ static int life_unmaps(void)
 
 	for (uint64_t p = 0; p < PAGES; p += 32) {
 		munmap(base + p * PAGE_BYTES, 8 * PAGE_BYTES);
-		mmap(base + p * PAGE_BYTES, 8 * PAGE_BYTES, PROT_READ | PROT_WRITE,
-		     MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0);
+		if (mmap(base + p * PAGE_BYTES, 8 * PAGE_BYTES, PROT_READ | PROT_WRITE,
+			 MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0) == MAP_FAILED)
+			return 1;
 	}
 	for (uint64_t p = 0; p < PAGES; p += 32)
 		bad += not_empty(base + p * PAGE_BYTES, 8) + wrong(base + (p + 8) * PAGE_BYTES, p + 8, 24, 1);
@@ -324,7 +325,10 @@ static int live(const struct lazy_source *src, int (*life)(void), bool backgroun
 	int pair[2], status = -1, rc;
 	pid_t pid;
 
-	if (pipe2(w.pipe, O_CLOEXEC | O_NONBLOCK) || socketpair(AF_UNIX, SOCK_STREAM, 0, pair) || !(pid = fork()))
+	if (pipe2(w.pipe, O_CLOEXEC | O_NONBLOCK) || socketpair(AF_UNIX, SOCK_STREAM, 0, pair))
+		return -1;
+	pid = fork();
+	if (!pid)
 		child(pair[1], life);
 	close(pair[1]);
 	rc = lazy_fill_new(&f, &hooks, &e);
@@ -360,8 +364,8 @@ static int write_images(void)
 	struct message vma, mm;
 
 	message_empty(&vma);
-	message_int(&vma, 1, (intptr_t)base + WIPED * PAGE_BYTES);
-	message_int(&vma, 2, (intptr_t)base + (WIPED + 16) * PAGE_BYTES);
+	message_int(&vma, 1, (int64_t)((uintptr_t)base + WIPED * PAGE_BYTES));
+	message_int(&vma, 2, (int64_t)((uintptr_t)base + (WIPED + 16) * PAGE_BYTES));
 	message_int(&vma, 9, 1 << 18);
 	message_empty(&mm);
 	message_int(&mm, 1, 4096);
