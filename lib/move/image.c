@@ -381,9 +381,45 @@ static unsigned rest_of_chunk(uint64_t addr, uint64_t n)
 	return n < left ? (unsigned)n : left;
 }
 
-static inline bool is_used(const struct chunk *c, unsigned p)
+/* Pages of [p, end) that are used, up to the first that is not: the page behind them. */
+static unsigned used_until(const struct chunk *c, unsigned p, unsigned end)
 {
-	return c->used[p / 8] >> p % 8 & 1;
+	uint64_t w;
+
+	for (; p < end; p++) {
+		for (; p % 64 == 0 && end - p >= 64; p += 64) {
+			memcpy(&w, c->used + p / 8, sizeof(w));
+			if (w != UINT64_MAX)
+				break;
+		}
+		if (p == end || !(c->used[p / 8] >> p % 8 & 1))
+			break;
+	}
+	return p;
+}
+
+/* Eight states at once: is each PAGE_ZERO or PAGE_DATA? */
+static bool all_here(const uint8_t *state)
+{
+	const uint64_t ones = UINT64_MAX / 255;
+	uint64_t w;
+
+	_Static_assert(PAGE_ZERO == 1 && PAGE_DATA == 2 && PAGE_STALE == 3, "one of two bits");
+	memcpy(&w, state, sizeof(w));
+	return ((w ^ w >> 1) & ones) == ones;
+}
+
+/* Likewise those that are here, and marks them used. */
+static unsigned use_until(struct chunk *c, unsigned p, unsigned end)
+{
+	for (; p < end; p++) {
+		for (; p % 8 == 0 && end - p >= 8 && all_here(c->state + p); p += 8)
+			c->used[p / 8] = 0xff;
+		if (p == end || (c->state[p] != PAGE_ZERO && c->state[p] != PAGE_DATA))
+			break;
+		c->used[p / 8] |= (uint8_t)(1 << p % 8);
+	}
+	return p;
 }
 
 /* image_use and image_used: a lock a chunk, as they go over all memory while the service stands still. */
@@ -393,18 +429,16 @@ static uint64_t walk_used(struct image *im, uint64_t object, uint64_t addr, uint
 	bool more = true;
 
 	while (more && done < n) {
-		unsigned p = page_of(addr), end = p + rest_of_chunk(addr, n - done);
+		unsigned first = page_of(addr), end = first + rest_of_chunk(addr, n - done), p = first;
 
 		pthread_mutex_lock(&im->lock);
 		struct chunk *c = chunk_at(im, object, addr, NULL, NULL, false);
-		for (more = c; more && p < end; p += more) {
-			more = set ? c->state[p] == PAGE_ZERO || c->state[p] == PAGE_DATA : is_used(c, p);
-			if (set && more)
-				c->used[p / 8] |= (uint8_t)(1 << p % 8);
-		}
+		if (c)
+			p = set ? use_until(c, first, end) : used_until(c, first, end);
 		pthread_mutex_unlock(&im->lock);
-		done += p - page_of(addr);
-		addr += (uint64_t)(p - page_of(addr)) * PAGE_BYTES;
+		more = p == end;
+		done += p - first;
+		addr += (uint64_t)(p - first) * PAGE_BYTES;
 	}
 	return done;
 }

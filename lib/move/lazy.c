@@ -22,9 +22,11 @@
 
 #include "lib/base/clock.h"
 #include "lib/base/file.h"
+#include "lib/engine/cgroup.h"
 #include "lib/engine/keeper_pages.h"
 #include "lib/engine/process.h"
 #include "lib/move/lazy_fill.h"
+#include "lib/move/memory.h"
 
 #define FINISHED 0x52535446
 #define SOCKET_NAME "lazy-pages.socket"
@@ -173,6 +175,21 @@ static void on_connect(struct server *sv)
 	fail(sv, &e);
 }
 
+static pid_t pid_of(void *ctx, uint64_t object)
+{
+	const struct server *sv = ctx;
+	AUTO_FREE pid_t *pids = NULL;
+	pid_t found = 0;
+	int n = 0;
+
+	if (cgroup_pids(sv->s->name, &pids, &n, NULL))
+		return 0;
+	for (int i = 0; i < n && !found; i++)
+		if ((uint64_t)memory_ns_pid(pids[i]) == object)
+			found = pids[i];
+	return found;
+}
+
 static void on_criu(struct server *sv)
 {
 	struct lazy_task *t;
@@ -184,6 +201,8 @@ static void on_criu(struct server *sv)
 			end(sv, 1);
 		close(TAKE_FD(sv->criu));
 	} else if (pid == FINISHED) {
+		if (lazy_fill_mend(sv->fill, pid_of, sv, &e))
+			fail(sv, &e);
 		sv->served = true;
 		tell(sv, PAGES_SERVED, 0, NULL, -1);
 		lazy_fill_go(sv->fill);

@@ -8,6 +8,8 @@
 #ifndef EDGE_MOVE_LAZY_FILL_H
 #define EDGE_MOVE_LAZY_FILL_H
 
+#include <sys/types.h>
+
 #include "lib/base/err.h"
 #include "lib/move/lazy_source.h"
 
@@ -33,6 +35,10 @@ AUTO_DEFINE(struct lazy_fill, lazy_fill_free)
 void lazy_fill_from(struct lazy_fill *f, const struct lazy_source *src);
 /* A process whose pages are those of the object. Takes the descriptor, which does not block. */
 int lazy_fill_add(struct lazy_fill *f, int uffd, uint64_t object, struct lazy_task **t, struct err *e);
+/* Once all processes are there, and before any of them runs. A mapping that criu (4.2) has put where it belongs at once is not
+ * waited for: its process would find zeros there. What belongs into such a one is written by /proc/PID/mem. pid_of: the process of
+ * an object, 0 when there is none. */
+int lazy_fill_mend(struct lazy_fill *f, pid_t (*pid_of)(void *ctx, uint64_t object), void *ctx, struct err *e);
 /* From now on what nobody has asked for comes, too. */
 void lazy_fill_go(struct lazy_fill *f);
 /* Handles what there is to be read from this process's userfaultfd. In one thread only, this and the two below. */

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* The inside of filling, shared by lazy_fill.c (its threads), lazy_events.c (what processes do and wait for) and lazy_put.c (the
- * kernel's side). */
+/* The inside of filling, shared by lazy_fill.c (its threads), lazy_events.c (what processes do and wait for),
+ * lazy_mend.c (what they would not wait for) and lazy_put.c (the kernel's side). */
 #ifndef EDGE_MOVE_LAZY_FILL_INT_H
 #define EDGE_MOVE_LAZY_FILL_INT_H
 

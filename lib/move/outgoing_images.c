@@ -121,25 +121,34 @@ static int object_runs(struct outgoing *o, uint64_t object, const struct pagemap
 	return 0;
 }
 
-/* One pagemap: its pages into the image, then written anew with every page in the parent; what may come later still may. */
-static int settle_pagemap(struct outgoing *o, const char *name, struct pages_stats *st, struct err *e)
+/* Its pages into the image: those that CRIU lists or wrote, then those that it was not told of, which are listed here. */
+static int settle_pages(struct outgoing *o, uint64_t object, struct pagemap *pm, struct pages_stats *st, struct err *e)
 {
-	uint64_t object = pagemap_object(name);
-	AUTO_PAGEMAP struct pagemap *pm = NULL;
-	char path[PATH_MAX + 256];
+	AUTO_PAGEMAP struct pagemap *hidden = calloc(1, sizeof(*hidden));
 	struct page_runs runs = { 0 };
-	struct dumped d = { 0 };
+	struct dumped d = { 0 }, none = { 0 };
 	int rc;
 
-	snprintf(path, sizeof(path), "%s/%s", o->ck->dir, name);
-	if (pagemap_read(&pm, path, e) || dumped_open(&d, o->ck->dir, pm->pages_id, e))
-		return -1;
-	rc = object_runs(o, object, pm, &d, &runs, e);
+	if (!hidden || dumped_open(&d, o->ck->dir, pm->pages_id, e))
+		return hidden ? -1 : err_set(e, EX_OSERR, "out of memory");
+	rc = object_runs(o, object, pm, &d, &runs, e) || outgoing_hidden(o, object, hidden, e) ||
+			     object_runs(o, object, hidden, &none, &runs, e) || pagemap_merge(pm, hidden, e) ?
+		     -1 : 0;
 	if (!rc && runs.n)
 		rc = sender_round(o->sender, &runs, false, true, st, e);
 	page_runs_clear(&runs);
 	dumped_clear(&d);
-	if (rc)
+	return rc;
+}
+
+/* One pagemap: written anew with every page in the parent; what may come later still may. */
+static int settle_pagemap(struct outgoing *o, const char *name, struct pages_stats *st, struct err *e)
+{
+	AUTO_PAGEMAP struct pagemap *pm = NULL;
+	char path[PATH_MAX + 256];
+
+	snprintf(path, sizeof(path), "%s/%s", o->ck->dir, name);
+	if (pagemap_read(&pm, path, e) || settle_pages(o, pagemap_object(name), pm, st, e))
 		return -1;
 	for (size_t i = 0; i < pm->n; i++)
 		pm->entry[i].flags = PAGES_IN_PARENT | (pm->entry[i].flags & PAGES_LAZY);
@@ -207,6 +216,7 @@ struct json *outgoing_call_with_images(struct outgoing *o, const char *verb, str
 
 int outgoing_images(struct outgoing *o, struct pages_stats *st, struct err *e)
 {
+	outgoing_hidden_settle(o);
 	if (each_image(o, settle_one, st, e))
 		return -1;
 	return o->ctl ? outgoing_send_images(o, e) : 0;

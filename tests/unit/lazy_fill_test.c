@@ -238,10 +238,12 @@ static int take_fd(int sock)
 	return fd;
 }
 
-static void child(int sock, int (*life)(void))
+/* Registers all of its memory, or only its end. */
+static void child(int sock, int (*life)(void), uint64_t from)
 {
 	struct uffdio_api api = { .api = UFFD_API, .features = FEATURES };
-	struct uffdio_register reg = { .range = { (uintptr_t)base, PAGES * PAGE_BYTES }, .mode = UFFDIO_REGISTER_MODE_MISSING };
+	struct uffdio_register reg = { .range = { (uintptr_t)base + from * PAGE_BYTES, (PAGES - from) * PAGE_BYTES },
+				       .mode = UFFDIO_REGISTER_MODE_MISSING };
 	int fd = (int)syscall(SYS_userfaultfd, O_CLOEXEC | O_NONBLOCK);
 
 	void *at = mmap(base, PAGES * PAGE_BYTES, PROT_READ | PROT_WRITE,
@@ -250,6 +252,9 @@ static void child(int sock, int (*life)(void))
 		_exit(98);
 	send_fd(sock, fd);
 	close(fd);
+	/* It runs when it is told to. */
+	if (from && recv(sock, &(char){ 0 }, 1, 0) != 1)
+		_exit(97);
 	close(sock);
 	int bad = life();
 	_exit(bad > 90 ? 90 : bad);
@@ -329,7 +334,7 @@ static int live(const struct lazy_source *src, int (*life)(void), bool backgroun
 		return -1;
 	pid = fork();
 	if (!pid)
-		child(pair[1], life);
+		child(pair[1], life, 0);
 	close(pair[1]);
 	rc = lazy_fill_new(&f, &hooks, &e);
 	lazy_fill_from(f, src);
@@ -352,23 +357,71 @@ static int live(const struct lazy_source *src, int (*life)(void), bool backgroun
 	return WIFEXITED(status) ? WEXITSTATUS(status) : -1;
 }
 
+static pid_t the_child;
+
+static pid_t pid_of(void *ctx, uint64_t object)
+{
+	(void)ctx;
+	return object == OBJECT ? the_child : 0;
+}
+
+/* Of its two mappings the first does not wait for pages: the number of wrong ones; -1 it was not mended. */
+static int mend(const struct lazy_source *src, pid_t (*of)(void *, uint64_t))
+{
+	struct watching w = { .n = 1 };
+	struct lazy_hooks hooks = { forked, news, &w };
+	struct lazy_fill *f = NULL;
+	int pair[2], status = -1, rc;
+
+	if (pipe2(w.pipe, O_CLOEXEC | O_NONBLOCK) || socketpair(AF_UNIX, SOCK_STREAM, 0, pair))
+		return -1;
+	the_child = fork();
+	if (!the_child)
+		child(pair[1], life_reads, WIPED);
+	close(pair[1]);
+	rc = lazy_fill_new(&f, &hooks, &e);
+	lazy_fill_from(f, src);
+	rc = rc || lazy_fill_add(f, take_fd(pair[0]), OBJECT, &w.task[0], &e) || lazy_fill_mend(f, of, NULL, &e);
+	lazy_fill_go(f);
+	if (rc || send(pair[0], "", 1, 0) != 1 || serve(f, &w)) {
+		kill(the_child, SIGKILL);
+		rc = -1;
+	}
+	lazy_fill_free(f);
+	close(pair[0]);
+	close(w.pipe[0]);
+	close(w.pipe[1]);
+	waitpid(the_child, &status, 0);
+	return !rc && WIFEXITED(status) ? WEXITSTATUS(status) : -1;
+}
+
+static pid_t nobody(void *ctx, uint64_t object)
+{
+	(void)ctx, (void)object;
+	return 0;
+}
+
 /* The images: two layers, and pages in several entries. */
 static int write_images(void)
 {
 	struct pagemap_entry entry[] = { { (uintptr_t)base, 1000, PAGES_IN_PARENT | PAGES_LAZY },
 					 { (uintptr_t)base + 1000 * PAGE_BYTES, PAGES - 1000, PAGES_IN_PARENT | PAGES_LAZY } };
 	struct pagemap_entry window = { (uintptr_t)base, PAGES, PAGES_PRESENT };
-	struct pagemap pm = { 1, entry, 2 }, parent = { 3, &window, 1 };
+	struct pagemap pm = { 1, entry, 2, 0 }, parent = { 3, &window, 1, 0 };
 	AUTO_FREE uint64_t *data = calloc(PAGES, PAGE_BYTES);
 	char path[128], head[12] = { 0 };
 	struct message vma, mm;
 
 	message_empty(&vma);
+	message_int(&vma, 1, (int64_t)(uintptr_t)base);
+	message_int(&vma, 2, (int64_t)((uintptr_t)base + WIPED * PAGE_BYTES));
+	message_empty(&mm);
+	message_int(&mm, 1, 4096);
+	message_bytes(&mm, 14, vma.buf, vma.len);
+	message_empty(&vma);
 	message_int(&vma, 1, (int64_t)((uintptr_t)base + WIPED * PAGE_BYTES));
 	message_int(&vma, 2, (int64_t)((uintptr_t)base + (WIPED + 16) * PAGE_BYTES));
 	message_int(&vma, 9, 1 << 18);
-	message_empty(&mm);
-	message_int(&mm, 1, 4096);
 	message_bytes(&mm, 14, vma.buf, vma.len);
 	memmove(mm.buf + sizeof(head), mm.buf, mm.len);
 	memcpy(mm.buf, head, sizeof(head));
@@ -417,6 +470,9 @@ int main(void)
 				 background ? "being filled" : "waiting for pages, then filled");
 			is_int(live(src, lives[i].life, background), 0, name);
 		}
+	is_int(mend(src, pid_of), 0, "a mapping that does not wait for its pages is written at once");
+	is_int(mend(src, nobody), -1, "... or, where that cannot be, all fails");
+	is_str(e.text, "process 7: does not wait for its pages at 0x200000000000, and cannot be written to", "... and says why");
 	file_remove_tree(top, NULL);
 	return done();
 }
