@@ -230,7 +230,7 @@ static ssize_t next_message(struct criu *c, int pidfd, bool hide, uint8_t *buf, 
 		if (poll(p, 3, left > 0 ? (int)left + 1 : 0) < 0)
 			return -1;
 		if (p[1].revents & POLLIN)
-			criu_calls_answer(c->calls, hide ? &c->hidden : NULL);
+			criu_calls_answer(c->calls, hide ? &c->hidden : NULL, &c->maps);
 		if (p[0].revents || p[2].revents) {
 			ssize_t n = recv(c->sock, buf, size, MSG_DONTWAIT);
 
@@ -353,6 +353,7 @@ void criu_close(struct criu *c)
 	if (c->heard)
 		close(c->calls);
 	criu_pages_clear(&c->hidden);
+	criu_maps_clear(&c->maps);
 	if (c->child) {
 		kill(-c->pid, SIGKILL); /* its group: with what it has started */
 		while (waitpid(c->pid, NULL, 0) < 0 && errno == EINTR)

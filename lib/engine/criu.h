@@ -8,6 +8,7 @@
 #include <sys/types.h>
 
 #include "lib/base/err.h"
+#include "lib/engine/criu_maps.h"
 #include "lib/engine/criu_pages.h"
 
 enum criu_verb { CRIU_DUMP = 1, CRIU_RESTORE = 2, CRIU_CHECK = 3, CRIU_CPUINFO_DUMP = 7, CRIU_CPUINFO_CHECK = 8 };
@@ -47,6 +48,7 @@ struct criu {
 	bool heard;  /* some of its calls come to us (criu_calls.h) */
 	int calls;
 	struct criu_pages hidden; /* owned: pages that a dump of metadata only was not told of */
+	struct criu_maps maps;    /* owned: what is known of mappings; filled by who dumps, if at all */
 };
 
 /* A socketpair of the kind `criu swrk` wants; ours is close-on-exec. */

@@ -2,6 +2,7 @@
 #include "lib/engine/criu_calls.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <linux/filter.h>
 #include <stddef.h>
 #include <string.h>
@@ -38,10 +39,16 @@ int criu_calls_install(int sock)
 	/* Only the number of the call is looked at: one of another architecture's is at worst let through unchanged. */
 	struct sock_filter code[] = {
 		BPF_STMT(BPF_LD | BPF_W | BPF_ABS, AT(nr)),
-		BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_ioctl, 0, 2),
+		BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_ioctl, 2, 0),
+		BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_openat, 3, 0),
+		BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_prlimit64, 6, 9),
 		BPF_STMT(BPF_LD | BPF_W | BPF_ABS, AT(args[1])),
-		BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, (uint32_t)PAGEMAP_SCAN, 3, 4),
-		BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_prlimit64, 0, 3),
+		BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, (uint32_t)PAGEMAP_SCAN, 6, 7),
+		/* To be read, in a folder that it has open. */
+		BPF_STMT(BPF_LD | BPF_W | BPF_ABS, AT(args[2])),
+		BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, O_RDONLY, 0, 5),
+		BPF_STMT(BPF_LD | BPF_W | BPF_ABS, AT(args)),
+		BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, (uint32_t)AT_FDCWD, 3, 2),
 		/* A program's own limits are the kernel's: the C library asks for them at start, long before criu_run(). */
 		BPF_STMT(BPF_LD | BPF_W | BPF_ABS, AT(args)),
 		BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, 0, 1, 0),
@@ -73,7 +80,7 @@ int criu_calls_take(int sock)
 	return fd;
 }
 
-void criu_calls_answer(int listener, struct criu_pages *hidden)
+void criu_calls_answer(int listener, struct criu_pages *hidden, struct criu_maps *maps)
 {
 	/* The kernel's structs may be longer than ours; it fills only what is asked for. */
 	struct seccomp_notif n = { 0 };
@@ -82,9 +89,11 @@ void criu_calls_answer(int listener, struct criu_pages *hidden)
 
 	if (ioctl(listener, SECCOMP_IOCTL_NOTIF_RECV, &n))
 		return;
+	if (n.data.nr == SYS_openat && maps && criu_maps_answer(maps, listener, &n))
+		return;
 	r.id = n.id;
 	known = n.data.nr == SYS_prlimit64 ? criu_limits_answer(listener, &n, &r) :
-					     hidden && criu_pages_answer(hidden, listener, &n, &r);
+					     n.data.nr == SYS_ioctl && hidden && criu_pages_answer(hidden, listener, &n, &r);
 	if (!known)
 		r.flags = SECCOMP_USER_NOTIF_FLAG_CONTINUE;
 	ioctl(listener, SECCOMP_IOCTL_NOTIF_SEND, &r);

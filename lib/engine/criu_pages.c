@@ -105,60 +105,72 @@ static size_t map_behind(const struct criu_pages *p, uint64_t addr)
 	return lo;
 }
 
+/* One question of ours: where it ends, and what was found. The kernel looks at what a page is of only where it is asked to, and
+ * anonymous memory has none of files. -1 with errno. */
+static int scan_part(int fd, const struct pm_scan_arg *ask, uint64_t *at, uint64_t end, bool anonymous, struct page_region *found,
+		     size_t most)
+{
+	struct pm_scan_arg one = *ask;
+
+	one.start = *at;
+	one.end = end;
+	one.vec = (uintptr_t)found;
+	one.vec_len = most;
+	if (anonymous) {
+		one.category_mask &= ~(uint64_t)PAGE_IS_FILE;
+		one.category_inverted &= ~(uint64_t)PAGE_IS_FILE;
+	}
+	int n = ioctl(fd, PAGEMAP_SCAN, &one);
+	*at = n >= 0 && one.walk_end > *at ? one.walk_end : end;
+	return n;
+}
+
+/* All that there is of anonymous memory in [start, end). */
+static int hide(struct criu_pages *p, int fd, const struct pm_scan_arg *ask, uint64_t start, uint64_t end)
+{
+	struct page_region found[REGIONS];
+
+	for (uint64_t at = start; at < end;) {
+		int n = scan_part(fd, ask, &at, end, true, found, REGIONS);
+
+		if (n < 0)
+			return -1;
+		for (int i = 0; i < n; i++)
+			if (!(found[i].categories & PAGE_IS_GUARD) &&
+			    add(&p->run, &p->n, &p->room, (struct criu_run){ p->pid, found[i].start, found[i].end }))
+				return -1;
+	}
+	return 0;
+}
+
 /* What criu is answered. */
 struct answer {
 	struct page_region region[REGIONS];
 	size_t n, most;
 };
 
-/* Parts what the kernel has found. *at: how far that came; not to its end when the answer is full. */
-static int part(struct criu_pages *p, const struct page_region *found, struct answer *a, uint64_t *at)
-{
-	*at = found->start;
-	for (size_t i = map_behind(p, *at); *at < found->end; i++) {
-		uint64_t from = i < p->n_maps && p->map[i].start < found->end ? p->map[i].start : found->end;
-		uint64_t to = from < found->end && p->map[i].end < found->end ? p->map[i].end : found->end;
-
-		if (from > *at) {
-			if (a->n == a->most)
-				return 0;
-			a->region[a->n++] = (struct page_region){ *at, from, found->categories };
-		} else {
-			from = *at;
-		}
-		if (from < to && !(found->categories & PAGE_IS_GUARD) &&
-		    add(&p->run, &p->n, &p->room, (struct criu_run){ p->pid, from, to }))
-			return -1;
-		*at = to;
-	}
-	return 0;
-}
-
 /* 0, or -1 with errno. How far it came stands in ask->walk_end. */
 static int scan(struct criu_pages *p, int fd, struct pm_scan_arg *ask, struct answer *a)
 {
-	struct page_region found[REGIONS];
 	uint64_t at = ask->start;
-	bool full = false;
 
-	while (at < ask->end && !full) {
-		struct pm_scan_arg one = *ask;
+	while (at < ask->end && a->n < a->most) {
+		size_t i = map_behind(p, at);
+		uint64_t map = i < p->n_maps && p->map[i].start < ask->end ? p->map[i].start : ask->end;
 
-		one.start = at;
-		one.vec = (uintptr_t)found;
-		one.vec_len = REGIONS;
-		int n = ioctl(fd, PAGEMAP_SCAN, &one);
-		if (n < 0)
-			return -1;
-		for (int i = 0; i < n && !full; i++) {
-			if (part(p, &found[i], a, &at))
+		if (map > at) {
+			int n = scan_part(fd, ask, &at, map, false, a->region + a->n, a->most - a->n);
+
+			if (n < 0)
 				return -1;
-			full = at < found[i].end;
+			a->n += (size_t)n;
+			continue;
 		}
-		if (!full && one.walk_end <= at)
-			break;
-		if (!full)
-			at = one.walk_end;
+		uint64_t end = p->map[i].end < ask->end ? p->map[i].end : ask->end;
+
+		if (hide(p, fd, ask, at, end))
+			return -1;
+		at = end;
 	}
 	ask->walk_end = at;
 	return 0;

@@ -133,7 +133,7 @@ static int listen_to(pid_t about, struct criu_pages *hidden)
 
 		poll(p, 2, -1);
 		if (p[1].revents & POLLIN)
-			criu_calls_answer(calls, hidden);
+			criu_calls_answer(calls, hidden, NULL);
 		if (!p[0].revents)
 			continue;
 		if (recv(pair[0], &t, sizeof(t), 0) != sizeof(t))
