@@ -15,6 +15,10 @@
 #include "lib/base/pagescan.h"
 #include "lib/engine/criu_limits.h"
 
+#ifndef SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV
+#define SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV (1UL << 5)
+#endif
+
 #define AT(member) ((uint32_t)offsetof(struct seccomp_data, member))
 
 static int send_fd(int sock, int fd)
@@ -56,8 +60,12 @@ int criu_calls_install(int sock)
 		BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
 	};
 	struct sock_fprog program = { .len = sizeof(code) / sizeof(*code), .filter = code };
-	AUTO_FD int fd = (int)syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, SECCOMP_FILTER_FLAG_NEW_LISTENER, &program);
+	const unsigned long flags = SECCOMP_FILTER_FLAG_NEW_LISTENER;
+	AUTO_FD int fd = (int)syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, flags | SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV, &program);
 
+	/* Before 5.19 a signal in the middle of an answer makes criu ask again. */
+	if (fd < 0)
+		fd = (int)syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, flags, &program);
 	return send_fd(sock, fd);
 }
 

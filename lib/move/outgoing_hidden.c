@@ -12,6 +12,22 @@ static int by_place(const void *a, const void *b)
 	return x->start < y->start ? -1 : x->start > y->start;
 }
 
+/* CRIU may have asked twice. */
+static void drop_overlaps(struct criu_pages *h)
+{
+	size_t kept = 0;
+
+	for (size_t i = 0; i < h->n; i++) {
+		struct criu_run r = h->run[i], *last = kept ? &h->run[kept - 1] : NULL;
+
+		if (last && last->pid == r.pid && last->end > r.start)
+			r.start = last->end;
+		if (r.start < r.end)
+			h->run[kept++] = r;
+	}
+	h->n = kept;
+}
+
 void outgoing_hidden_settle(struct outgoing *o)
 {
 	struct criu_pages *h = &o->criu.hidden;
@@ -25,6 +41,7 @@ void outgoing_hidden_settle(struct outgoing *o)
 	}
 	if (h->n)
 		qsort(h->run, h->n, sizeof(*h->run), by_place);
+	drop_overlaps(h);
 }
 
 /* Of one run, what lies in mappings that CRIU has dumped, too. */
