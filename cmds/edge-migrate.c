@@ -162,6 +162,8 @@ static int move_elsewhere(const char *service, const char *node, const char *des
 		json_add(args, json_string("--ship-base"));
 	if (tcp_close)
 		json_add(args, json_string("--tcp-close"));
+	if (quiet)
+		json_add(args, json_string("--quiet"));
 	add_number(args, "--max-freeze", max_freeze);
 	add_number(args, "--deadline", deadline);
 	add_number(args, "--max-pause", max_pause);
