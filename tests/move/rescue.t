@@ -75,7 +75,7 @@ reserve() { # NODE CORES: of a service that is there already, and idle
 	on "$1" edge-run --name "of-$1" --profile "cpu=$2" -- sleep 100000 >/dev/null
 }
 busy() { # NODE: what the document does
-	on "$1" sh -c 'yes >/dev/null 2>&1 & echo $! >/run/yes.pid'
+	on "$1" sh -c 'nice -n -5 yes >/dev/null 2>&1 & echo $! >/run/yes.pid'
 }
 idle() { # NODE
 	on "$1" sh -c 'kill $(cat /run/yes.pid)'
@@ -120,12 +120,14 @@ rescue
 is 'the same again does nothing' '0 app-1:edge2 app-2:edge3 app-3:edge4' "$status $(where)$(<"$tmp/err")"
 client_end app-1
 stop edge2 app-1
+idle edge1
+reserve edge1 0.8
 busy edge3
 is 'scenario II: of the other network, as no node of its own is left' '0 app-2:edge2 app-3:edge4' "$(moved 'app-2:edge3 app-3:edge4')"
 kept app-2
 kept app-3
-idle edge1
 idle edge3
+on edge1 edge-stop --rm of-edge1 >/dev/null
 stop edge2 app-2
 stop edge4 app-3
 
