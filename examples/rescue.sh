@@ -8,7 +8,7 @@
 # the most used one with room, so that others can sleep). -n: say what would be done, and do nothing.
 # EDGE_LOG: the log of decisions (/var/lib/edge/decisions.ndjson): edge-place --explain SERVICE --log FILE reads it.
 # EDGE_SITE: only one decides for it at a time, from whichever machine (default fleet). EDGE_LEASE: seconds that a crashed one keeps it.
-# EDGE_WINDOW: use counts over so many seconds (60).
+# EDGE_WINDOW: use counts over so many seconds (60). EDGE_COOLDOWN: who has moved stays for so many seconds (120).
 # Silent when all is well. 75: something could not be done now; the next time it will be tried again. From cron, or examples/systemd:
 #
 #	* * * * *  /usr/local/share/edgetools/examples/rescue.sh
@@ -32,7 +32,7 @@ site=${EDGE_SITE:-fleet} log=${EDGE_LOG:-/var/lib/edge/decisions.ndjson} registr
 
 nodes() { if (($#)); then printf '{"kind":"node","name":"%s"}\n' "$@"; else edge-probe --discover "$registry"; fi; }
 probe() { edge-probe --services --window "${EDGE_WINDOW:-60}" -; } # fills in what the nodes say now
-place() { edge-place --policy "$policy" --limit "$limit" "$@"; }
+place() { edge-place --policy "$policy" --limit "$limit" --cooldown "${EDGE_COOLDOWN:-120}" "$@"; }
 done_now() { grep -e '"moved":{' -e '"refusals":' >>"$log"; (($? < 2)); } # the rest of the stream has been read by edge-place
 
 status=0

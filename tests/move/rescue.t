@@ -82,7 +82,11 @@ kept() { # NAME
 no answer lost or doubled" "$(grep -v ^count <<<"$answer")"
 }
 reserve() { # NODE CORES: of a service that is there already, and idle
+	free "$1"
 	on "$1" edge-run --name "of-$1" --profile "cpu=$2" -- sleep 100000 >/dev/null
+}
+free() { # NODE
+	on "$1" edge-stop --rm --grace 0 "of-$1" >/dev/null 2>&1
 }
 busy() { # NODE: what the document does
 	on "$1" sh -c 'yes >/dev/null 2>&1 & echo $! >/run/yes.pid'
@@ -104,13 +108,14 @@ where() { # "app-1:edge2 ...": all that run, by what the nodes say
 status=0
 rescue() { # OPTION...: the cloud does it
 	status=0
-	on edge4 env EDGE_WINDOW=2 EDGE_LEASE=3 EDGE_LOG=/var/lib/edge/log.ndjson bash "$tmp/rescue.sh" "$@" >"$tmp/out" 2>"$tmp/err" || status=$?
+	on edge4 env EDGE_WINDOW=2 EDGE_COOLDOWN=0 EDGE_LEASE=3 EDGE_LOG=/var/lib/edge/log.ndjson bash "$tmp/rescue.sh" "$@" >"$tmp/out" 2>"$tmp/err" || status=$?
 }
 moved() { # OPTION...: until it has moved something; a new load shows when it has lasted for a while
 	local before=$1 end=$((SECONDS + 60))
 	shift
 	while rescue "$@"; [[ $status == 0 && $(where) == "$before" ]] && ((SECONDS < end)); do sleep 0.5; done
 	echo "$status $(where)$(<"$tmp/err")"
+	[[ $(where) != "$before" ]] || { on edge4 env EDGE_WINDOW=2 EDGE_COOLDOWN=0 bash "$tmp/rescue.sh" -n "$@"; on edge4 edge-probe -s --window 2 "${nodes[@]}" | jq -c '[.name,.cpu.use,.usage,.profile]'; } | sed 's/^/# /' >&2
 }
 
 # --- algorithm I
@@ -124,13 +129,14 @@ is 'under the limit nothing is done, and nothing said' '0 app-1:edge1 app-2:edge
 busy edge1
 is 'scenario I: to the same network, another, the cloud' '0 app-1:edge2 app-2:edge3 app-3:edge4' \
 	"$(moved 'app-1:edge1 app-2:edge1 app-3:edge1')"
+on edge4 edge-place --explain app-1 --log /var/lib/edge/log.ndjson | sed 's/^/# /'
 like 'why is told later' '^20[^ ]* same-network-first: migrate edge1 -> edge2: edge1 has too little: processors.*
 \* edge2 .*moved from edge1 to edge2 at 20' "$(on edge4 edge-place --explain app-1 --log /var/lib/edge/log.ndjson)"
 rescue
 is 'the same again does nothing' '0 app-1:edge2 app-2:edge3 app-3:edge4' "$status $(where)$(<"$tmp/err")"
 idle edge1
 reserve edge1 0.8
-on edge2 edge-stop --rm of-edge2 >/dev/null
+free edge2
 busy edge3
 is 'scenario II: of the other network, as no node of its own is left' '0 app-1:edge2 app-2:edge2 app-3:edge4' \
 	"$(moved 'app-1:edge2 app-2:edge3 app-3:edge4')"
@@ -146,7 +152,7 @@ done
 
 # --- algorithm II: the most used that has room
 
-for n in edge1 edge3; do on $n edge-stop --rm of-$n >/dev/null; done
+free edge1
 reserve edge3 0.62
 for i in 1 2; do app app-$i edge1 $i 0.24; done
 sleep 3
@@ -158,10 +164,10 @@ is 'what is only asked moves nothing' '' "$(grep -v -e '->' -e services -e stays
 # --- the loop is killed
 
 idle edge1
-on edge3 edge-stop --rm of-edge3 >/dev/null
+free edge3
 strike() { # a moment after the beginning; sometimes the program alone, sometimes all that it has started
 	local job ms=$((RANDOM % 2500))
-	on edge4 env EDGE_WINDOW=1 EDGE_LEASE=3 bash -c 'echo $$ >/run/loop.pid; exec bash "$@"' - "$tmp/rescue.sh" -p "$1" >/dev/null 2>&1 &
+	on edge4 env EDGE_WINDOW=1 EDGE_COOLDOWN=0 EDGE_LEASE=3 bash -c 'echo $$ >/run/loop.pid; exec bash "$@"' - "$tmp/rescue.sh" -p "$1" >/dev/null 2>&1 &
 	job=$!
 	sleep "$((ms / 1000)).$(printf %03d $((ms % 1000)))"
 	on edge4 sh -c 'p=$(cat /run/loop.pid); c=$(pgrep -P $p); kill -KILL $p; [ $1 = 0 ] || for g in $c; do kill -KILL -- -$g; done' sh \
