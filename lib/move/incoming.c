@@ -20,6 +20,7 @@
 #include "lib/move/image.h"
 #include "lib/move/layer.h"
 #include "lib/move/lazy.h"
+#include "lib/move/pages.h"
 #include "lib/move/recover.h"
 #include "lib/move/store.h"
 #include "lib/move/wire.h"
@@ -53,6 +54,11 @@ int incoming_begin(struct incoming *in, struct err *e)
 
 /* ---- prepare ---- */
 
+static void receive_pages(void *im, struct stream *s)
+{
+	receiver_run(s, im, NULL);
+}
+
 static int reserve(struct incoming *in, const struct json *call, struct json *wanted, struct json *answer,
 		   struct err *e)
 {
@@ -76,7 +82,7 @@ static int reserve(struct incoming *in, const struct json *call, struct json *wa
 		return -1;
 	if (image_open(&in->im, store_memory_dir(in->svc->id), e) || image_begin(in->im, e))
 		return -1;
-	return bulk_listen(&in->bulk, in->ck->id, in->im, e);
+	return bulk_listen(&in->bulk, in->ck->id, receive_pages, in->im, e);
 }
 
 static int prepare(struct incoming *in, const struct json *call, struct err *e)
@@ -155,17 +161,23 @@ static void serve_pages(void *ctx, int sock)
 {
 	const struct incoming *in = ctx;
 
-	lazy_main(in->svc, in->ck->dir, in->engine->lazy_dir(in->svc, in->ck->dir), sock);
+	lazy_main(in->svc, in->ck->dir, in->engine->lazy_dir(in->svc, in->ck->dir), in->ck->late ? in->ck->id : NULL, sock);
 }
 
 static int arm_pages(struct incoming *in, struct err *e)
 {
-	in->whole = in->engine->lazy_dir ? lazy_missing() : "its engine cannot";
-	return in->whole ? 0 : keeper_pages(&in->keeper, e);
+	char name[BULK_NAME_MAX];
+
+	if (in->whole)
+		return 0;
+	if (keeper_pages(&in->keeper, e))
+		return -1;
+	return in->ck->late ? bulk_await(bulk_late_name(in->ck->id, name), SERVED_MS, e) : 0;
 }
 
-static int arm(struct incoming *in, struct err *e)
+static int arm(struct incoming *in, const struct json *call, struct err *e)
 {
+	AUTO_JSON struct json *answer = json_object();
 	struct service *s = in->svc;
 
 	if (in->cgroup)
@@ -176,6 +188,8 @@ static int arm(struct incoming *in, struct err *e)
 	if (net_create(s, e))
 		return -1;
 	in->net = true;
+	in->whole = in->engine->lazy_dir ? lazy_missing() : "its engine cannot";
+	in->ck->late = json_bool(call, "late", false) && !in->whole;
 	in->orders = (struct keeper_orders){ committed, undone, serve_pages, in, in->lock };
 	if (keeper_spawn(&in->keeper, s, &in->orders, e))
 		return -1;
@@ -187,7 +201,9 @@ static int arm(struct incoming *in, struct err *e)
 	setpriority(PRIO_PROCESS, 0, HURRY_NICE);
 	if (in->criu.pid > 0)
 		setpriority(PRIO_PROCESS, (id_t)in->criu.pid, HURRY_NICE);
-	return incoming_reply(in, json_object(), e);
+	if (in->whole)
+		json_set_str(answer, "whole", in->whole);
+	return incoming_reply(in, TAKE_PTR(answer), e);
 }
 
 /* ---- restore and go ---- */
@@ -280,6 +296,8 @@ static int compare(struct incoming *in)
 	AUTO_FREE pid_t *pids = NULL;
 	int n;
 
+	if (in->ck->late)
+		return 0;
 	return cgroup_pids(in->svc->name, &pids, &n, &in->why) || compare_memory(in->im, pids, n, false, &in->why) ? -1 : 0;
 }
 
@@ -434,7 +452,7 @@ static int on_call(struct incoming *in, const struct json *call, bool *end, stru
 	if (!strcmp(verb, "files"))
 		return take_files(in, call, e);
 	if (!strcmp(verb, "arm"))
-		return arm(in, e);
+		return arm(in, call, e);
 	if (!strcmp(verb, "catch")) { /* without an answer; without it frames are lost, as on any bad day */
 		net_catch_start(&in->catch, in->svc, true, NULL);
 		return 0;

@@ -53,7 +53,7 @@ struct sender {
 	/* the round under way */
 	const struct page_runs *runs;
 	atomic_size_t next;
-	bool ask, final;
+	bool ask, final, all;
 	int (*progress)(void *ctx, uint64_t done, uint64_t all);
 	void *progress_ctx;
 };
@@ -233,7 +233,7 @@ static int compare_block(struct worker *w, const struct page_run *b)
 
 		if (!is_zero(page))
 			mark = XXH3_64bits_withSeed(page, PAGE_BYTES, w->s->seed) | 2;
-		if (mark == w->mark[i])
+		if (mark == w->mark[i] && !w->s->all)
 			continue;
 		keep_pages(w, b, from, i);
 		from = i + 1;
@@ -367,7 +367,7 @@ static int cover(struct sender *s, const struct page_runs *runs, struct err *e)
 		return 0;
 	if (image_cover(s->im, s->covered + before, n, e))
 		return -1;
-	if (!w->stream)
+	if (!w->stream || s->all)
 		return 0;
 	AUTO_FREE uint8_t *buf = malloc(n * 16);
 	if (!buf)
@@ -427,6 +427,26 @@ int sender_round(struct sender *s, const struct page_runs *runs, bool ask, bool 
 	}
 	st->ms += clock_ms() - start;
 	return rc;
+}
+
+void sender_send_all(struct sender *s)
+{
+	s->all = true;
+}
+
+int sender_now(struct sender *s, const struct page_run *run, struct err *e)
+{
+	const struct page_runs runs = { .run = (struct page_run *)run, .n = 1 };
+	struct worker *w = &s->worker[0];
+
+	if (cover(s, &runs, e))
+		return -1;
+	s->ask = false;
+	s->final = true;
+	if (!do_run(w, run) && !flush(w))
+		return 0;
+	*e = w->err;
+	return -1;
 }
 
 bool pages_round_pays(const struct pages_stats *first, const struct pages_stats *before, const struct pages_stats *last)

@@ -320,7 +320,7 @@ static int serve(struct lazy_fill *f, struct watching *w)
 static int live(const struct lazy_source *src, int (*life)(void), bool background)
 {
 	struct watching w = { .n = 0 };
-	struct lazy_hooks hooks = { forked, news, &w };
+	struct lazy_hooks hooks = { .forked = forked, .news = news, .ctx = &w };
 	struct lazy_fill *f = NULL;
 	int pair[2], status = -1, rc;
 	pid_t pid;
