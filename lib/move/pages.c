@@ -16,7 +16,6 @@
 #define PROBE_EVERY 16
 #define ASK_EVERY_MAX 8 /* batches sent without asking once the far end had next to nothing of those before */
 #define ASK_WORTH 16    /* of so many pages it had one or more */
-#define ROUND_WORTH 5   /* so many times what it spares the freeze a round may take */
 #define BLOCK_PAGES 64  /* read and compared together: they stay in the processor's second-level cache */
 #define LEVEL_MAX 9
 #define MARK_ZERO 1 /* marks of pages start above: 0 is "never sent" */
@@ -431,7 +430,7 @@ int sender_round(struct sender *s, const struct page_runs *runs, bool ask, bool 
 
 void sender_send_all(struct sender *s)
 {
-	s->all = true;
+	s->all = s->final = true;
 }
 
 int sender_now(struct sender *s, const struct page_run *run, struct err *e)
@@ -441,27 +440,10 @@ int sender_now(struct sender *s, const struct page_run *run, struct err *e)
 
 	if (cover(s, &runs, e))
 		return -1;
-	s->ask = false;
-	s->final = true;
 	if (!do_run(w, run) && !flush(w))
 		return 0;
 	*e = w->err;
 	return -1;
-}
-
-bool pages_round_pays(const struct pages_stats *first, const struct pages_stats *before, const struct pages_stats *last)
-{
-	double more = (double)first->changed - (double)last->changed, changed = (double)last->changed;
-
-	if (more <= 0 || first->ms <= last->ms)
-		return false;
-	double page_ms = (first->ms - last->ms) / more;      /* of one that changed; looking at all comes on top */
-	double per_ms = changed / before->ms;                /* pages written */
-	double left = per_ms * last->ms;                     /* by now */
-	double next_ms = last->ms - (changed - left) * page_ms;
-	double fewer = left - per_ms * next_ms;              /* than now, after the next round */
-
-	return fewer * page_ms * ROUND_WORTH > next_ms;
 }
 
 void sender_progress(struct sender *s, int (*fn)(void *ctx, uint64_t done, uint64_t all), void *ctx)

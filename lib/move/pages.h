@@ -46,7 +46,7 @@ int sender_round(struct sender *s, const struct page_runs *runs, bool ask, bool 
 bool pages_round_pays(const struct pages_stats *first, const struct pages_stats *before, const struct pages_stats *last);
 /* The far end knows where pages belong, and gets all of a round, changed or not. */
 void sender_send_all(struct sender *s);
-/* One run at once, over the first stream, without waiting for an answer; not while a round is under way. */
+/* One run at once, over the first stream of such a sender, without waiting for an answer; not while a round is under way. */
 int sender_now(struct sender *s, const struct page_run *run, struct err *e);
 /* Called by one of the threads from time to time in a round, with the runs done so far and all of them. Not 0: the round
  * is given up, EX_TEMPFAIL. */
