@@ -212,6 +212,8 @@ static void on_criu(struct server *sv)
 			end(sv, 1);
 		close(TAKE_FD(sv->criu));
 	} else if (pid == FINISHED) {
+		if (lazy_fill_watch(sv->fill, &e))
+			fail(sv, &e);
 		sv->served = true;
 		tell(sv, PAGES_SERVED, 0, NULL, -1);
 		lazy_fill_go(sv->fill);

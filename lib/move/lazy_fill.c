@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: MIT */
+#include <errno.h>
+#include <linux/userfaultfd.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <unistd.h>
 
@@ -329,6 +332,36 @@ void lazy_fill_from(struct lazy_fill *f, const struct lazy_source *src)
 	pthread_mutex_lock(&f->lock);
 	f->src = src;
 	pthread_mutex_unlock(&f->lock);
+}
+
+static int watch_task(const struct lazy_fill *f, const struct lazy_task *t, struct err *e)
+{
+	const struct criu_mm *mm = lazy_source_mm(f->src, t->object);
+	struct lazy_piece p;
+
+	for (size_t i = 0; mm && i < mm->n; i++) {
+		const struct criu_vma *v = &mm->vma[i];
+		struct uffdio_register reg = { { v->start, v->end - v->start }, UFFDIO_REGISTER_MODE_MISSING, 0 };
+		bool wanted = (lazy_space_next(&t->space, v->start, &p) && p.addr < v->end) ||
+			      (lazy_space_next(&t->late, v->start, &p) && p.addr < v->end);
+
+		/* It is no harm to one that is waited for already. */
+		if (v->lazy && wanted && ioctl(t->uffd, UFFDIO_REGISTER, &reg) && errno != ESRCH)
+			return err_sys(e, "process %llu: its pages at %#llx are not waited for", (unsigned long long)t->object,
+				       (unsigned long long)v->start);
+	}
+	return 0;
+}
+
+int lazy_fill_watch(struct lazy_fill *f, struct err *e)
+{
+	int rc = 0;
+
+	pthread_mutex_lock(&f->lock);
+	for (size_t i = 0; i < f->n_tasks && !rc; i++)
+		rc = watch_task(f, f->task[i], e);
+	pthread_mutex_unlock(&f->lock);
+	return rc;
 }
 
 void lazy_fill_go(struct lazy_fill *f)

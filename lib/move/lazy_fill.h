@@ -35,6 +35,9 @@ AUTO_DEFINE(struct lazy_fill, lazy_fill_free)
 void lazy_fill_from(struct lazy_fill *f, const struct lazy_source *src);
 /* A process whose pages are those of the object. Takes the descriptor, which does not block. */
 int lazy_fill_add(struct lazy_fill *f, int uffd, uint64_t object, struct lazy_task **t, struct err *e);
+/* Once all processes are there, and before any of them runs: criu (4.2) forgets to have a mapping waited for that it has put where it
+ * belongs at once; its process would find zeros there. */
+int lazy_fill_watch(struct lazy_fill *f, struct err *e);
 /* Late pages have come, one behind the other (NULL: all zeros); those that had before are passed over. In any thread. EX_DATAERR for
  * a page that is none. */
 int lazy_fill_late(struct lazy_fill *f, struct late_run run, const void *data, struct err *e);

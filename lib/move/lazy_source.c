@@ -9,8 +9,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "lib/base/file.h"
-#include "lib/engine/message.h"
+#include "lib/move/criu_mm.h"
 #include "lib/move/image.h"
 #include "lib/move/pagemap.h"
 
@@ -26,18 +25,16 @@ struct wanted {
 	struct lazy_piece piece;
 };
 
-/* CRIU's images/mm.proto and vma.proto. */
-enum { MM_VMAS = 14, VMA_START = 1, VMA_END = 2, VMA_MADV = 9 };
-#define MM_HEAD 12 /* two magic numbers, the message's length */
-#define WIPE_ON_FORK (1ULL << 18)
-
 struct lazy_source {
 	struct extent *extent; /* by object and address */
 	size_t n, room;
 	struct wanted *wanted;
 	size_t n_wanted, room_wanted;
-	struct wanted *wiped; /* mappings that a child gets empty */
-	size_t n_wiped, room_wiped;
+	struct space {
+		uint64_t object;
+		struct criu_mm *mm; /* owned */
+	} *space;
+	size_t n_spaces, room_spaces;
 	int *fd;
 	size_t n_fds;
 	struct lazy_late *late; /* owned; NULL: none */
@@ -51,7 +48,9 @@ void lazy_source_free(struct lazy_source *s)
 	free(s->fd);
 	free(s->extent);
 	free(s->wanted);
-	free(s->wiped);
+	for (size_t i = 0; i < s->n_spaces; i++)
+		criu_mm_free(s->space[i].mm);
+	free(s->space);
 	free(s);
 }
 
@@ -107,42 +106,17 @@ static int open_pages(struct lazy_source *s, const char *dir, unsigned id, struc
 	return fd;
 }
 
-static int load_vma(struct lazy_source *s, uint64_t object, const uint8_t *p, size_t n)
-{
-	const uint8_t *end = p + n;
-	uint64_t v[VMA_MADV + 1] = { 0 };
-	struct wanted *bigger;
-	struct field f;
-
-	while (field_next(&p, end, &f))
-		if (f.number <= VMA_MADV && !f.data)
-			v[f.number] = f.value;
-	if (!(v[VMA_MADV] & WIPE_ON_FORK) || v[VMA_END] <= v[VMA_START])
-		return 0;
-	bigger = one_more(s->wiped, s->n_wiped, &s->room_wiped, sizeof(*bigger));
-	if (!bigger)
-		return -1;
-	s->wiped = bigger;
-	s->wiped[s->n_wiped++] = (struct wanted){
-		object, { v[VMA_START], v[VMA_START], (v[VMA_END] - v[VMA_START]) / PAGE_BYTES }
-	};
-	return 0;
-}
-
 static int load_mm(struct lazy_source *s, const char *dir, uint64_t object, struct err *e)
 {
-	char path[PATH_MAX + 64];
-	struct field f;
-	size_t n;
+	struct space *bigger = one_more(s->space, s->n_spaces, &s->room_spaces, sizeof(*bigger));
 
-	snprintf(path, sizeof(path), "%s/mm-%llu.img", dir, (unsigned long long)object);
-	AUTO_FREE char *data = file_slurp(path, &n, e);
-	if (!data)
+	if (!bigger)
+		return err_set(e, EX_OSERR, "out of memory");
+	s->space = bigger;
+	s->space[s->n_spaces].object = object;
+	if (criu_mm_read(&s->space[s->n_spaces].mm, dir, object, e))
 		return -1;
-	const uint8_t *p = (const uint8_t *)data + (n < MM_HEAD ? n : MM_HEAD), *end = (const uint8_t *)data + n;
-	while (field_next(&p, end, &f))
-		if (f.number == MM_VMAS && f.data && load_vma(s, object, f.data, f.n))
-			return err_set(e, EX_OSERR, "out of memory");
+	s->n_spaces++;
 	return 0;
 }
 
@@ -263,22 +237,35 @@ int lazy_source_wanted(const struct lazy_source *s, uint64_t object, struct lazy
 	return 0;
 }
 
+const struct criu_mm *lazy_source_mm(const struct lazy_source *s, uint64_t object)
+{
+	for (size_t i = 0; i < s->n_spaces; i++)
+		if (s->space[i].object == object)
+			return s->space[i].mm;
+	return NULL;
+}
+
+/* By what pages are called: they may have moved. */
+static int wipe(const struct criu_vma *v, struct lazy_space *space)
+{
+	for (size_t i = space->n; i-- > 0;) {
+		struct lazy_piece p = space->piece[i];
+		uint64_t end = p.from + p.pages * PAGE_BYTES, from = v->start > p.from ? v->start : p.from;
+		uint64_t to = v->end < end ? v->end : end;
+
+		if (from < to && lazy_space_cut(space, p.addr + from - p.from, (to - from) / PAGE_BYTES))
+			return -1;
+	}
+	return 0;
+}
+
 int lazy_source_fork(const struct lazy_source *s, uint64_t object, struct lazy_space *space)
 {
-	for (size_t k = 0; k < s->n_wiped; k++) {
-		const struct lazy_piece *w = &s->wiped[k].piece;
-		uint64_t end = w->from + w->pages * PAGE_BYTES;
+	const struct criu_mm *mm = lazy_source_mm(s, object);
 
-		/* By what pages are called: they may have moved. */
-		for (size_t i = space->n; s->wiped[k].object == object && i-- > 0;) {
-			struct lazy_piece p = space->piece[i];
-			uint64_t from = w->from > p.from ? w->from : p.from;
-			uint64_t to = end < p.from + p.pages * PAGE_BYTES ? end : p.from + p.pages * PAGE_BYTES;
-
-			if (from < to && lazy_space_cut(space, p.addr + from - p.from, (to - from) / PAGE_BYTES))
-				return -1;
-		}
-	}
+	for (size_t i = 0; mm && i < mm->n; i++)
+		if (mm->vma[i].wiped && wipe(&mm->vma[i], space))
+			return -1;
 	return 0;
 }
 

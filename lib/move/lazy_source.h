@@ -8,6 +8,7 @@
 
 #include "lib/base/auto.h"
 #include "lib/base/err.h"
+#include "lib/move/criu_mm.h"
 #include "lib/move/lazy_late.h"
 #include "lib/move/lazy_space.h"
 
@@ -25,6 +26,8 @@ struct lazy_late *lazy_source_late(const struct lazy_source *s);
 int lazy_source_wanted(const struct lazy_source *s, uint64_t object, struct lazy_space *space, struct lazy_space *late);
 /* Takes out what a child of this object's process does not get (MADV_WIPEONFORK): it finds zeros there. */
 int lazy_source_fork(const struct lazy_source *s, uint64_t object, struct lazy_space *space);
+/* The mappings of an object's process; NULL. */
+const struct criu_mm *lazy_source_mm(const struct lazy_source *s, uint64_t object);
 /* Consecutive pages of an object. Safe in several threads. 0, or -1 with errno when they cannot be read. */
 int lazy_source_read(const struct lazy_source *s, uint64_t object, uint64_t addr, uint64_t pages, void *buf);
 

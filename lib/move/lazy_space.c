@@ -130,6 +130,16 @@ bool lazy_space_find(const struct lazy_space *s, uint64_t addr, uint64_t most, s
 	return true;
 }
 
+bool lazy_space_next(const struct lazy_space *s, uint64_t addr, struct lazy_piece *p)
+{
+	size_t at = place_of(s, addr);
+
+	if (at == s->n)
+		return false;
+	*p = behind(s->piece[at], addr);
+	return true;
+}
+
 /* From the end, where nothing has to be moved up. */
 bool lazy_space_take(struct lazy_space *s, uint64_t most, struct lazy_piece *p)
 {

@@ -238,10 +238,15 @@ static int take_fd(int sock)
 	return fd;
 }
 
+/* Only its end waits for pages; then it runs when it is told to. */
+static bool forgotten;
+
 static void child(int sock, int (*life)(void))
 {
 	struct uffdio_api api = { .api = UFFD_API, .features = FEATURES };
-	struct uffdio_register reg = { .range = { (uintptr_t)base, PAGES * PAGE_BYTES }, .mode = UFFDIO_REGISTER_MODE_MISSING };
+	uint64_t from = forgotten ? WIPED : 0;
+	struct uffdio_register reg = { .range = { (uintptr_t)base + from * PAGE_BYTES, (PAGES - from) * PAGE_BYTES },
+				       .mode = UFFDIO_REGISTER_MODE_MISSING };
 	int fd = (int)syscall(SYS_userfaultfd, O_CLOEXEC | O_NONBLOCK);
 
 	void *at = mmap(base, PAGES * PAGE_BYTES, PROT_READ | PROT_WRITE,
@@ -250,6 +255,8 @@ static void child(int sock, int (*life)(void))
 		_exit(98);
 	send_fd(sock, fd);
 	close(fd);
+	if (forgotten && recv(sock, &(char){ 0 }, 1, 0) != 1)
+		_exit(97);
 	close(sock);
 	int bad = life();
 	_exit(bad > 90 ? 90 : bad);
@@ -376,6 +383,8 @@ static int live(const struct lazy_source *src, int (*life)(void), bool backgroun
 	bool late = lazy_source_late(src) && !pthread_create(&bringer, NULL, bring, f);
 	rc = rc || lazy_fill_add(f, take_fd(pair[0]), OBJECT, &w.task[0], &e);
 	w.n = 1;
+	if (forgotten && !rc)
+		rc = lazy_fill_watch(f, &e) || send(pair[0], "", 1, 0) != 1;
 	if (!background) /* what it asks for comes without that, too */
 		for (int i = 0; i < 200 && !rc; i++, usleep(100))
 			rc = lazy_fill_events(f, w.task[0], &e);
@@ -418,11 +427,17 @@ static int write_images(void)
 	struct message vma, mm;
 
 	message_empty(&vma);
+	message_int(&vma, 1, (int64_t)(uintptr_t)base);
+	message_int(&vma, 2, (int64_t)((uintptr_t)base + WIPED * PAGE_BYTES));
+	message_int(&vma, 6, MAP_PRIVATE | MAP_ANONYMOUS);
+	message_int(&vma, 7, 1 << 9);
+	message_empty(&mm);
+	message_int(&mm, 1, 4096);
+	message_bytes(&mm, 14, vma.buf, vma.len);
+	message_empty(&vma);
 	message_int(&vma, 1, (int64_t)((uintptr_t)base + WIPED * PAGE_BYTES));
 	message_int(&vma, 2, (int64_t)((uintptr_t)base + (WIPED + 16) * PAGE_BYTES));
 	message_int(&vma, 9, 1 << 18);
-	message_empty(&mm);
-	message_int(&mm, 1, 4096);
 	message_bytes(&mm, 14, vma.buf, vma.len);
 	memmove(mm.buf + sizeof(head), mm.buf, mm.len);
 	memcpy(mm.buf, head, sizeof(head));
@@ -470,6 +485,9 @@ int main(void)
 				 background ? "being filled" : "waiting for pages, then filled");
 			is_int(live(src, lives[i].life, background), 0, name);
 		}
+	forgotten = true;
+	is_int(live(src, life_reads, true), 0, "a mapping that criu has forgotten is waited for, too");
+	forgotten = false;
 	for (size_t i = 0; i < sizeof(lives) / sizeof(*lives); i++) {
 		AUTO_LAZY_SOURCE struct lazy_source *late = NULL;
 		char name[128];
