@@ -381,6 +381,11 @@ static unsigned rest_of_chunk(uint64_t addr, uint64_t n)
 	return n < left ? (unsigned)n : left;
 }
 
+static inline bool is_used(const struct chunk *c, unsigned p)
+{
+	return c->used[p / 8] >> p % 8 & 1;
+}
+
 /* Pages of [p, end) that are used, up to the first that is not: the page behind them. */
 static unsigned used_until(const struct chunk *c, unsigned p, unsigned end)
 {
@@ -392,7 +397,7 @@ static unsigned used_until(const struct chunk *c, unsigned p, unsigned end)
 			if (w != UINT64_MAX)
 				break;
 		}
-		if (p == end || !(c->used[p / 8] >> p % 8 & 1))
+		if (p == end || !is_used(c, p))
 			break;
 	}
 	return p;
@@ -422,19 +427,44 @@ static unsigned use_until(struct chunk *c, unsigned p, unsigned end)
 	return p;
 }
 
-/* image_use and image_used: a lock a chunk, as they go over all memory while the service stands still. */
-static uint64_t walk_used(struct image *im, uint64_t object, uint64_t addr, uint64_t n, bool set)
+/* These go over all memory while the service stands still: a lock a chunk. */
+enum walk { WALK_USE, WALK_USED, WALK_UNUSED, WALK_UNUSE };
+
+/* How far that goes. */
+static unsigned walk_chunk(enum walk what, struct chunk *c, unsigned p, unsigned end)
+{
+	switch (what) {
+	case WALK_USE:
+		return use_until(c, p, end);
+	case WALK_USED:
+		return used_until(c, p, end);
+	case WALK_UNUSED:
+		while (p < end && !is_used(c, p))
+			p++;
+		return p;
+	case WALK_UNUSE:
+		break;
+	}
+	for (; p < end; p++)
+		c->used[p / 8] &= (uint8_t)~(1 << p % 8);
+	return end;
+}
+
+/* Gives how many pages it went over, from the first on. */
+static uint64_t walk(struct image *im, uint64_t object, uint64_t addr, uint64_t n, enum walk what)
 {
 	uint64_t done = 0;
 	bool more = true;
 
 	while (more && done < n) {
-		unsigned first = page_of(addr), end = first + rest_of_chunk(addr, n - done), p = first;
+		unsigned first = page_of(addr), p = first, end = p + rest_of_chunk(addr, n - done);
 
 		pthread_mutex_lock(&im->lock);
 		struct chunk *c = chunk_at(im, object, addr, NULL, NULL, false);
 		if (c)
-			p = set ? use_until(c, first, end) : used_until(c, first, end);
+			p = walk_chunk(what, c, first, end);
+		else if (what == WALK_UNUSED || what == WALK_UNUSE)
+			p = end;
 		pthread_mutex_unlock(&im->lock);
 		more = p == end;
 		done += p - first;
@@ -445,12 +475,22 @@ static uint64_t walk_used(struct image *im, uint64_t object, uint64_t addr, uint
 
 uint64_t image_use(struct image *im, uint64_t object, uint64_t addr, uint64_t n)
 {
-	return walk_used(im, object, addr, n, true);
+	return walk(im, object, addr, n, WALK_USE);
 }
 
 uint64_t image_used(struct image *im, uint64_t object, uint64_t addr, uint64_t n)
 {
-	return walk_used(im, object, addr, n, false);
+	return walk(im, object, addr, n, WALK_USED);
+}
+
+uint64_t image_unused(struct image *im, uint64_t object, uint64_t addr, uint64_t n)
+{
+	return walk(im, object, addr, n, WALK_UNUSED);
+}
+
+void image_unuse(struct image *im, uint64_t object, uint64_t addr, uint64_t n)
+{
+	walk(im, object, addr, n, WALK_UNUSE);
 }
 
 void image_marks(struct image *im, uint64_t object, uint64_t addr, unsigned n, uint64_t *mark)
@@ -489,21 +529,4 @@ void image_each_chunk(struct image *im, chunk_fn *fn, void *ctx)
 			for (size_t k = 0; k < CHUNKS_PER_WINDOW; k++)
 				if (im->object[i]->window[j]->chunk[k])
 					fn(ctx, im->object[i], im->object[i]->window[j], k);
-}
-
-static void count_pages(void *ctx, struct object *o, struct window *w, size_t k)
-{
-	(void)o;
-	for (size_t p = 0; p < PAGES_PER_CHUNK; p++)
-		*(uint64_t *)ctx += w->chunk[k]->state[p] == PAGE_DATA;
-}
-
-uint64_t image_pages(struct image *im)
-{
-	uint64_t n = 0;
-
-	pthread_mutex_lock(&im->lock);
-	image_each_chunk(im, count_pages, &n);
-	pthread_mutex_unlock(&im->lock);
-	return n;
 }

@@ -37,12 +37,14 @@ struct lazy_source {
 	size_t n_spaces, room_spaces;
 	int *fd;
 	size_t n_fds;
+	struct lazy_late *late; /* owned; NULL: none */
 };
 
 void lazy_source_free(struct lazy_source *s)
 {
 	for (size_t i = 0; i < s->n_fds; i++)
 		close(s->fd[i]);
+	lazy_late_free(s->late);
 	free(s->fd);
 	free(s->extent);
 	free(s->wanted);
@@ -118,14 +120,20 @@ static int load_mm(struct lazy_source *s, const char *dir, uint64_t object, stru
 	return 0;
 }
 
-/* Of the pagemap on top: what is to come later. */
+/* Of the pagemap on top: what is to come later, be it that it lies in a parent or nowhere yet. */
 static int load_top(struct lazy_source *s, uint64_t object, const struct pagemap *pm, struct err *e)
 {
 	for (size_t i = 0; i < pm->n; i++) {
 		const struct pagemap_entry *en = &pm->entry[i];
 
-		if (en->flags & PAGES_LAZY &&
-		    add_wanted(s, (struct wanted){ object, { en->addr, en->addr, en->pages } }))
+		if (!(en->flags & PAGES_LAZY))
+			continue;
+		if (!(en->flags & PAGES_IN_PARENT) && !s->late && !(s->late = lazy_late_new()))
+			return err_set(e, EX_OSERR, "out of memory");
+		if (!(en->flags & PAGES_IN_PARENT) &&
+		    lazy_late_add(s->late, (struct late_run){ object, en->addr, en->pages }, e))
+			return -1;
+		if (add_wanted(s, (struct wanted){ object, { en->addr, en->addr, en->pages } }))
 			return err_set(e, EX_OSERR, "out of memory");
 	}
 	return 0;
@@ -195,7 +203,7 @@ int lazy_source_open(struct lazy_source **out, const char *images, struct err *e
 	if (!s)
 		return err_set(e, EX_OSERR, "out of memory");
 	snprintf(dir, sizeof(dir), "%s", images);
-	if (load_folder(s, dir, true, &n, e))
+	if (load_folder(s, dir, true, &n, e) || (s->late && lazy_late_ready(s->late, dir, e)))
 		return -1;
 	for (n = 1; n && strlen(dir) + sizeof("/parent") < sizeof(dir);) {
 		strcat(dir, "/parent");
@@ -208,11 +216,24 @@ int lazy_source_open(struct lazy_source **out, const char *images, struct err *e
 	return 0;
 }
 
-int lazy_source_wanted(const struct lazy_source *s, uint64_t object, struct lazy_space *space)
+struct lazy_late *lazy_source_late(const struct lazy_source *s)
 {
-	for (size_t i = 0; i < s->n_wanted; i++)
-		if (s->wanted[i].object == object && lazy_space_add(space, s->wanted[i].piece))
-			return -1;
+	return s->late;
+}
+
+int lazy_source_wanted(const struct lazy_source *s, uint64_t object, struct lazy_space *space, struct lazy_space *late)
+{
+	for (size_t i = 0; i < s->n_wanted; i++) {
+		struct lazy_piece p = s->wanted[i].piece;
+		uint64_t left = p.pages;
+
+		for (; s->wanted[i].object == object && left; left -= p.pages, p.addr = p.from += p.pages * PAGE_BYTES) {
+			enum late_state state = lazy_late_state(s->late, object, p.from, left, &p.pages);
+
+			if (lazy_space_add(state == LATE_LACKING ? late : space, p))
+				return -1;
+		}
+	}
 	return 0;
 }
 
@@ -272,14 +293,22 @@ int lazy_source_read(const struct lazy_source *s, uint64_t object, uint64_t addr
 
 	while (addr < end) {
 		const struct extent *x = extent_of(s, object, addr);
-		uint64_t here = x ? x->addr + x->pages * PAGE_BYTES - addr : 0;
+		uint64_t here = x ? x->addr + x->pages * PAGE_BYTES - addr : 0, alike;
+
+		if (lazy_late_is(s->late, object, addr, (end - addr) / PAGE_BYTES, &alike)) {
+			if (lazy_late_read(s->late, (struct late_run){ object, addr, alike }, to))
+				return -1;
+			addr += alike * PAGE_BYTES;
+			to += alike * PAGE_BYTES;
+			continue;
+		}
 
 		if (!x) {
 			errno = ENXIO;
 			return -1;
 		}
-		if (here > end - addr)
-			here = end - addr;
+		if (here > alike * PAGE_BYTES)
+			here = alike * PAGE_BYTES;
 		ssize_t n = pread(x->fd, to, here, x->at + (off_t)(addr - x->addr));
 		if (n < 0 && errno == EINTR)
 			continue;

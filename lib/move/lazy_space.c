@@ -163,3 +163,25 @@ int lazy_space_copy(const struct lazy_space *s, struct lazy_space *to)
 			return -1;
 	return 0;
 }
+
+int lazy_space_give(struct lazy_space *s, struct lazy_space *to, uint64_t from, uint64_t pages, bool moved)
+{
+	uint64_t end = from + pages * PAGE_BYTES;
+	size_t i = moved ? 0 : place_of(s, from);
+
+	while (i < s->n && (moved || s->piece[i].addr < end)) {
+		const struct lazy_piece p = s->piece[i];
+		uint64_t first = p.from > from ? p.from : from;
+		uint64_t last = p.from + p.pages * PAGE_BYTES < end ? p.from + p.pages * PAGE_BYTES : end;
+
+		if (first >= last) {
+			i++;
+			continue;
+		}
+		struct lazy_piece part = { p.addr + first - p.from, first, (last - first) / PAGE_BYTES };
+
+		if (lazy_space_cut(s, part.addr, part.pages) || lazy_space_add(to, part))
+			return -1;
+	}
+	return 0;
+}
