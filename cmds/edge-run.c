@@ -41,7 +41,7 @@ static const struct opt opts[] = {
 	{ "user", 'u', OPT_STR, &user, "USER", "run as this user of its root, or as UID or UID:GID" },
 	{ "dir", 'w', OPT_STR, &dir, "PATH", "its working directory (default: the image's, or /)" },
 	{ "env", 'e', OPT_LIST, &env, "KEY=VALUE", "set a variable of its environment; repeatable" },
-	{ "engine", 0, OPT_STR, &engine, "process|runc|docker|podman",
+	{ "engine", 0, OPT_STR, &engine, "process|runc|docker|podman|swarm",
 	  "how it runs (default process; runc for a bundle)" },
 	{ 0 },
 };

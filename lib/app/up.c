@@ -34,6 +34,17 @@ static const char *name_of(const struct compose_service *s)
 	return json_str(s->spec, "name");
 }
 
+/* It has the address of its node: the others find it by its names in the application's network. */
+static void name_task(struct compose_service *s)
+{
+	struct json *names = json_copy(s->aliases);
+
+	json_add(names, json_string(s->key));
+	json_set(s->spec, "aliases", names);
+	json_remove(s->spec, "addr");
+	s->lone = true;
+}
+
 /* What is not of the file itself: the engine, an image that is built, and a name for this very definition. */
 static int complete(struct compose *c, const struct up_options *opt, struct err *e)
 {
@@ -48,6 +59,8 @@ static int complete(struct compose *c, const struct up_options *opt, struct err 
 		snprintf(image, sizeof(image), "%s-%s:latest", c->name, s->key);
 		if (s->build && !json_has(s->spec, "image"))
 			json_set_str(s->spec, "image", image);
+		if (engine_span(json_str(s->spec, "engine")))
+			name_task(s);
 		AUTO_FREE char *text = json_text(s->spec);
 		if (!text)
 			return err_sys(e, "service %s", name_of(s));

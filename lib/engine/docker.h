@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /* Docker's daemon of this machine, asked over its socket: DOCKER_HOST (unix:///path), else /run/docker.sock. */
-#ifndef EDGE_MEASURE_DOCKER_H
-#define EDGE_MEASURE_DOCKER_H
+#ifndef EDGE_ENGINE_DOCKER_H
+#define EDGE_ENGINE_DOCKER_H
+
+#include <stdbool.h>
 
 #include "lib/base/json.h"
 
@@ -9,5 +11,8 @@
 bool docker_here(void);
 /* GET of a path of its API, such as "/info". "docker: ...", EX_UNAVAILABLE or EX_NOPERM. */
 int docker_get(const char *path, struct json **answer, struct err *e);
+/* POST of a body (NULL: an empty object), which it takes over; answer NULL: whatever it says. Waits for up to a minute. */
+int docker_post(const char *path, struct json *body, struct json **answer, struct err *e);
+int docker_delete(const char *path, struct err *e);
 
 #endif
