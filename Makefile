@@ -91,7 +91,7 @@ install: all
 	$(Q)install -s --strip-program=$(STRIP) $(B)/examples/lab/edge-wire $(EXAMPLES)/lab
 	$(Q)install -t $(EXAMPLES)/lab examples/lab/lab
 	$(Q)install -m 644 -t $(EXAMPLES)/lab examples/lab/*.sh
-	$(Q)install -t $(EXAMPLES) examples/get-criu examples/install-packages examples/user-sim
+	$(Q)install -t $(EXAMPLES) examples/get-criu examples/install-packages examples/swarm-offload.sh examples/user-sim
 	$(Q)install -m 644 -t $(EXAMPLES) examples/edge.schema
 	$(Q)$(if $(SYSTEMD),install -D -m 644 -t $(UNITDIR) $(SYSTEMD))
 

@@ -173,26 +173,29 @@ static int await(const struct wait *w, struct err *e)
 	return rc < 0 ? -1 : 0;
 }
 
+/* Is a task of it up anywhere but at that node? Docker lists those of a service that is removed only among all. */
+static bool is_up_but_at(const char *service, const char *node)
+{
+	AUTO_JSON struct json *tasks = NULL;
+
+	if (docker_get("/tasks", &tasks, NULL))
+		return false;
+	for (size_t i = 0; i < json_len(tasks, NULL); i++) {
+		AUTO_JSON struct json *one = json_at(tasks, i);
+
+		if (is(one, "ServiceID", service) && is_up(one) && !is(one, "NodeID", node))
+			return true;
+	}
+	return false;
+}
+
 /* Until no task is up but at that node ("": nowhere). That it takes longer is no error: it was told to end. */
 static void await_end(const char *service, const char *but, double grace_s)
 {
 	double end = clock_ms() + grace_s * 1e3 + END_MS;
-	bool up = true;
 
-	while (up && clock_ms() < end) {
-		AUTO_JSON struct json *tasks = NULL;
-
-		up = false;
-		if (tasks_of(service, &tasks, NULL))
-			return;
-		for (size_t i = 0; i < json_len(tasks, NULL); i++) {
-			AUTO_JSON struct json *one = json_at(tasks, i);
-
-			up |= is_up(one) && !is(one, "NodeID", but);
-		}
-		if (up)
-			poll(NULL, 0, LOOK_MS);
-	}
+	while (clock_ms() < end && is_up_but_at(service, but))
+		poll(NULL, 0, LOOK_MS);
 }
 
 static double grace_of(const struct service *s)
@@ -245,11 +248,11 @@ static int join_network(const struct service *s, char id[SWARM_ID_MAX], struct e
 		json_set_str(how, "Driver", "overlay");
 		json_set_bool(how, "CheckDuplicate", true);
 		json_set_str(how, "Labels.edge-app", app);
-		if (docker_post("/networks/create", how, NULL, e) || docker_get(path, &net, e))
+		if (docker_post("/networks/create", how, &net, e))
 			return -1;
-	}
-	if (!is(net, "Driver", "overlay") || !is(net, "Scope", "swarm"))
+	} else if (!is(net, "Driver", "overlay") || !is(net, "Scope", "swarm")) {
 		return err_set(e, EX_UNAVAILABLE, "network %s: Docker has another one of that name", app);
+	}
 	snprintf(id, SWARM_ID_MAX, "%.63s", json_str(net, "Id"));
 	return 0;
 }

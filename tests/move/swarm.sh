@@ -55,7 +55,7 @@ service_images() { # an image that tells when it answers, and ends at once when 
 	docker edge1 load -q -i /var/lib/edge/app/busy.tar >/dev/null
 }
 answers() { # NODE [PATH]
-	[[ $(busybox wget -q -T 2 -O - "http://$(at "$1"):8080/${2:-old}") == old ]]
+	[[ $(timeout 10 busybox wget -q -O - "http://$(at "$1"):8080/${2:-old}") == old ]]
 }
 silent() { ! answers "$1"; }
 tasks() { # SERVICE: the nodes where it runs, by their labels

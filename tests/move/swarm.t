@@ -90,7 +90,7 @@ services:
     healthcheck: {disable: true}
     x-edge: {type: stateless, engine: swarm}
 END
-through() { [[ $(busybox wget -q -T 5 -O - "http://$(at edge1):8081/cgi-bin/get") == old ]]; }
+through() { [[ $(timeout 20 busybox wget -q -O - "http://$(at edge1):8081/cgi-bin/get") == old ]]; }
 here edge-run -f "$tmp/compose.yaml"
 is 'an application is started as the file says' '0 ["shop-back","edge1"] ["shop-front","edge1"]' "$? $(jq -c '[.name, .node]' "$tmp/said" | paste -sd' ')"
 ok '... its parts know one another by their names' await 20 through
