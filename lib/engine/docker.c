@@ -50,6 +50,11 @@ int docker_post(const char *path, struct json *body, struct json **answer, struc
 	return text ? call(NULL, path, text, DO_MS, answer, e) : err_set(e, EX_OSERR, "out of memory");
 }
 
+bool docker_raced(const struct err *e)
+{
+	return strstr(e->text, "out of sequence");
+}
+
 int docker_delete(const char *path, struct err *e)
 {
 	return call("DELETE", path, NULL, DO_MS, NULL, e);

@@ -13,6 +13,8 @@ bool docker_here(void);
 int docker_get(const char *path, struct json **answer, struct err *e);
 /* POST of a body (NULL: an empty object), which it takes over; answer NULL: whatever it says. Waits for up to a minute. */
 int docker_post(const char *path, struct json *body, struct json **answer, struct err *e);
+/* Was it an update of something that somebody else has changed since it was read? Then it may be read and changed again. */
+bool docker_raced(const struct err *e);
 int docker_delete(const char *path, struct err *e);
 
 #endif

@@ -16,6 +16,7 @@
 #define NODE_MS  1000   /* between two looks at their node */
 #define START_MS 600000 /* an image may have to be fetched */
 #define END_MS   15000  /* beyond its own grace */
+#define TRIES    100
 #define GRACE_S  10     /* Docker's, where the definition says none */
 
 static bool is(const struct json *j, const char *path, const char *word)
@@ -329,7 +330,7 @@ static int end(const struct service *s, int grace_ms, struct err *e)
 	return 0;
 }
 
-static int pin(const struct service *s, const char *node, struct err *e)
+static int pin_once(const struct service *s, const char *node, struct err *e)
 {
 	AUTO_JSON struct json *svc = NULL;
 	char path[256];
@@ -343,6 +344,16 @@ static int pin(const struct service *s, const char *node, struct err *e)
 	snprintf(path, sizeof(path), "/services/%.63s/update?version=%lld", json_str(svc, "ID"),
 		 (long long)json_int(svc, "Version.Index", 0));
 	return docker_post(path, spec, NULL, e);
+}
+
+/* The swarm itself changes services, too, as their tasks come and go. */
+static int pin(const struct service *s, const char *node, struct err *e)
+{
+	int rc = -1;
+
+	for (int i = 0; i < TRIES && (rc = pin_once(s, node, e)) && docker_raced(e); i++)
+		poll(NULL, 0, LOOK_MS);
+	return rc;
 }
 
 /* What has begun is taken back; the old task was never told to end. */
@@ -361,6 +372,7 @@ static int assign(struct service *s, const char *node, bool (*stop)(void *), voi
 	AUTO_JSON struct json *svc = NULL, *before = NULL;
 	struct wait w = { .node = node, .stop = stop, .ctx = ctx };
 	double from = clock_ms();
+	struct swarm_node old;
 	struct err why = { 0 };
 
 	if (look(s, &svc, e) || (svc && tasks_of(json_str(svc, "ID"), &before, e)))
@@ -374,9 +386,11 @@ static int assign(struct service *s, const char *node, bool (*stop)(void *), voi
 	if (pin(s, node, &why) || await(&w, &why))
 		return stay(s, &why, e);
 	*started_ms = clock_ms() - from;
+	bool reached = !swarm_find(s->at, &old, NULL); /* else nobody hears of its end */
 	snprintf(s->at, sizeof(s->at), "%.63s", node);
 	snprintf(s->at_addr, sizeof(s->at_addr), "%s", w.at.addr);
-	await_end(w.service, w.at.id, grace_of(s));
+	if (reached)
+		await_end(w.service, w.at.id, grace_of(s));
 	return 0;
 }
 

@@ -27,8 +27,6 @@ struct swarm_node {
 };
 /* EX_UNAVAILABLE "node edge2: not in the swarm", or "...: the swarm does not reach it". */
 int swarm_find(const char *name, struct swarm_node *n, struct err *e);
-/* The name here of the node of that id; "" when it has none, or is gone. */
-void swarm_name(const char *id, char name[64]);
 /* It is told to run nothing any more. One that is not in the swarm is no error, here and in swarm_remove. */
 int swarm_drain(const char *name, struct err *e);
 /* The swarm forgets it, and the token that it has seen is worth nothing any more. */

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* The swarm itself: made, joined and left. Secrets go over the daemon's socket, and never stand in an argument. */
+#include <poll.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -9,6 +10,8 @@
 #include "lib/engine/swarm.h"
 
 #define PORT 2377
+#define TRIES 100
+#define AGAIN_MS 20
 
 /* What the daemon says of itself; a worker is not told the name of its swarm, only where that is managed. */
 struct state {
@@ -125,7 +128,8 @@ static int update(const struct json *node, struct json *spec, struct err *e)
 	return docker_post(path, spec, NULL, e);
 }
 
-int swarm_label(const char *id, const char *name, struct err *e)
+/* `label` NULL: as it is. */
+static int set_once(const char *id, const char *label, const char *availability, struct err *e)
 {
 	AUTO_JSON struct json *node = NULL;
 	char path[128];
@@ -133,13 +137,29 @@ int swarm_label(const char *id, const char *name, struct err *e)
 	snprintf(path, sizeof(path), "/nodes/%.63s", id);
 	if (docker_get(path, &node, e))
 		return -1;
-	const char *drained = json_str(node, "Spec.Availability");
-	if (!strcmp(label_of(node), name) && drained && !strcmp(drained, "active"))
+	const char *is = json_str(node, "Spec.Availability");
+	if ((!label || !strcmp(label_of(node), label)) && is && !strcmp(is, availability))
 		return 0;
 	struct json *spec = json_get(node, "Spec");
-	json_set_str(spec, "Labels.edge", name);
-	json_set_str(spec, "Availability", "active");
+	json_set_str(spec, "Availability", availability);
+	if (label)
+		json_set_str(spec, "Labels.edge", label);
 	return update(node, spec, e);
+}
+
+/* The swarm itself changes nodes, too, as it hears of them. */
+static int set(const char *id, const char *label, const char *availability, struct err *e)
+{
+	int rc = -1;
+
+	for (int i = 0; i < TRIES && (rc = set_once(id, label, availability, e)) && docker_raced(e); i++)
+		poll(NULL, 0, AGAIN_MS);
+	return rc;
+}
+
+int swarm_label(const char *id, const char *name, struct err *e)
+{
+	return set(id, name, "active", e);
 }
 
 int swarm_find(const char *name, struct swarm_node *n, struct err *e)
@@ -160,30 +180,16 @@ int swarm_find(const char *name, struct swarm_node *n, struct err *e)
 	return 0;
 }
 
-void swarm_name(const char *id, char name[64])
-{
-	AUTO_JSON struct json *node = NULL;
-	char path[128];
-
-	snprintf(path, sizeof(path), "/nodes/%.63s", id);
-	snprintf(name, 64, "%s", docker_get(path, &node, NULL) ? "" : label_of(node));
-}
-
 int swarm_drain(const char *name, struct err *e)
 {
 	AUTO_JSON struct json *node = NULL;
 
 	if (find(name, &node, e))
 		return -1;
-	if (!node)
-		return 0;
-	struct json *spec = json_get(node, "Spec");
-	json_set_str(spec, "Availability", "drain");
-	return update(node, spec, e);
+	return node ? set(json_str(node, "ID"), NULL, "drain", e) : 0;
 }
 
-/* It has seen the token, and could come back with it. */
-static int change_token(struct err *e)
+static int change_token_once(struct err *e)
 {
 	AUTO_JSON struct json *swarm = NULL;
 	char path[128];
@@ -193,6 +199,16 @@ static int change_token(struct err *e)
 	snprintf(path, sizeof(path), "/swarm/update?rotateWorkerToken=true&version=%lld",
 		 (long long)json_int(swarm, "Version.Index", 0));
 	return docker_post(path, json_get(swarm, "Spec"), NULL, e);
+}
+
+/* It has seen the token, and could come back with it. */
+static int change_token(struct err *e)
+{
+	int rc = -1;
+
+	for (int i = 0; i < TRIES && (rc = change_token_once(e)) && docker_raced(e); i++)
+		poll(NULL, 0, AGAIN_MS);
+	return rc;
 }
 
 int swarm_remove(const char *name, struct err *e)

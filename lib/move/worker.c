@@ -140,7 +140,7 @@ int migrate_assigned(struct service *given, const char *to, const struct move_op
 		return -1;
 	if (!strcmp(s->at, to))
 		return err_set(e, EX_USAGE, "service %s: is on node %s already", s->name, to);
-	if (!service_running(s))
+	if (!strcmp(service_state(s), "stopped")) /* one that has lost its node may come up elsewhere */
 		return err_set(e, EX_UNAVAILABLE, "service %s: does not run", s->name);
 	if (!opt->dry_run)
 		return take_there(s, to, opt, record, e);

@@ -42,11 +42,12 @@ strangers() {
 	done
 }
 invite() { # NODE...: asked for the first time
-	local node
+	local node tickets=()
 	for node; do
 		on edge1 edge-invite --key | on "$node" edge-invite --accept-from - >"$tmp/ticket-$node"
+		tickets+=(--ticket "$tmp/ticket-$node")
 	done
-	on edge1 edge-invite $(for node; do echo "--ticket $tmp/ticket-$node"; done) >"$tmp/said" 2>"$tmp/err"
+	on edge1 edge-invite "${tickets[@]}" >"$tmp/said" 2>"$tmp/err"
 }
 service_images() { # an image that tells when it answers, and ends at once when it is told to
 	"$tools/make-image" "$tmp/busy.tar" busy:1 \
