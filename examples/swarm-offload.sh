@@ -28,10 +28,16 @@ usage() { sed -n '3,/^set/s/^# \{0,1\}//p' "$self"; }
 
 # --- what is known, as records
 
-self_name() { jq -r '.name // empty' "${EDGE_ROOT:-}/etc/edge/node.json" 2>/dev/null || true; }
+setting() { jq -r --arg m "$1" '.[$m] // empty' "${EDGE_ROOT:-}/etc/edge/node.json" 2>/dev/null || true; } # MEMBER
 
 members() { # of this machine's fleet; a fresh look at them is better than what the directory says
 	edge-invite --list | jq -r --arg self "$here" 'select(.inviter == $self and .state == "joined") | .node'
+}
+
+wanted() { # what does not run yet would run here
+	edge-run --engine swarm --file "$file" --emit 2>/dev/null |
+		jq -c --arg self "$here" --argjson there "$(edge-run --list | jq -sc 'map(.name)')" \
+			'select(.name | IN($there[]) | not) | .node = $self | .state = "running"'
 }
 
 # Behind each other: of two records of a thing the last one counts.
@@ -39,7 +45,7 @@ world() {
 	local names
 	edge-probe --discover "$source" | jq -c --arg self "$here" 'select(.kind == "node" and .name != $self)'
 	edge-probe --services --window "$window"
-	[[ ! $dry_run ]] || edge-run --engine swarm --file "$file" --emit | jq -c --arg self "$here" '.node = $self | .state = "running"'
+	[[ ! $dry_run ]] || wanted
 	mapfile -t names < <(members)
 	((${#names[@]} == 0)) || edge-probe --services --window "$window" "${names[@]}" || say 'what does not answer is taken to be as it was'
 }
@@ -47,14 +53,18 @@ world() {
 # Five pings each, a lost one counting as a second.
 measured() { edge-latency --count 5 --lost-as 1000 2>/dev/null || true; }
 scored() { edge-score --model offload --prune; }
-place() { edge-place --policy greedy --cooldown "$cooldown" "$@"; }
+place() { edge-place --policy greedy --fleet "${fleet:-$here}" --cooldown "$cooldown" "$@"; }
 
 # --- one round
 
-# The node of a task is gone, or its task does not come up: at home it can be started in any case.
+lost() { edge-run --list | jq -r 'select(.engine == "swarm" and .state == "exited") | .name'; }
+
+# Those whose node is gone. One that has only ended is started again by Docker in the meantime.
 bring_home() {
 	local name
-	edge-run --list | jq -r 'select(.engine == "swarm" and .state == "exited") | .name' | while read -r name; do
+	[[ -n $(lost) ]] || return 0
+	sleep 5
+	for name in $(lost); do
 		say "service $name: does not run where it was; it comes home"
 		edge-migrate --quiet --to "$here" -- "$name" || true
 	done
@@ -66,8 +76,8 @@ carry_out() { # a plan; only what was done is told
 
 round() {
 	local status=0
-	edge-run --engine swarm --file "$file" >"$state/services"
 	bring_home >>"$log"
+	edge-run --engine swarm --file "$file" >"$state/services"
 	world | measured | scored >"$state/world.new"
 	mv "$state/world.new" "$state/world.ndjson"
 	place <"$state/world.ndjson" | jq -c 'select(.kind == "move" or .kind == "plan" or .kind == "node")' >"$state/plan.ndjson" || status=1
@@ -94,8 +104,9 @@ main() {
 	(($# == 1 || $# == 2)) || { usage >&2; exit 64; }
 	file=$1 source=${2:-${EDGE_REGISTRY:-}}
 	[[ $source ]] || { say 'no SOURCE, and no EDGE_REGISTRY'; exit 64; }
-	here=$(self_name)
+	here=$(setting name)
 	here=${here:-$(hostname)}
+	fleet=$(setting member)
 	mkdir -p "$state"
 	if [[ $dry_run ]]; then
 		world | measured | scored | place --dry-run

@@ -1,7 +1,7 @@
 #!/usr/bin/perl
 # SPDX-License-Identifier: MIT
-# Asks the web servers at HOST:PORT... again and again, as clients would that know where a service may be: the first that gives
-# an answer is enough. Until standard input ends; then it says whether there was a moment in which none did.
+# Asks the web servers at HOST:PORT[/PATH]... again and again, as clients would that know where a service may be: the first that
+# gives an answer is enough. Until standard input ends; then it says whether there was a moment in which none did.
 use strict;
 use warnings;
 use IO::Select;
@@ -12,9 +12,9 @@ $| = 1;
 $SIG{PIPE} = 'IGNORE';
 
 sub answers {
-	my ($at) = @_;
+	my ($at, $path) = split m{/}, shift, 2;
 	my $s = IO::Socket::INET->new(PeerAddr => $at, Timeout => 10) or return 0;
-	print $s "GET /old HTTP/1.0\r\n\r\n";
+	printf $s "GET /%s HTTP/1.0\r\n\r\n", $path // 'old';
 	return 0 unless IO::Select->new($s)->can_read(10);
 	my $got = '';
 	1 while sysread $s, $got, 4096, length $got;
