@@ -21,9 +21,13 @@ SANITIZE ?=
 # A newer compiler or library may warn of what nobody has seen yet: an error in CI only.
 WARN := -Wall -Wextra -Wmissing-prototypes -Wstrict-prototypes -Wshadow -Wvla -Wno-format-truncation $(if $(CI),-Werror)
 FLAGS := -std=gnu11 -D_GNU_SOURCE -D_FILE_OFFSET_BITS=64 -DEDGE_VERSION='"$(VERSION)"' -I.
-ALL_CFLAGS = $(FLAGS) $(WARN) -fstack-protector-strong -MMD -MP $(CFLAGS)
+# Nobody unwinds stacks but a debugger, which has -g. What is not called a million times a second is made small.
+ALL_CFLAGS = $(FLAGS) $(WARN) -fstack-protector-strong -fno-asynchronous-unwind-tables -MMD -MP $(CFLAGS)
+HOT := tests/% examples/% lib/place/% lib/measure/% lib/base/json% lib/base/stream lib/base/lines lib/move/pages% lib/move/image% \
+	lib/move/memory lib/move/pagemap lib/move/track lib/move/tree% lib/move/lazy% lib/move/receiver lib/move/wire lib/move/store
+SIZE = $(if $(filter -O2,$(CFLAGS)),$(if $(filter $(HOT),$*),,-Os))
 ALL_LDFLAGS := -Wl,--as-needed -Wl,-z,relro -Wl,-z,now $(LDFLAGS)
-LDLIBS := -ljq -lyaml -lssh2 -lcrypto -lzstd -lxxhash -lcurl -lbpf -lmaxminddb -lncursesw -ltinfo -lresolv -lpthread -lm
+LDLIBS := -ljq -lyaml -lssh2 -lcrypto -lzstd -lxxhash -lbpf -lmaxminddb -lncursesw -ltinfo -lresolv -lpthread -lm
 
 # One program per file in cmds/; each links only what it uses of the archive and, by --as-needed, of the libraries.
 PROGRAMS := $(patsubst cmds/%.c,%,$(wildcard cmds/edge*.c))
@@ -43,7 +47,7 @@ units: $(UNITS:%=$(B)/tests/unit/%)
 
 $(B)/%.o: %.c
 	$(Q)mkdir -p $(@D)
-	$(Q)$(CC) $(ALL_CFLAGS) $(if $(filter $(PLAIN),$*),,$(SANITIZE)) -ffunction-sections -fdata-sections -c -o $@ $<
+	$(Q)$(CC) $(ALL_CFLAGS) $(SIZE) $(if $(filter $(PLAIN),$*),,$(SANITIZE)) -ffunction-sections -fdata-sections -c -o $@ $<
 
 # The kernel's side of edge-latency: compiled for BPF, and put into the object that loads it.
 BPF_CFLAGS := -target bpf -mcpu=v3 -O2 -g -Wall -Werror -I. -I/usr/include/$(shell $(CC) -print-multiarch)

@@ -1,31 +1,17 @@
 /* SPDX-License-Identifier: MIT */
 #include "lib/base/http.h"
 
-#define CURL_DISABLE_TYPECHECK
 #include <ctype.h>
-#include <curl/curl.h>
-#include <dlfcn.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "lib/base/file.h"
+#include "lib/base/libcurl.h"
 
 #define ANSWER_MAX (64u << 20)
 #define CONNECT_MS 5000L
 
-/* What we use of the library. */
-static struct {
-	__typeof__(&curl_global_init) global_init;
-	__typeof__(&curl_easy_init) init;
-	__typeof__(&curl_easy_cleanup) cleanup;
-	__typeof__(&curl_easy_reset) reset;
-	__typeof__(&curl_easy_perform) perform;
-	__typeof__(&curl_easy_strerror) strerror;
-	CURLcode (*setopt)(CURL *h, CURLoption option, ...);
-	CURLcode (*getinfo)(CURL *h, CURLINFO info, ...);
-	__typeof__(&curl_slist_append) append;
-	__typeof__(&curl_slist_free_all) free_all;
-} lib;
+static const struct libcurl *lib; /* once one is open */
 
 struct http {
 	CURL *curl;
@@ -36,34 +22,15 @@ struct http {
 	char why[CURL_ERROR_SIZE];
 };
 
-static int load(struct err *e)
-{
-	static const char *const names[] = { "curl_global_init", "curl_easy_init", "curl_easy_cleanup", "curl_easy_reset",
-					     "curl_easy_perform", "curl_easy_strerror", "curl_easy_setopt",
-					     "curl_easy_getinfo", "curl_slist_append", "curl_slist_free_all" };
-	void **slot = (void **)&lib, *so;
-
-	if (lib.free_all)
-		return 0;
-	so = dlopen("libcurl.so.4", RTLD_NOW | RTLD_LOCAL);
-	if (!so)
-		return err_set(e, EX_UNAVAILABLE, "libcurl: cannot load: %s", dlerror());
-	for (size_t i = 0; i < sizeof(names) / sizeof(*names); i++)
-		if (!(slot[i] = dlsym(so, names[i]))) {
-			lib.free_all = NULL;
-			return err_set(e, EX_UNAVAILABLE, "libcurl: has no %s", names[i]);
-		}
-	return lib.global_init(CURL_GLOBAL_DEFAULT) ? err_set(e, EX_OSERR, "libcurl: cannot start") : 0;
-}
-
 int http_open(struct http **out, const struct http_peer *peer, struct err *e)
 {
 	struct http *h;
 
-	if (load(e))
+	lib = libcurl_load(e);
+	if (!lib)
 		return -1;
 	h = calloc(1, sizeof(*h));
-	if (!h || !(h->curl = lib.init())) {
+	if (!h || !(h->curl = lib->easy_init())) {
 		free(h);
 		return err_set(e, EX_OSERR, "out of memory");
 	}
@@ -76,8 +43,8 @@ void http_close(struct http *h)
 {
 	if (!h)
 		return;
-	lib.cleanup(h->curl);
-	lib.free_all(h->headers);
+	lib->easy_cleanup(h->curl);
+	lib->slist_free_all(h->headers);
 	free(h->own);
 	free(h);
 }
@@ -117,24 +84,24 @@ static void set_peer(struct http *h)
 {
 	const struct http_peer *p = &h->peer;
 
-	lib.setopt(h->curl, CURLOPT_NOPROXY, "*");
+	lib->easy_setopt(h->curl, CURLOPT_NOPROXY, "*");
 	if (p->socket)
-		lib.setopt(h->curl, CURLOPT_UNIX_SOCKET_PATH, p->socket);
+		lib->easy_setopt(h->curl, CURLOPT_UNIX_SOCKET_PATH, p->socket);
 	if (p->ca)
-		lib.setopt(h->curl, CURLOPT_CAINFO, p->ca);
+		lib->easy_setopt(h->curl, CURLOPT_CAINFO, p->ca);
 	if (p->cert)
-		lib.setopt(h->curl, CURLOPT_SSLCERT, p->cert);
+		lib->easy_setopt(h->curl, CURLOPT_SSLCERT, p->cert);
 	if (p->key)
-		lib.setopt(h->curl, CURLOPT_SSLKEY, p->key);
+		lib->easy_setopt(h->curl, CURLOPT_SSLKEY, p->key);
 	if (p->user)
-		lib.setopt(h->curl, CURLOPT_USERNAME, p->user);
+		lib->easy_setopt(h->curl, CURLOPT_USERNAME, p->user);
 	if (p->password)
-		lib.setopt(h->curl, CURLOPT_PASSWORD, p->password);
+		lib->easy_setopt(h->curl, CURLOPT_PASSWORD, p->password);
 }
 
 static int failed(struct http *h, CURLcode code, struct err *e)
 {
-	const char *why = h->why[0] ? h->why : lib.strerror(code);
+	const char *why = h->why[0] ? h->why : lib->easy_strerror(code);
 	bool forbidden = code == CURLE_PEER_FAILED_VERIFICATION || code == CURLE_SSL_CERTPROBLEM ||
 			 code == CURLE_LOGIN_DENIED || code == CURLE_LDAP_CANNOT_BIND || code == CURLE_SSL_CACERT_BADFILE;
 
@@ -145,29 +112,29 @@ static int failed(struct http *h, CURLcode code, struct err *e)
 static CURLcode perform(struct http *h, const char *url, const char *body, int timeout_ms, struct sink *sink)
 {
 	h->why[0] = '\0';
-	lib.reset(h->curl); /* keeps the connection */
+	lib->easy_reset(h->curl); /* keeps the connection */
 	set_peer(h);
-	lib.free_all(h->headers);
-	h->headers = lib.append(NULL, "Content-Type: application/json");
+	lib->slist_free_all(h->headers);
+	h->headers = lib->slist_append(NULL, "Content-Type: application/json");
 	if (h->own)
-		h->headers = lib.append(h->headers, h->own);
-	lib.setopt(h->curl, CURLOPT_URL, url);
-	lib.setopt(h->curl, CURLOPT_ERRORBUFFER, h->why);
-	lib.setopt(h->curl, CURLOPT_HTTPHEADER, h->headers);
-	lib.setopt(h->curl, CURLOPT_PROTOCOLS_STR, "http,https,ldap,ldaps");
-	lib.setopt(h->curl, CURLOPT_NOSIGNAL, 1L);
-	lib.setopt(h->curl, CURLOPT_CONNECTTIMEOUT_MS, timeout_ms < CONNECT_MS ? (long)timeout_ms : CONNECT_MS);
-	lib.setopt(h->curl, CURLOPT_TIMEOUT_MS, (long)timeout_ms);
-	lib.setopt(h->curl, CURLOPT_USERAGENT, "edgetools/" EDGE_VERSION);
-	lib.setopt(h->curl, CURLOPT_WRITEFUNCTION, on_data);
-	lib.setopt(h->curl, CURLOPT_WRITEDATA, sink);
+		h->headers = lib->slist_append(h->headers, h->own);
+	lib->easy_setopt(h->curl, CURLOPT_URL, url);
+	lib->easy_setopt(h->curl, CURLOPT_ERRORBUFFER, h->why);
+	lib->easy_setopt(h->curl, CURLOPT_HTTPHEADER, h->headers);
+	lib->easy_setopt(h->curl, CURLOPT_PROTOCOLS_STR, "http,https,ldap,ldaps");
+	lib->easy_setopt(h->curl, CURLOPT_NOSIGNAL, 1L);
+	lib->easy_setopt(h->curl, CURLOPT_CONNECTTIMEOUT_MS, timeout_ms < CONNECT_MS ? (long)timeout_ms : CONNECT_MS);
+	lib->easy_setopt(h->curl, CURLOPT_TIMEOUT_MS, (long)timeout_ms);
+	lib->easy_setopt(h->curl, CURLOPT_USERAGENT, "edgetools/" EDGE_VERSION);
+	lib->easy_setopt(h->curl, CURLOPT_WRITEFUNCTION, on_data);
+	lib->easy_setopt(h->curl, CURLOPT_WRITEDATA, sink);
 	if (body) {
-		lib.setopt(h->curl, CURLOPT_POSTFIELDSIZE, (long)strlen(body));
-		lib.setopt(h->curl, CURLOPT_POSTFIELDS, body);
+		lib->easy_setopt(h->curl, CURLOPT_POSTFIELDSIZE, (long)strlen(body));
+		lib->easy_setopt(h->curl, CURLOPT_POSTFIELDS, body);
 	}
 	if (h->method)
-		lib.setopt(h->curl, CURLOPT_CUSTOMREQUEST, h->method);
-	return lib.perform(h->curl);
+		lib->easy_setopt(h->curl, CURLOPT_CUSTOMREQUEST, h->method);
+	return lib->easy_perform(h->curl);
 }
 
 struct text {
@@ -205,7 +172,7 @@ int http_do(struct http *h, const char *url, const char *body, int timeout_ms, c
 			failed(h, code, e);
 		return -1;
 	}
-	lib.getinfo(h->curl, CURLINFO_RESPONSE_CODE, status);
+	lib->easy_getinfo(h->curl, CURLINFO_RESPONSE_CODE, status);
 	*out = t.data;
 	return 0;
 }

@@ -1,14 +1,16 @@
 /* SPDX-License-Identifier: MIT */
 /* HTTP and HTTPS by libcurl: a new connection for each probe, up to the first byte of the answer, whatever its status. */
 #include <arpa/inet.h>
-#include <curl/curl.h>
 #include <stdio.h>
 #include <string.h>
 
 #include "lib/base/clock.h"
+#include "lib/base/libcurl.h"
 #include "lib/measure/probe_int.h"
 
 #define FLIGHTS_MAX 1000
+
+static const struct libcurl *lib; /* once open */
 
 struct http {
 	CURLM *multi;
@@ -28,7 +30,10 @@ static int http_open(struct probe *p, struct err *e)
 	p->self = c;
 	if (strncmp(p->arg, "http://", 7) && strncmp(p->arg, "https://", 8))
 		return err_set(e, EX_USAGE, "method %s: not http:URL, as http:http://{}:8080/", p->plan.method);
-	if (!c || curl_global_init(CURL_GLOBAL_DEFAULT) || !(c->multi = curl_multi_init()))
+	lib = libcurl_load(e);
+	if (!lib)
+		return -1;
+	if (!c || !(c->multi = lib->multi_init()))
 		return err_set(e, EX_OSERR, "libcurl: cannot start");
 	return 0;
 }
@@ -37,10 +42,10 @@ static void flight_end(struct http *c, CURL *h)
 {
 	struct flight *f = NULL;
 
-	curl_easy_getinfo(h, CURLINFO_PRIVATE, (char **)&f);
-	curl_multi_remove_handle(c->multi, h);
-	curl_easy_cleanup(h);
-	curl_slist_free_all(f->to);
+	lib->easy_getinfo(h, CURLINFO_PRIVATE, (char **)&f);
+	lib->multi_remove_handle(c->multi, h);
+	lib->easy_cleanup(h);
+	lib->slist_free_all(f->to);
 	free(f);
 	c->flying--;
 }
@@ -72,24 +77,24 @@ static CURL *make_request(struct probe *p, struct flight *f)
 	const struct target *t = probe_target(p, f->number);
 	bool six = strchr(t->host, ':');
 	char url[2048], to[512];
-	CURL *h = curl_easy_init();
+	CURL *h = lib->easy_init();
 
 	if (!h)
 		return NULL;
 	make_url(p, t, url, sizeof(url));
-	curl_easy_setopt(h, CURLOPT_URL, url);
-	curl_easy_setopt(h, CURLOPT_PRIVATE, f);
-	curl_easy_setopt(h, CURLOPT_PROTOCOLS_STR, "http,https");
-	curl_easy_setopt(h, CURLOPT_PROXY, "");
-	curl_easy_setopt(h, CURLOPT_FRESH_CONNECT, 1L);
-	curl_easy_setopt(h, CURLOPT_FORBID_REUSE, 1L);
-	curl_easy_setopt(h, CURLOPT_NOSIGNAL, 1L);
-	curl_easy_setopt(h, CURLOPT_WRITEFUNCTION, refuse);
-	curl_easy_setopt(h, CURLOPT_TIMEOUT_MS, (long)p->plan.timeout_ms + 1);
-	curl_easy_setopt(h, CURLOPT_USERAGENT, "edge-latency/" EDGE_VERSION);
+	lib->easy_setopt(h, CURLOPT_URL, url);
+	lib->easy_setopt(h, CURLOPT_PRIVATE, f);
+	lib->easy_setopt(h, CURLOPT_PROTOCOLS_STR, "http,https");
+	lib->easy_setopt(h, CURLOPT_PROXY, "");
+	lib->easy_setopt(h, CURLOPT_FRESH_CONNECT, 1L);
+	lib->easy_setopt(h, CURLOPT_FORBID_REUSE, 1L);
+	lib->easy_setopt(h, CURLOPT_NOSIGNAL, 1L);
+	lib->easy_setopt(h, CURLOPT_WRITEFUNCTION, refuse);
+	lib->easy_setopt(h, CURLOPT_TIMEOUT_MS, (long)p->plan.timeout_ms + 1);
+	lib->easy_setopt(h, CURLOPT_USERAGENT, "edge-latency/" EDGE_VERSION);
 	if (!strstr(p->arg, "{}")) { /* the URL's host and certificate, at the target's address */
 		snprintf(to, sizeof(to), six ? "::[%s]:" : "::%s:", t->host);
-		curl_easy_setopt(h, CURLOPT_CONNECT_TO, f->to = curl_slist_append(NULL, to));
+		lib->easy_setopt(h, CURLOPT_CONNECT_TO, f->to = lib->slist_append(NULL, to));
 	}
 	return h;
 }
@@ -113,10 +118,10 @@ static size_t http_launch(struct probe *p, size_t n)
 		CURL *h = make_request(p, f);
 		if (!h)
 			abort();
-		curl_multi_add_handle(c->multi, h);
+		lib->multi_add_handle(c->multi, h);
 		c->flying++;
 	}
-	curl_multi_perform(c->multi, &c->running);
+	lib->multi_perform(c->multi, &c->running);
 	return k;
 }
 
@@ -127,11 +132,11 @@ static void settle(struct probe *p, CURL *h, CURLcode code)
 	curl_off_t at[4] = { 0 }, before = 0;
 	struct flight *f = NULL;
 
-	curl_easy_getinfo(h, CURLINFO_PRIVATE, (char **)&f);
+	lib->easy_getinfo(h, CURLINFO_PRIVATE, (char **)&f);
 	for (size_t i = 0; i < 4; i++)
-		curl_easy_getinfo(h, infos[i], &at[i]);
+		lib->easy_getinfo(h, infos[i], &at[i]);
 	if (!at[3] || (code != CURLE_OK && code != CURLE_WRITE_ERROR)) {
-		probe_lost(p, f->number, curl_easy_strerror(code));
+		probe_lost(p, f->number, lib->easy_strerror(code));
 		return;
 	}
 	for (size_t i = 0; i < 4; i++) { /* a phase that there is not took no time */
@@ -148,9 +153,9 @@ static void http_collect(struct probe *p, double wait_ms, bool rest)
 	int left;
 
 	(void)rest;
-	curl_multi_poll(c->multi, NULL, 0, wait_ms > 0 ? (int)(wait_ms + 0.5) : 0, NULL);
-	curl_multi_perform(c->multi, &c->running);
-	while ((m = curl_multi_info_read(c->multi, &left)))
+	lib->multi_poll(c->multi, NULL, 0, wait_ms > 0 ? (int)(wait_ms + 0.5) : 0, NULL);
+	lib->multi_perform(c->multi, &c->running);
+	while ((m = lib->multi_info_read(c->multi, &left)))
 		if (m->msg == CURLMSG_DONE) {
 			CURL *h = m->easy_handle;
 
@@ -166,7 +171,7 @@ static void http_close(struct probe *p)
 	while (c && c->flying) /* each has its own time limit */
 		http_collect(p, 10, true);
 	if (c && c->multi)
-		curl_multi_cleanup(c->multi);
+		lib->multi_cleanup(c->multi);
 	free(c);
 	p->self = NULL;
 }

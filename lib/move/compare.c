@@ -8,7 +8,7 @@
 #include "lib/base/auto.h"
 #include "lib/engine/criu.h"
 
-static const uint8_t zeros[PAGE_BYTES];
+static uint8_t zeros[PAGE_BYTES]; /* not const: then no program has them in its file */
 
 /* The kernel writes into a thread's area of restartable sequences (rseq(2)) whenever it runs it: 32 bytes of a page, one page a
  * thread at most. */

@@ -252,7 +252,7 @@ static int remove_old(struct tree_apply *a, struct err *e)
 
 static int punch(int fd, off_t at, off_t n)
 {
-	static const uint8_t zeros[TREE_BLOCK];
+	static uint8_t zeros[TREE_BLOCK]; /* not const: then the program has no such bytes in its file */
 
 	if (!fallocate(fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, at, n))
 		return 0;

@@ -24,10 +24,10 @@ matrix_up() {
 # --- what a cell is made of
 
 held() { # NODE STEP: the move stands at this step
-	on "$1" test -e "/run/edge/held-$2"
+	find_root "$1" && [[ -e $root/run/edge/held-$2 ]]
 }
 release() { # NODE STEP
-	on "$1" rm -f "/run/edge/held-$2" 2>/dev/null
+	! find_root "$1" || rm -f "$root/run/edge/held-$2" 2>/dev/null
 }
 processes() { # NODE WHO: their pids there
 	case $2 in
@@ -85,18 +85,34 @@ move_over() { ! kill -0 "$mover" 2>/dev/null; }
 
 # --- what must be true afterwards
 
-state() { # NODE: running, frozen, none, or a stray that the node knows nothing of
-	on "$1" sh -c '
-		json=/var/lib/edge/services/$1/service.json
-		pid=$(sed -n "s/.*\"pid\":\([0-9]*\).*/\1/p" "$json" 2>/dev/null)
-		grep -q "\"moved\":true" "$json" 2>/dev/null && pid=
-		group=$(find /sys/fs/cgroup -path "*/edge/$1/cgroup.freeze" | head -n 1)
-		if [ -z "$pid" ] || [ "$pid" = 0 ] || ! [ -d "/proc/$pid" ]; then
-			if [ "$group" ] && [ "$(cat "${group%.freeze}.procs")" ]; then echo stray; else echo none; fi
-		elif grep -qx 1 "$group"; then echo frozen
-		else echo running; fi' sh "$service" 2>/dev/null || echo down
+# What is asked again and again starts no process: on a busy machine each one costs more than the question.
+
+find_state() { # NODE: into `state`: running, frozen, none, down, or a stray that the node knows nothing of
+	local json='' pid='' group procs=''
+	state=down
+	find_root "$1" || return 0
+	{ read -r -d '' json <"$root/var/lib/edge/services/$service/service.json"; } 2>/dev/null
+	[[ $json == *'"moved":true'* || ! $json =~ \"pid\":([1-9][0-9]*) ]] || pid=${BASH_REMATCH[1]}
+	for group in "$root"/sys/fs/cgroup/{,*/}edge/"$service"; do [[ ! -e $group/cgroup.freeze ]] || break; done
+	if [[ ! $pid || ! -d $root/proc/$pid ]]; then
+		{ read -r procs <"$group/cgroup.procs"; } 2>/dev/null
+		state=${procs:+stray}
+		state=${state:-none}
+	elif [[ $(<"$group/cgroup.freeze") == 1 ]]; then state=frozen
+	else state=running; fi
 }
-states() { echo "$(state "$here") $(state "$there")"; } # where it was, and where it was to go
+find_states() { # into `now`: where it was, and where it was to go
+	find_state "$here"
+	now=$state
+	find_state "$there"
+	now+=" $state"
+}
+state() { local root state; find_state "$1"; echo "$state"; } # NODE
+states() { local root state now; find_states; echo "$now"; }
+journal_empty() { # NODE
+	find_root "$1" && [[ ! $(compgen -G "$root/var/lib/edge/journal/*") ]]
+}
+# shellcheck disable=SC2120
 recover() { # [OPTION]...: at both nodes, at once
 	on edge1 edge-migrate --recover "$@" >>"$tmp/recovered" 2>&1 &
 	local first=$!
@@ -146,7 +162,7 @@ begin_cell() { # END STEP
 # One cell: what is broken while the move stands at a step of that end's journal ("" none), and at which end (default: the
 # same), and how it may end: by default with the service at one of the two nodes.
 cell() { # STEP END FAULT[@END] [stays|moves|dies|waits|survives]
-	local end=$2 what=$3 wanted=${4:-} at=$here node mover striker begun took now before=$failed
+	local end=$2 what=$3 wanted=${4:-} at=$here node mover striker begun took now state root before=$failed
 	step=$1 failed=0
 	[[ $end == source ]] || at=$there
 	node=$at
@@ -167,7 +183,7 @@ cell() { # STEP END FAULT[@END] [stays|moves|dies|waits|survives]
 	recover
 	await 20 settled
 	took=$(((${EPOCHREALTIME/./} - begun) / 1000))
-	now=$(states)
+	find_states
 	verdict "$end${step:+, $step}, $what" "$now" "$wanted"
 	echo "# $now after $took ms; $(tr '\n' ' ' <"$tmp/err" | cut -c 1-160)"
 	if ((failed)); then
@@ -190,8 +206,10 @@ clean_slate() { # after a bad cell, which is to be no burden for the next one: t
 	counter memory
 }
 settled() { # nothing of the move is under way any more
-	case $(states) in
-	'running none' | 'none running' | 'none none') [[ ! $(on edge1 ls /var/lib/edge/journal; on edge2 ls /var/lib/edge/journal) ]] ;;
+	local root now state
+	find_states
+	case $now in
+	'running none' | 'none running' | 'none none') journal_empty edge1 && journal_empty edge2 ;;
 	'frozen none') [[ $wanted == waits ]] ;;
 	*) false ;;
 	esac

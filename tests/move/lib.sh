@@ -14,6 +14,8 @@ lab=$PWD/examples/lab/lab
 tools=$PWD/tests/tools
 built=$B/tests/tools
 tmp=$(mktemp -d "${TMPDIR:-/tmp}/edge-move.XXXXXX")
+mkfifo "$tmp/never" # nothing ever comes from it: a way to wait that starts no process
+exec {never}<>"$tmp/never"
 count=0 failed=0
 starting=''
 nodes=(edge1 edge2)
@@ -83,8 +85,9 @@ await() { # SECONDS COMMAND...: until it succeeds; a machine under load gets thr
 	shift
 	until "$@" >/dev/null 2>&1; do
 		((SECONDS < end)) || return 1
-		sleep 0.05
+		read -r -t 0.05 -u "$never"
 	done
+	return 0
 }
 
 # --- the lab
@@ -101,6 +104,11 @@ lab_up() { # OPTION...
 }
 on() { # NODE COMMAND...
 	timeout 120 "$lab" exec "$@"
+}
+find_root() { # NODE: into `root`, its files as they are seen from here; false while it is down
+	read -r root _ 2>/dev/null <"$EDGE_LAB_DIR/$1/pid" || return 1
+	root=/proc/$root/root
+	[[ -d $root/run ]]
 }
 run() { # NAME OPTION... -- COMMAND...: starts a service on edge1, at $addr
 	local name=$1
