@@ -125,6 +125,7 @@ bench: all
 	$(Q)B=$(B) tests/bench/latency
 	$(Q)B=$(B) tests/bench/place
 	$(Q)B=$(B) tests/bench/invite
+	$(Q)B=$(B) tests/bench/offload
 
 # --- linting
 

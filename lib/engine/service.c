@@ -374,13 +374,12 @@ struct json *service_record(const struct service *s, const char *state)
 	json_set_str(j, "node", s->at[0] ? s->at : node_self());
 	json_set_str(j, "state", state);
 	if (engine_span(s->engine)) {
-		bool elsewhere = s->at[0] && strcmp(s->at, node_self());
 		bool tested = s->about && json_has(s->about, "healthcheck.test") && !json_bool(s->about, "healthcheck.disable", false);
 
 		json_set_str(j, "addr", s->at_addr[0] ? s->at_addr : NULL);
 		/* a task counts as running when it is healthy */
 		json_set_str(j, "health", tested && !strcmp(state, "running") ? "healthy" : NULL);
-		json_set_str(j, "fleet", elsewhere ? grant_own_fleet() : NULL);
+		json_set_str(j, "fleet", s->at[0] && strcmp(s->at, node_self()) ? grant_own_fleet() : NULL);
 		return j;
 	}
 	json_set_str(j, "health", strcmp(state, "running") ? NULL : health_of(s));
