@@ -95,9 +95,11 @@ install: all
 	$(Q)install -s --strip-program=$(STRIP) $(B)/examples/lab/edge-wire $(EXAMPLES)/lab
 	$(Q)install -t $(EXAMPLES)/lab examples/lab/lab
 	$(Q)install -m 644 -t $(EXAMPLES)/lab examples/lab/*.sh
-	$(Q)install -t $(EXAMPLES) examples/get-criu examples/install-packages examples/swarm-offload.sh examples/user-sim
+	$(Q)install -t $(EXAMPLES) examples/get-criu examples/install-packages examples/user-sim examples/rescue.sh examples/follow-user.sh \
+		examples/swarm-offload.sh
 	$(Q)install -m 644 -t $(EXAMPLES) examples/edge.schema
-	$(Q)$(if $(SYSTEMD),install -D -m 644 -t $(UNITDIR) $(SYSTEMD))
+	$(Q)install -D -m 644 -t $(UNITDIR) $(SYSTEMD)
+	$(Q)sed -i 's|^ExecStart=/usr/local/|ExecStart=$(PREFIX)/|' $(SYSTEMD:examples/systemd/%=$(UNITDIR)/%)
 
 uninstall:
 	$(Q)rm -f $(PROGRAMS:%=$(DESTDIR)$(PREFIX)/bin/%) $(PROGRAMS:%=$(SHARE)/bash-completion/completions/%) \
@@ -116,7 +118,7 @@ asan:
 		SANITIZE='-fsanitize=address,undefined -fno-sanitize-recover=all -include tests/asan.h' tests/run.sh $(TESTS)
 
 soak: all
-	$(Q)B=$(B) MOVES=5 TEST_SECONDS=3600 tests/run.sh tests/move/
+	$(Q)B=$(B) MOVES=5 LOOPS=50 TEST_SECONDS=3600 tests/run.sh tests/move/
 	$(Q)B=$(B) SOAK=$(SOAK) tests/move/soak
 
 bench: all
@@ -125,6 +127,7 @@ bench: all
 	$(Q)B=$(B) tests/bench/latency
 	$(Q)B=$(B) tests/bench/place
 	$(Q)B=$(B) tests/bench/invite
+	$(Q)B=$(B) tests/bench/rescue
 	$(Q)B=$(B) tests/bench/offload
 
 # --- linting

@@ -12,6 +12,7 @@
 #include "lib/move/migrate.h"
 #include "lib/move/recover.h"
 #include "lib/move/remote.h"
+#include "lib/move/several.h"
 
 #define CONNECT_MS 10000
 #define ASK_MS 5000
@@ -21,13 +22,14 @@
 
 static const char *to, *from;
 static bool dry_run, tcp_close, ship_base, quiet, status_only, recovering, force;
-static long max_freeze = 2000, deadline = 30, max_pause = 50;
+static long max_freeze = 2000, deadline = 30, max_pause = 50, jobs = 1;
 static const char *on_hot = "wait", *tracking = "auto";
 
 static const struct opt opts[] = {
 	{ "to", 't', OPT_STR, &to, "NODE", "the destination" },
 	{ "from", 'f', OPT_STR, &from, "NODE", "the service runs on that node (default: this one)" },
 	{ "dry-run", 'n', OPT_FLAG, &dry_run, NULL, "check at the destination, and move nothing" },
+	{ "jobs", 'j', OPT_INT, &jobs, "N", "so many services at a time (default 1)" },
 	{ "ship-base", 0, OPT_FLAG, &ship_base, NULL, "bring files of the lower layer that differ there" },
 	{ "tcp-close", 0, OPT_FLAG, &tcp_close, NULL, "close open connections instead of moving them" },
 	{ "max-freeze", 0, OPT_INT, &max_freeze, "MS",
@@ -57,11 +59,12 @@ static const struct cmd cmd = {
 };
 
 static volatile sig_atomic_t interrupted;
+static FILE *out;
 
 static void on_signal(int number)
 {
-	(void)number;
 	interrupted = 1;
+	several_signal(number);
 }
 
 /* Shown only on a terminal, where it overwrites itself. */
@@ -127,7 +130,7 @@ static int run_there(const char *node, const struct json *args)
 	struct err e = { 0 };
 
 	heed_signals(SIG_DFL);
-	int rc = remote_run(node, "edge-migrate", args, stdout, cmd_relay, &e);
+	int rc = remote_run(node, "edge-migrate", args, out, cmd_relay, &e);
 	heed_signals(on_signal);
 	return rc < 0 ? cmd_fail(&cmd, &e) : rc;
 }
@@ -160,6 +163,8 @@ static int move_elsewhere(const char *service, const char *node, const char *des
 		json_add(args, json_string("--ship-base"));
 	if (tcp_close)
 		json_add(args, json_string("--tcp-close"));
+	if (quiet)
+		json_add(args, json_string("--quiet"));
 	add_number(args, "--max-freeze", max_freeze);
 	add_number(args, "--deadline", deadline);
 	add_number(args, "--max-pause", max_pause);
@@ -190,7 +195,7 @@ static int move_one(const char *service, const char *node, const char *dest)
 		.ctx = (void *)(uintptr_t)service,
 	};
 	AUTO_JSON struct json *rec = NULL;
-	struct err e = { 0 }, out = { 0 };
+	struct err e = { 0 }, unwritten = { 0 };
 	int status = 0;
 
 	if (node && strcmp(node, node_self()) && !engine_governs(service))
@@ -200,8 +205,8 @@ static int move_one(const char *service, const char *node, const char *dest)
 	progress(opt.ctx, "done", 0, 0);
 	if (status)
 		cmd_fail(&cmd, &e);
-	if (rec && record_print(stdout, rec, &out))
-		status = cmd_fail(&cmd, &out);
+	if (rec && record_print(out, rec, &unwritten))
+		status = cmd_fail(&cmd, &unwritten);
 	return status;
 }
 
@@ -214,6 +219,67 @@ static int migrate_move(const struct json *rec)
 		return move_one(service, from ? from : json_str(rec, "from"), dest);
 	err_set(&e, EX_DATAERR, "move without a service or a destination");
 	return cmd_fail(&cmd, &e);
+}
+
+/* ---- several at a time ---- */
+
+static struct json *waiting; /* NULL: each is moved as it comes */
+
+static int add_move(const struct json *rec)
+{
+	json_add(waiting, json_copy(rec));
+	return 0;
+}
+
+static int move_among_others(const struct json *rec, FILE *to_all)
+{
+	out = to_all;
+	quiet = true; /* they would overwrite each other */
+	return interrupted ? EX_TEMPFAIL : migrate_move(rec);
+}
+
+static int move_waiting(int status)
+{
+	struct err e;
+	int failed = several_run(waiting, (int)jobs, move_among_others, &e);
+
+	json_free(TAKE_PTR(waiting));
+	return failed < 0 ? cmd_fail(&cmd, &e) : cmd_done(&cmd, failed ? EX_NO : status);
+}
+
+static int move_records(void)
+{
+	static const char *const actions[] = { "migrate", NULL };
+	int status;
+
+	if (jobs == 1)
+		return cmd_moves(&cmd, actions, migrate_move);
+	waiting = json_array();
+	status = cmd_moves(&cmd, actions, add_move);
+	return status == EX_DATAERR || status == EX_IOERR ? status : move_waiting(status);
+}
+
+static int move_named(char *const *services, int n)
+{
+	int status = 0;
+
+	if (jobs > 1 && n > 1) {
+		waiting = json_array();
+		for (int i = 0; i < n; i++) {
+			struct json *move = json_object();
+
+			json_set_str(move, "service", services[i]);
+			json_add(waiting, move);
+		}
+		return move_waiting(0);
+	}
+	for (int i = 0; i < n && !interrupted; i++) {
+		int rc = move_one(services[i], from, to);
+
+		if (rc)
+			status = n == 1 ? rc : EX_NO;
+	}
+	return cmd_done(&cmd, status);
 }
 
 /* ---- interrupted moves ---- */
@@ -275,6 +341,7 @@ int main(int argc, char **argv)
 
 	if (first < 0)
 		return status;
+	out = stdout;
 	signal(SIGPIPE, SIG_IGN);
 	/* A move that is interrupted is undone, not left half done. */
 	heed_signals(on_signal);
@@ -286,19 +353,15 @@ int main(int argc, char **argv)
 		return cmd_usage(&cmd, "--on-hot: wait, throttle, post-copy or abort");
 	if (word_of(tracking, tracking_words) < 0)
 		return cmd_usage(&cmd, "--tracking: auto or digest");
+	if (jobs < 1 || jobs > SEVERAL_MAX)
+		return cmd_usage(&cmd, "--jobs %ld: not between 1 and %d", jobs, SEVERAL_MAX);
 	if (force && !recovering)
 		return cmd_usage(&cmd, "--force is for --recover");
 	if (recovering || status_only)
 		return recover_services(argv + first, argc - first);
 	if (argc - first == 1 && !strcmp(argv[first], "-"))
-		return cmd_moves(&cmd, (const char *const[]){ "migrate", NULL }, migrate_move);
+		return move_records();
 	if (first == argc || !to)
 		return cmd_usage(&cmd, first == argc ? "no service named" : "--to is missing");
-	for (int i = first; i < argc && !interrupted; i++) {
-		int rc = move_one(argv[i], from, to);
-
-		if (rc)
-			status = argc - first == 1 ? rc : EX_NO;
-	}
-	return cmd_done(&cmd, status);
+	return move_named(argv + first, argc - first);
 }

@@ -11,12 +11,13 @@
 #include "lib/base/clock.h"
 #include "lib/base/lines.h"
 #include "lib/base/opt.h"
+#include "lib/place/decision.h"
 #include "lib/place/plan_text.h"
 #include "lib/place/replicas.h"
 #include "lib/place/simulate_text.h"
 #include "lib/place/what_if.h"
 
-static const char *policy = "optimal", *weights, *now, *explain, *fleet;
+static const char *policy = "optimal", *weights, *now, *explain, *fleet, *log_file;
 static double limit = 100, margin = 5, cooldown = 300, bound = 100, payback = 3600, stale = NAN, budget = 1000, every = 60;
 static long budget_steps = -1, max_moves = 1000000;
 static struct opt_list questions;
@@ -38,6 +39,7 @@ static const struct opt opts[] = {
 	{ "budget-steps", 0, OPT_INT, &budget_steps, "N", "so many steps instead, for the same output at every run" },
 	{ "dry-run", 0, OPT_FLAG, &dry_run, NULL, "print what would change for people to read, and no records" },
 	{ "explain", 0, OPT_STR, &explain, "SERVICE", "print what this service would cost at each node, or why not" },
+	{ "log", 0, OPT_STR, &log_file, "FILE", "also append moves to FILE, with what else there was to choose; --explain reads it" },
 	{ "what-if", 0, OPT_LIST, &questions, "TEXT", "as --dry-run, supposing that: 'node NAME fails', 'users xN at LAT,LON'" },
 	{ "simulate", 0, OPT_FLAG, &simulated, NULL, "play the traces of records through the policies (P,P,...), and print what came of it" },
 	{ "every", 0, OPT_NUM, &every, "SEC", "how often --simulate decides (default: 60)" },
@@ -46,12 +48,18 @@ static const struct opt opts[] = {
 	{ 0 },
 };
 
+static bool reads_log(void)
+{
+	return explain && log_file;
+}
+
 static const struct cmd cmd = {
 	.name = "edge-place",
 	.synopsis = "[FILE...]",
 	.about = "Adds a move record for each service that should be elsewhere, in an order that is safe.",
 	.opts = opts,
 	.filter = true,
+	.source = reads_log,
 };
 
 struct clock {
@@ -86,8 +94,10 @@ static int choose(struct problem_options *o, enum policy *p, struct err *e)
 		return -1;
 	if (simulated && (users || explain || questions.n || !(every > 0)))
 		return err_set(e, EX_USAGE, "--simulate: without --users, --explain and --what-if, and --every over 0");
-	if ((users || *p == POLICIES) && explain)
+	if ((users || *p == POLICIES) && explain && !log_file)
 		return err_set(e, EX_USAGE, "--explain: neither for --users nor for nearest");
+	if (log_file && (users || dry_run || simulated || questions.n))
+		return err_set(e, EX_USAGE, "--log: without --users, --dry-run, --what-if and --simulate");
 	if (follow && (!users || dry_run || simulated || questions.n))
 		return err_set(e, EX_USAGE, "--follow: with --users, without --dry-run, --what-if and --simulate");
 	if (limit > 100 || max_moves > 1000000)
@@ -237,6 +247,56 @@ static int follow_users(struct world *w, struct lines *in, const struct users_op
 	return 0;
 }
 
+/* --- the log */
+
+static int explain_log(struct err *e)
+{
+	AUTO_FD int fd = open(log_file, O_RDONLY | O_CLOEXEC);
+	AUTO_LINES struct lines *in = NULL;
+	int found = 0, rc;
+	const char *line;
+	size_t len;
+
+	if (fd < 0)
+		return err_set(e, EX_UNAVAILABLE, "%s: %s", log_file, strerror(errno));
+	in = lines_open(fd, log_file, stdout);
+	while ((rc = lines_next(in, &line, &len, e)) > 0)
+		found += decision_show(stdout, line, len, explain);
+	return rc < 0 ? -1 : found ? 0 : err_set(e, EX_DATAERR, "service %s: not in %s", explain, log_file);
+}
+
+/* In one write, so that those of others do not come between. */
+static int log_moves(const struct problem *p, const struct plan *plan, const char *lines, struct err *e)
+{
+	AUTO_FILE FILE *f = fopen(log_file, "ae");
+
+	if (!f)
+		return err_sys(e, "%s", log_file);
+	setvbuf(f, NULL, _IOFBF, 1 << 20);
+	decision_put(f, lines, p, plan, policy);
+	return fflush(f) ? err_sys(e, "%s", log_file) : 0;
+}
+
+/* All of the plan's records, which `plan` or `near` is. */
+static int put_plan(const struct problem *p, const struct plan *plan, const struct near_plan *near, struct err *e)
+{
+	AUTO_FREE char *lines = NULL;
+	size_t len = 0;
+	FILE *f = log_file ? open_memstream(&lines, &len) : stdout;
+
+	if (!f)
+		return err_sys(e, "%s", log_file);
+	if (plan)
+		plan_put(f, p, plan, near, policy);
+	else
+		near_put(f, p, near);
+	if (!log_file)
+		return 0;
+	fclose(f);
+	fputs(lines, stdout);
+	return log_moves(p, plan, lines, e);
+}
+
 static int place_groups(const struct problem *p, bool *failed, struct err *e)
 {
 	AUTO_NEAR struct near_plan *plan = near_plan_new(p, bound, (int)max_moves);
@@ -247,7 +307,7 @@ static int place_groups(const struct problem *p, bool *failed, struct err *e)
 	if (dry_run || questions.n)
 		near_show(stdout, p, plan);
 	else
-		near_put(stdout, p, plan);
+		return put_plan(p, NULL, plan, e);
 	return 0;
 }
 
@@ -275,7 +335,7 @@ static int place(struct world *w, const struct problem_options *o, enum policy h
 	if (dry_run || questions.n)
 		plan_show(stdout, p, plan, more);
 	else
-		plan_put(stdout, p, plan, more, policy);
+		return put_plan(p, plan, more, e);
 	return 0;
 }
 
@@ -429,6 +489,8 @@ int main(int argc, char **argv)
 	w = world_new();
 	if (choose(&o, &how, &e))
 		return cmd_fail(&cmd, &e);
+	if (reads_log())
+		return explain_log(&e) ? cmd_fail(&cmd, &e) : cmd_done(&cmd, 0);
 	if (simulated)
 		return simulate(&o, argv + first, argc - first, &failed, &e) ? cmd_fail(&cmd, &e) : cmd_done(&cmd, failed ? EX_NO : 0);
 	in = lines_open(STDIN_FILENO, "stdin", stdout);

@@ -344,54 +344,78 @@ void plan_show(FILE *f, const struct problem *p, const struct plan *plan, const 
 	fputc('\n', f);
 }
 
-struct priced {
-	double cost;
-	int node;
-};
+/* --- what a job would cost at each node */
 
 static int by_cost(const void *a, const void *b)
 {
-	const struct priced *x = a, *y = b;
+	const struct plan_choice *x = a, *y = b;
 
 	return x->cost != y->cost ? (x->cost > y->cost) - (x->cost < y->cost) : x->node - y->node;
 }
 
-void plan_explain(FILE *f, const struct problem *p, const struct plan *plan, int job)
+/* Without what the job itself takes there. */
+static void weigh(const struct bearing *b, int job, struct plan_choice *c)
 {
-	AUTO_FREE struct priced *row = malloc(((size_t)p->g.nodes + 1) * sizeof(*row));
-	AUTO_BEARING struct bearing b = { 0 };
-	char why[200];
+	const struct problem *p = b->p;
+	int i = c->node, r = lacking(b, i, job);
+	size_t at = (size_t)job * p->g.nodes + i;
 
-	if (!row || bearing_init(&b, p, plan->end))
+	if (refusal(p, job, i, c->why)) {
+		c->refused = true;
+		return;
+	}
+	c->cost = p->cost[at];
+	c->rtt_ms = p->rtt[at];
+	if (p->paid[at] < GAP_NEVER && p->paid[at] > p->cost[at])
+		c->to_move = p->paid[at] - p->cost[at];
+	if (p->g.capacity[i * TAKES] < HUGE_CAPACITY)
+		c->free_cores = p->g.capacity[i * TAKES] - b->load[i * TAKES];
+	if (!(p->paid[at] < GAP_NEVER))
+		snprintf(c->why, sizeof(c->why), "it has moved a short time ago");
+	else if (r >= 0)
+		snprintf(c->why, sizeof(c->why), "too little: %s: needs %.4g, has %.4g", problem_resource(r), gap_use(&p->g, job, i, r),
+			 fmax(0, p->g.capacity[i * TAKES + r] - b->load[i * TAKES + r]));
+}
+
+struct plan_choice *plan_choices(const struct problem *p, const struct plan *plan, int job)
+{
+	struct plan_choice *all = calloc((size_t)p->g.nodes + 1, sizeof(*all));
+	AUTO_BEARING struct bearing b = { 0 };
+
+	if (!all || bearing_init(&b, p, plan->end))
 		abort();
 	if (plan->end[job] >= 0)
 		bearing_move(&b, job, -1);
 	for (int i = 0; i < p->g.nodes; i++)
-		row[i] = (struct priced){ gap_cost(&p->g, job, i), i };
-	qsort(row, (size_t)p->g.nodes, sizeof(*row), by_cost);
+		all[i] = (struct plan_choice){ .node = i, .cost = gap_cost(&p->g, job, i), .rtt_ms = NAN, .free_cores = NAN };
+	qsort(all, (size_t)p->g.nodes, sizeof(*all), by_cost);
+	for (int i = 0; i < p->g.nodes; i++)
+		weigh(&b, job, &all[i]);
+	return all;
+}
+
+void plan_explain(FILE *f, const struct problem *p, const struct plan *plan, int job)
+{
+	AUTO_FREE struct plan_choice *all = plan_choices(p, plan, job);
+
 	fprintf(f, "%s: now at %s, then at %s\n", name_of(p, job), node_name(p, p->at[job]), node_name(p, plan->end[job]));
 	for (int k = 0; k < p->g.nodes; k++) {
-		int i = row[k].node, r = lacking(&b, i, job);
-		size_t at = (size_t)job * p->g.nodes + i;
+		const struct plan_choice *c = &all[k];
 
-		fprintf(f, "%c %-20s ", i == plan->end[job] ? '*' : ' ', node_name(p, i));
-		if (refusal(p, job, i, why)) {
-			fprintf(f, "no: %s\n", why);
+		fprintf(f, "%c %-20s ", c->node == plan->end[job] ? '*' : ' ', node_name(p, c->node));
+		if (c->refused) {
+			fprintf(f, "no: %s\n", c->why);
 			continue;
 		}
-		fprintf(f, "cost %.6g", p->cost[at]);
-		if (p->paid[at] < GAP_NEVER && p->paid[at] > p->cost[at])
-			fprintf(f, " + %.4g to move", p->paid[at] - p->cost[at]);
-		if (!isnan(p->rtt[at]))
-			fprintf(f, ", users' RTT %.4g ms", p->rtt[at]);
-		if (!(p->paid[at] < GAP_NEVER))
-			fprintf(f, ", no: it has moved a short time ago");
-		if (r >= 0)
-			fprintf(f, ", no: too little: %s: needs %.4g, has %.4g", problem_resource(r),
-				gap_use(&p->g, job, i, r), fmax(0, p->g.capacity[i * TAKES + r] - b.load[i * TAKES + r]));
-		else if (p->g.capacity[i * TAKES] < HUGE_CAPACITY)
-			fprintf(f, ", %.4g of %.4g cores free", p->g.capacity[i * TAKES] - b.load[i * TAKES],
-				p->g.capacity[i * TAKES]);
+		fprintf(f, "cost %.6g", c->cost);
+		if (c->to_move > 0)
+			fprintf(f, " + %.4g to move", c->to_move);
+		if (!isnan(c->rtt_ms))
+			fprintf(f, ", users' RTT %.4g ms", c->rtt_ms);
+		if (c->why[0])
+			fprintf(f, ", no: %s", c->why);
+		else if (!isnan(c->free_cores))
+			fprintf(f, ", %.4g of %.4g cores free", c->free_cores, p->g.capacity[c->node * TAKES]);
 		fputc('\n', f);
 	}
 }

@@ -228,6 +228,31 @@ is "$(edge-place --explain web <"$tmp/in")" "web: now at far, then at near
 * near                 cost 0 + 0.5131 to move, users' RTT 0 ms
   far                  cost 9.34278, users' RTT 9.343 ms" "--explain"
 
+# --- a log of decisions
+
+edge-place --log "$tmp/log" --now 2026-01-01T00:00:00Z <"$tmp/in" >"$tmp/out"
+is "$(cmp "$tmp/out" <(edge-place <"$tmp/in"))" "" "with a log the same is printed"
+is "$(tests/schema/check <"$tmp/log" 2>&1)" "" "... and what is logged is as the schema says"
+echo '{"kind":"service","name":"web","node":"near","moved":{"from":"far","to":"near","frozen_ms":81.5},"moved_at":"2026-01-01T00:00:02Z"}' >>"$tmp/log"
+near ',"needs":{"node":"far"}' >"$tmp/in"
+edge-place --log "$tmp/log" <"$tmp/in" >"$tmp/out"
+near ',"needs":{"arch":["riscv64"]}' >"$tmp/in"
+edge-place --log "$tmp/log" --now 2026-01-01T00:01:00Z <"$tmp/in" >"$tmp/out"
+echo '{"kind":"move","action":"stay","service":"web","to":"near","refusals":[{"check":"space","why":"no room"}]}' >>"$tmp/log"
+is "$(edge-place --explain web --log "$tmp/log")" "2026-01-01T00:00:00Z optimal: migrate far -> near: users' RTT 0 ms, was 9.343 ms (gain 9.343)
+* near                 cost 0, users' RTT 0 ms
+  far                  cost 9.34278, users' RTT 9.343 ms
+  moved from far to near at 2026-01-01T00:00:02Z, stood still for 82 ms
+2026-01-01T00:01:00Z optimal: stay far: no node of 2: 2 may not (far: needs riscv64, is nothing)
+* far                  no: needs riscv64, is nothing
+  near                 no: needs riscv64, is nothing
+  not moved: near has refused it: no room" "... what was decided, what else there was, and what came of it are told later"
+is "$(edge-place --explain sun --log "$tmp/log" 2>&1; echo $?)" "edge-place: service sun: not in $tmp/log
+65" "... not of a service that there was not"
+is "$(edge-place --explain web --log "$tmp/none" 2>&1; echo $?)" "edge-place: $tmp/none: No such file or directory
+69" "... nor without a log"
+near >"$tmp/in"
+
 # --- users
 
 cat >"$tmp/in" <<'END'
@@ -338,6 +363,7 @@ refused 64 "--weights: load: not a number from 0 on" "a weight that is none" -w 
 refused 64 "--what-if: node moon: no record of it" "a question about a node that there is not" --what-if 'node moon fails'
 refused 64 '--follow: with --users, without --dry-run, --what-if and --simulate' "following without users" --follow
 refused 64 '--what-if: the sun explodes: neither "node NAME fails" nor "users xN at LAT,LON"' "a question in other words" --what-if 'the sun explodes'
+refused 64 "--log: without --users, --dry-run, --what-if and --simulate" "a log of what is only supposed" --log "$tmp/none" --dry-run
 refused 65 "service sun: no record of it running" "a service that there is not" --explain sun
 echo '{"kind":"node"' >"$tmp/in"
 refused 65 "stdin: line 1: not JSON: unfinished, at column 15" "what is not JSON"

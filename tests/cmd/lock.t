@@ -1,0 +1,108 @@
+#!/bin/bash
+# SPDX-License-Identifier: MIT
+# shellcheck disable=SC2016 # what is quoted so is for other shells
+# edge-lock: one at a time, whoever asks; a holder that dies, is cut off or is robbed. In a directory and in etcd.
+# shellcheck source=tests/move/lib.sh
+. "$(dirname "$0")/../move/lib.sh"
+need etcd curl jq python3
+export EDGE_ROOT=$tmp/node PATH=$EDGE_BIN:$PATH
+mkdir -p "$EDGE_ROOT/etc/edge"
+echo '{"name":"edge1"}' >"$EDGE_ROOT/etc/edge/node.json"
+etcd='' holder='' ended=''
+end_all() {
+	[[ -z $etcd ]] || kill "$etcd"
+	[[ -z $holder ]] || kill "$holder" 2>/dev/null
+	clean
+}
+trap end_all EXIT
+
+lock() { # ARG...: "STATUS OUTPUT"
+	local out status=0
+	out=$(edge-lock "$@" 2>&1) || status=$?
+	echo "$status${out:+ $out}"
+}
+hold() { # OPTION... -- COMMAND...: in the background, until it has the lock
+	rm -f "$tmp/held"
+	edge-lock "${@:1:$#-1}" fleet -- sh -c "touch $tmp/held; ${*: -1}" >"$tmp/held.out" 2>"$tmp/held.err" &
+	holder=$!
+	await 10 test -e "$tmp/held"
+}
+let_go() { # into `ended`: "STATUS STDERR" of the one in the background
+	local status=0
+	wait "$holder" || status=$?
+	holder=''
+	ended="$status $(<"$tmp/held.err")"
+}
+port() { python3 -c 'import socket; s = socket.socket(); s.bind(("127.0.0.1", 0)); print(s.getsockname()[1])'; }
+
+the_same() { # KIND COMMAND-THAT-REMOVES-THE-LOCK...
+	local kind=$1 i all=()
+	shift
+	is "$kind: a command's output and status are its own" '3 fleet' "$(lock fleet -- sh -c 'echo $EDGE_LOCK; exit 3')"
+	is '... one that there is not is told' '69 edge-lock: no-such: cannot run: No such file or directory' "$(lock fleet no-such)"
+	is '... and the lock is free again' '0' "$(lock --list)"
+	edge-lock fleet -- edge-lock --list >"$tmp/records"
+	is 'who has it is written down' '["fleet","edge1"]' "$(jq -c '[.name,.node]' "$tmp/records")"
+	is '... as the schema says' '' "$(tests/schema/check 2>&1 <"$tmp/records")"
+	hold 'sleep 1'
+	like 'a second one is refused' '^75 edge-lock: lock fleet: busy: edge1 has it since 20.* \(process [0-9]+\)$' "$(lock fleet -- echo ran)"
+	is '... silently if it should' '75' "$(lock --quiet fleet -- echo ran)"
+	is '... but another name is free' '0 ran' "$(lock other -- echo ran)"
+	is '... and one that waits gets it' '0 ran' "$(lock --wait 30 fleet -- echo ran)"
+	let_go
+	is '... after the first' '0 ' "$ended"
+
+	echo 0 >"$tmp/n"
+	for i in {1..8}; do
+		edge-lock --wait 60 fleet -- sh -c "n=\$(cat $tmp/n); sleep 0.05; echo \$((n + 1)) >$tmp/n" &
+		all+=($!)
+	done
+	wait "${all[@]}"
+	is 'of eight at once each waits for its turn' 8 "$(<"$tmp/n")"
+
+	# the command of a holder that is killed ends, too
+	hold --lease 2 "trap 'touch $tmp/told; exit' TERM; while :; do sleep 0.1; done"
+	kill -KILL "$holder"
+	let_go 2>/dev/null
+	like 'a killed holder keeps it at first' '^75 ' "$(lock fleet -- true)"
+	ok '... its command is told' await 10 test -e "$tmp/told"
+	is '... and the next one gets it when the lease is over' '0 ran' "$(lock --wait 30 fleet -- echo ran)"
+
+	hold --lease 2 'sleep 3.5'
+	sleep 3
+	like 'a live one keeps it for longer than a lease' '^75 ' "$(lock fleet -- true)"
+	let_go
+	is '... to its end' '0 ' "$ended"
+
+	hold --lease 2 'sleep 60'
+	"$@"
+	let_go
+	is 'who was robbed stops' '75 edge-lock: lock fleet: lost: it was not renewed in time' "$ended"
+	hold 'exec sleep 60'
+	kill "$holder"
+	let_go
+	is 'a signal reaches the command' '1 edge-lock: sh: ended by signal 15' "$ended"
+	is '... and the lock is free at once' '0' "$(lock --list)"
+}
+
+EDGE_REGISTRY=dir:$tmp/registry the_same directory rm "$tmp/registry/lock/fleet.json"
+
+p=$(port) peer=http://127.0.0.1:$(port)
+etcd --data-dir "$tmp/etcd" --listen-client-urls "http://127.0.0.1:$p" --advertise-client-urls "http://127.0.0.1:$p" \
+	--listen-peer-urls "$peer" --initial-advertise-peer-urls "$peer" --initial-cluster "default=$peer" </dev/null >"$tmp/etcd.log" 2>&1 &
+etcd=$!
+await 10 bash -c "</dev/tcp/127.0.0.1/$p"
+export EDGE_REGISTRY=etcd://127.0.0.1:$p/edge
+the_same etcd curl -sS -o "$tmp/out" "http://127.0.0.1:$p/v3/kv/deleterange" -d "{\"key\":\"$(printf edge/lock/fleet | base64)\"}"
+hold --lease 2 'sleep 60'
+kill "$etcd"
+wait "$etcd" 2>/dev/null
+etcd=''
+let_go
+like 'who cannot reach the registry stops before its lease is over' '^75 edge-lock: lock fleet: lost: cannot be renewed: ' "$ended"
+
+unset EDGE_REGISTRY
+is 'a name that cannot be a key' '65 edge-lock: registry: key lock/a/b: not valid' "$(lock a/b -- true)"
+is 'a name alone' '64 edge-lock: no command given (see edge-lock --help)' "$(lock fleet)"
+is 'a lease that nobody could renew' '64 edge-lock: --lease 1: not between 2 seconds and a day (see edge-lock --help)' "$(lock --lease 1 fleet true)"
+finish
