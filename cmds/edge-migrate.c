@@ -21,7 +21,7 @@
 #define MAX_DEADLINE_S 604800
 
 static const char *to, *from;
-static bool dry_run, tcp_close, ship_base, quiet, status_only, recovering, force;
+static bool dry_run, tcp_close, ship_base, post_copy, quiet, status_only, recovering, force;
 static long max_freeze = 2000, deadline = 30, max_pause = 50, jobs = 1;
 static const char *on_hot = "wait", *tracking = "auto";
 
@@ -37,6 +37,7 @@ static const struct opt opts[] = {
 	{ "max-pause", 0, OPT_INT, &max_pause, "MS", "copies until the pause should be as short as that (default 50)" },
 	{ "on-hot", 0, OPT_STR, &on_hot, "WHAT",
 	  "if it writes too fast: wait (default), throttle, post-copy, abort" },
+	{ "post-copy", 0, OPT_FLAG, &post_copy, NULL, "let it run there before all of its memory has come (a risk)" },
 	{ "tracking", 0, OPT_STR, &tracking, "WAY", "how changed memory is found: auto (default) or digest" },
 	{ "deadline", 0, OPT_INT, &deadline, "SEC", "how long a lost connection is tried again (default 30)" },
 	{ "status", 0, OPT_FLAG, &status_only, NULL, "list moves under way and interrupted ones, and what would become of them" },
@@ -95,6 +96,13 @@ static void retrying(void *ctx, const char *why, int pause_ms)
 	if (!quiet)
 		fprintf(stderr, "%sedge-migrate: %s; tries again in %.1f s\n", isatty(STDERR_FILENO) ? "\r\033[K" : "", why,
 			pause_ms / 1e3);
+}
+
+static void is_late(void *ctx, const char *why)
+{
+	if (!quiet)
+		fprintf(stderr, "%sedge-migrate: service %s: runs there, and waits for the rest of its memory: %s; tries again\n",
+			isatty(STDERR_FILENO) ? "\r\033[K" : "", (const char *)ctx, why);
 }
 
 static void is_hot(void *ctx, double dirty_bps, double link_bps)
@@ -163,6 +171,8 @@ static int move_elsewhere(const char *service, const char *node, const char *des
 		json_add(args, json_string("--ship-base"));
 	if (tcp_close)
 		json_add(args, json_string("--tcp-close"));
+	if (post_copy)
+		json_add(args, json_string("--post-copy"));
 	if (quiet)
 		json_add(args, json_string("--quiet"));
 	add_number(args, "--max-freeze", max_freeze);
@@ -189,7 +199,9 @@ static int move_one(const char *service, const char *node, const char *dest)
 		.by_digest = word_of(tracking, tracking_words) == 1,
 		.max_pause_ms = (int)max_pause,
 		.on_hot = (enum on_hot)word_of(on_hot, hot_words),
+		.post_copy = post_copy,
 		.retrying = retrying,
+		.late = is_late,
 		.hot = is_hot,
 		.interrupted = is_interrupted,
 		.ctx = (void *)(uintptr_t)service,

@@ -8,9 +8,9 @@
 #include <sys/un.h>
 #include <unistd.h>
 
+#include "lib/base/clock.h"
 #include "lib/base/file.h"
 #include "lib/base/stream.h"
-#include "lib/move/pages.h"
 #include "lib/move/wire.h"
 
 #define STREAMS_MAX 8
@@ -18,18 +18,20 @@
 
 struct line {
 	pthread_t thread;
-	struct stream *stream;
-	struct image *im;
+	struct stream *stream; /* NULL: none */
+	struct bulk *bulk;
 	int link; /* to the process that handed it over; closed when we are done */
+	bool over;
 };
 
 struct bulk {
 	int listener;
 	char path[sizeof(((struct sockaddr_un *)0)->sun_path)];
 	pthread_t acceptor;
-	struct image *im;
+	bulk_line_fn *fn;
+	void *ctx;
+	pthread_mutex_t lock; /* of the lines */
 	struct line line[STREAMS_MAX];
-	int n;
 };
 
 static int socket_address(struct sockaddr_un *a, const char *move, struct err *e)
@@ -42,14 +44,27 @@ static int socket_address(struct sockaddr_un *a, const char *move, struct err *e
 	return 0;
 }
 
-static void *receive(void *arg)
+static void *serve(void *arg)
 {
 	struct line *l = arg;
+	struct bulk *b = l->bulk;
 	AUTO_JSON struct json *ok = json_object();
 
 	if (!wire_send_json(l->stream, FRAME_REPLY, ok, NULL))
-		receiver_run(l->stream, l->im, NULL);
+		b->fn(b->ctx, l->stream);
+	pthread_mutex_lock(&b->lock);
+	l->over = true;
+	pthread_mutex_unlock(&b->lock);
+	shutdown(l->link, SHUT_RDWR); /* its process ends */
 	return NULL;
+}
+
+static void line_clear(struct line *l)
+{
+	pthread_join(l->thread, NULL);
+	stream_free(l->stream);
+	close(l->link);
+	*l = (struct line){ 0 };
 }
 
 /* What comes with the descriptors: how far their stream is. */
@@ -83,41 +98,64 @@ static int take_descriptors(int sock, int fds[2], struct place *at)
 	return -1;
 }
 
+/* A line that is free, or has ended; NULL. The lock is held. */
+static struct line *free_line(struct bulk *b)
+{
+	for (int i = 0; i < STREAMS_MAX; i++) {
+		struct line *l = &b->line[i];
+
+		if (l->over)
+			line_clear(l);
+		if (!l->stream)
+			return l;
+	}
+	return NULL;
+}
+
+static void add_line(struct bulk *b, int sock, const int fds[2], const struct place *at)
+{
+	struct stream *s = stream_fds(fds[0], fds[1], "source");
+
+	if (s)
+		stream_go_on(s, at->sent, at->received);
+	pthread_mutex_lock(&b->lock);
+	struct line *l = s ? free_line(b) : NULL;
+	if (l) {
+		*l = (struct line){ .stream = s, .bulk = b, .link = sock };
+		if (pthread_create(&l->thread, NULL, serve, l)) {
+			*l = (struct line){ 0 };
+			l = NULL;
+		}
+	}
+	pthread_mutex_unlock(&b->lock);
+	if (l)
+		return;
+	if (s)
+		stream_free(s);
+	close(sock);
+}
+
 static void *accept_all(void *arg)
 {
 	struct bulk *b = arg;
 	struct place at;
 	int fds[2];
 
-	while (b->n < STREAMS_MAX) {
+	for (;;) {
 		int sock = accept4(b->listener, NULL, NULL, SOCK_CLOEXEC);
-		struct line *l = &b->line[b->n];
 
 		if (sock < 0 && errno == EINTR)
 			continue;
 		if (sock < 0)
-			break;
-		if (take_descriptors(sock, fds, &at)) {
+			return NULL;
+		if (take_descriptors(sock, fds, &at))
 			close(sock);
-			continue;
-		}
-		l->link = sock;
-		l->im = b->im;
-		l->stream = stream_fds(fds[0], fds[1], "source");
-		if (l->stream)
-			stream_go_on(l->stream, at.sent, at.received);
-		if (!l->stream || pthread_create(&l->thread, NULL, receive, l)) {
-			if (l->stream)
-				stream_free(l->stream);
-			close(sock);
-			continue;
-		}
-		b->n++;
+		else
+			add_line(b, sock, fds, &at);
 	}
-	return NULL;
 }
 
-int bulk_listen(struct bulk **out, const char *move, struct image *im, struct err *e)
+int bulk_listen(struct bulk **out, const char *move, bulk_line_fn *fn, void *ctx, struct err *e)
 {
 	struct sockaddr_un a = { 0 };
 	struct bulk *b;
@@ -127,7 +165,9 @@ int bulk_listen(struct bulk **out, const char *move, struct image *im, struct er
 	b = calloc(1, sizeof(*b));
 	if (!b)
 		return err_set(e, EX_OSERR, "out of memory");
-	b->im = im;
+	b->fn = fn;
+	b->ctx = ctx;
+	pthread_mutex_init(&b->lock, NULL);
 	memcpy(b->path, a.sun_path, sizeof(b->path));
 	b->listener = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
 	unlink(a.sun_path);
@@ -150,23 +190,67 @@ void bulk_free(struct bulk *b)
 		return;
 	shutdown(b->listener, SHUT_RDWR);
 	pthread_join(b->acceptor, NULL);
-	for (int i = 0; i < b->n; i++) {
-		stream_stop(b->line[i].stream);
-		pthread_join(b->line[i].thread, NULL);
-		stream_free(b->line[i].stream);
-		close(b->line[i].link);
-	}
+	bulk_stop(b, NULL);
+	for (int i = 0; i < STREAMS_MAX; i++)
+		if (b->line[i].stream)
+			line_clear(&b->line[i]);
+	pthread_mutex_destroy(&b->lock);
 	close(b->listener);
 	unlink(b->path);
 	free(b);
 }
 
+void bulk_stop(struct bulk *b, const struct stream *but)
+{
+	pthread_mutex_lock(&b->lock);
+	for (int i = 0; i < STREAMS_MAX; i++)
+		if (b->line[i].stream && b->line[i].stream != but)
+			stream_stop(b->line[i].stream);
+	pthread_mutex_unlock(&b->lock);
+}
+
+int bulk_lines(struct bulk *b)
+{
+	int n = 0;
+
+	pthread_mutex_lock(&b->lock);
+	for (int i = 0; i < STREAMS_MAX; i++)
+		n += b->line[i].stream && !b->line[i].over;
+	pthread_mutex_unlock(&b->lock);
+	return n;
+}
+
 void bulk_forget(const char *move)
 {
 	struct sockaddr_un a = { 0 };
+	char late[BULK_NAME_MAX];
 
 	if (!socket_address(&a, move, NULL))
 		unlink(a.sun_path);
+	if (!socket_address(&a, bulk_late_name(move, late), NULL))
+		unlink(a.sun_path);
+}
+
+const char *bulk_late_name(const char *move, char name[BULK_NAME_MAX])
+{
+	snprintf(name, BULK_NAME_MAX, "%.63s.late", move);
+	return name;
+}
+
+int bulk_await(const char *move, int timeout_ms, struct err *e)
+{
+	double end = clock_ms() + timeout_ms;
+	struct sockaddr_un a = { 0 };
+
+	if (socket_address(&a, move, e))
+		return -1;
+	for (; clock_ms() < end; usleep(1000)) {
+		AUTO_FD int sock = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+		if (!connect(sock, (struct sockaddr *)&a, sizeof(a)))
+			return 0;
+	}
+	return err_set(e, EX_TEMPFAIL, "move %s: nobody takes its streams", move);
 }
 
 int bulk_attach(const struct stream *s, const char *move, struct err *e)

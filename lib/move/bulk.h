@@ -6,14 +6,25 @@
 
 #include "lib/base/err.h"
 #include "lib/base/stream.h"
-#include "lib/move/image.h"
 
 struct bulk;
 
-/* Waits, in threads of its own, for streams that join the move, and receives pages from them into the image. */
-int bulk_listen(struct bulk **b, const char *move, struct image *im, struct err *e);
+/* What is done with a stream, in a thread of its own, until it ends. */
+typedef void bulk_line_fn(void *ctx, struct stream *s);
+
+/* Waits, in threads of its own, for streams that join the move. */
+int bulk_listen(struct bulk **b, const char *move, bulk_line_fn *fn, void *ctx, struct err *e);
 /* Ends all of them. NULL is allowed. */
 void bulk_free(struct bulk *b);
+/* Stops all but one (NULL: all). */
+void bulk_stop(struct bulk *b, const struct stream *but);
+int bulk_lines(struct bulk *b); /* how many there are */
+
+/* The name that streams join by which bring a move's late pages (lib/move/late.h). */
+#define BULK_NAME_MAX 72
+const char *bulk_late_name(const char *move, char name[BULK_NAME_MAX]);
+/* Waits until somebody listens: EX_TEMPFAIL. */
+int bulk_await(const char *move, int timeout_ms, struct err *e);
 /* Removes what a process that was killed has left of it. */
 void bulk_forget(const char *move);
 

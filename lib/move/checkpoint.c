@@ -244,6 +244,8 @@ static int check_pagemap(const struct checkpoint *ck, const char *name, struct i
 	for (size_t i = 0; i < pm->n; i++) {
 		const struct pagemap_entry *en = &pm->entry[i];
 
+		if (en->flags == PAGES_LAZY && ck->late && !(object & OBJECT_SHARED))
+			continue;
 		if (!(en->flags & PAGES_IN_PARENT))
 			return err_set(e, EX_DATAERR, "%s: pages that are not in the memory image", name);
 		if (check_entry(ck, im, object, en, e))

@@ -25,6 +25,7 @@ struct checkpoint {
 	struct json *facts;    /* owned; lib/move/check.h; NULL unless loaded or set */
 	bool tcp_close;
 	bool held;             /* the frozen service waits for it; else it went on */
+	bool late;             /* pages may come after it: those that its pagemaps call lazy, and in no parent */
 	bool own_memory;       /* it has a memory image of its own */
 	bool stored;           /* it was loaded from this node's disk: where it is sent, it is to stay, too */
 	int n_copies;          /* and copies of so many folders */

@@ -386,37 +386,68 @@ static inline bool is_used(const struct chunk *c, unsigned p)
 	return c->used[p / 8] >> p % 8 & 1;
 }
 
-/* image_use and image_used: a lock a chunk, as they go over all memory while the service stands still. */
-static uint64_t walk_used(struct image *im, uint64_t object, uint64_t addr, uint64_t n, bool set)
+/* These go over all memory while the service stands still: a lock a chunk. */
+enum walk { WALK_USE, WALK_USED, WALK_UNUSED, WALK_UNUSE };
+
+static bool step(enum walk what, struct chunk *c, unsigned p)
+{
+	switch (what) {
+	case WALK_USE:
+		if (c->state[p] != PAGE_ZERO && c->state[p] != PAGE_DATA)
+			return false;
+		c->used[p / 8] |= (uint8_t)(1 << p % 8);
+		return true;
+	case WALK_USED:
+		return is_used(c, p);
+	case WALK_UNUSED:
+		return !is_used(c, p);
+	case WALK_UNUSE:
+		c->used[p / 8] &= (uint8_t)~(1 << p % 8);
+		break;
+	}
+	return true;
+}
+
+/* Gives how many pages it went over, from the first on. */
+static uint64_t walk(struct image *im, uint64_t object, uint64_t addr, uint64_t n, enum walk what)
 {
 	uint64_t done = 0;
 	bool more = true;
 
 	while (more && done < n) {
-		unsigned p = page_of(addr), end = p + rest_of_chunk(addr, n - done);
+		unsigned first = page_of(addr), p = first, end = p + rest_of_chunk(addr, n - done);
 
 		pthread_mutex_lock(&im->lock);
 		struct chunk *c = chunk_at(im, object, addr, NULL, NULL, false);
-		for (more = c; more && p < end; p += more) {
-			more = set ? c->state[p] == PAGE_ZERO || c->state[p] == PAGE_DATA : is_used(c, p);
-			if (set && more)
-				c->used[p / 8] |= (uint8_t)(1 << p % 8);
-		}
+		if (!c && (more = what == WALK_UNUSED || what == WALK_UNUSE))
+			p = end;
+		for (; more && p < end; p += more)
+			more = step(what, c, p);
 		pthread_mutex_unlock(&im->lock);
-		done += p - page_of(addr);
-		addr += (uint64_t)(p - page_of(addr)) * PAGE_BYTES;
+		done += p - first;
+		addr += (uint64_t)(p - first) * PAGE_BYTES;
 	}
 	return done;
 }
 
 uint64_t image_use(struct image *im, uint64_t object, uint64_t addr, uint64_t n)
 {
-	return walk_used(im, object, addr, n, true);
+	return walk(im, object, addr, n, WALK_USE);
 }
 
 uint64_t image_used(struct image *im, uint64_t object, uint64_t addr, uint64_t n)
 {
-	return walk_used(im, object, addr, n, false);
+	return walk(im, object, addr, n, WALK_USED);
+}
+
+uint64_t image_unused(struct image *im, uint64_t object, uint64_t addr, uint64_t n)
+{
+	return walk(im, object, addr, n, WALK_UNUSED);
+}
+
+void image_unuse(struct image *im, uint64_t object, uint64_t addr, uint64_t n)
+{
+	walk(im, object, addr, n, WALK_UNUSE);
 }
 
 void image_marks(struct image *im, uint64_t object, uint64_t addr, unsigned n, uint64_t *mark)
@@ -455,21 +486,4 @@ void image_each_chunk(struct image *im, chunk_fn *fn, void *ctx)
 			for (size_t k = 0; k < CHUNKS_PER_WINDOW; k++)
 				if (im->object[i]->window[j]->chunk[k])
 					fn(ctx, im->object[i], im->object[i]->window[j], k);
-}
-
-static void count_pages(void *ctx, struct object *o, struct window *w, size_t k)
-{
-	(void)o;
-	for (size_t p = 0; p < PAGES_PER_CHUNK; p++)
-		*(uint64_t *)ctx += w->chunk[k]->state[p] == PAGE_DATA;
-}
-
-uint64_t image_pages(struct image *im)
-{
-	uint64_t n = 0;
-
-	pthread_mutex_lock(&im->lock);
-	image_each_chunk(im, count_pages, &n);
-	pthread_mutex_unlock(&im->lock);
-	return n;
 }

@@ -68,8 +68,11 @@ int image_read(struct image *im, uint64_t object, uint64_t addr, void *buf);
 int image_find(struct image *im, const struct digest *d, void *buf);
 /* Says that the service has these n pages now. Gives how many, from the first on, the image holds; it stops there. */
 uint64_t image_use(struct image *im, uint64_t object, uint64_t addr, uint64_t n);
-/* How many of these n pages, from the first on, image_use has named. */
+/* How many of these n pages, from the first on, image_use has named, or not named. */
 uint64_t image_used(struct image *im, uint64_t object, uint64_t addr, uint64_t n);
+uint64_t image_unused(struct image *im, uint64_t object, uint64_t addr, uint64_t n);
+/* Takes it back: the service has other ones there. */
+void image_unuse(struct image *im, uint64_t object, uint64_t addr, uint64_t n);
 
 /* A scratch number per page for the sender's fast comparison, 0 at first and after image_begin. */
 void image_marks(struct image *im, uint64_t object, uint64_t addr, unsigned n, uint64_t *mark);

@@ -459,3 +459,20 @@ int image_save(struct image *im, int flags, struct err *e)
 	pthread_mutex_unlock(&im->lock);
 	return rc;
 }
+
+static void count_pages(void *ctx, struct object *o, struct window *w, size_t k)
+{
+	(void)o;
+	for (size_t p = 0; p < PAGES_PER_CHUNK; p++)
+		*(uint64_t *)ctx += w->chunk[k]->state[p] == PAGE_DATA;
+}
+
+uint64_t image_pages(struct image *im)
+{
+	uint64_t n = 0;
+
+	pthread_mutex_lock(&im->lock);
+	image_each_chunk(im, count_pages, &n);
+	pthread_mutex_unlock(&im->lock);
+	return n;
+}

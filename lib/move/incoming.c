@@ -20,13 +20,13 @@
 #include "lib/move/image.h"
 #include "lib/move/layer.h"
 #include "lib/move/lazy.h"
+#include "lib/move/pages.h"
 #include "lib/move/recover.h"
 #include "lib/move/store.h"
 #include "lib/move/wire.h"
 
 #define SERVED_MS 5000 /* until all processes have who gives them their pages */
 #define FAILED_MS 200  /* until the keeper says that it has ended; the service stands still at its source */
-#define HURRY_NICE (-10)
 #define KILL_MS 5000
 #define FILL_MS 60000 /* until what was restored here before is all in place */
 #define IMAGES_MAX (1ull << 30) /* bytes: all but memory */
@@ -53,6 +53,11 @@ int incoming_begin(struct incoming *in, struct err *e)
 
 /* ---- prepare ---- */
 
+static void receive_pages(void *im, struct stream *s)
+{
+	receiver_run(s, im, NULL);
+}
+
 static int reserve(struct incoming *in, const struct json *call, struct json *wanted, struct json *answer,
 		   struct err *e)
 {
@@ -76,7 +81,7 @@ static int reserve(struct incoming *in, const struct json *call, struct json *wa
 		return -1;
 	if (image_open(&in->im, store_memory_dir(in->svc->id), e) || image_begin(in->im, e))
 		return -1;
-	return bulk_listen(&in->bulk, in->ck->id, in->im, e);
+	return bulk_listen(&in->bulk, in->ck->id, receive_pages, in->im, e);
 }
 
 static int prepare(struct incoming *in, const struct json *call, struct err *e)
@@ -123,70 +128,6 @@ static int take_files(struct incoming *in, const struct json *call, struct err *
 		return err_set(e, EX_DATAERR, "no such folder");
 	if (files_receive(f, in->ctl, call, e) || (k == FOLDER_LAYER && layer_arrived(in->layer_name, f->tree, e)))
 		return -1;
-	return incoming_reply(in, json_object(), e);
-}
-
-/* ---- arm ---- */
-
-/* In the keeper, when this process is gone. */
-static bool committed(void *ctx)
-{
-	struct incoming *in = ctx;
-
-	const char *last = journal_last(in->ck->id);
-
-	/* An entry that is gone was ended by those who knew that it runs: nobody else undoes anything under our lock. */
-	return !strcmp(last, "running") || !journal_has(in->ck->id);
-}
-
-static void undone(void *ctx)
-{
-	struct incoming *in = ctx;
-	struct err e = { 0 };
-
-	in->orphan = true;
-	in->im = NULL; /* its descriptors are not ours */
-	in->back = NULL;
-	incoming_unplace(in, &e);
-}
-
-/* A process of its own. */
-static void serve_pages(void *ctx, int sock)
-{
-	const struct incoming *in = ctx;
-
-	lazy_main(in->svc, in->ck->dir, in->engine->lazy_dir(in->svc, in->ck->dir), sock);
-}
-
-static int arm_pages(struct incoming *in, struct err *e)
-{
-	in->whole = in->engine->lazy_dir ? lazy_missing() : "its engine cannot";
-	return in->whole ? 0 : keeper_pages(&in->keeper, e);
-}
-
-static int arm(struct incoming *in, struct err *e)
-{
-	struct service *s = in->svc;
-
-	if (in->cgroup)
-		return err_set(e, EX_DATAERR, "service %s: is armed already", s->name);
-	if (cgroup_create(s, e))
-		return -1;
-	in->cgroup = true;
-	if (net_create(s, e))
-		return -1;
-	in->net = true;
-	in->orders = (struct keeper_orders){ committed, undone, serve_pages, in, in->lock };
-	if (keeper_spawn(&in->keeper, s, &in->orders, e))
-		return -1;
-	in->armed = true;
-	if (arm_pages(in, e) || in->engine->restore_arm(s, &in->keeper, &in->criu, e) || criu_unchanged(e))
-		return -1;
-	/* From the freeze on, what restores it comes before other work on this node; the restored tasks get their own
-	 * priorities back. */
-	setpriority(PRIO_PROCESS, 0, HURRY_NICE);
-	if (in->criu.pid > 0)
-		setpriority(PRIO_PROCESS, (id_t)in->criu.pid, HURRY_NICE);
 	return incoming_reply(in, json_object(), e);
 }
 
@@ -280,6 +221,8 @@ static int compare(struct incoming *in)
 	AUTO_FREE pid_t *pids = NULL;
 	int n;
 
+	if (in->ck->late)
+		return 0;
 	return cgroup_pids(in->svc->name, &pids, &n, &in->why) || compare_memory(in->im, pids, n, false, &in->why) ? -1 : 0;
 }
 
@@ -434,7 +377,7 @@ static int on_call(struct incoming *in, const struct json *call, bool *end, stru
 	if (!strcmp(verb, "files"))
 		return take_files(in, call, e);
 	if (!strcmp(verb, "arm"))
-		return arm(in, e);
+		return incoming_arm(in, call, e);
 	if (!strcmp(verb, "catch")) { /* without an answer; without it frames are lost, as on any bad day */
 		net_catch_start(&in->catch, in->svc, true, NULL);
 		return 0;

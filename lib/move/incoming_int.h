@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* The inside of an incoming move, shared by incoming.c (its steps) and incoming_place.c (where it is put). */
+/* The inside of an incoming move, shared by incoming.c (its steps), incoming_arm.c (what is made ready) and incoming_place.c (where it is
+ * put). */
 #ifndef EDGE_MOVE_INCOMING_INT_H
 #define EDGE_MOVE_INCOMING_INT_H
 
@@ -53,6 +54,8 @@ struct incoming {
 /* Takes `j`. */
 int incoming_reply(struct incoming *in, struct json *j, struct err *e);
 
+/* The call "arm". */
+int incoming_arm(struct incoming *in, const struct json *call, struct err *e);
 /* Enters it into the journal. */
 int incoming_begin(struct incoming *in, struct err *e);
 /* It is brought here again: the one that was sealed gives way. */

@@ -25,6 +25,7 @@
 #include "lib/engine/keeper_pages.h"
 #include "lib/engine/process.h"
 #include "lib/move/lazy_fill.h"
+#include "lib/move/lazy_lines.h"
 
 #define FINISHED 0x52535446
 #define SOCKET_NAME "lazy-pages.socket"
@@ -33,6 +34,9 @@
 #define AGAIN_MS 1
 #define LET_GO_MS 2000 /* for the keeper to close what it holds */
 #define WAIT_STEP_MS 5
+#define HEARD_MS 2000  /* for the source to hear that all has come */
+#define LONELY_MS 3.6e6 /* without the source, while pages lack */
+#define LOOK_MS 1000
 #define HURRY_NICE (-10)
 
 struct server {
@@ -43,6 +47,8 @@ struct server {
 	int poll, news;
 	struct lazy_source *src;
 	struct lazy_fill *fill;
+	struct lazy_lines *lines; /* NULL: no page is late */
+	double lonely_ms;
 	bool served;           /* all processes are restored: it is needed to the end */
 };
 
@@ -86,8 +92,22 @@ __attribute__((noreturn)) static void filled(struct server *sv)
 	tell(sv, PAGES_FILLED, 0, NULL, -1);
 	if (sv->keeper >= 0)
 		poll(&p, 1, LET_GO_MS);
+	if (sv->lines)
+		lazy_lines_end(sv->lines, HEARD_MS);
 	lazy_fill_free(sv->fill);
 	end(sv, 0);
+}
+
+/* A service does not wait for ever for memory that nobody sends. */
+static void look_at_lines(struct server *sv)
+{
+	struct err e;
+
+	if (!sv->lines || !sv->served || lazy_lines_silent_ms(sv->lines) < sv->lonely_ms)
+		return;
+	err_set(&e, EX_UNAVAILABLE, "the node that it came from has not been heard of for %.0f s, and has the rest of its memory",
+		sv->lonely_ms / 1000);
+	fail(sv, &e);
 }
 
 /* ---- what is watched: descriptors of ours by their address, processes by theirs ---- */
@@ -113,6 +133,14 @@ static void news(void *ctx)
 	uint64_t one = 1;
 
 	(void)!write(sv->news, &one, sizeof(one));
+}
+
+static void ask(void *ctx, struct late_run run)
+{
+	const struct server *sv = ctx;
+
+	if (sv->lines)
+		lazy_lines_ask(sv->lines, run);
 }
 
 static void on_news(struct server *sv)
@@ -184,6 +212,8 @@ static void on_criu(struct server *sv)
 			end(sv, 1);
 		close(TAKE_FD(sv->criu));
 	} else if (pid == FINISHED) {
+		if (lazy_fill_watch(sv->fill, &e))
+			fail(sv, &e);
 		sv->served = true;
 		tell(sv, PAGES_SERVED, 0, NULL, -1);
 		lazy_fill_go(sv->fill);
@@ -229,7 +259,7 @@ __attribute__((noreturn)) static void loop(struct server *sv)
 	struct err e;
 
 	for (;;) {
-		int n = epoll_wait(sv->poll, ev, EVENTS, again ? AGAIN_MS : -1);
+		int n = epoll_wait(sv->poll, ev, EVENTS, again ? AGAIN_MS : sv->lines ? LOOK_MS : -1);
 		bool told = false;
 
 		for (int i = 0; i < n; i++) {
@@ -238,6 +268,7 @@ __attribute__((noreturn)) static void loop(struct server *sv)
 		}
 		if (lazy_fill_again(sv->fill, &again, &e))
 			fail(sv, &e);
+		look_at_lines(sv);
 		/* Last, as it may free what the other events are about. */
 		if (told)
 			on_news(sv);
@@ -260,13 +291,13 @@ static int listen_there(struct server *sv, const char *dir, struct err *e)
 	return 0;
 }
 
-/* Who wants to look at the service's memory waits for this lock. */
+/* Who wants to look at the service's memory waits for this lock. The descriptor, which stays open; -1. */
 static int lock(const struct service *s, struct err *e)
 {
 	const char *path = service_dir(s, "fill");
 	int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
 
-	return fd < 0 || flock(fd, LOCK_EX | LOCK_NB) ? err_sys(e, "%s", path) : 0;
+	return fd < 0 || flock(fd, LOCK_EX | LOCK_NB) ? err_sys(e, "%s", path) : fd;
 }
 
 static void last_to_be_killed(void)
@@ -277,9 +308,10 @@ static void last_to_be_killed(void)
 		(void)!write(fd, "0", 1);
 }
 
-static int set_up(struct server *sv, const char *dir, struct err *e)
+static int set_up(struct server *sv, const char *dir, const char *late, struct err *e)
 {
-	const struct lazy_hooks hooks = { hold, news, sv };
+	const struct lazy_hooks hooks = { .forked = hold, .news = news, .ask = ask, .ctx = sv };
+	int fill;
 
 	child_title("edge-pages", sv->s->name);
 	signal(SIGPIPE, SIG_IGN);
@@ -292,7 +324,9 @@ static int set_up(struct server *sv, const char *dir, struct err *e)
 	sv->news = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	if (sv->poll < 0 || sv->news < 0)
 		return err_sys(e, "epoll");
-	if (lock(sv->s, e) || listen_there(sv, dir, e) || lazy_fill_new(&sv->fill, &hooks, e) ||
+	fill = lock(sv->s, e);
+	if (fill < 0 || listen_there(sv, dir, e) || lazy_fill_new(&sv->fill, &hooks, e) ||
+	    (late && lazy_lines_new(&sv->lines, late, sv->fill, fill, e)) ||
 	    watch(sv, sv->listener, &sv->listener, e) || watch(sv, sv->keeper, &sv->keeper, e) ||
 	    watch(sv, sv->news, &sv->news, e))
 		return -1;
@@ -301,17 +335,28 @@ static int set_up(struct server *sv, const char *dir, struct err *e)
 	return 0;
 }
 
-void lazy_main(const struct service *s, const char *images, const char *dir, int keeper)
+void lazy_main(const struct service *s, const char *images, const char *dir, const char *late, int keeper)
 {
 	struct server sv = { .s = s, .images = images, .keeper = keeper, .listener = -1, .criu = -1 };
+	const char *fault = getenv("EDGE_FAULT");
 	struct err e;
 
-	if (set_up(&sv, dir, &e))
+	sv.lonely_ms = fault && !strcmp(fault, "lonely") ? LOOK_MS : LONELY_MS;
+	if (set_up(&sv, dir, late, &e))
 		fail(&sv, &e);
 	loop(&sv);
 }
 
 /* ---- those who wait ---- */
+
+const char *lazy_note(const struct service *s)
+{
+	static char text[128];
+	AUTO_FREE char *note = file_slurp(service_dir(s, "fill"), NULL, NULL);
+
+	snprintf(text, sizeof(text), "%s", note ? note : "");
+	return text[0] ? text : NULL;
+}
 
 int lazy_wait(const struct service *s, int timeout_ms, int (*go_on)(void *, struct err *), void *ctx, struct err *e)
 {

@@ -13,8 +13,12 @@
 
 /* NULL when this kernel can do it; else why not (static text). */
 const char *lazy_missing(void);
-/* The life of that process. `dir`: where criu looks for the socket "lazy-pages.socket"; `keeper`: lib/engine/keeper_pages.h. */
-void lazy_main(const struct service *s, const char *images, const char *dir, int keeper) __attribute__((noreturn));
+/* The life of that process. `dir`: where criu looks for the socket "lazy-pages.socket"; late: the name of a move whose late pages
+ * come from its source (lib/move/late.h), or NULL; `keeper`: lib/engine/keeper_pages.h. */
+void lazy_main(const struct service *s, const char *images, const char *dir, const char *late, int keeper)
+	__attribute__((noreturn));
+/* Of a service that runs here: what it waits for, if it is its late pages, or NULL. Static storage. */
+const char *lazy_note(const struct service *s);
 /* Waits until the memory of a service that runs here is all in place, at most timeout_ms (then EX_TEMPFAIL). go_on (may be
  * NULL) is asked now and then; not 0 ends it. */
 int lazy_wait(const struct service *s, int timeout_ms, int (*go_on)(void *ctx, struct err *e), void *ctx, struct err *e);

@@ -30,12 +30,22 @@ static int forked(struct lazy_fill *f, struct lazy_task *t, int uffd, struct err
 		return -1;
 	pthread_mutex_lock(&f->lock);
 	child->object = t->object;
-	rc = take_back(f, t) || lazy_space_copy(&t->space, &child->space) ||
-			     lazy_source_fork(f->src, t->object, &child->space) ?
+	child->moved = t->moved;
+	rc = take_back(f, t) || lazy_space_copy(&t->space, &child->space) || lazy_space_copy(&t->late, &child->late) ||
+			     lazy_source_fork(f->src, t->object, &child->space) ||
+			     lazy_source_fork(f->src, t->object, &child->late) ?
 		     err_set(e, EX_OSERR, "out of memory") : 0;
 	pthread_cond_broadcast(&f->more);
 	pthread_mutex_unlock(&f->lock);
 	return rc ? rc : f->hooks.forked(f->hooks.ctx, child, e);
+}
+
+/* The lock is held. */
+static int change(struct lazy_space *s, const struct uffd_msg *m)
+{
+	if (m->event == UFFD_EVENT_REMAP)
+		return lazy_space_move(s, m->arg.remap.from, m->arg.remap.to, m->arg.remap.len / PAGE_BYTES);
+	return lazy_space_cut(s, m->arg.remove.start, (m->arg.remove.end - m->arg.remove.start) / PAGE_BYTES);
 }
 
 /* The gate is closed: what the process has done to its memory. */
@@ -46,22 +56,32 @@ static int changed(struct lazy_fill *f, struct lazy_task *t, const struct uffd_m
 	if (m->event == UFFD_EVENT_FORK)
 		return forked(f, t, (int)m->arg.fork.ufd, e);
 	pthread_mutex_lock(&f->lock);
-	rc = take_back(f, t);
-	if (!rc && m->event == UFFD_EVENT_REMAP)
-		rc = lazy_space_move(&t->space, m->arg.remap.from, m->arg.remap.to, m->arg.remap.len / PAGE_BYTES);
-	else if (!rc)
-		rc = lazy_space_cut(&t->space, m->arg.remove.start,
-				    (m->arg.remove.end - m->arg.remove.start) / PAGE_BYTES);
+	t->moved |= m->event == UFFD_EVENT_REMAP;
+	rc = take_back(f, t) || change(&t->space, m) || change(&t->late, m);
 	pthread_cond_broadcast(&f->more);
 	pthread_mutex_unlock(&f->lock);
 	return rc ? err_set(e, EX_OSERR, "out of memory") : 0;
 }
 
-/* What is to come to an address: a piece from the space, which is taken out, or one page of what a thread is about to put there.
- * False: nothing is, so it is a page of zeros. */
-static bool wanted(struct lazy_fill *f, struct lazy_task *t, uint64_t addr, struct lazy_piece *p, bool *own)
+/* The lock is held. Has it yet to arrive? *ask: what to ask for on that occasion; of no pages when that was done before. */
+static bool is_late(struct lazy_fill *f, struct lazy_task *t, uint64_t addr, struct late_run *ask)
 {
-	bool found;
+	struct lazy_piece p;
+
+	if (!lazy_space_find(&t->late, addr, FAULT_PAGES, &p))
+		return false;
+	*ask = (struct late_run){ t->object, p.from, lazy_late_ask(lazy_source_late(f->src), t->object, p.from, p.pages) };
+	return true;
+}
+
+enum want { WANT_ZEROS, WANT_PIECE, WANT_LATE };
+
+/* What is to come to an address: a piece from the space, which is taken out (*own), or one page of what a thread is about to put
+ * there, or one that has yet to arrive; else it is a page of zeros. */
+static enum want wanted(struct lazy_fill *f, struct lazy_task *t, uint64_t addr, struct lazy_piece *p, bool *own)
+{
+	struct late_run ask = { 0 };
+	bool found, late;
 
 	pthread_mutex_lock(&f->lock);
 	found = *own = lazy_space_find(&t->space, addr, FAULT_PAGES, p) && !lazy_space_cut(&t->space, p->addr, p->pages);
@@ -74,8 +94,11 @@ static bool wanted(struct lazy_fill *f, struct lazy_task *t, uint64_t addr, stru
 		found = true;
 		*p = (struct lazy_piece){ addr, addr - in_hand->addr + in_hand->from, 1 };
 	}
+	late = !found && is_late(f, t, addr, &ask);
 	pthread_mutex_unlock(&f->lock);
-	return found;
+	if (ask.pages && f->hooks.ask)
+		f->hooks.ask(f->hooks.ctx, ask);
+	return found ? WANT_PIECE : late ? WANT_LATE : WANT_ZEROS;
 }
 
 static enum put put_piece(struct lazy_fill *f, struct lazy_task *t, struct lazy_piece *p)
@@ -107,9 +130,13 @@ static enum put serve(struct lazy_fill *f, struct lazy_task *t, uint64_t addr)
 	bool own;
 	enum put put;
 
-	if (!wanted(f, t, addr, &p, &own)) {
+	switch (wanted(f, t, addr, &p, &own)) {
+	case WANT_LATE:
+		return PUT_LATER;
+	case WANT_ZEROS:
 		put = lazy_put_zero(t->uffd, addr);
-	} else {
+		break;
+	case WANT_PIECE:
 		put = put_piece(f, t, &p);
 		pthread_mutex_lock(&f->lock);
 		if (own && p.pages && put == PUT_LATER && lazy_space_add(&t->space, p))

@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: MIT */
+#include <errno.h>
+#include <linux/userfaultfd.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <unistd.h>
 
@@ -52,6 +55,7 @@ void lazy_gone(struct lazy_task *t)
 {
 	t->gone = true;
 	lazy_space_clear(&t->space);
+	lazy_space_clear(&t->late);
 }
 
 /* One step, behind the gate: the rest of the piece, or what of it is not taken back. */
@@ -125,7 +129,7 @@ static bool all_done(const struct lazy_fill *f)
 		if (f->worker[i].task)
 			return false;
 	for (size_t i = 0; i < f->n_tasks; i++)
-		if (f->task[i]->space.n)
+		if (f->task[i]->space.n || f->task[i]->late.n)
 			return false;
 	return f->going;
 }
@@ -178,6 +182,7 @@ void lazy_task_free(struct lazy_task *t)
 {
 	close(t->uffd);
 	lazy_space_clear(&t->space);
+	lazy_space_clear(&t->late);
 	pthread_rwlock_destroy(&t->gate);
 	free(t);
 }
@@ -199,6 +204,93 @@ struct lazy_task *lazy_fill_gone(struct lazy_fill *f)
 	return t;
 }
 
+/* ---- late pages ---- */
+
+/* The lock is held. They can be put in place, wherever they are wanted. */
+static int arrive(struct lazy_fill *f, struct late_run run)
+{
+	lazy_late_arrived(lazy_source_late(f->src), run);
+	for (size_t i = 0; i < f->n_tasks; i++) {
+		struct lazy_task *t = f->task[i];
+
+		if (t->object == run.object && lazy_space_give(&t->late, &t->space, run.addr, run.pages, t->moved))
+			return -1;
+	}
+	pthread_cond_broadcast(&f->more);
+	return 0;
+}
+
+int lazy_fill_late(struct lazy_fill *f, struct late_run run, const void *data, struct err *e)
+{
+	const uint8_t *page = data;
+	int rc = 0;
+
+	while (run.pages && !rc) {
+		struct late_run some = run;
+		struct lazy_late *late;
+		enum late_state state;
+
+		pthread_mutex_lock(&f->lock);
+		late = f->src ? lazy_source_late(f->src) : NULL;
+		state = lazy_late_state(late, run.object, run.addr, run.pages, &some.pages);
+		pthread_mutex_unlock(&f->lock);
+		if (state == LATE_NOT)
+			return err_set(e, EX_DATAERR, "page %#llx came, and is not one that lacks", (unsigned long long)run.addr);
+		if (state == LATE_LACKING && page && lazy_late_write(late, some, page))
+			return err_sys(e, "late pages");
+		pthread_mutex_lock(&f->lock);
+		if (state == LATE_LACKING && arrive(f, some))
+			rc = err_set(e, EX_OSERR, "out of memory");
+		pthread_mutex_unlock(&f->lock);
+		run.addr += some.pages * PAGE_BYTES;
+		run.pages -= some.pages;
+		page = page ? page + some.pages * PAGE_BYTES : NULL;
+	}
+	if (rc)
+		lazy_fail(f, e);
+	else /* it may be the last, or one that is waited for */
+		f->hooks.news(f->hooks.ctx);
+	return rc;
+}
+
+int lazy_fill_lacking(struct lazy_fill *f, struct late_run **list, size_t *n, struct err *e)
+{
+	const struct lazy_late *late;
+	struct late_run run;
+	uint64_t at = 0;
+	size_t room = 0;
+	int rc = 0;
+
+	*list = NULL;
+	*n = 0;
+	pthread_mutex_lock(&f->lock);
+	late = f->src ? lazy_source_late(f->src) : NULL;
+	rc = !f->src;
+	while (!rc && late && lazy_late_lacking(late, &at, &run)) {
+		if (*n == room) {
+			room = room ? room * 2 : 256;
+			struct late_run *bigger = realloc(*list, room * sizeof(*bigger));
+
+			if (!bigger) {
+				rc = err_set(e, EX_OSERR, "out of memory");
+				break;
+			}
+			*list = bigger;
+		}
+		(*list)[(*n)++] = run;
+	}
+	pthread_mutex_unlock(&f->lock);
+	return rc;
+}
+
+void lazy_fill_ask_again(struct lazy_fill *f)
+{
+	pthread_mutex_lock(&f->lock);
+	if (f->src && lazy_source_late(f->src))
+		lazy_late_ask_again(lazy_source_late(f->src));
+	pthread_mutex_unlock(&f->lock);
+}
+
 /* ---- the whole ---- */
 
 int lazy_fill_add(struct lazy_fill *f, int uffd, uint64_t object, struct lazy_task **out, struct err *e)
@@ -210,8 +302,12 @@ int lazy_fill_add(struct lazy_fill *f, int uffd, uint64_t object, struct lazy_ta
 	bigger = t ? realloc(f->task, (f->n_tasks + 1) * sizeof(*bigger)) : NULL;
 	if (bigger)
 		f->task = bigger;
-	if (!bigger || (object && lazy_source_wanted(f->src, object, &t->space))) {
+	if (!bigger || (object && lazy_source_wanted(f->src, object, &t->space, &t->late))) {
 		pthread_mutex_unlock(&f->lock);
+		if (t) {
+			lazy_space_clear(&t->space);
+			lazy_space_clear(&t->late);
+		}
 		free(t);
 		close(uffd);
 		return err_set(e, EX_OSERR, "out of memory");
@@ -233,7 +329,39 @@ int lazy_fill_add(struct lazy_fill *f, int uffd, uint64_t object, struct lazy_ta
 
 void lazy_fill_from(struct lazy_fill *f, const struct lazy_source *src)
 {
+	pthread_mutex_lock(&f->lock);
 	f->src = src;
+	pthread_mutex_unlock(&f->lock);
+}
+
+static int watch_task(const struct lazy_fill *f, const struct lazy_task *t, struct err *e)
+{
+	const struct criu_mm *mm = lazy_source_mm(f->src, t->object);
+	struct lazy_piece p;
+
+	for (size_t i = 0; mm && i < mm->n; i++) {
+		const struct criu_vma *v = &mm->vma[i];
+		struct uffdio_register reg = { { v->start, v->end - v->start }, UFFDIO_REGISTER_MODE_MISSING, 0 };
+		bool wanted = (lazy_space_next(&t->space, v->start, &p) && p.addr < v->end) ||
+			      (lazy_space_next(&t->late, v->start, &p) && p.addr < v->end);
+
+		/* It is no harm to one that is waited for already. */
+		if (v->lazy && wanted && ioctl(t->uffd, UFFDIO_REGISTER, &reg) && errno != ESRCH)
+			return err_sys(e, "process %llu: its pages at %#llx are not waited for", (unsigned long long)t->object,
+				       (unsigned long long)v->start);
+	}
+	return 0;
+}
+
+int lazy_fill_watch(struct lazy_fill *f, struct err *e)
+{
+	int rc = 0;
+
+	pthread_mutex_lock(&f->lock);
+	for (size_t i = 0; i < f->n_tasks && !rc; i++)
+		rc = watch_task(f, f->task[i], e);
+	pthread_mutex_unlock(&f->lock);
+	return rc;
 }
 
 void lazy_fill_go(struct lazy_fill *f)

@@ -20,6 +20,8 @@ struct lazy_hooks {
 	int (*forked)(void *ctx, struct lazy_task *t, struct err *e);
 	/* Called in any thread: a process was filled or is gone, the last piece is in place, or it has failed: lazy_fill_state. */
 	void (*news)(void *ctx);
+	/* A late page is waited for: these are to come before others. In the thread of lazy_fill_events. May be NULL. */
+	void (*ask)(void *ctx, struct late_run run);
 	void *ctx;
 };
 
@@ -33,6 +35,16 @@ AUTO_DEFINE(struct lazy_fill, lazy_fill_free)
 void lazy_fill_from(struct lazy_fill *f, const struct lazy_source *src);
 /* A process whose pages are those of the object. Takes the descriptor, which does not block. */
 int lazy_fill_add(struct lazy_fill *f, int uffd, uint64_t object, struct lazy_task **t, struct err *e);
+/* Once all processes are there, and before any of them runs: criu (4.2) forgets to have a mapping waited for that it has put where it
+ * belongs at once; its process would find zeros there. */
+int lazy_fill_watch(struct lazy_fill *f, struct err *e);
+/* Late pages have come, one behind the other (NULL: all zeros); those that had before are passed over. In any thread. EX_DATAERR for
+ * a page that is none. */
+int lazy_fill_late(struct lazy_fill *f, struct late_run run, const void *data, struct err *e);
+/* Those that are still to come: a new array. 1: it is not known yet. */
+int lazy_fill_lacking(struct lazy_fill *f, struct late_run **list, size_t *n, struct err *e);
+/* What was asked for, and did not come, is asked for again. */
+void lazy_fill_ask_again(struct lazy_fill *f);
 /* From now on what nobody has asked for comes, too. */
 void lazy_fill_go(struct lazy_fill *f);
 /* Handles what there is to be read from this process's userfaultfd. In one thread only, this and the two below. */

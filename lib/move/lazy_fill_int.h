@@ -12,13 +12,15 @@
 #define FILL_PAGES 128   /* taken at a time by a thread */
 #define STEP_PAGES 32    /* put in place at a time: so long a process may have to wait for its event to be read */
 #define FAULT_PAGES 8    /* brought along with one that is waited for */
-#define PENDING_MAX 64
+#define PENDING_MAX 256
 
 struct lazy_task {
 	int uffd;
 	unsigned id;
 	uint64_t object;
 	struct lazy_space space; /* not yet in anyone's hands */
+	struct lazy_space late;  /* has yet to arrive */
+	bool moved;              /* some of it may be wanted elsewhere than where it was */
 	pthread_rwlock_t gate;   /* shared: pages are put in place; alone: an event is read. Before the lock */
 	bool gone;
 	unsigned users;          /* threads that have a piece of it */

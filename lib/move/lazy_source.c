@@ -9,8 +9,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "lib/base/file.h"
-#include "lib/engine/message.h"
+#include "lib/move/criu_mm.h"
 #include "lib/move/image.h"
 #include "lib/move/pagemap.h"
 
@@ -26,30 +25,32 @@ struct wanted {
 	struct lazy_piece piece;
 };
 
-/* CRIU's images/mm.proto and vma.proto. */
-enum { MM_VMAS = 14, VMA_START = 1, VMA_END = 2, VMA_MADV = 9 };
-#define MM_HEAD 12 /* two magic numbers, the message's length */
-#define WIPE_ON_FORK (1ULL << 18)
-
 struct lazy_source {
 	struct extent *extent; /* by object and address */
 	size_t n, room;
 	struct wanted *wanted;
 	size_t n_wanted, room_wanted;
-	struct wanted *wiped; /* mappings that a child gets empty */
-	size_t n_wiped, room_wiped;
+	struct space {
+		uint64_t object;
+		struct criu_mm *mm; /* owned */
+	} *space;
+	size_t n_spaces, room_spaces;
 	int *fd;
 	size_t n_fds;
+	struct lazy_late *late; /* owned; NULL: none */
 };
 
 void lazy_source_free(struct lazy_source *s)
 {
 	for (size_t i = 0; i < s->n_fds; i++)
 		close(s->fd[i]);
+	lazy_late_free(s->late);
 	free(s->fd);
 	free(s->extent);
 	free(s->wanted);
-	free(s->wiped);
+	for (size_t i = 0; i < s->n_spaces; i++)
+		criu_mm_free(s->space[i].mm);
+	free(s->space);
 	free(s);
 }
 
@@ -105,53 +106,34 @@ static int open_pages(struct lazy_source *s, const char *dir, unsigned id, struc
 	return fd;
 }
 
-static int load_vma(struct lazy_source *s, uint64_t object, const uint8_t *p, size_t n)
-{
-	const uint8_t *end = p + n;
-	uint64_t v[VMA_MADV + 1] = { 0 };
-	struct wanted *bigger;
-	struct field f;
-
-	while (field_next(&p, end, &f))
-		if (f.number <= VMA_MADV && !f.data)
-			v[f.number] = f.value;
-	if (!(v[VMA_MADV] & WIPE_ON_FORK) || v[VMA_END] <= v[VMA_START])
-		return 0;
-	bigger = one_more(s->wiped, s->n_wiped, &s->room_wiped, sizeof(*bigger));
-	if (!bigger)
-		return -1;
-	s->wiped = bigger;
-	s->wiped[s->n_wiped++] = (struct wanted){
-		object, { v[VMA_START], v[VMA_START], (v[VMA_END] - v[VMA_START]) / PAGE_BYTES }
-	};
-	return 0;
-}
-
 static int load_mm(struct lazy_source *s, const char *dir, uint64_t object, struct err *e)
 {
-	char path[PATH_MAX + 64];
-	struct field f;
-	size_t n;
+	struct space *bigger = one_more(s->space, s->n_spaces, &s->room_spaces, sizeof(*bigger));
 
-	snprintf(path, sizeof(path), "%s/mm-%llu.img", dir, (unsigned long long)object);
-	AUTO_FREE char *data = file_slurp(path, &n, e);
-	if (!data)
+	if (!bigger)
+		return err_set(e, EX_OSERR, "out of memory");
+	s->space = bigger;
+	s->space[s->n_spaces].object = object;
+	if (criu_mm_read(&s->space[s->n_spaces].mm, dir, object, e))
 		return -1;
-	const uint8_t *p = (const uint8_t *)data + (n < MM_HEAD ? n : MM_HEAD), *end = (const uint8_t *)data + n;
-	while (field_next(&p, end, &f))
-		if (f.number == MM_VMAS && f.data && load_vma(s, object, f.data, f.n))
-			return err_set(e, EX_OSERR, "out of memory");
+	s->n_spaces++;
 	return 0;
 }
 
-/* Of the pagemap on top: what is to come later. */
+/* Of the pagemap on top: what is to come later, be it that it lies in a parent or nowhere yet. */
 static int load_top(struct lazy_source *s, uint64_t object, const struct pagemap *pm, struct err *e)
 {
 	for (size_t i = 0; i < pm->n; i++) {
 		const struct pagemap_entry *en = &pm->entry[i];
 
-		if (en->flags & PAGES_LAZY &&
-		    add_wanted(s, (struct wanted){ object, { en->addr, en->addr, en->pages } }))
+		if (!(en->flags & PAGES_LAZY))
+			continue;
+		if (!(en->flags & PAGES_IN_PARENT) && !s->late && !(s->late = lazy_late_new()))
+			return err_set(e, EX_OSERR, "out of memory");
+		if (!(en->flags & PAGES_IN_PARENT) &&
+		    lazy_late_add(s->late, (struct late_run){ object, en->addr, en->pages }, e))
+			return -1;
+		if (add_wanted(s, (struct wanted){ object, { en->addr, en->addr, en->pages } }))
 			return err_set(e, EX_OSERR, "out of memory");
 	}
 	return 0;
@@ -221,7 +203,7 @@ int lazy_source_open(struct lazy_source **out, const char *images, struct err *e
 	if (!s)
 		return err_set(e, EX_OSERR, "out of memory");
 	snprintf(dir, sizeof(dir), "%s", images);
-	if (load_folder(s, dir, true, &n, e))
+	if (load_folder(s, dir, true, &n, e) || (s->late && lazy_late_ready(s->late, dir, e)))
 		return -1;
 	for (n = 1; n && strlen(dir) + sizeof("/parent") < sizeof(dir);) {
 		strcat(dir, "/parent");
@@ -234,30 +216,56 @@ int lazy_source_open(struct lazy_source **out, const char *images, struct err *e
 	return 0;
 }
 
-int lazy_source_wanted(const struct lazy_source *s, uint64_t object, struct lazy_space *space)
+struct lazy_late *lazy_source_late(const struct lazy_source *s)
 {
-	for (size_t i = 0; i < s->n_wanted; i++)
-		if (s->wanted[i].object == object && lazy_space_add(space, s->wanted[i].piece))
+	return s->late;
+}
+
+int lazy_source_wanted(const struct lazy_source *s, uint64_t object, struct lazy_space *space, struct lazy_space *late)
+{
+	for (size_t i = 0; i < s->n_wanted; i++) {
+		struct lazy_piece p = s->wanted[i].piece;
+		uint64_t left = p.pages;
+
+		for (; s->wanted[i].object == object && left; left -= p.pages, p.addr = p.from += p.pages * PAGE_BYTES) {
+			enum late_state state = lazy_late_state(s->late, object, p.from, left, &p.pages);
+
+			if (lazy_space_add(state == LATE_LACKING ? late : space, p))
+				return -1;
+		}
+	}
+	return 0;
+}
+
+const struct criu_mm *lazy_source_mm(const struct lazy_source *s, uint64_t object)
+{
+	for (size_t i = 0; i < s->n_spaces; i++)
+		if (s->space[i].object == object)
+			return s->space[i].mm;
+	return NULL;
+}
+
+/* By what pages are called: they may have moved. */
+static int wipe(const struct criu_vma *v, struct lazy_space *space)
+{
+	for (size_t i = space->n; i-- > 0;) {
+		struct lazy_piece p = space->piece[i];
+		uint64_t end = p.from + p.pages * PAGE_BYTES, from = v->start > p.from ? v->start : p.from;
+		uint64_t to = v->end < end ? v->end : end;
+
+		if (from < to && lazy_space_cut(space, p.addr + from - p.from, (to - from) / PAGE_BYTES))
 			return -1;
+	}
 	return 0;
 }
 
 int lazy_source_fork(const struct lazy_source *s, uint64_t object, struct lazy_space *space)
 {
-	for (size_t k = 0; k < s->n_wiped; k++) {
-		const struct lazy_piece *w = &s->wiped[k].piece;
-		uint64_t end = w->from + w->pages * PAGE_BYTES;
+	const struct criu_mm *mm = lazy_source_mm(s, object);
 
-		/* By what pages are called: they may have moved. */
-		for (size_t i = space->n; s->wiped[k].object == object && i-- > 0;) {
-			struct lazy_piece p = space->piece[i];
-			uint64_t from = w->from > p.from ? w->from : p.from;
-			uint64_t to = end < p.from + p.pages * PAGE_BYTES ? end : p.from + p.pages * PAGE_BYTES;
-
-			if (from < to && lazy_space_cut(space, p.addr + from - p.from, (to - from) / PAGE_BYTES))
-				return -1;
-		}
-	}
+	for (size_t i = 0; mm && i < mm->n; i++)
+		if (mm->vma[i].wiped && wipe(&mm->vma[i], space))
+			return -1;
 	return 0;
 }
 
@@ -285,14 +293,22 @@ int lazy_source_read(const struct lazy_source *s, uint64_t object, uint64_t addr
 
 	while (addr < end) {
 		const struct extent *x = extent_of(s, object, addr);
-		uint64_t here = x ? x->addr + x->pages * PAGE_BYTES - addr : 0;
+		uint64_t here = x ? x->addr + x->pages * PAGE_BYTES - addr : 0, alike;
+
+		if (lazy_late_is(s->late, object, addr, (end - addr) / PAGE_BYTES, &alike)) {
+			if (lazy_late_read(s->late, (struct late_run){ object, addr, alike }, to))
+				return -1;
+			addr += alike * PAGE_BYTES;
+			to += alike * PAGE_BYTES;
+			continue;
+		}
 
 		if (!x) {
 			errno = ENXIO;
 			return -1;
 		}
-		if (here > end - addr)
-			here = end - addr;
+		if (here > alike * PAGE_BYTES)
+			here = alike * PAGE_BYTES;
 		ssize_t n = pread(x->fd, to, here, x->at + (off_t)(addr - x->addr));
 		if (n < 0 && errno == EINTR)
 			continue;

@@ -130,6 +130,16 @@ bool lazy_space_find(const struct lazy_space *s, uint64_t addr, uint64_t most, s
 	return true;
 }
 
+bool lazy_space_next(const struct lazy_space *s, uint64_t addr, struct lazy_piece *p)
+{
+	size_t at = place_of(s, addr);
+
+	if (at == s->n)
+		return false;
+	*p = behind(s->piece[at], addr);
+	return true;
+}
+
 /* From the end, where nothing has to be moved up. */
 bool lazy_space_take(struct lazy_space *s, uint64_t most, struct lazy_piece *p)
 {
@@ -151,5 +161,27 @@ int lazy_space_copy(const struct lazy_space *s, struct lazy_space *to)
 	for (size_t i = 0; i < s->n; i++)
 		if (lazy_space_add(to, s->piece[i]))
 			return -1;
+	return 0;
+}
+
+int lazy_space_give(struct lazy_space *s, struct lazy_space *to, uint64_t from, uint64_t pages, bool moved)
+{
+	uint64_t end = from + pages * PAGE_BYTES;
+	size_t i = moved ? 0 : place_of(s, from);
+
+	while (i < s->n && (moved || s->piece[i].addr < end)) {
+		const struct lazy_piece p = s->piece[i];
+		uint64_t first = p.from > from ? p.from : from;
+		uint64_t last = p.from + p.pages * PAGE_BYTES < end ? p.from + p.pages * PAGE_BYTES : end;
+
+		if (first >= last) {
+			i++;
+			continue;
+		}
+		struct lazy_piece part = { p.addr + first - p.from, first, (last - first) / PAGE_BYTES };
+
+		if (lazy_space_cut(s, part.addr, part.pages) || lazy_space_add(to, part))
+			return -1;
+	}
 	return 0;
 }

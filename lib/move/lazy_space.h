@@ -31,8 +31,12 @@ int lazy_space_cut(struct lazy_space *s, uint64_t addr, uint64_t pages);
 int lazy_space_move(struct lazy_space *s, uint64_t from, uint64_t to, uint64_t pages);
 /* The piece that holds the page, cut to begin with it and to have `most` pages; false: it is not wanted. */
 bool lazy_space_find(const struct lazy_space *s, uint64_t addr, uint64_t most, struct lazy_piece *p);
+/* The first piece that is wanted behind the address, or from it on; false: there is none. */
+bool lazy_space_next(const struct lazy_space *s, uint64_t addr, struct lazy_piece *p);
 /* Takes off the last piece, or so many pages of it. False when there is none. */
 bool lazy_space_take(struct lazy_space *s, uint64_t most, struct lazy_piece *p);
+/* What is called so in the image goes over to `to`. moved: pieces may lie elsewhere than they did then. */
+int lazy_space_give(struct lazy_space *s, struct lazy_space *to, uint64_t from, uint64_t pages, bool moved);
 /* `to` wants what `s` does, beside what it wants already. */
 int lazy_space_copy(const struct lazy_space *s, struct lazy_space *to);
 

@@ -70,32 +70,38 @@ static bool parse_mapping(const char *line, struct mapping *m)
 	return m->private || m->shared_memory;
 }
 
+int page_runs_add(struct page_runs *r, const struct page_run *run)
+{
+	if (r->n == r->room) {
+		size_t room = r->room ? r->room * 2 : 256;
+		struct page_run *bigger = realloc(r->run, room * sizeof(*bigger));
+
+		if (!bigger)
+			return -1;
+		r->run = bigger;
+		r->room = room;
+	}
+	r->run[r->n++] = *run;
+	r->pages += run->pages;
+	return 0;
+}
+
 static int add_pages(struct page_runs *out, uint64_t object, const struct mapping *m, pid_t pid, uint64_t start,
 		     uint64_t end)
 {
 	while (start < end) {
 		uint64_t n = (end - start) / PAGE_BYTES;
-
-		if (out->n == out->room) {
-			size_t room = out->room ? out->room * 2 : 256;
-			struct page_run *bigger = realloc(out->run, room * sizeof(*bigger));
-
-			if (!bigger)
-				return -1;
-			out->run = bigger;
-			out->room = room;
-		}
-		if (n > RUN_PAGES)
-			n = RUN_PAGES;
-		out->run[out->n++] = (struct page_run){
+		struct page_run run = {
 			.object = object,
 			.addr = m->private ? start : start - m->start + m->offset,
 			.vaddr = start,
 			.pid = pid,
-			.pages = (uint32_t)n,
+			.pages = n < RUN_PAGES ? (uint32_t)n : RUN_PAGES,
 		};
-		out->pages += n;
-		start += n * PAGE_BYTES;
+
+		if (page_runs_add(out, &run))
+			return -1;
+		start += (uint64_t)run.pages * PAGE_BYTES;
 	}
 	return 0;
 }

@@ -30,6 +30,8 @@ struct page_runs {
 };
 
 void page_runs_clear(struct page_runs *r);
+/* Adds one at the end. -1: out of memory. */
+int page_runs_add(struct page_runs *r, const struct page_run *run);
 
 /* All pages of these processes that hold data of their own: anonymous private ones, and those of shared memory.
  * Pages of files, of devices, guards and the kernel's own are left out. A process that is gone is passed over.

@@ -52,8 +52,7 @@ int outgoing_open(struct outgoing **out, const char *name, const struct move_opt
 	o->start = clock_ms();
 	if (service_load(&o->svc, name, e))
 		return -1;
-	if (opt->on_hot == HOT_POST_COPY)
-		return err_set(e, EX_UNAVAILABLE, "service %s: --on-hot post-copy: not here yet", name);
+	o->post_copy = opt->post_copy;
 	o->lock = journal_lock(name, LOCK_MS, e);
 	if (o->lock < 0)
 		return -1;
@@ -127,9 +126,11 @@ int outgoing_send_files(struct outgoing *o, bool final, struct err *e)
 
 static int arm(struct outgoing *o, struct err *e)
 {
-	AUTO_JSON struct json *answer = wire_call(o->ctl, wire_request("arm"), e);
+	struct json *call = wire_request("arm");
 
-	return answer ? 0 : -1;
+	json_set_bool(call, "late", outgoing_may_be_late(o));
+	AUTO_JSON struct json *answer = wire_call(o->ctl, call, e);
+	return !answer || (outgoing_may_be_late(o) && outgoing_late_open(o, answer, e)) ? -1 : 0;
 }
 
 int outgoing_warm(struct outgoing *o, struct err *e)
@@ -193,6 +194,8 @@ void outgoing_free(struct outgoing *o)
 		stream_stop(o->ctl);
 	outgoing_join_bulk(o, NULL);
 	pulse_end(o->pulse);
+	if (o->late)
+		late_free(TAKE_PTR(o->late));
 	outgoing_join_dump(o, NULL);
 	outgoing_thaw(o);
 	net_quiet_stop(&o->quiet);

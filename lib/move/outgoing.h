@@ -8,6 +8,7 @@
 #include "lib/base/json.h"
 #include "lib/base/ssh.h"
 #include "lib/move/checkpoint.h"
+#include "lib/move/late.h"
 #include "lib/move/pages.h"
 
 #define BULK_STREAMS 2
@@ -21,6 +22,7 @@ struct move_options {
 	bool by_digest;                       /* nothing is done in its processes: changed pages are found by reading all */
 	int max_pause_ms;                     /* what the rounds before the freeze aim at */
 	enum on_hot on_hot;
+	bool post_copy;                       /* memory that was not sent by the first round comes after the service */
 	bool tcp_close, dry_run, ship_base;
 	bool snapshot;                        /* the service goes on: its checkpoint has copies of its own */
 	int connect_ms;                       /* limit of one connection's set-up */
@@ -33,6 +35,8 @@ struct move_options {
 	void (*retrying)(void *ctx, const char *why, int pause_ms);
 	/* It writes faster than it gets through (bytes per second; may be NULL). */
 	void (*hot)(void *ctx, double dirty_bps, double link_bps);
+	/* It runs there, but its late pages do not get on: why (may be NULL). */
+	void (*late)(void *ctx, const char *why);
 	/* Asked some ten times a second, in a thread (may be NULL): is it to be given up? */
 	bool (*interrupted)(void *ctx);
 	void *ctx;
@@ -52,6 +56,7 @@ struct move_report {
 	bool hot;
 	int throttled;              /* how often its processor time was cut */
 	uint64_t last_pages;        /* sent inside the freeze */
+	struct late_stats late;     /* sent after the service */
 	struct files_stats file;
 	uint64_t image_bytes;
 	uint64_t wire_bytes;        /* all that went to the destination, SSH's framing excepted */

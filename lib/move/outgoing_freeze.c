@@ -88,6 +88,8 @@ static int compare(struct outgoing *o, struct err *e)
 	AUTO_FREE pid_t *pids = NULL;
 	int n;
 
+	if (o->post_copy)
+		return 0;
 	return outgoing_pids(o, &pids, &n, e) || compare_memory(o->im, pids, n, true, e) ? -1 : 0;
 }
 
@@ -124,7 +126,7 @@ int outgoing_freeze(struct outgoing *o, struct err *e)
 	o->dumping = true;
 	/* The memory stands still now: its last pages go over while criu collects the rest. */
 	start = clock_ms();
-	rc = outgoing_memory_round(o, false, true, &st, e);
+	rc = o->post_copy ? outgoing_late_round(o, &st, e) : outgoing_memory_round(o, false, true, &st, e);
 	if (rc)
 		outgoing_go_on(o, "frozen", e); /* was it a signal? */
 	o->rep.pages = clock_ms() - start;

@@ -75,6 +75,8 @@ static int learn_outcome(struct outgoing *o, struct json **there)
 /* 0 it runs there; -1 it does not, or (o->gone) nobody knows. */
 static int hand_over(struct outgoing *o, struct json **there, struct err *e)
 {
+	if (outgoing_late_begin(o, e))
+		return -1;
 	AUTO_JSON struct json *ready = outgoing_call_with_images(o, "restore", e);
 
 	/* One that was killed behind its last point has not given the service back to the cgroup that holds it: it runs. */
@@ -98,6 +100,15 @@ static int hand_over(struct outgoing *o, struct json **there, struct err *e)
 	return rc ? -1 : 0;
 }
 
+/* The connection broke while late pages were brought. */
+static void say_done_anew(struct outgoing *o)
+{
+	AUTO_STREAM struct stream *s = NULL;
+
+	if (outcome_learn(&o->target, o->ck->id, ASK_MS, &s) == OUTCOME_RUNNING)
+		outcome_known(s, o->ck->id);
+}
+
 int outgoing_hand_over(struct outgoing *o, struct json **record, struct err *e)
 {
 	AUTO_JSON struct json *there = NULL, *said = NULL;
@@ -112,11 +123,13 @@ int outgoing_hand_over(struct outgoing *o, struct json **record, struct err *e)
 	snprintf(o->rep.restored, sizeof(o->rep.restored), "%s", json_str(there, "restore") ? json_str(there, "restore") : "");
 	snprintf(o->rep.restored_why, sizeof(o->rep.restored_why), "%s",
 		 json_str(there, "restore_why") ? json_str(there, "restore_why") : "");
-	o->rep.wire_bytes = stream_sent(o->ctl);
+	if (outgoing_late_deliver(o, e))
+		return -1;
+	o->rep.wire_bytes = stream_sent(o->ctl) + o->rep.late.wire_bytes;
 	for (int i = 0; i < o->n_bulk; i++)
 		o->rep.wire_bytes += stream_sent(o->bulk[i]);
 	/* The service runs there: what fails now costs nothing but a note. */
-	if (!outgoing_retire(o, &late) && !outgoing_turn(o, "go", "handed-over", &late)) {
+	if (!outgoing_retire(o, &late) && !outgoing_turn(o, "go paging", "handed-over", &late)) {
 		checkpoint_remove(o->ck, NULL);
 		journal_forget(o->ck->id, &late);
 	}
@@ -124,8 +137,8 @@ int outgoing_hand_over(struct outgoing *o, struct json **record, struct err *e)
 	/* Answered when the registry has heard of it: who comes after us finds it there. */
 	if (o->asked)
 		outcome_known(o->ctl, o->ck->id);
-	else
-		wire_ask(o->ctl, wire_request("done"), &said, NULL);
+	else if (wire_ask(o->ctl, wire_request("done"), &said, NULL) < 0 && o->post_copy)
+		say_done_anew(o);
 	*record = json_get(there, "service");
 	if (!*record)
 		return err_set(e, EX_DATAERR, "%s: no service in its answer", stream_peer(o->ctl));

@@ -43,18 +43,7 @@ static int dumped_open(struct dumped *d, const char *dir, unsigned id, struct er
 
 static int add_run(struct page_runs *r, struct page_run run, struct err *e)
 {
-	if (r->n == r->room) {
-		size_t room = r->room ? r->room * 2 : 64;
-		struct page_run *bigger = realloc(r->run, room * sizeof(*bigger));
-
-		if (!bigger)
-			return err_set(e, EX_OSERR, "out of memory");
-		r->run = bigger;
-		r->room = room;
-	}
-	r->run[r->n++] = run;
-	r->pages += run.pages;
-	return 0;
+	return page_runs_add(r, &run) ? err_set(e, EX_OSERR, "out of memory") : 0;
 }
 
 static pid_t pid_of_object(struct outgoing *o, uint64_t object)
@@ -113,10 +102,34 @@ static int object_runs(struct outgoing *o, uint64_t object, const struct pagemap
 
 		if (here && (en->pages > d->len / PAGE_BYTES || at + en->pages * PAGE_BYTES > d->len))
 			return err_set(e, EX_SOFTWARE, "criu: its pagemap names more pages than there are");
-		if (entry_runs(o, object, en, here ? d->data + at : NULL, out, e))
+		/* What is not in the image comes after the service, if it may. */
+		if ((here || !o->post_copy) && entry_runs(o, object, en, here ? d->data + at : NULL, out, e))
 			return -1;
 		if (here)
 			at += en->pages * PAGE_BYTES;
+	}
+	return 0;
+}
+
+/* What of its pages is in the image is in the parent; what is not is late, and called lazy alone. */
+static int split_entry(struct outgoing *o, uint64_t object, const struct pagemap_entry *en, struct pagemap *out, size_t *room)
+{
+	for (uint64_t p = 0, n; p < en->pages; p += n) {
+		uint64_t addr = en->addr + p * PAGE_BYTES;
+		bool late = en->flags == PAGES_LAZY && o->post_copy && (n = image_unused(o->im, object, addr, en->pages - p));
+
+		if (!late)
+			n = o->post_copy && en->flags == PAGES_LAZY ? image_used(o->im, object, addr, en->pages - p) : en->pages;
+		if (out->n == *room) {
+			struct pagemap_entry *bigger = realloc(out->entry, (*room = *room ? *room * 2 : 64) * sizeof(*bigger));
+
+			if (!bigger)
+				return -1;
+			out->entry = bigger;
+		}
+		out->entry[out->n++] = (struct pagemap_entry){
+			addr, n, late ? PAGES_LAZY : PAGES_IN_PARENT | (en->flags & PAGES_LAZY)
+		};
 	}
 	return 0;
 }
@@ -125,13 +138,16 @@ static int object_runs(struct outgoing *o, uint64_t object, const struct pagemap
 static int settle_pagemap(struct outgoing *o, const char *name, struct pages_stats *st, struct err *e)
 {
 	uint64_t object = pagemap_object(name);
-	AUTO_PAGEMAP struct pagemap *pm = NULL;
+	AUTO_PAGEMAP struct pagemap *pm = NULL, *settled = calloc(1, sizeof(*settled));
 	char path[PATH_MAX + 256];
 	struct page_runs runs = { 0 };
 	struct dumped d = { 0 };
+	size_t room = 0;
 	int rc;
 
 	snprintf(path, sizeof(path), "%s/%s", o->ck->dir, name);
+	if (!settled)
+		return err_set(e, EX_OSERR, "out of memory");
 	if (pagemap_read(&pm, path, e) || dumped_open(&d, o->ck->dir, pm->pages_id, e))
 		return -1;
 	rc = object_runs(o, object, pm, &d, &runs, e);
@@ -141,13 +157,15 @@ static int settle_pagemap(struct outgoing *o, const char *name, struct pages_sta
 	dumped_clear(&d);
 	if (rc)
 		return -1;
+	settled->pages_id = pm->pages_id;
 	for (size_t i = 0; i < pm->n; i++)
-		pm->entry[i].flags = PAGES_IN_PARENT | (pm->entry[i].flags & PAGES_LAZY);
+		if (split_entry(o, object, &pm->entry[i], settled, &room))
+			return err_set(e, EX_OSERR, "out of memory");
 	snprintf(path, sizeof(path), "%s/pages-%u.img", o->ck->dir, pm->pages_id);
 	if (truncate(path, 0))
 		return err_sys(e, "%s", path);
 	snprintf(path, sizeof(path), "%s/%s", o->ck->dir, name);
-	return pagemap_write(pm, path, e);
+	return pagemap_write(settled, path, e);
 }
 
 static int send_image(struct outgoing *o, const char *name, struct err *e)

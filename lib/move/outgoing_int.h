@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* The inside of an outgoing move, shared by outgoing.c (its steps), outgoing_connect.c (the way there), outgoing_freeze.c
- * (standing still), outgoing_rounds.c (memory), outgoing_go.c (the hand-over), outgoing_images.c (what CRIU wrote) and outgoing_ship.c (checkpoints that stay). */
+ * (standing still), outgoing_rounds.c (memory), outgoing_go.c (the hand-over), outgoing_late.c (pages that come after it), outgoing_images.c (what CRIU wrote) and outgoing_ship.c (checkpoints that stay). */
 #ifndef EDGE_MOVE_OUTGOING_INT_H
 #define EDGE_MOVE_OUTGOING_INT_H
 
@@ -10,6 +10,7 @@
 #include "lib/engine/net.h"
 #include "lib/move/guard.h"
 #include "lib/move/journal.h"
+#include "lib/move/late.h"
 #include "lib/move/outgoing.h"
 #include "lib/move/pulse.h"
 #include "lib/move/track.h"
@@ -57,6 +58,8 @@ struct outgoing {
 	struct page_runs runs;
 	struct track *track; /* owned; NULL: changes are found by digest */
 	struct pace pace;
+	struct late *late; /* owned; the way for pages that come after the service; NULL: there is none */
+	bool post_copy;    /* it is taken */
 	double hot_at;
 	bool throttled; /* its processor time is cut */
 	double cpu_used, cpu_at;
@@ -95,12 +98,23 @@ int outgoing_join_bulk(struct outgoing *o, struct err *e);
 int outgoing_go_on(struct outgoing *o, const char *phase, struct err *e);
 /* One look at all folders, or all memory, and what changed sent; final: they stand still. */
 int outgoing_send_files(struct outgoing *o, bool final, struct err *e);
+/* Into o->runs: the pages that were written since the last round, or all. */
+int outgoing_find_runs(struct outgoing *o, bool final, struct err *e);
 int outgoing_memory_round(struct outgoing *o, bool ask, bool final, struct pages_stats *st, struct err *e);
 /* Begins to track its memory, unless that is not wanted. */
 int outgoing_track(struct outgoing *o, struct err *e);
 /* All rounds before the freeze; one more, if the service has written much since. */
 int outgoing_rounds(struct outgoing *o, struct err *e);
 int outgoing_another_round(struct outgoing *o, struct err *e);
+/* May it come to late pages? Then the destination must be able to, and their way is opened. */
+bool outgoing_may_be_late(const struct outgoing *o);
+int outgoing_late_open(struct outgoing *o, const struct json *armed, struct err *e);
+/* The last round when its pages are to be late: sends what cannot be, and names the rest (image_unuse). */
+int outgoing_late_round(struct outgoing *o, struct pages_stats *st, struct err *e);
+/* From now on late pages are sent that are asked for there. */
+int outgoing_late_begin(struct outgoing *o, struct err *e);
+/* It runs there: all that lack. -1: they lack still, and whoever comes next goes on. */
+int outgoing_late_deliver(struct outgoing *o, struct err *e);
 /* Gives it back its processor time, if that was cut. */
 void outgoing_unthrottle(struct outgoing *o);
 void outgoing_add_round(struct outgoing *o, const struct pages_stats *st);

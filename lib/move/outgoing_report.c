@@ -55,7 +55,7 @@ struct json *outgoing_moved(const struct outgoing *o, const char *to)
 	json_set_str(j, "to", to);
 	put_ms(j, "frozen_ms", r->frozen);
 	put_ms(j, "total_ms", r->total);
-	json_set_num(j, "bytes_raw", (double)(r->memory.raw_bytes + r->file.raw_bytes + r->image_bytes +
+	json_set_num(j, "bytes_raw", (double)(r->memory.raw_bytes + r->late.pages.raw_bytes + r->file.raw_bytes + r->image_bytes +
 					       r->memory.there * PAGE_BYTES + r->file.there_bytes));
 	json_set_num(j, "bytes_sent", (double)r->wire_bytes);
 	json_set_num(j, "bytes_there", (double)(r->memory.there * PAGE_BYTES + r->file.there_bytes));
@@ -67,6 +67,13 @@ struct json *outgoing_moved(const struct outgoing *o, const char *to)
 	json_set_num(j, "pages", (double)r->memory.looked_at);
 	json_set_num(j, "pages_sent", (double)r->memory.sent);
 	json_set_num(j, "pages_frozen", (double)r->last_pages);
+	if (o->post_copy) {
+		json_set_num(j, "late.pages", (double)r->late.pages.changed);
+		json_set_num(j, "late.pages_asked", (double)r->late.asked);
+		json_set_num(j, "late.bytes_sent", (double)r->late.wire_bytes);
+		json_set_num(j, "late.connected", r->late.connected);
+		put_ms(j, "late.ms", r->late.ms);
+	}
 	put_ms(j, "phases.connect_ms", r->connect);
 	put_ms(j, "phases.check_ms", r->check);
 	put_ms(j, "phases.precopy_ms", r->precopy);

@@ -17,7 +17,7 @@
 #define THROTTLE_MIN 0.02
 #define QUIET_PAGES_MS 2.0 /* of pages written meanwhile are worth a further round */
 
-int outgoing_memory_round(struct outgoing *o, bool ask, bool final, struct pages_stats *st, struct err *e)
+int outgoing_find_runs(struct outgoing *o, bool final, struct err *e)
 {
 	AUTO_FREE pid_t *pids = NULL;
 	double start = clock_ms();
@@ -28,7 +28,12 @@ int outgoing_memory_round(struct outgoing *o, bool ask, bool final, struct pages
 	rc = o->track ? track_round(o->track, pids, (size_t)n, final, &o->runs, e) :
 			memory_runs(pids, (size_t)n, &o->runs, e);
 	o->rep.scan = clock_ms() - start;
-	return rc ? rc : sender_round(o->sender, &o->runs, ask, final, st, e);
+	return rc;
+}
+
+int outgoing_memory_round(struct outgoing *o, bool ask, bool final, struct pages_stats *st, struct err *e)
+{
+	return outgoing_find_runs(o, final, e) || sender_round(o->sender, &o->runs, ask, final, st, e) ? -1 : 0;
 }
 
 void outgoing_add_round(struct outgoing *o, const struct pages_stats *st)
@@ -134,7 +139,8 @@ static int heat(struct outgoing *o, struct err *e)
 	if (o->opt.on_hot == HOT_ABORT)
 		return err_set(e, EX_TEMPFAIL, "service %s: writes %.0f MB/s of memory, and %.0f MB/s get through: it goes on here",
 			       o->svc->name, o->rep.dirty_bps / 1e6, o->rep.link_bps / 1e6);
-	if (clock_ms() > o->hot_at + HOT_MS)
+	o->post_copy |= o->opt.on_hot == HOT_POST_COPY;
+	if (o->post_copy || clock_ms() > o->hot_at + HOT_MS)
 		return 1;
 	return o->opt.on_hot == HOT_THROTTLE ? throttle(o, e) : 0;
 }
@@ -181,9 +187,17 @@ int outgoing_rounds(struct outgoing *o, struct err *e)
 {
 	struct pages_stats st = { 0 };
 
-	if (outgoing_track(o, e) || paced_round(o, &st, e))
+	if (outgoing_track(o, e))
 		return -1;
-	return all_tracked(o) ? tracked_rounds(o, e) : digest_rounds(o, e);
+	/* Without marks all pages would be late, also those that were sent. */
+	if (o->post_copy && !o->track)
+		return 0;
+	if (paced_round(o, &st, e))
+		return -1;
+	int rc = o->post_copy ? 0 : all_tracked(o) ? tracked_rounds(o, e) : digest_rounds(o, e);
+	if (o->post_copy) /* now it is */
+		o->rep.predicted = FIXED_MS;
+	return rc;
 }
 
 int outgoing_another_round(struct outgoing *o, struct err *e)
@@ -191,5 +205,5 @@ int outgoing_another_round(struct outgoing *o, struct err *e)
 	double left = o->pace.written * (clock_ms() - o->pace.at) * o->pace.page_ms;
 	struct pages_stats st = { 0 };
 
-	return all_tracked(o) && left > QUIET_PAGES_MS ? paced_round(o, &st, e) : 0;
+	return all_tracked(o) && !o->post_copy && left > QUIET_PAGES_MS ? paced_round(o, &st, e) : 0;
 }

@@ -16,7 +16,6 @@
 #define PROBE_EVERY 16
 #define ASK_EVERY_MAX 8 /* batches sent without asking once the far end had next to nothing of those before */
 #define ASK_WORTH 16    /* of so many pages it had one or more */
-#define ROUND_WORTH 5   /* so many times what it spares the freeze a round may take */
 #define BLOCK_PAGES 64  /* read and compared together: they stay in the processor's second-level cache */
 #define LEVEL_MAX 9
 #define MARK_ZERO 1 /* marks of pages start above: 0 is "never sent" */
@@ -53,7 +52,7 @@ struct sender {
 	/* the round under way */
 	const struct page_runs *runs;
 	atomic_size_t next;
-	bool ask, final;
+	bool ask, final, all;
 	int (*progress)(void *ctx, uint64_t done, uint64_t all);
 	void *progress_ctx;
 };
@@ -233,7 +232,7 @@ static int compare_block(struct worker *w, const struct page_run *b)
 
 		if (!is_zero(page))
 			mark = XXH3_64bits_withSeed(page, PAGE_BYTES, w->s->seed) | 2;
-		if (mark == w->mark[i])
+		if (mark == w->mark[i] && !w->s->all)
 			continue;
 		keep_pages(w, b, from, i);
 		from = i + 1;
@@ -367,7 +366,7 @@ static int cover(struct sender *s, const struct page_runs *runs, struct err *e)
 		return 0;
 	if (image_cover(s->im, s->covered + before, n, e))
 		return -1;
-	if (!w->stream)
+	if (!w->stream || s->all)
 		return 0;
 	AUTO_FREE uint8_t *buf = malloc(n * 16);
 	if (!buf)
@@ -429,19 +428,22 @@ int sender_round(struct sender *s, const struct page_runs *runs, bool ask, bool 
 	return rc;
 }
 
-bool pages_round_pays(const struct pages_stats *first, const struct pages_stats *before, const struct pages_stats *last)
+void sender_send_all(struct sender *s)
 {
-	double more = (double)first->changed - (double)last->changed, changed = (double)last->changed;
+	s->all = s->final = true;
+}
 
-	if (more <= 0 || first->ms <= last->ms)
-		return false;
-	double page_ms = (first->ms - last->ms) / more;      /* of one that changed; looking at all comes on top */
-	double per_ms = changed / before->ms;                /* pages written */
-	double left = per_ms * last->ms;                     /* by now */
-	double next_ms = last->ms - (changed - left) * page_ms;
-	double fewer = left - per_ms * next_ms;              /* than now, after the next round */
+int sender_now(struct sender *s, const struct page_run *run, struct err *e)
+{
+	const struct page_runs runs = { .run = (struct page_run *)run, .n = 1 };
+	struct worker *w = &s->worker[0];
 
-	return fewer * page_ms * ROUND_WORTH > next_ms;
+	if (cover(s, &runs, e))
+		return -1;
+	if (!do_run(w, run) && !flush(w))
+		return 0;
+	*e = w->err;
+	return -1;
 }
 
 void sender_progress(struct sender *s, int (*fn)(void *ctx, uint64_t done, uint64_t all), void *ctx)

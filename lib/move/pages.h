@@ -44,6 +44,10 @@ int sender_round(struct sender *s, const struct page_runs *runs, bool ask, bool 
 /* Whether one more round before the freeze would shorten it by a fifth of its own time at least, judging by three rounds so
  * far (the first two may be one): what pages cost, and how fast the service writes. */
 bool pages_round_pays(const struct pages_stats *first, const struct pages_stats *before, const struct pages_stats *last);
+/* The far end knows where pages belong, and gets all of a round, changed or not. */
+void sender_send_all(struct sender *s);
+/* One run at once, over the first stream of such a sender, without waiting for an answer; not while a round is under way. */
+int sender_now(struct sender *s, const struct page_run *run, struct err *e);
 /* Called by one of the threads from time to time in a round, with the runs done so far and all of them. Not 0: the round
  * is given up, EX_TEMPFAIL. */
 void sender_progress(struct sender *s, int (*fn)(void *ctx, uint64_t done, uint64_t all), void *ctx);
@@ -51,5 +55,15 @@ void sender_progress(struct sender *s, int (*fn)(void *ctx, uint64_t done, uint6
 /* The receiving end of one stream: handles its frames until the stream closes. What goes wrong is told to the sender
  * at its next SYNC; -1 when the stream itself is broken. */
 int receiver_run(struct stream *s, struct image *im, struct err *e);
+
+/* The same where no image takes the pages. */
+struct page_sink {
+	/* Pages one behind the other, which have arrived as they were sent; data NULL: all zeros. */
+	int (*take)(void *ctx, uint64_t object, uint64_t addr, uint64_t pages, const void *data, struct err *e);
+	/* A call (FRAME_CALL); -1 with `e`: the stream is broken. */
+	int (*call)(void *ctx, struct stream *s, const struct json *call, struct err *e);
+	void *ctx;
+};
+int receiver_pour(struct stream *s, const struct page_sink *sink, struct err *e);
 
 #endif

@@ -46,7 +46,8 @@ int pages_store(struct image *im, const struct page_item *item, const uint8_t *p
 /* One receiving stream. The first error is kept until the sender asks. */
 struct receiver {
 	struct stream *s;
-	struct image *im;
+	struct image *im; /* or */
+	const struct page_sink *sink;
 	struct err err;
 	bool failed;
 	bool asked; /* in this round; not so while the service stands still */
@@ -108,6 +109,24 @@ static bool seal_holds(struct receiver *r, const uint8_t *page, unsigned n, unsi
 	return !memcmp(&got, seal, sizeof(got));
 }
 
+/* Neighbours go together. */
+static int pour(struct receiver *r, const uint8_t *page, unsigned n)
+{
+	unsigned same;
+
+	for (unsigned i = 0; i < n; i += same) {
+		const struct page_item *first = &r->item[i];
+
+		for (same = 1; i + same < n && first[same].object == first->object && first[same].zero == first->zero &&
+			       first[same].addr == first->addr + (uint64_t)same * PAGE_BYTES; same++)
+			;
+		if (r->sink->take(r->sink->ctx, first->object, first->addr, same,
+				  first->zero ? NULL : page + (size_t)i * PAGE_BYTES, &r->err))
+			return -1;
+	}
+	return 0;
+}
+
 static int on_pages(struct receiver *r, const struct frame *f)
 {
 	unsigned n, flags, data = 0;
@@ -129,7 +148,7 @@ static int on_pages(struct receiver *r, const struct frame *f)
 	if (!seal_holds(r, page, n, data, seal))
 		return err_set(&r->err, EX_DATAERR, "pages from %#llx on arrived damaged: their digest differs",
 			       n ? (unsigned long long)r->item[0].addr : 0);
-	return pages_store(r->im, r->item, page, n, &r->err);
+	return r->im ? pages_store(r->im, r->item, page, n, &r->err) : pour(r, page, n);
 }
 
 static int on_cover(struct receiver *r, const struct frame *f)
@@ -167,7 +186,34 @@ static void give_up(struct stream *s, const struct err *why)
 		;
 }
 
-int receiver_run(struct stream *s, struct image *im, struct err *e)
+static int on_call(struct receiver *r, const struct frame *f, struct err *e)
+{
+	AUTO_JSON struct json *call = wire_json(f, e);
+
+	return call ? r->sink->call(r->sink->ctx, r->s, call, e) : -1;
+}
+
+/* -1: the stream is broken. */
+static int on_frame(struct receiver *r, const struct frame *f, struct err *e)
+{
+	if (f->kind == FRAME_HAVE && r->im)
+		return on_have(r, f, e);
+	if (f->kind == FRAME_CALL && r->sink)
+		return on_call(r, f, e);
+	if (f->kind == FRAME_SYNC)
+		return on_sync(r, e);
+	if (r->failed)
+		return 0;
+	if (f->kind == FRAME_PAGES)
+		r->failed = on_pages(r, f) != 0;
+	else if (f->kind == FRAME_COVER && r->im)
+		r->failed = on_cover(r, f) != 0;
+	else
+		return err_set(e, EX_DATAERR, "%s: unexpected frame %d", stream_peer(r->s), f->kind);
+	return 0;
+}
+
+static int receive(struct stream *s, struct image *im, const struct page_sink *sink, struct err *e)
 {
 	AUTO_FREE struct receiver *r = calloc(1, sizeof(*r));
 	AUTO_FRAME struct frame f = { 0 };
@@ -178,24 +224,11 @@ int receiver_run(struct stream *s, struct image *im, struct err *e)
 		return err_set(e, EX_OSERR, "out of memory");
 	r->s = s;
 	r->im = im;
-	while (!rc) {
-		rc = wire_recv(s, &f, &why);
-		if (rc)
-			break;
+	r->sink = sink;
+	while (!rc && !(rc = wire_recv(s, &f, &why))) {
 		if (r->asked)
 			image_note(im);
-		if (f.kind == FRAME_HAVE)
-			rc = on_have(r, &f, &why);
-		else if (f.kind == FRAME_SYNC)
-			rc = on_sync(r, &why);
-		else if (r->failed)
-			continue;
-		else if (f.kind == FRAME_PAGES)
-			r->failed = on_pages(r, &f) != 0;
-		else if (f.kind == FRAME_COVER)
-			r->failed = on_cover(r, &f) != 0;
-		else
-			rc = err_set(&why, EX_DATAERR, "%s: unexpected frame %d", stream_peer(s), f.kind);
+		rc = on_frame(r, &f, &why);
 		r->asked = f.kind == FRAME_HAVE || (r->asked && f.kind != FRAME_SYNC);
 	}
 	ZSTD_freeDCtx(r->zstd);
@@ -204,4 +237,14 @@ int receiver_run(struct stream *s, struct image *im, struct err *e)
 	if (e)
 		*e = why;
 	return rc;
+}
+
+int receiver_run(struct stream *s, struct image *im, struct err *e)
+{
+	return receive(s, im, NULL, e);
+}
+
+int receiver_pour(struct stream *s, const struct page_sink *sink, struct err *e)
+{
+	return receive(s, NULL, sink, e);
 }

@@ -13,13 +13,18 @@
 #include "lib/move/checkpoint.h"
 #include "lib/move/decide.h"
 #include "lib/move/hold.h"
+#include "lib/move/image.h"
 #include "lib/move/incoming.h"
+#include "lib/move/late.h"
+#include "lib/move/lazy.h"
 #include "lib/move/outcome.h"
 #include "lib/move/remote.h"
+#include "lib/move/store.h"
 #include "lib/move/wire.h"
 
 #define BEFORE_GO "begun frozen shipped thawed failed refused"
 #define KNOWN_MS 3000
+#define LATE_CONNECT_MS 5000
 #define FORCED_EPOCHS 2 /* the one that the destination may have, and one more */
 
 static bool among(const char *list, const char *word)
@@ -104,7 +109,7 @@ static int thaw(const struct journal_entry *j, struct service *s, const struct r
 	snprintf(epoch, sizeof(epoch), "%ld", s->epoch + FORCED_EPOCHS);
 	if (forced)
 		json_set_str(more, "epoch", epoch);
-	int rc = journal_turn(j->move, among(BEFORE_GO, j->step) ? BEFORE_GO : "go", "thawed", more, e);
+	int rc = journal_turn(j->move, among(BEFORE_GO, j->step) ? BEFORE_GO : "go paging", "thawed", more, e);
 	/* Before "go", a journal that cannot be written is no reason to let it stand still: nobody else has the lock. */
 	if (rc > 0 || (rc < 0 && !among(BEFORE_GO, j->step)))
 		return rc < 0 ? -1 : err_set(e, EX_TEMPFAIL, "move %.12s: somebody else has decided it", j->move);
@@ -124,7 +129,7 @@ static int retire(const struct journal_entry *j, struct service *s, struct strea
 {
 	if (s && (!s->moved || service_running(s)) && service_retire(s, e))
 		return -1;
-	if (journal_turn(j->move, "go handed-over", "handed-over", NULL, e) < 0 || drop_checkpoint(j->move, e) ||
+	if (journal_turn(j->move, "go paging handed-over", "handed-over", NULL, e) < 0 || drop_checkpoint(j->move, e) ||
 	    journal_forget(j->move, e))
 		return -1;
 	if (there)
@@ -160,6 +165,38 @@ static enum recovery judge_go(enum outcome outcome, bool alive, bool force, cons
 	}
 }
 
+/* It runs there, and the rest of its memory is here. */
+static enum outcome deliver(const struct journal_entry *j, const struct service *s, int deadline_ms)
+{
+	AUTO_REGISTRY struct registry *r = NULL;
+	AUTO_IMAGE struct image *im = NULL;
+	AUTO_LATE struct late *l = NULL;
+	enum late_end how = LATE_LOST;
+	struct ssh_target to;
+	struct err why;
+
+	if (!j->peer[0] || registry_open(&r, NULL, NULL) || node_target(r, j->peer, &to, NULL))
+		return OUTCOME_UNKNOWN;
+	if (late_open(&l, &to, j->move, LATE_CONNECT_MS, &why))
+		return why.code == EX_UNAVAILABLE ? outcome_learn(&to, j->move, deadline_ms, NULL) : OUTCOME_UNKNOWN;
+	if (!image_open(&im, store_memory_dir(j->id), NULL) && !image_begin(im, NULL) && !late_begin(l, s, im, NULL))
+		how = late_deliver(l, deadline_ms, NULL, &why);
+	if (im)
+		image_save(im, 0, NULL);
+	return how == LATE_DONE ? OUTCOME_RUNNING : how == LATE_DIED ? OUTCOME_DIED : OUTCOME_UNKNOWN;
+}
+
+static enum recovery judge_paging(enum outcome outcome, bool force, const char **why)
+{
+	if (outcome == OUTCOME_RUNNING || outcome == OUTCOME_NOT) {
+		*why = "it runs at the destination, and needs nothing from here";
+		return RECOVERY_RETIRE;
+	}
+	*why = outcome == OUTCOME_DIED ? "it ran at the destination, and died with that node; here it is as it was before" :
+					 "it runs at the destination, which cannot be reached; the rest of its memory is here";
+	return force ? RECOVERY_THAW : RECOVERY_WAIT;
+}
+
 /* The person has spoken. What can be said of the destination is said. */
 static const char *take_by_force(const char *move)
 {
@@ -183,6 +220,21 @@ static int recover_source(const struct journal_entry *j, const struct recover_op
 	*why = "";
 	if (!strcmp(j->step, "handed-over")) {
 		*what = RECOVERY_RETIRE;
+	} else if (!strcmp(j->step, "paging") && !alive) {
+		*what = RECOVERY_FORGET;
+		*why = "it ran at the destination, and the rest of its memory died with this node";
+	} else if (!strcmp(j->step, "paging") && (opt->look || opt->brief)) {
+		*what = RECOVERY_WAIT;
+		*why = "it runs at the destination, and the rest of its memory is here";
+	} else if (!strcmp(j->step, "paging")) {
+		enum outcome outcome = deliver(j, s, opt->ask_ms);
+
+		*what = judge_paging(outcome, opt->force, why);
+		forced = *what == RECOVERY_THAW;
+		if (forced && outcome == OUTCOME_UNKNOWN)
+			*why = take_by_force(j->move);
+		if (*what == RECOVERY_RETIRE)
+			ask_there(j, opt->ask_ms, &there);
 	} else if (strcmp(j->step, "go")) {
 		*what = alive ? RECOVERY_THAW : RECOVERY_FORGET;
 		*why = alive ? "\"go\" was never said" : "it does not run here any more";
@@ -287,6 +339,8 @@ static int recover_destination(const struct journal_entry *j, const struct recov
 	}
 	*what = alive ? RECOVERY_KEEP : RECOVERY_FORGET;
 	*why = alive ? "it was committed to this node" : "it has ended since";
+	if (alive && lazy_note(s))
+		*why = lazy_note(s);
 	if (opt->look)
 		return 0;
 	int waits = source_waits(j, &epoch);
@@ -308,7 +362,8 @@ static int recover_destination(const struct journal_entry *j, const struct recov
 	if (opt->force)
 		return drop_checkpoint(j->move, e) || set_aside(j->move, e) ? -1 : 0;
 	/* It runs; only the source has yet to hear of it. */
-	*why = waits < 0 ? "the source cannot be told yet" : "the source is just being told";
+	if (!lazy_note(s))
+		*why = waits < 0 ? "the source cannot be told yet" : "the source is just being told";
 	return 0;
 }
 
@@ -373,7 +428,7 @@ int recover_known(struct stream *s, const struct json *call, struct err *e)
 int recover_serve(struct stream *s, const struct json *call, struct err *e)
 {
 	const char *move = json_str(call, "move"), *name = json_str(call, "service"), *id = json_str(call, "id");
-	const struct recover_options opt = { .ask_ms = 1000 };
+	const struct recover_options opt = { .ask_ms = 1000, .brief = true };
 	AUTO_JSON struct json *answer = json_object();
 	AUTO_SERVICE struct service *here = NULL;
 	struct journal_entry j;

@@ -25,6 +25,7 @@ struct recover_options {
 	bool force;  /* the other node will never answer again */
 	bool keep_entry; /* the program that has the move is alive, and ends it itself */
 	int ask_ms;  /* how long it is asked */
+	bool brief;  /* somebody waits for the answer: no memory is brought anywhere */
 };
 
 /* Brings one move to an end; the caller has the service's lock. *why: for people, static text. Not 0: it failed half way, and can

@@ -98,7 +98,7 @@ static int recv_any(struct stream *s, struct frame *f, struct err *e)
 	f->len = get_le32(head);
 	f->kind = (enum frame_kind)head[4];
 	bool summed = f->kind != FRAME_HELLO;
-	if (f->len > FRAME_MAX || f->kind < FRAME_HELLO || f->kind > FRAME_PING)
+	if (f->len > FRAME_MAX || f->kind < FRAME_HELLO || f->kind > FRAME_LACK)
 		return err_set(e, EX_DATAERR, "%s: not a frame of ours", stream_peer(s));
 	if (summed && stream_read(s, head + WIRE_HEAD_BARE, WIRE_HEAD - WIRE_HEAD_BARE, e))
 		return -1;

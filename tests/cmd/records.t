@@ -84,7 +84,7 @@ prints "edge-migrate --dry-run" move edge1 edge-migrate web --to edge2 --dry-run
 prints "edge-migrate --dry-run of a stateless service" move edge1 edge-migrate less --to edge2 --dry-run
 prints "edge-migrate" service edge1 edge-migrate web --to edge2
 prints "edge-migrate of a stateless service" service edge1 edge-migrate less --to edge2
-prints "edge-migrate --from" service edge1 edge-migrate web --from edge2 --to edge1
+prints "edge-migrate --from --post-copy" service edge1 edge-migrate web --from edge2 --to edge1 --post-copy
 on edge2 edge-run --name bare -- sleep 1000 >/dev/null
 prints "edge-migrate --dry-run that is refused" move edge1 edge-migrate bare --to edge2 --dry-run
 prints "edge-migrate that is refused" move edge1 edge-migrate bare --to edge2

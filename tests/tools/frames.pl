@@ -11,7 +11,7 @@ use strict;
 use warnings;
 use IO::Select;
 
-my @kinds = qw(none hello call reply record note cover have want pages sync synced image manifest blocks-want blocks ping);
+my @kinds = qw(none hello call reply record note cover have want pages sync synced image manifest blocks-want blocks ping lack);
 my ($what, $done, @program) = @ARGV;
 my ($verb, $name, $place) = (split(/:/, $what), '');
 

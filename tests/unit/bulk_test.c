@@ -76,6 +76,11 @@ static int attacher_end(struct attacher *a)
 	return WIFEXITED(status) ? WEXITSTATUS(status) : -1;
 }
 
+static void receive(void *im, struct stream *s)
+{
+	receiver_run(s, im, NULL);
+}
+
 static void test_pages(void)
 {
 	static uint8_t memory[PAGES * PAGE_BYTES];
@@ -92,7 +97,7 @@ static void test_pages(void)
 		attacher_start(&a[i], MOVE);
 	image_open(&from, file_path("/from"), &e);
 	image_open(&to, file_path("/to"), &e);
-	is_int(bulk_listen(&b, MOVE, to, &e), 0, "a move listens");
+	is_int(bulk_listen(&b, MOVE, receive, to, &e), 0, "a move listens");
 	for (int i = 0; i < 2; i++)
 		attacher_go(&a[i]);
 	ok(!e.text[0], "streams are attached, and answer");
@@ -158,7 +163,7 @@ static void test_wrong(void)
 
 	attacher_start(&a, MOVE);
 	image_open(&im, file_path("/to"), &e);
-	bulk_listen(&b, MOVE, im, &e);
+	bulk_listen(&b, MOVE, receive, im, &e);
 	close(connect_to(MOVE));
 	sock = connect_to(MOVE);
 	(void)!write(sock, "x", 1);
@@ -177,7 +182,7 @@ static void test_wrong(void)
 	is_int(attacher_end(&a), -1, "... and one was killed");
 	bulk_free(NULL);
 	setenv("EDGE_ROOT", "/dev/null", 1);
-	is_int(bulk_listen(&none, MOVE, im, &e), -1, "no folder, no socket");
+	is_int(bulk_listen(&none, MOVE, receive, im, &e), -1, "no folder, no socket");
 	setenv("EDGE_ROOT", top, 1);
 }
 

@@ -238,10 +238,15 @@ static int take_fd(int sock)
 	return fd;
 }
 
+/* Only its end waits for pages; then it runs when it is told to. */
+static bool forgotten;
+
 static void child(int sock, int (*life)(void))
 {
 	struct uffdio_api api = { .api = UFFD_API, .features = FEATURES };
-	struct uffdio_register reg = { .range = { (uintptr_t)base, PAGES * PAGE_BYTES }, .mode = UFFDIO_REGISTER_MODE_MISSING };
+	uint64_t from = forgotten ? WIPED : 0;
+	struct uffdio_register reg = { .range = { (uintptr_t)base + from * PAGE_BYTES, (PAGES - from) * PAGE_BYTES },
+				       .mode = UFFDIO_REGISTER_MODE_MISSING };
 	int fd = (int)syscall(SYS_userfaultfd, O_CLOEXEC | O_NONBLOCK);
 
 	void *at = mmap(base, PAGES * PAGE_BYTES, PROT_READ | PROT_WRITE,
@@ -250,6 +255,8 @@ static void child(int sock, int (*life)(void))
 		_exit(98);
 	send_fd(sock, fd);
 	close(fd);
+	if (forgotten && recv(sock, &(char){ 0 }, 1, 0) != 1)
+		_exit(97);
 	close(sock);
 	int bad = life();
 	_exit(bad > 90 ? 90 : bad);
@@ -258,6 +265,7 @@ static void child(int sock, int (*life)(void))
 struct watching {
 	struct lazy_task *task[TASKS];
 	int n, pipe[2];
+	struct lazy_fill *fill;
 };
 
 static int forked(void *ctx, struct lazy_task *t, struct err *why)
@@ -316,12 +324,50 @@ static int serve(struct lazy_fill *f, struct watching *w)
 	return lazy_fill_state(f, &e) < 0 ? -1 : 0;
 }
 
+/* ---- late pages: they come from here ---- */
+
+static int deliver(struct lazy_fill *f, uint64_t page, uint64_t n)
+{
+	uint64_t data[16 * 512];
+	struct err why;
+
+	for (uint64_t i = 0; i < n * 512; i++)
+		data[i] = word(page + i / 512, i % 512);
+	return lazy_fill_late(f, (struct late_run){ OBJECT, (uintptr_t)base + page * PAGE_BYTES, n }, data, &why);
+}
+
+/* What is waited for comes at once, */
+static void ask(void *ctx, struct late_run run)
+{
+	const struct watching *w = ctx;
+
+	deliver(w->fill, (run.addr - (uintptr_t)base) / PAGE_BYTES, run.pages);
+}
+
+/* ... and all that lacks little by little, some of it twice. */
+static void *bring(void *fill)
+{
+	struct late_run *list = NULL;
+	size_t n = 0;
+	struct err why;
+
+	if (lazy_fill_lacking(fill, &list, &n, &why))
+		n = 0;
+	for (size_t i = 0; i < n; i++)
+		for (uint64_t p = 0; p < list[i].pages; p += 16, usleep(50))
+			deliver(fill, (list[i].addr - (uintptr_t)base) / PAGE_BYTES + p,
+				list[i].pages - p < 16 ? list[i].pages - p : 16);
+	free(list);
+	return NULL;
+}
+
 /* Its status; -1 it was not filled. */
 static int live(const struct lazy_source *src, int (*life)(void), bool background)
 {
 	struct watching w = { .n = 0 };
-	struct lazy_hooks hooks = { forked, news, &w };
+	struct lazy_hooks hooks = { .forked = forked, .news = news, .ask = ask, .ctx = &w };
 	struct lazy_fill *f = NULL;
+	pthread_t bringer;
 	int pair[2], status = -1, rc;
 	pid_t pid;
 
@@ -332,9 +378,13 @@ static int live(const struct lazy_source *src, int (*life)(void), bool backgroun
 		child(pair[1], life);
 	close(pair[1]);
 	rc = lazy_fill_new(&f, &hooks, &e);
+	w.fill = f;
 	lazy_fill_from(f, src);
+	bool late = lazy_source_late(src) && !pthread_create(&bringer, NULL, bring, f);
 	rc = rc || lazy_fill_add(f, take_fd(pair[0]), OBJECT, &w.task[0], &e);
 	w.n = 1;
+	if (forgotten && !rc)
+		rc = lazy_fill_watch(f, &e) || send(pair[0], "", 1, 0) != 1;
 	if (!background) /* what it asks for comes without that, too */
 		for (int i = 0; i < 200 && !rc; i++, usleep(100))
 			rc = lazy_fill_events(f, w.task[0], &e);
@@ -344,6 +394,8 @@ static int live(const struct lazy_source *src, int (*life)(void), bool backgroun
 		kill(pid, SIGKILL);
 		status = -1;
 	}
+	if (late)
+		pthread_join(bringer, NULL);
 	lazy_fill_free(f);
 	close(pair[0]);
 	close(w.pipe[0]);
@@ -352,23 +404,40 @@ static int live(const struct lazy_source *src, int (*life)(void), bool backgroun
 	return WIFEXITED(status) ? WEXITSTATUS(status) : -1;
 }
 
-/* The images: two layers, and pages in several entries. */
-static int write_images(void)
+/* The pagemap on top: pages in several entries, of which some may be late. */
+static int write_top(unsigned flags)
 {
 	struct pagemap_entry entry[] = { { (uintptr_t)base, 1000, PAGES_IN_PARENT | PAGES_LAZY },
-					 { (uintptr_t)base + 1000 * PAGE_BYTES, PAGES - 1000, PAGES_IN_PARENT | PAGES_LAZY } };
+					 { (uintptr_t)base + 1000 * PAGE_BYTES, 2000, flags },
+					 { (uintptr_t)base + 3000 * PAGE_BYTES, PAGES - 3000, PAGES_IN_PARENT | PAGES_LAZY } };
+	struct pagemap pm = { .pages_id = 1, .entry = entry, .n = 3 };
+	char path[128];
+
+	snprintf(path, sizeof(path), "%s/pagemap-%d.img", top, OBJECT);
+	return pagemap_write(&pm, path, &e);
+}
+
+/* The images: two layers. */
+static int write_images(void)
+{
 	struct pagemap_entry window = { (uintptr_t)base, PAGES, PAGES_PRESENT };
-	struct pagemap pm = { 1, entry, 2 }, parent = { 3, &window, 1 };
+	struct pagemap parent = { .pages_id = 3, .entry = &window, .n = 1 };
 	AUTO_FREE uint64_t *data = calloc(PAGES, PAGE_BYTES);
 	char path[128], head[12] = { 0 };
 	struct message vma, mm;
 
 	message_empty(&vma);
+	message_int(&vma, 1, (int64_t)(uintptr_t)base);
+	message_int(&vma, 2, (int64_t)((uintptr_t)base + WIPED * PAGE_BYTES));
+	message_int(&vma, 6, MAP_PRIVATE | MAP_ANONYMOUS);
+	message_int(&vma, 7, 1 << 9);
+	message_empty(&mm);
+	message_int(&mm, 1, 4096);
+	message_bytes(&mm, 14, vma.buf, vma.len);
+	message_empty(&vma);
 	message_int(&vma, 1, (int64_t)((uintptr_t)base + WIPED * PAGE_BYTES));
 	message_int(&vma, 2, (int64_t)((uintptr_t)base + (WIPED + 16) * PAGE_BYTES));
 	message_int(&vma, 9, 1 << 18);
-	message_empty(&mm);
-	message_int(&mm, 1, 4096);
 	message_bytes(&mm, 14, vma.buf, vma.len);
 	memmove(mm.buf + sizeof(head), mm.buf, mm.len);
 	memcpy(mm.buf, head, sizeof(head));
@@ -377,8 +446,7 @@ static int write_images(void)
 		return -1;
 	for (uint64_t i = 0; i < PAGES * 512; i++)
 		data[i] = word(i / 512, i % 512);
-	snprintf(path, sizeof(path), "%s/pagemap-%d.img", top, OBJECT);
-	if (pagemap_write(&pm, path, &e))
+	if (write_top(PAGES_IN_PARENT | PAGES_LAZY))
 		return -1;
 	snprintf(path, sizeof(path), "%s/parent", top);
 	mkdir(path, 0700);
@@ -417,6 +485,17 @@ int main(void)
 				 background ? "being filled" : "waiting for pages, then filled");
 			is_int(live(src, lives[i].life, background), 0, name);
 		}
+	forgotten = true;
+	is_int(live(src, life_reads, true), 0, "a mapping that criu has forgotten is waited for, too");
+	forgotten = false;
+	for (size_t i = 0; i < sizeof(lives) / sizeof(*lives); i++) {
+		AUTO_LAZY_SOURCE struct lazy_source *late = NULL;
+		char name[128];
+
+		snprintf(name, sizeof(name), "a process that %s while half of its pages have yet to arrive has all of them",
+			 lives[i].what);
+		is_int(write_top(PAGES_LAZY) || lazy_source_open(&late, top, &e) ? -1 : live(late, lives[i].life, true), 0, name);
+	}
 	file_remove_tree(top, NULL);
 	return done();
 }

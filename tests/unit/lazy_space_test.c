@@ -134,6 +134,14 @@ static void test_pieces(void)
 	lazy_space_move(&s, address(12), address(100), 4);
 	ok(s.n == 3 && s.piece[2].addr == address(100) && s.piece[2].from == address(12) && s.piece[2].pages == 4,
 	   "what moves keeps its old name");
+	struct lazy_space given = { 0 };
+	ok(!lazy_space_give(&s, &given, address(11), 4, true) && given.n == 2 && given.piece[0].addr == address(11) &&
+		   given.piece[0].pages == 1 && given.piece[1].addr == address(100) && given.piece[1].pages == 3 &&
+		   s.n == 3 && s.piece[2].addr == address(103) && s.piece[2].from == address(15),
+	   "pages are given away by their old names, wherever they are");
+	ok(!lazy_space_give(&s, &given, address(17), 100, false) && s.n == 3 && s.piece[1].addr == address(16) && s.piece[1].pages == 1,
+	   "... also where none has moved");
+	lazy_space_clear(&given);
 	lazy_space_cut(&s, 0, 1000);
 	ok(!s.n && !lazy_space_take(&s, 1, &p), "what is cut is wanted no more");
 	lazy_space_clear(&s);

@@ -256,7 +256,7 @@ static void test_strangers(void)
 	is_int(raw_session(sentence, sizeof(sentence) - 1, false), EX_DATAERR, "so does another protocol");
 	is_int(raw_session("", 0, false), EX_UNAVAILABLE, "so does a caller that says nothing");
 	uint8_t head[WIRE_HEAD + 7];
-	const uint64_t at = WIRE_HEAD_BARE + sizeof("{\"version\":3}") - 1; /* behind the hello */
+	const uint64_t at = WIRE_HEAD_BARE + sizeof("{\"version\":4}") - 1; /* behind the hello */
 	is_int(raw_session("\xff\xff\xff\xff\x2", 5, true), EX_DATAERR, "a frame that is too long");
 	is_int(raw_session("\0\0\0\0\x63", 5, true), EX_DATAERR, "a frame of an unknown kind");
 	is_int(raw_session(head, wire_head(head, at, 0, FRAME_SYNC, NULL, 0, NULL, 0), true), EX_DATAERR, "a frame that is no call");
