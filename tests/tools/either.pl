@@ -24,7 +24,7 @@ sub answers {
 my $in = IO::Select->new(\*STDIN);
 my ($asked, $missed, $worst, $since) = (0, 0, 0, time);
 my $first = 0; # the one that has answered last
-while (!$in->can_read(0.01)) {
+while (!$in->can_read(0.05)) {
 	my ($it) = grep { answers($ARGV[$_]) } $first, grep { $_ != $first } 0 .. $#ARGV;
 	my $now = time;
 	print "ready\n" unless $asked++;
