@@ -17,6 +17,7 @@
 #include "lib/base/clock.h"
 #include "lib/base/file.h"
 #include "lib/base/proc.h"
+#include "lib/engine/criu_calls.h"
 #include "lib/engine/criu_limits.h"
 #include "lib/engine/message.h"
 
@@ -49,8 +50,8 @@ static void put_pair(struct message *m, const struct criu_pair *pair)
 	m->full |= sub.full;
 }
 
-/* A metadata-only dump is criu's lazy dump whose reader of pages is gone before it starts: the pages come from
- * lib/move/memory instead. Over RPC the reader's socket can only be named in a configuration file. */
+/* Where pages cannot be hidden from it, a metadata-only dump is criu's lazy dump whose reader of pages is gone before it starts: the
+ * pages come from lib/move/memory instead. Over RPC the reader's socket can only be named in a configuration file. */
 static int write_config(const struct criu_job *job, char path[PATH_MAX], struct err *e)
 {
 	const char text[] = "ps-socket 5\n";
@@ -88,7 +89,7 @@ static void put_opts(struct message *m, const struct criu_job *job, const char *
 	message_str(m, OPT_FREEZE_CGROUP, job->freeze_cgroup);
 	/* The service's whole network is held by lib/engine/net while it is frozen, on both nodes. */
 	message_int(m, OPT_NETWORK_LOCK, NETWORK_LOCK_SKIP);
-	message_flag(m, OPT_LAZY_PAGES, job->metadata_only || job->lazy);
+	message_flag(m, OPT_LAZY_PAGES, config || job->lazy);
 	message_str(m, OPT_CONFIG_FILE, config);
 	for (char *const *p = job->watched; p && *p; p++)
 		message_str(m, OPT_IRMAP_SCAN_PATHS, *p);
@@ -214,22 +215,22 @@ static int answer_notify(struct criu *c, const struct criu_job *job, const struc
 	return send_message(c, &m, e);
 }
 
-/* The next message of criu's; meanwhile its questions for limits are answered. 0 when none will come: it has ended, of which the
+/* The next message of criu's; meanwhile its calls are answered. 0 when none will come: it has ended, of which the
  * socket says nothing for as long as one of its children has that, too; or it stands still. */
-static ssize_t next_message(struct criu *c, int pidfd, uint8_t *buf, size_t size)
+static ssize_t next_message(struct criu *c, int pidfd, bool hide, uint8_t *buf, size_t size)
 {
 	double end = clock_ms() + SILENT_MS;
 
 	for (;;) {
 		struct pollfd p[] = { { .fd = c->sock, .events = POLLIN },
-				      { .fd = c->limited ? c->limits : -1, .events = POLLIN },
+				      { .fd = c->heard ? c->calls : -1, .events = POLLIN },
 				      { .fd = pidfd, .events = POLLIN } };
 		double left = end - clock_ms();
 
 		if (poll(p, 3, left > 0 ? (int)left + 1 : 0) < 0)
 			return -1;
 		if (p[1].revents & POLLIN)
-			criu_limits_answer(c->limits);
+			criu_calls_answer(c->calls, hide ? &c->hidden : NULL, &c->maps);
 		if (p[0].revents || p[2].revents) {
 			ssize_t n = recv(c->sock, buf, size, MSG_DONTWAIT);
 
@@ -249,15 +250,14 @@ int criu_run(struct criu *c, const struct criu_job *job, pid_t *restored, struct
 	char config[PATH_MAX];
 	struct answer a = { 0 };
 	AUTO_FD int pidfd = (int)syscall(SYS_pidfd_open, c->pid, 0);
+	bool hide = job->metadata_only && c->heard && criu_pages_used(criu_version()), list = job->metadata_only && !hide;
 
 	if (pidfd < 0 && errno == ESRCH)
 		return err_set(e, EX_IOERR, "criu: has ended before it began");
-	if (job->metadata_only && write_config(job, config, e))
-		return -1;
-	if (send_request(c, job, job->metadata_only ? config : NULL, e))
+	if ((list && write_config(job, config, e)) || send_request(c, job, list ? config : NULL, e))
 		return -1;
 	for (;;) {
-		ssize_t n = next_message(c, pidfd, buf, sizeof(buf));
+		ssize_t n = next_message(c, pidfd, hide, buf, sizeof(buf));
 
 		if (n < 0 && errno == EINTR)
 			continue;
@@ -300,14 +300,14 @@ const char *const *criu_argv(struct err *e)
 }
 
 /* In the child: descriptors 0 to 2 are /dev/null, 3 the socket, 5 a socket whose other end is gone. */
-static void become_criu(const char *const *argv, int netns, int sock, bool limited)
+static void become_criu(const char *const *argv, int netns, int sock)
 {
 	int null = open("/dev/null", O_RDWR), pages[2];
 
 	setpgid(0, 0); /* a terminal's ^C is not for it: it would leave its work half done */
 	if (netns >= 0 && setns(netns, CLONE_NEWNET))
 		_exit(127);
-	if (socketpair(AF_UNIX, SOCK_STREAM, 0, pages) || (limited && criu_limits_install(sock)))
+	if (socketpair(AF_UNIX, SOCK_STREAM, 0, pages) || (criu_calls_install(sock) && criu_limits_needed()))
 		_exit(127);
 	sock = fcntl(sock, F_DUPFD, 16);
 	pages[0] = fcntl(pages[0], F_DUPFD, 16);
@@ -326,12 +326,12 @@ int criu_start(struct criu *c, int netns, struct err *e)
 	const char *const *argv = criu_argv(e);
 	int ours = -1, theirs = -1;
 
-	*c = (struct criu){ .sock = -1, .limited = criu_limits_needed() };
+	*c = (struct criu){ .sock = -1 };
 	if (!argv || criu_socketpair(&ours, &theirs, e))
 		return -1;
 	c->pid = fork();
 	if (!c->pid)
-		become_criu(argv, netns, theirs, c->limited);
+		become_criu(argv, netns, theirs);
 	close(theirs);
 	if (c->pid < 0) {
 		c->pid = 0;
@@ -341,9 +341,8 @@ int criu_start(struct criu *c, int netns, struct err *e)
 	setpgid(c->pid, c->pid); /* whichever of us is the first */
 	c->sock = ours;
 	c->child = true;
-	if (c->limited)
-		c->limits = criu_limits_take(ours);
-	c->limited &= c->limits >= 0;
+	c->calls = criu_calls_take(ours);
+	c->heard = c->calls >= 0;
 	return 0;
 }
 
@@ -351,8 +350,10 @@ void criu_close(struct criu *c)
 {
 	if (c->sock > 0) /* a zeroed one has none */
 		close(c->sock);
-	if (c->limited)
-		close(c->limits);
+	if (c->heard)
+		close(c->calls);
+	criu_pages_clear(&c->hidden);
+	criu_maps_clear(&c->maps);
 	if (c->child) {
 		kill(-c->pid, SIGKILL); /* its group: with what it has started */
 		while (waitpid(c->pid, NULL, 0) < 0 && errno == EINTR)

@@ -8,6 +8,8 @@
 #include <sys/types.h>
 
 #include "lib/base/err.h"
+#include "lib/engine/criu_maps.h"
+#include "lib/engine/criu_pages.h"
 
 enum criu_verb { CRIU_DUMP = 1, CRIU_RESTORE = 2, CRIU_CHECK = 3, CRIU_CPUINFO_DUMP = 7, CRIU_CPUINFO_CHECK = 8 };
 
@@ -23,7 +25,7 @@ struct criu_job {
 	pid_t pid;                  /* dump: root of the tree */
 	const char *root;           /* restore: what becomes "/", a mount point */
 	const char *freeze_cgroup;  /* dump: v2 folder; when frozen already, the tasks are left frozen */
-	bool metadata_only;         /* dump: pages that can be restored lazily are listed, not written */
+	bool metadata_only;         /* dump: pages that can be restored lazily are not written, but listed or hidden */
 	bool lazy;                  /* restore: pages that can come later come by the socket "lazy-pages.socket" in `images` */
 	bool leave_running;         /* dump: tasks stay (frozen, if their cgroup was) */
 	bool tcp_close;             /* connections are closed instead of moved */
@@ -43,8 +45,10 @@ struct criu {
 	pid_t pid;
 	bool child; /* ours; else a keeper's */
 	int sock;
-	bool limited; /* its questions for limits come to us (criu_limits.h) */
-	int limits;
+	bool heard;  /* some of its calls come to us (criu_calls.h) */
+	int calls;
+	struct criu_pages hidden; /* owned: pages that a dump of metadata only was not told of */
+	struct criu_maps maps;    /* owned: what is known of mappings; filled by who dumps, if at all */
 };
 
 /* A socketpair of the kind `criu swrk` wants; ours is close-on-exec. */

@@ -386,26 +386,68 @@ static inline bool is_used(const struct chunk *c, unsigned p)
 	return c->used[p / 8] >> p % 8 & 1;
 }
 
+/* Pages of [p, end) that are used, up to the first that is not: the page behind them. */
+static unsigned used_until(const struct chunk *c, unsigned p, unsigned end)
+{
+	uint64_t w;
+
+	for (; p < end; p++) {
+		for (; p % 64 == 0 && end - p >= 64; p += 64) {
+			memcpy(&w, c->used + p / 8, sizeof(w));
+			if (w != UINT64_MAX)
+				break;
+		}
+		if (p == end || !is_used(c, p))
+			break;
+	}
+	return p;
+}
+
+/* Eight states at once: is each PAGE_ZERO or PAGE_DATA? */
+static bool all_here(const uint8_t *state)
+{
+	const uint64_t ones = UINT64_MAX / 255;
+	uint64_t w;
+
+	_Static_assert(PAGE_ZERO == 1 && PAGE_DATA == 2 && PAGE_STALE == 3, "one of two bits");
+	memcpy(&w, state, sizeof(w));
+	return ((w ^ w >> 1) & ones) == ones;
+}
+
+/* Likewise those that are here, and marks them used. */
+static unsigned use_until(struct chunk *c, unsigned p, unsigned end)
+{
+	for (; p < end; p++) {
+		for (; p % 8 == 0 && end - p >= 8 && all_here(c->state + p); p += 8)
+			c->used[p / 8] = 0xff;
+		if (p == end || (c->state[p] != PAGE_ZERO && c->state[p] != PAGE_DATA))
+			break;
+		c->used[p / 8] |= (uint8_t)(1 << p % 8);
+	}
+	return p;
+}
+
 /* These go over all memory while the service stands still: a lock a chunk. */
 enum walk { WALK_USE, WALK_USED, WALK_UNUSED, WALK_UNUSE };
 
-static bool step(enum walk what, struct chunk *c, unsigned p)
+/* How far that goes. */
+static unsigned walk_chunk(enum walk what, struct chunk *c, unsigned p, unsigned end)
 {
 	switch (what) {
 	case WALK_USE:
-		if (c->state[p] != PAGE_ZERO && c->state[p] != PAGE_DATA)
-			return false;
-		c->used[p / 8] |= (uint8_t)(1 << p % 8);
-		return true;
+		return use_until(c, p, end);
 	case WALK_USED:
-		return is_used(c, p);
+		return used_until(c, p, end);
 	case WALK_UNUSED:
-		return !is_used(c, p);
+		while (p < end && !is_used(c, p))
+			p++;
+		return p;
 	case WALK_UNUSE:
-		c->used[p / 8] &= (uint8_t)~(1 << p % 8);
 		break;
 	}
-	return true;
+	for (; p < end; p++)
+		c->used[p / 8] &= (uint8_t)~(1 << p % 8);
+	return end;
 }
 
 /* Gives how many pages it went over, from the first on. */
@@ -419,11 +461,12 @@ static uint64_t walk(struct image *im, uint64_t object, uint64_t addr, uint64_t 
 
 		pthread_mutex_lock(&im->lock);
 		struct chunk *c = chunk_at(im, object, addr, NULL, NULL, false);
-		if (!c && (more = what == WALK_UNUSED || what == WALK_UNUSE))
+		if (c)
+			p = walk_chunk(what, c, first, end);
+		else if (what == WALK_UNUSED || what == WALK_UNUSE)
 			p = end;
-		for (; more && p < end; p += more)
-			more = step(what, c, p);
 		pthread_mutex_unlock(&im->lock);
+		more = p == end;
 		done += p - first;
 		addr += (uint64_t)(p - first) * PAGE_BYTES;
 	}

@@ -133,7 +133,8 @@ int memory_scan(int fd, const struct mapping *m, uint64_t object, pid_t pid, uin
 		struct page_runs *out)
 {
 	struct page_region region[REGIONS];
-	uint64_t without = PAGE_IS_PFNZERO | PAGE_IS_GUARD | (m->private ? PAGE_IS_FILE : 0);
+	/* To know that, the kernel looks at what each page is of: not where there is no file. */
+	uint64_t without = PAGE_IS_PFNZERO | PAGE_IS_GUARD | (m->private && m->inode ? PAGE_IS_FILE : 0);
 
 	/* Guards are no category of kernels before 6.15. */
 	for (;; without &= ~(uint64_t)PAGE_IS_GUARD) {

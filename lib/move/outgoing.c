@@ -140,6 +140,16 @@ int outgoing_warm(struct outgoing *o, struct err *e)
 	return netns < 0 || criu_start(&o->criu, netns, e) || criu_unchanged(e) ? -1 : 0;
 }
 
+static int read_maps(struct outgoing *o, struct err *e)
+{
+	AUTO_FREE pid_t *pids = NULL;
+	int n;
+
+	if (!o->criu.heard)
+		return 0;
+	return outgoing_pids(o, &pids, &n, e) || criu_maps_read(&o->criu.maps, pids, (size_t)n, CRIU_MAPS_WORTH, e) ? -1 : 0;
+}
+
 int outgoing_precopy(struct outgoing *o, struct err *e)
 {
 	double start = clock_ms();
@@ -148,7 +158,7 @@ int outgoing_precopy(struct outgoing *o, struct err *e)
 	    arm(o, e) || outgoing_warm(o, e) || outgoing_rounds(o, e))
 		return -1;
 	/* Files written meanwhile, so that the freeze finds few. */
-	if (outgoing_send_files(o, false, e) || outgoing_another_round(o, e) || outgoing_go_on(o, "freezing", e))
+	if (outgoing_send_files(o, false, e) || read_maps(o, e) || outgoing_another_round(o, e) || outgoing_go_on(o, "freezing", e))
 		return -1;
 	o->rep.precopy = clock_ms() - start;
 	return 0;

@@ -112,7 +112,7 @@ static int object_runs(struct outgoing *o, uint64_t object, const struct pagemap
 }
 
 /* What of its pages is in the image is in the parent; what is not is late, and called lazy alone. */
-static int split_entry(struct outgoing *o, uint64_t object, const struct pagemap_entry *en, struct pagemap *out, size_t *room)
+static int split_entry(struct outgoing *o, uint64_t object, const struct pagemap_entry *en, struct pagemap *out, struct err *e)
 {
 	for (uint64_t p = 0, n; p < en->pages; p += n) {
 		uint64_t addr = en->addr + p * PAGE_BYTES;
@@ -120,47 +120,48 @@ static int split_entry(struct outgoing *o, uint64_t object, const struct pagemap
 
 		if (!late)
 			n = o->post_copy && en->flags == PAGES_LAZY ? image_used(o->im, object, addr, en->pages - p) : en->pages;
-		if (out->n == *room) {
-			struct pagemap_entry *bigger = realloc(out->entry, (*room = *room ? *room * 2 : 64) * sizeof(*bigger));
-
-			if (!bigger)
-				return -1;
-			out->entry = bigger;
-		}
-		out->entry[out->n++] = (struct pagemap_entry){
-			addr, n, late ? PAGES_LAZY : PAGES_IN_PARENT | (en->flags & PAGES_LAZY)
-		};
+		if (pagemap_add(out, (struct pagemap_entry){ addr, n, late ? PAGES_LAZY : PAGES_IN_PARENT | (en->flags & PAGES_LAZY) }, e))
+			return -1;
 	}
 	return 0;
 }
 
-/* One pagemap: its pages into the image, then written anew with every page in the parent; what may come later still may. */
+/* Its pages into the image: those that CRIU lists or wrote, then those that it was not told of, which are listed here. */
+static int settle_pages(struct outgoing *o, uint64_t object, struct pagemap *pm, struct pages_stats *st, struct err *e)
+{
+	AUTO_PAGEMAP struct pagemap *hidden = calloc(1, sizeof(*hidden));
+	struct page_runs runs = { 0 };
+	struct dumped d = { 0 }, none = { 0 };
+	int rc;
+
+	if (!hidden || dumped_open(&d, o->ck->dir, pm->pages_id, e))
+		return hidden ? -1 : err_set(e, EX_OSERR, "out of memory");
+	rc = object_runs(o, object, pm, &d, &runs, e) || outgoing_hidden(o, object, hidden, e) ||
+			     object_runs(o, object, hidden, &none, &runs, e) || pagemap_merge(pm, hidden, e) ?
+		     -1 : 0;
+	if (!rc && runs.n)
+		rc = sender_round(o->sender, &runs, false, true, st, e);
+	page_runs_clear(&runs);
+	dumped_clear(&d);
+	return rc;
+}
+
+/* One pagemap: written anew with every page in the parent; what may come later still may. */
 static int settle_pagemap(struct outgoing *o, const char *name, struct pages_stats *st, struct err *e)
 {
 	uint64_t object = pagemap_object(name);
 	AUTO_PAGEMAP struct pagemap *pm = NULL, *settled = calloc(1, sizeof(*settled));
 	char path[PATH_MAX + 256];
-	struct page_runs runs = { 0 };
-	struct dumped d = { 0 };
-	size_t room = 0;
-	int rc;
 
 	snprintf(path, sizeof(path), "%s/%s", o->ck->dir, name);
 	if (!settled)
 		return err_set(e, EX_OSERR, "out of memory");
-	if (pagemap_read(&pm, path, e) || dumped_open(&d, o->ck->dir, pm->pages_id, e))
-		return -1;
-	rc = object_runs(o, object, pm, &d, &runs, e);
-	if (!rc && runs.n)
-		rc = sender_round(o->sender, &runs, false, true, st, e);
-	page_runs_clear(&runs);
-	dumped_clear(&d);
-	if (rc)
+	if (pagemap_read(&pm, path, e) || settle_pages(o, object, pm, st, e))
 		return -1;
 	settled->pages_id = pm->pages_id;
 	for (size_t i = 0; i < pm->n; i++)
-		if (split_entry(o, object, &pm->entry[i], settled, &room))
-			return err_set(e, EX_OSERR, "out of memory");
+		if (split_entry(o, object, &pm->entry[i], settled, e))
+			return -1;
 	snprintf(path, sizeof(path), "%s/pages-%u.img", o->ck->dir, pm->pages_id);
 	if (truncate(path, 0))
 		return err_sys(e, "%s", path);
@@ -225,6 +226,7 @@ struct json *outgoing_call_with_images(struct outgoing *o, const char *verb, str
 
 int outgoing_images(struct outgoing *o, struct pages_stats *st, struct err *e)
 {
+	outgoing_hidden_settle(o);
 	if (each_image(o, settle_one, st, e))
 		return -1;
 	return o->ctl ? outgoing_send_images(o, e) : 0;

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* The inside of an outgoing move, shared by outgoing.c (its steps), outgoing_connect.c (the way there), outgoing_freeze.c
- * (standing still), outgoing_rounds.c (memory), outgoing_go.c (the hand-over), outgoing_late.c (pages that come after it), outgoing_images.c (what CRIU wrote) and outgoing_ship.c (checkpoints that stay). */
+ * (standing still), outgoing_rounds.c (memory), outgoing_go.c (the hand-over), outgoing_late.c (pages that come after it),
+ * outgoing_images.c (what CRIU wrote), outgoing_hidden.c (what it was not told of) and outgoing_ship.c (checkpoints that stay). */
 #ifndef EDGE_MOVE_OUTGOING_INT_H
 #define EDGE_MOVE_OUTGOING_INT_H
 
@@ -12,6 +13,7 @@
 #include "lib/move/journal.h"
 #include "lib/move/late.h"
 #include "lib/move/outgoing.h"
+#include "lib/move/pagemap.h"
 #include "lib/move/pulse.h"
 #include "lib/move/track.h"
 
@@ -134,6 +136,9 @@ void outgoing_hurry(struct outgoing *o);
 int outgoing_join_dump(struct outgoing *o, struct err *e);
 /* After the dump: the pages that only CRIU could read, and its images, with every page in the memory image. */
 int outgoing_images(struct outgoing *o, struct pages_stats *st, struct err *e);
+/* Once the dump is whole: CRIU's names for the processes whose pages were hidden from it; then the pages of one of them. */
+void outgoing_hidden_settle(struct outgoing *o);
+int outgoing_hidden(struct outgoing *o, uint64_t object, struct pagemap *pm, struct err *e);
 /* Fills o->runs with every page that the checkpoint's pagemaps name, to be read from the image. */
 int outgoing_image_runs(struct outgoing *o, struct err *e);
 int outgoing_send_images(struct outgoing *o, struct err *e);

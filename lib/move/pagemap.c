@@ -58,7 +58,8 @@ static bool parse(struct pagemap *pm, const uint8_t *p, size_t n)
 	memcpy(head, p, sizeof(head));
 	if (head[0] != IMG_COMMON_MAGIC || head[1] != PAGEMAP_MAGIC)
 		return false;
-	pm->entry = calloc(n / (sizeof(uint32_t) + ENTRY_MIN) + 1, sizeof(*pm->entry));
+	pm->room = n / (sizeof(uint32_t) + ENTRY_MIN) + 1;
+	pm->entry = calloc(pm->room, sizeof(*pm->entry));
 	if (!pm->entry)
 		return false;
 	for (p += sizeof(head); p < end; first = false) {
@@ -97,6 +98,56 @@ int pagemap_read(struct pagemap **out, const char *path, struct err *e)
 	if (!pm || !parse(pm, (const uint8_t *)data, n))
 		return err_set(e, EX_DATAERR, "%s: not a pagemap of CRIU", path);
 	*out = TAKE_PTR(pm);
+	return 0;
+}
+
+static int make_room(struct pagemap *pm, size_t more, struct err *e)
+{
+	size_t room = pm->room ? pm->room : 64;
+	struct pagemap_entry *bigger;
+
+	if (pm->n + more <= pm->room)
+		return 0;
+	while (room < pm->n + more)
+		room *= 2;
+	bigger = realloc(pm->entry, room * sizeof(*bigger));
+	if (!bigger)
+		return err_set(e, EX_OSERR, "out of memory");
+	pm->entry = bigger;
+	pm->room = room;
+	return 0;
+}
+
+int pagemap_add(struct pagemap *pm, struct pagemap_entry en, struct err *e)
+{
+	struct pagemap_entry *last = pm->n ? &pm->entry[pm->n - 1] : NULL;
+
+	if (last && last->addr + last->pages * PAGE_BYTES == en.addr && last->flags == en.flags) {
+		last->pages += en.pages;
+		return 0;
+	}
+	if (make_room(pm, 1, e))
+		return -1;
+	pm->entry[pm->n++] = en;
+	return 0;
+}
+
+static int by_addr(const void *a, const void *b)
+{
+	const struct pagemap_entry *x = a, *y = b;
+
+	return x->addr < y->addr ? -1 : x->addr > y->addr;
+}
+
+int pagemap_merge(struct pagemap *pm, const struct pagemap *more, struct err *e)
+{
+	if (!more->n)
+		return 0;
+	if (make_room(pm, more->n, e))
+		return -1;
+	memcpy(pm->entry + pm->n, more->entry, more->n * sizeof(*more->entry));
+	pm->n += more->n;
+	qsort(pm->entry, pm->n, sizeof(*pm->entry), by_addr);
 	return 0;
 }
 

@@ -21,11 +21,15 @@ struct pagemap_entry {
 struct pagemap {
 	unsigned pages_id;          /* the data is in pages-ID.img, entries with PAGES_PRESENT one after another */
 	struct pagemap_entry *entry;
-	size_t n;
+	size_t n, room;
 };
 
 int pagemap_read(struct pagemap **pm, const char *path, struct err *e);
 int pagemap_write(const struct pagemap *pm, const char *path, struct err *e);
+/* Adds an entry at the end; one that goes on where the last one ends, with its flags, is made one with it. */
+int pagemap_add(struct pagemap *pm, struct pagemap_entry en, struct err *e);
+/* Adds those of another one, and puts all in order. */
+int pagemap_merge(struct pagemap *pm, const struct pagemap *more, struct err *e);
 void pagemap_free(struct pagemap *pm);
 AUTO_DEFINE(struct pagemap, pagemap_free)
 #define AUTO_PAGEMAP AUTO(pagemap_free_auto)

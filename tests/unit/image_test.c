@@ -194,6 +194,33 @@ static void test_rest(void)
 	ok(!image_used(im, 1, 3 * GIB, 1), "... as is use");
 }
 
+/* Runs of pages of any length and place, with pages missing here and there, across chunks. */
+static void test_use(void)
+{
+	AUTO_IMAGE struct image *im = NULL;
+	bool missing[1500] = { [7] = true, [64] = true, [200] = true, [511] = true, [512] = true, [1200] = true, [1499] = true };
+	int wrong = 0;
+
+	image_open(&im, in("use"), &e);
+	cover(im, 1, 0);
+	for (uint64_t p = 0; p < 1500; p++)
+		if (!missing[p])
+			image_put(im, 1, p * PAGE, NULL, NULL, &e);
+	for (uint64_t from = 0; from < 1500; from += 1 + from % 5)
+		for (uint64_t n = 1; from + n <= 1500; n += 1 + n / 2) {
+			uint64_t have = 0;
+
+			while (have < n && !missing[from + have])
+				have++;
+			wrong += image_use(im, 1, from * PAGE, n) != have || image_used(im, 1, from * PAGE, n) != have;
+		}
+	is_int(wrong, 0, "what is in use is known by runs");
+	image_begin(im, &e);
+	image_use(im, 1, 100 * PAGE, 50);
+	is_int((long long)image_used(im, 1, 100 * PAGE, 200), 50, "... and where it ends");
+	is_int((long long)(image_used(im, 1, 99 * PAGE, 1) + image_used(im, 1, 150 * PAGE, 1)), 0, "... on both sides");
+}
+
 /* A move dies: what came after the last note may have been written or not. */
 static void test_rough(void)
 {
@@ -351,6 +378,7 @@ int main(void)
 	test_damage();
 	test_bounds();
 	test_rest();
+	test_use();
 	test_rough();
 	test_index();
 	test_hostile_index();

@@ -100,6 +100,26 @@ static void test_malformed(void)
 	is_int(pagemap_read(&pm, in("none"), &e), -1, "no file");
 }
 
+static void test_merge(void)
+{
+	struct pagemap a = { 0 }, b = { 0 };
+
+	for (uint64_t i = 0; i < 300; i++)
+		pagemap_add(&a, (struct pagemap_entry){ 0x100000 + i * 0x2000, 1, PAGES_PRESENT }, &e);
+	for (uint64_t i = 0; i < 100; i++)
+		pagemap_add(&b, (struct pagemap_entry){ 0x1000 + i * PAGE_BYTES, 1, i < 50 ? PAGES_LAZY : 0 }, &e);
+	is_int((long long)a.n, 300, "entries that are apart stay apart");
+	ok(b.n == 2 && b.entry[0].pages == 50 && b.entry[1].addr == 0x33000, "... those that touch and are alike become one");
+	pagemap_add(&b, (struct pagemap_entry){ 0x101000, 1, PAGES_LAZY }, &e);
+	is_int(pagemap_merge(&a, &b, &e), 0, "two lists are merged");
+	bool sorted = a.n == 303 && a.entry[3].addr == 0x101000;
+	for (size_t i = 1; i < a.n; i++)
+		sorted &= a.entry[i - 1].addr < a.entry[i].addr;
+	ok(sorted, "... by address");
+	free(a.entry);
+	free(b.entry);
+}
+
 static void test_names(void)
 {
 	char name[64];
@@ -129,6 +149,7 @@ int main(void)
 	test_round();
 	test_criu();
 	test_malformed();
+	test_merge();
 	test_names();
 	file_remove_tree(top, NULL);
 	return done();

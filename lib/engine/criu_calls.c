@@ -1,0 +1,108 @@
+/* SPDX-License-Identifier: MIT */
+#include "lib/engine/criu_calls.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/filter.h>
+#include <stddef.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/socket.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "lib/base/auto.h"
+#include "lib/base/pagescan.h"
+#include "lib/engine/criu_limits.h"
+
+#ifndef SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV
+#define SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV (1UL << 5)
+#endif
+
+#define AT(member) ((uint32_t)offsetof(struct seccomp_data, member))
+
+static int send_fd(int sock, int fd)
+{
+	union {
+		struct cmsghdr h;
+		char room[CMSG_SPACE(sizeof(int))];
+	} control = { .h = { .cmsg_len = CMSG_LEN(sizeof(int)), .cmsg_level = SOL_SOCKET, .cmsg_type = SCM_RIGHTS } };
+	struct iovec io = { .iov_base = "", .iov_len = 1 };
+	struct msghdr m = { .msg_iov = &io, .msg_iovlen = 1 };
+
+	if (fd >= 0) {
+		m.msg_control = &control;
+		m.msg_controllen = sizeof(control);
+		memcpy(CMSG_DATA(&control.h), &fd, sizeof(fd));
+	}
+	return sendmsg(sock, &m, MSG_NOSIGNAL) == 1 && fd >= 0 ? 0 : -1;
+}
+
+int criu_calls_install(int sock)
+{
+	/* Only the number of the call is looked at: one of another architecture's is at worst let through unchanged. */
+	struct sock_filter code[] = {
+		BPF_STMT(BPF_LD | BPF_W | BPF_ABS, AT(nr)),
+		BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_ioctl, 2, 0),
+		BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_openat, 3, 0),
+		BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_prlimit64, 6, 9),
+		BPF_STMT(BPF_LD | BPF_W | BPF_ABS, AT(args[1])),
+		BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, (uint32_t)PAGEMAP_SCAN, 6, 7),
+		/* To be read, in a folder that it has open. */
+		BPF_STMT(BPF_LD | BPF_W | BPF_ABS, AT(args[2])),
+		BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, O_RDONLY, 0, 5),
+		BPF_STMT(BPF_LD | BPF_W | BPF_ABS, AT(args)),
+		BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, (uint32_t)AT_FDCWD, 3, 2),
+		/* A program's own limits are the kernel's: the C library asks for them at start, long before criu_run(). */
+		BPF_STMT(BPF_LD | BPF_W | BPF_ABS, AT(args)),
+		BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, 0, 1, 0),
+		BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_USER_NOTIF),
+		BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
+	};
+	struct sock_fprog program = { .len = sizeof(code) / sizeof(*code), .filter = code };
+	const unsigned long flags = SECCOMP_FILTER_FLAG_NEW_LISTENER;
+	AUTO_FD int fd = (int)syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, flags | SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV, &program);
+
+	/* Before 5.19 a signal in the middle of an answer makes criu ask again. */
+	if (fd < 0)
+		fd = (int)syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, flags, &program);
+	return send_fd(sock, fd);
+}
+
+int criu_calls_take(int sock)
+{
+	union {
+		struct cmsghdr h;
+		char room[CMSG_SPACE(sizeof(int))];
+	} control = { 0 };
+	char byte;
+	struct iovec io = { .iov_base = &byte, .iov_len = 1 };
+	struct msghdr m = { .msg_iov = &io, .msg_iovlen = 1, .msg_control = &control, .msg_controllen = sizeof(control) };
+	int fd = -1;
+
+	while (recvmsg(sock, &m, MSG_CMSG_CLOEXEC) < 0)
+		if (errno != EINTR)
+			return -1;
+	if (m.msg_controllen >= CMSG_LEN(sizeof(int)) && control.h.cmsg_type == SCM_RIGHTS)
+		memcpy(&fd, CMSG_DATA(&control.h), sizeof(fd));
+	return fd;
+}
+
+void criu_calls_answer(int listener, struct criu_pages *hidden, struct criu_maps *maps)
+{
+	/* The kernel's structs may be longer than ours; it fills only what is asked for. */
+	struct seccomp_notif n = { 0 };
+	struct seccomp_notif_resp r = { 0 };
+	bool known;
+
+	if (ioctl(listener, SECCOMP_IOCTL_NOTIF_RECV, &n))
+		return;
+	if (n.data.nr == SYS_openat && maps && criu_maps_answer(maps, listener, &n))
+		return;
+	r.id = n.id;
+	known = n.data.nr == SYS_prlimit64 ? criu_limits_answer(listener, &n, &r) :
+					     n.data.nr == SYS_ioctl && hidden && criu_pages_answer(hidden, listener, &n, &r);
+	if (!known)
+		r.flags = SECCOMP_USER_NOTIF_FLAG_CONTINUE;
+	ioctl(listener, SECCOMP_IOCTL_NOTIF_SEND, &r);
+}

@@ -1,0 +1,18 @@
+/* SPDX-License-Identifier: MIT */
+/* Some system calls of criu's are answered by us: a seccomp filter sends them here. Those for limits of processes, which the kernel
+ * does not tell everybody (criu_limits.h), for the pages that they have (criu_pages.h), and for their mappings (criu_maps.h). */
+#ifndef EDGE_ENGINE_CRIU_CALLS_H
+#define EDGE_ENGINE_CRIU_CALLS_H
+
+#include "lib/engine/criu_maps.h"
+#include "lib/engine/criu_pages.h"
+
+/* Before criu's exec: installs the filter and sends its listener over the socket, or a word that there is none; then -1. */
+int criu_calls_install(int sock);
+/* The other end: the listener, or -1. */
+int criu_calls_take(int sock);
+/* Answers one call; waits for it when there is none. hidden (may be NULL): the pages that criu is not told of are added. maps: what
+ * is known of mappings; NULL. */
+void criu_calls_answer(int listener, struct criu_pages *hidden, struct criu_maps *maps);
+
+#endif

@@ -1,0 +1,231 @@
+/* SPDX-License-Identifier: MIT */
+#include "lib/engine/criu_pages.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/uio.h>
+#include <unistd.h>
+
+#include "lib/base/auto.h"
+#include "lib/base/pagescan.h"
+
+#define REGIONS 512 /* asked for, and answered, in one go */
+
+void criu_pages_clear(struct criu_pages *p)
+{
+	free(p->run);
+	free(p->map);
+	*p = (struct criu_pages){ 0 };
+}
+
+bool criu_pages_used(const char *version)
+{
+	struct page_region region;
+	struct pm_scan_arg a = { .size = sizeof(a), .vec = (uintptr_t)&region, .vec_len = 1, .return_mask = PAGE_IS_PRESENT };
+	AUTO_FD int fd = open("/proc/self/pagemap", O_RDONLY | O_CLOEXEC);
+
+	return atoi(version) >= 4 && fd >= 0 && ioctl(fd, PAGEMAP_SCAN, &a) >= 0;
+}
+
+static int add(struct criu_run **list, size_t *n, size_t *room, struct criu_run r)
+{
+	struct criu_run *last = *n ? &(*list)[*n - 1] : NULL;
+
+	if (last && last->pid == r.pid && last->end == r.start) {
+		last->end = r.end;
+		return 0;
+	}
+	if (*n == *room) {
+		size_t more = *room ? *room * 2 : 256;
+		struct criu_run *bigger = realloc(*list, more * sizeof(*bigger));
+
+		if (!bigger)
+			return -1;
+		*list = bigger;
+		*room = more;
+	}
+	(*list)[(*n)++] = r;
+	return 0;
+}
+
+/* Of a line of /proc/PID/maps. Those of criu's own in the process are shared ones. */
+static bool is_anonymous(const char *line, struct criu_run *r)
+{
+	uint64_t inode = 1;
+	int name = 0;
+	char perms[5];
+
+	if (sscanf(line, "%" SCNx64 "-%" SCNx64 " %4s %*s %*s %" SCNu64 " %n", &r->start, &r->end, perms, &inode, &name) < 4)
+		return false;
+	line += name;
+	return perms[3] == 'p' && !inode &&
+	       (*line != '[' || !strncmp(line, "[heap]", 6) || !strncmp(line, "[stack]", 7) || !strncmp(line, "[anon:", 6));
+}
+
+static int read_maps(struct criu_pages *p, pid_t pid)
+{
+	AUTO_FREE char *line = NULL;
+	struct criu_run r = { .pid = pid };
+	size_t room = 0;
+	char path[64];
+
+	if (p->pid == pid)
+		return 0;
+	p->pid = 0;
+	p->n_maps = 0;
+	snprintf(path, sizeof(path), "/proc/%d/maps", (int)pid);
+	AUTO_FILE FILE *f = fopen(path, "re");
+	while (f && getline(&line, &room, f) > 0)
+		if (is_anonymous(line, &r) && add(&p->map, &p->n_maps, &p->room_maps, r))
+			return -1;
+	if (!f || ferror(f))
+		return -1;
+	p->pid = pid;
+	return 0;
+}
+
+/* The first mapping that ends behind the address. */
+static size_t map_behind(const struct criu_pages *p, uint64_t addr)
+{
+	size_t lo = 0, hi = p->n_maps;
+
+	while (lo < hi) {
+		size_t mid = (lo + hi) / 2;
+
+		if (p->map[mid].end <= addr)
+			lo = mid + 1;
+		else
+			hi = mid;
+	}
+	return lo;
+}
+
+/* One question of ours: where it ends, and what was found. The kernel looks at what a page is of only where it is asked to, and
+ * anonymous memory has none of files. -1 with errno. */
+static int scan_part(int fd, const struct pm_scan_arg *ask, uint64_t *at, uint64_t end, bool anonymous, struct page_region *found,
+		     size_t most)
+{
+	struct pm_scan_arg one = *ask;
+
+	one.start = *at;
+	one.end = end;
+	one.vec = (uintptr_t)found;
+	one.vec_len = most;
+	if (anonymous) {
+		one.category_mask &= ~(uint64_t)PAGE_IS_FILE;
+		one.category_inverted &= ~(uint64_t)PAGE_IS_FILE;
+	}
+	int n = ioctl(fd, PAGEMAP_SCAN, &one);
+	*at = n >= 0 && one.walk_end > *at ? one.walk_end : end;
+	return n;
+}
+
+/* All that there is of anonymous memory in [start, end). */
+static int hide(struct criu_pages *p, int fd, const struct pm_scan_arg *ask, uint64_t start, uint64_t end)
+{
+	struct page_region found[REGIONS];
+
+	for (uint64_t at = start; at < end;) {
+		int n = scan_part(fd, ask, &at, end, true, found, REGIONS);
+
+		if (n < 0)
+			return -1;
+		for (int i = 0; i < n; i++)
+			if (!(found[i].categories & PAGE_IS_GUARD) &&
+			    add(&p->run, &p->n, &p->room, (struct criu_run){ p->pid, found[i].start, found[i].end }))
+				return -1;
+	}
+	return 0;
+}
+
+/* What criu is answered. */
+struct answer {
+	struct page_region region[REGIONS];
+	size_t n, most;
+};
+
+/* 0, or -1 with errno. How far it came stands in ask->walk_end. */
+static int scan(struct criu_pages *p, int fd, struct pm_scan_arg *ask, struct answer *a)
+{
+	uint64_t at = ask->start;
+
+	while (at < ask->end && a->n < a->most) {
+		size_t i = map_behind(p, at);
+		uint64_t map = i < p->n_maps && p->map[i].start < ask->end ? p->map[i].start : ask->end;
+
+		if (map > at) {
+			int n = scan_part(fd, ask, &at, map, false, a->region + a->n, a->most - a->n);
+
+			if (n < 0)
+				return -1;
+			a->n += (size_t)n;
+			continue;
+		}
+		uint64_t end = p->map[i].end < ask->end ? p->map[i].end : ask->end;
+
+		if (hide(p, fd, ask, at, end))
+			return -1;
+		at = end;
+	}
+	ask->walk_end = at;
+	return 0;
+}
+
+/* The process whose pagemap criu has open under that number; 0. */
+static pid_t asked_about(pid_t criu, int fd)
+{
+	char path[64], link[64];
+	int pid;
+
+	snprintf(path, sizeof(path), "/proc/%d/fd/%d", (int)criu, fd);
+	ssize_t n = readlink(path, link, sizeof(link) - 1);
+	link[n > 0 ? n : 0] = 0;
+	return sscanf(link, "/proc/%d/pagemap", &pid) == 1 && pid != criu ? pid : 0;
+}
+
+/* "Which pages are there", and none of its other questions. */
+static bool asks_for_pages(const struct pm_scan_arg *a)
+{
+	return a->size == sizeof(*a) && !a->flags && !a->max_pages && a->start < a->end &&
+	       a->category_mask == (PAGE_IS_PFNZERO | PAGE_IS_FILE) && a->category_inverted == a->category_mask &&
+	       a->category_anyof_mask == (PAGE_IS_PRESENT | PAGE_IS_SWAPPED);
+}
+
+static bool reaches(pid_t pid, void *ours, size_t n, uint64_t theirs, bool write)
+{
+	struct iovec local = { ours, n }, remote = { (void *)(uintptr_t)theirs, n };
+
+	return !n || (write ? process_vm_writev(pid, &local, 1, &remote, 1, 0) :
+			      process_vm_readv(pid, &local, 1, &remote, 1, 0)) == (ssize_t)n;
+}
+
+bool criu_pages_answer(struct criu_pages *p, int listener, const struct seccomp_notif *n, struct seccomp_notif_resp *r)
+{
+	pid_t criu = (pid_t)n->pid, pid = asked_about(criu, (int)n->data.args[0]);
+	struct pm_scan_arg ask;
+	struct answer a = { .n = 0 };
+	char path[64];
+
+	if (!pid || !reaches(criu, &ask, sizeof(ask), n->data.args[2], false) || !asks_for_pages(&ask) || read_maps(p, pid))
+		return false;
+	a.most = ask.vec_len < REGIONS ? ask.vec_len : REGIONS;
+	const struct criu_run last = p->n ? p->run[p->n - 1] : (struct criu_run){ 0 };
+	const size_t before = p->n;
+	snprintf(path, sizeof(path), "/proc/%d/pagemap", (int)pid);
+	AUTO_FD int fd = open(path, O_RDONLY | O_CLOEXEC);
+	if (fd < 0 || scan(p, fd, &ask, &a) || ioctl(listener, SECCOMP_IOCTL_NOTIF_ID_VALID, &n->id) ||
+	    !reaches(criu, a.region, a.n * sizeof(*a.region), ask.vec, true) ||
+	    !reaches(criu, &ask, sizeof(ask), n->data.args[2], true)) {
+		p->n = before;
+		if (before)
+			p->run[before - 1] = last;
+		return false;
+	}
+	r->val = (int64_t)a.n;
+	return true;
+}

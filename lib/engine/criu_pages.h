@@ -1,0 +1,35 @@
+/* SPDX-License-Identifier: MIT */
+/* criu 4 asks the kernel (PAGEMAP_SCAN) which pages each process has, and then takes all of them into its hands, while the
+ * process stands still: the more there are, the longer. Those of anonymous private memory are brought over by lib/move. So we
+ * ask in criu's stead, keep the answer for those, and tell criu only of the others. */
+#ifndef EDGE_ENGINE_CRIU_PAGES_H
+#define EDGE_ENGINE_CRIU_PAGES_H
+
+#include <linux/seccomp.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+/* Consecutive pages that criu was not told of, by address in each process; some may lie in a mapping that criu leaves out. */
+struct criu_run {
+	pid_t pid;
+	uint64_t start, end;
+};
+
+/* Zeroed: none. */
+struct criu_pages {
+	struct criu_run *run; /* owned */
+	size_t n, room;
+	pid_t pid;            /* of the process that was asked about last, and its mappings of that kind, by address */
+	struct criu_run *map; /* owned */
+	size_t n_maps, room_maps;
+};
+
+/* Has this kernel PAGEMAP_SCAN, and does this version of criu ("4.2.1") use it? */
+bool criu_pages_used(const char *version);
+/* Answers criu's call (criu_calls.h), if it is that question, into *r. False: the kernel is to answer. */
+bool criu_pages_answer(struct criu_pages *p, int listener, const struct seccomp_notif *n, struct seccomp_notif_resp *r);
+void criu_pages_clear(struct criu_pages *p);
+
+#endif

@@ -1,0 +1,148 @@
+/* SPDX-License-Identifier: MIT */
+/* A process in criu's place reads the mappings of another one: it gets them as they are, with the flags of a while ago. */
+#include "lib/engine/criu_calls.h"
+
+#include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
+#include <sys/socket.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "tests/unit/tap.h"
+
+#define BASE ((char *)0x200000000000)
+#define BYTES (64 * 4096ul)
+
+static struct err e;
+
+/* Stands still, changes something each time that it goes on, and stands still again. */
+__attribute__((noreturn)) static void be_read(void)
+{
+	prctl(PR_SET_PDEATHSIG, SIGKILL);
+	if (mmap(BASE, BYTES, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE, -1, 0) != BASE ||
+	    madvise(BASE, BYTES, MADV_DONTDUMP))
+		_exit(1);
+	raise(SIGSTOP);
+	munmap(BASE + BYTES / 2, BYTES / 2);
+	raise(SIGSTOP);
+	madvise(BASE, BYTES / 2, MADV_DONTFORK);
+	raise(SIGSTOP);
+	if (mmap(BASE + BYTES, BYTES, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE, -1, 0) != BASE + BYTES)
+		_exit(1);
+	raise(SIGSTOP);
+	_exit(0);
+}
+
+static void go_on(pid_t pid)
+{
+	kill(pid, SIGCONT);
+	waitpid(pid, NULL, WUNTRACED);
+}
+
+static char said[65536];
+
+__attribute__((noreturn)) static void read_there(int sock, pid_t about)
+{
+	char path[64];
+	ssize_t n, all = 0;
+
+	if (criu_calls_install(sock))
+		_exit(1);
+	snprintf(path, sizeof(path), "/proc/%d", (int)about);
+	int dir = open(path, O_RDONLY | O_DIRECTORY), fd = openat(dir, "smaps", O_RDONLY);
+
+	while ((n = read(fd, said + all, sizeof(said) - (size_t)all)) > 0)
+		all += n;
+	send(sock, said, (size_t)all, 0);
+	_exit(fd < 0);
+}
+
+/* What it read, into `said`. */
+static int read_by_criu(pid_t about, struct criu_maps *maps)
+{
+	int pair[2], status = -1;
+
+	if (socketpair(AF_UNIX, SOCK_SEQPACKET, 0, pair))
+		return -1;
+	pid_t pid = fork();
+	if (!pid)
+		read_there(pair[1], about);
+	close(pair[1]);
+	int calls = criu_calls_take(pair[0]);
+	for (;;) {
+		struct pollfd p[] = { { .fd = pair[0], .events = POLLIN }, { .fd = calls, .events = POLLIN } };
+
+		poll(p, 2, -1);
+		if (p[1].revents & POLLIN)
+			criu_calls_answer(calls, NULL, maps);
+		if (p[0].revents)
+			break;
+	}
+	ssize_t n = recv(pair[0], said, sizeof(said) - 1, 0);
+
+	said[n > 0 ? n : 0] = 0;
+	close(calls);
+	close(pair[0]);
+	waitpid(pid, &status, 0);
+	return status;
+}
+
+static int count(const char *word)
+{
+	int n = 0;
+
+	for (const char *p = said; (p = strstr(p, word)); p++)
+		n++;
+	return n;
+}
+
+static void read_again(struct criu_maps *maps, pid_t pid)
+{
+	is_int(criu_maps_read(maps, &pid, 1, 0, &e), 0, "mappings are read");
+}
+
+int main(void)
+{
+	struct criu_maps maps = { 0 };
+	pid_t pid = fork();
+
+	if (!pid)
+		be_read();
+	waitpid(pid, NULL, WUNTRACED);
+	is_int(criu_maps_read(&maps, &pid, 1, 1ul << 40, &e), 0, "a small process");
+	is_int(read_by_criu(pid, &maps), 0, "... is left to the kernel");
+	ok(count("Rss:") > 5 && !criu_maps_verify(&maps, &e), "... which counts its pages");
+
+	read_again(&maps, pid);
+	is_int(read_by_criu(pid, &maps), 0, "... criu gets them");
+	ok(!count("Rss:") && count("VmFlags:") > 5, "... without a count of pages");
+	is_int(count("200000000000-200000040000 rw-p 00000000 00:00 0 \nVmFlags: dd\n"), 1, "... with their flags");
+	is_int(criu_maps_verify(&maps, &e), 0, "... and they are right");
+
+	read_again(&maps, pid);
+	go_on(pid);
+	read_by_criu(pid, &maps);
+	is_int(count("200000000000-200000020000 rw-p 00000000 00:00 0 \nVmFlags: dd\n"), 1, "one that became smaller is known as it is");
+	is_int(criu_maps_verify(&maps, &e), 0, "... and is right");
+
+	read_again(&maps, pid);
+	go_on(pid);
+	read_by_criu(pid, &maps);
+	ok(!count("Rss:"), "a flag that changes meanwhile");
+	is_int(criu_maps_verify(&maps, &e), -1, "... is found");
+	ok(e.code == EX_TEMPFAIL && strstr(e.text, ": has changed its mappings in the moment before it was frozen"), "... and said");
+
+	read_again(&maps, pid);
+	go_on(pid);
+	is_int(read_by_criu(pid, &maps), 0, "a mapping that is new");
+	ok(count("Rss:") > 5, "... leaves all to the kernel");
+	is_int(criu_maps_verify(&maps, &e), 0, "... where there is nothing to be wrong");
+	criu_maps_clear(&maps);
+	kill(pid, SIGKILL);
+	waitpid(pid, NULL, 0);
+	return done();
+}
