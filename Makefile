@@ -95,7 +95,8 @@ install: all
 	$(Q)install -s --strip-program=$(STRIP) $(B)/examples/lab/edge-wire $(EXAMPLES)/lab
 	$(Q)install -t $(EXAMPLES)/lab examples/lab/lab
 	$(Q)install -m 644 -t $(EXAMPLES)/lab examples/lab/*.sh
-	$(Q)install -t $(EXAMPLES) examples/get-criu examples/install-packages examples/user-sim examples/rescue.sh examples/follow-user.sh
+	$(Q)install -t $(EXAMPLES) examples/get-criu examples/install-packages examples/user-sim examples/rescue.sh examples/follow-user.sh \
+		examples/swarm-offload.sh
 	$(Q)install -m 644 -t $(EXAMPLES) examples/edge.schema
 	$(Q)install -D -m 644 -t $(UNITDIR) $(SYSTEMD)
 	$(Q)sed -i 's|^ExecStart=/usr/local/|ExecStart=$(PREFIX)/|' $(SYSTEMD:examples/systemd/%=$(UNITDIR)/%)
@@ -127,6 +128,7 @@ bench: all
 	$(Q)B=$(B) tests/bench/place
 	$(Q)B=$(B) tests/bench/invite
 	$(Q)B=$(B) tests/bench/rescue
+	$(Q)B=$(B) tests/bench/offload
 
 # --- linting
 

@@ -8,6 +8,7 @@
 #include "lib/base/opt.h"
 #include "lib/discover/names.h"
 #include "lib/discover/node.h"
+#include "lib/engine/engine.h"
 #include "lib/move/migrate.h"
 #include "lib/move/recover.h"
 #include "lib/move/remote.h"
@@ -209,7 +210,7 @@ static int move_one(const char *service, const char *node, const char *dest)
 	struct err e = { 0 }, unwritten = { 0 };
 	int status = 0;
 
-	if (node && strcmp(node, node_self()))
+	if (node && strcmp(node, node_self()) && !engine_governs(service))
 		return move_elsewhere(service, node, dest);
 	if (migrate(service, dest, &opt, &rec, &e))
 		status = e.code;

@@ -22,7 +22,7 @@ static const struct opt opts[] = {
 	{ "type", 't', OPT_STR, &type, "stateful|stateless", "what a move must carry along (default stateful)" },
 	{ "on", 0, OPT_STR, &on, "NODE", "start it on that node (default: this one)" },
 	{ "file", 'f', OPT_STR, &compose_file, "FILE", "start the application of this compose file" },
-	{ "app", 0, OPT_STR, &app, "NAME", "with --file: the application's name (default: the file's, or its folder's)" },
+	{ "app", 0, OPT_STR, &app, "NAME", "the application's name (default: the file's, or its folder's)" },
 	{ "emit", 0, OPT_FLAG, &emit, NULL, "with --file: start nothing, print the records of its services" },
 	{ "spec", 0, OPT_STR, &spec_file, "FILE", "start what the definition in this file says; -: on standard input" },
 	{ "list", 'l', OPT_FLAG, &list, NULL, "start nothing: show the services of the node" },
@@ -41,7 +41,7 @@ static const struct opt opts[] = {
 	{ "user", 'u', OPT_STR, &user, "USER", "run as this user of its root, or as UID or UID:GID" },
 	{ "dir", 'w', OPT_STR, &dir, "PATH", "its working directory (default: the image's, or /)" },
 	{ "env", 'e', OPT_LIST, &env, "KEY=VALUE", "set a variable of its environment; repeatable" },
-	{ "engine", 0, OPT_STR, &engine, "process|runc|docker|podman",
+	{ "engine", 0, OPT_STR, &engine, "process|runc|docker|podman|swarm",
 	  "how it runs (default process; runc for a bundle)" },
 	{ 0 },
 };

@@ -108,7 +108,7 @@ static int stop(const char *name, const char *node, bool rm)
 	struct err e;
 	int rc;
 
-	if (!node || !strcmp(node, node_self()))
+	if (!node || !strcmp(node, node_self()) || engine_governs(name))
 		return stop_here(name, rm, &e) ? cmd_fail(&cmd, &e) : 0;
 	AUTO_JSON struct json *args = json_array();
 	snprintf(grace, sizeof(grace), "%g", grace_s);

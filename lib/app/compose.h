@@ -14,7 +14,7 @@
 struct compose_service {
 	char key[SERVICE_NAME_MAX + 1]; /* its name in the file */
 	unsigned line, column;          /* where it stands there */
-	bool lone;                      /* network_mode: none */
+	bool lone;                      /* network_mode: none; or no address of its own */
 	struct json *spec;              /* owned: the definition; "image", "entrypoint" and "command" are not carried out yet */
 	struct json *build;             /* owned: {context, dockerfile, target, args: ["KEY=VALUE"]}, or NULL */
 	struct json *depends;           /* owned: [{service: KEY, condition}] */

@@ -14,6 +14,7 @@
 #include "lib/move/image_send.h"
 #include "lib/move/layer_send.h"
 #include "lib/move/remote.h"
+#include "lib/move/worker.h"
 
 #define LOCK_MS 2000
 
@@ -27,6 +28,7 @@ int launch_definition(struct service **out, const struct json *spec, struct err 
 	s->pid = 0;
 	s->epoch = 0;
 	s->moved = false;
+	s->at[0] = s->at_addr[0] = '\0';
 	*out = TAKE_PTR(s);
 	return 0;
 }
@@ -122,12 +124,25 @@ static int bring_root(const char *node, struct service *s, struct err *e)
 	return layer_send(node, s->root, e);
 }
 
+/* By this node, which governs it, and told to be at that one. */
+static int launch_assigned(const char *node, struct service *s, FILE *out, struct err *e)
+{
+	AUTO_JSON struct json *rec = NULL;
+
+	snprintf(s->at, sizeof(s->at), "%.63s", node);
+	if (worker_prepare(node, s, e))
+		return err_wrap(e, "service %s", s->name);
+	return launch_here(s, &rec, e) || record_print(out, rec, e) ? -1 : 0;
+}
+
 int launch_there(const char *node, struct service *s, FILE *out, void (*say)(const char *line), struct err *e)
 {
 	AUTO_JSON struct json *args = json_array(), *spec = NULL;
 
 	choose_image(s);
 	const struct engine *engine = engine_find(s->engine);
+	if (engine && engine->whole && engine->whole->span)
+		return launch_assigned(node, s, out, e);
 	struct err why;
 	char id[80];
 	const char *image = s->about ? json_str(s->about, "image") : NULL;

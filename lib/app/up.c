@@ -34,6 +34,20 @@ static const char *name_of(const struct compose_service *s)
 	return json_str(s->spec, "name");
 }
 
+/* It has the address of its node: the others find it by its names in the application's network. One that keeps nothing outside
+ * itself may be started elsewhere, if the file does not say otherwise. */
+static void name_task(struct compose_service *s)
+{
+	struct json *names = json_copy(s->aliases);
+
+	if (!json_has(s->spec, "type") && !json_len(s->spec, "volumes"))
+		json_set_str(s->spec, "type", "stateless");
+	json_add(names, json_string(s->key));
+	json_set(s->spec, "aliases", names);
+	json_remove(s->spec, "addr");
+	s->lone = true;
+}
+
 /* What is not of the file itself: the engine, an image that is built, and a name for this very definition. */
 static int complete(struct compose *c, const struct up_options *opt, struct err *e)
 {
@@ -48,6 +62,8 @@ static int complete(struct compose *c, const struct up_options *opt, struct err 
 		snprintf(image, sizeof(image), "%s-%s:latest", c->name, s->key);
 		if (s->build && !json_has(s->spec, "image"))
 			json_set_str(s->spec, "image", image);
+		if (engine_span(json_str(s->spec, "engine")))
+			name_task(s);
 		AUTO_FREE char *text = json_text(s->spec);
 		if (!text)
 			return err_sys(e, "service %s", name_of(s));
@@ -182,7 +198,8 @@ static int is_there(struct raising *r, const struct compose_service *s)
 	AUTO_FD int lock = service_lock(name_of(s), 2000, r->e);
 	if (lock < 0 || service_load(&old, name_of(s), r->e))
 		return -1;
-	return registry_remove_service(r->r, rec, r->e) < 0 || service_remove(old, r->e) ? -1 : 0;
+	/* what its engine still has of it, too */
+	return service_stop(old, 0, r->e) || registry_remove_service(r->r, rec, r->e) < 0 || service_remove(old, r->e) ? -1 : 0;
 }
 
 static int start_one(struct raising *r, size_t i)

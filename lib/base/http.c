@@ -18,6 +18,7 @@ struct http {
 	struct http_peer peer;
 	struct curl_slist *headers;
 	char *own; /* the line of http_header */
+	const char *method; /* or NULL */
 	char why[CURL_ERROR_SIZE];
 };
 
@@ -57,6 +58,11 @@ int http_header(struct http *h, const char *line, struct err *e)
 	free(h->own);
 	h->own = copy;
 	return 0;
+}
+
+void http_method(struct http *h, const char *method)
+{
+	h->method = method;
 }
 
 struct sink {
@@ -126,6 +132,8 @@ static CURLcode perform(struct http *h, const char *url, const char *body, int t
 		lib->easy_setopt(h->curl, CURLOPT_POSTFIELDSIZE, (long)strlen(body));
 		lib->easy_setopt(h->curl, CURLOPT_POSTFIELDS, body);
 	}
+	if (h->method)
+		lib->easy_setopt(h->curl, CURLOPT_CUSTOMREQUEST, h->method);
 	return lib->easy_perform(h->curl);
 }
 
@@ -184,6 +192,8 @@ int http_json(struct http *h, const char *url, const char *body, int timeout_ms,
 		return err_set(e, status == 401 || status == 403 ? EX_NOPERM : EX_UNAVAILABLE, "%s: answers %ld%s%s",
 			       h->peer.name, status, why ? ": " : "", why ? why : "");
 	}
+	if (!answer)
+		return 0;
 	if (!j)
 		return err_set(e, EX_DATAERR, "%s: its answer is %s", h->peer.name, bad.text);
 	*answer = TAKE_PTR(j);

@@ -33,12 +33,14 @@ AUTO_DEFINE(struct http, http_close)
 
 /* Sent with each request from now on: "Authorization: ...", copied; NULL takes it back. */
 int http_header(struct http *h, const char *line, struct err *e);
+/* "DELETE", for each request from now on; NULL: GET and POST again. Used as long as the client lives. */
+void http_method(struct http *h, const char *method);
 
 /* GET, or POST when there is a `body` (JSON); the answer NUL-terminated in *text, which the caller frees, and its status in
  * *status (0 for LDAP). An answer of any status is success; more than 64 MB are refused.
  * -1: "NAME: cannot connect: ...", EX_UNAVAILABLE, or EX_NOPERM for certificates and LDAP's log-in. */
 int http_do(struct http *h, const char *url, const char *body, int timeout_ms, char **text, long *status, struct err *e);
-/* The same as a JSON value; a status of 400 and more is an error, EX_NOPERM for 401 and 403, else EX_UNAVAILABLE, with the
+/* The same as a JSON value (answer NULL: whatever it is); a status of 400 and more is an error, EX_NOPERM for 401 and 403, else EX_UNAVAILABLE, with the
  * members "error" or "message" of the answer as its reason. */
 int http_json(struct http *h, const char *url, const char *body, int timeout_ms, struct json **answer, struct err *e);
 /* An answer without end: each piece goes to `take`, until that returns other than 0 or the time is over. */

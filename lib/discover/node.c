@@ -87,9 +87,11 @@ static void describe_hardware(struct json *j)
 		json_set_num(j, "disk.free_bytes", (double)fs.f_bavail * (double)fs.f_frsize);
 }
 
-/* The fleet that it belongs to: for whom who asks is served, else its owner's word, else the first that has invited it. */
+/* The fleet that it belongs to: for whom who asks is served, else its owner's word, else the first that has invited it, else its
+ * own if it has invited others. */
 static void describe_member(struct json *j)
 {
+	bool host = false;
 	AUTO_JSON struct json *grants = getenv("EDGE_FLEET") || node_setting("member") ? NULL : grant_list(NULL);
 
 	json_set_str(j, "member", getenv("EDGE_FLEET") ? getenv("EDGE_FLEET") : node_setting("member"));
@@ -98,13 +100,16 @@ static void describe_member(struct json *j)
 
 		if (grant_joined(grant, time(NULL)))
 			json_set_str(j, "member", json_str(grant, "fleet"));
+		host |= json_has(grant, "member");
 	}
+	if (host && !json_has(j, "member"))
+		json_set_str(j, "member", node_self());
 }
 
 struct json *node_describe(void)
 {
 	static const char *const told[] = { "port", "role", "network", "geo", "gpu", "user" };
-	static const struct engine *const engines[] = { &engine_process, &engine_runc };
+	static const struct engine *const engines[] = { &engine_process, &engine_runc, &engine_swarm };
 	struct json *j = json_object(), *can = json_array();
 	const struct json *own = settings();
 	char seen[32];

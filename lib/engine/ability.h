@@ -9,6 +9,7 @@ struct ability {
 	const char *engine;
 	bool starts; /* edge-run starts services of it */
 	bool moves;  /* edge-migrate takes them to another node */
+	bool memory; /* ... with their memory: else only stateless ones */
 };
 
 /* NULL: an engine that nobody here knows. */

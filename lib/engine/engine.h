@@ -7,7 +7,21 @@
 #include "lib/engine/keeper.h"
 #include "lib/engine/service.h"
 
+struct engine_span {
+	/* "running"; "exited": it should, and does not; "stopped": it is not there. */
+	const char *(*state)(const struct service *s);
+	/* Of its first process, if that is at this node; else 0. */
+	pid_t (*pid)(const struct service *s);
+	/* Takes it to that node: started there first, and ended where it was when it runs there. Sets s->at, s->at_addr, and
+	 * *started_ms to when it ran. A failure leaves it where it was, as if nothing had been; so does stop() (may be NULL). */
+	int (*assign)(struct service *s, const char *node, bool (*stop)(void *ctx), void *ctx, double *started_ms, struct err *e);
+	/* Its image is known to this node only, and has to be brought to others; else they get it from its registry. */
+	bool (*carries)(const char *ref);
+};
+
 struct engine_whole {
+	/* Its services run at any of several nodes, and this one governs them all: s->at says where. NULL: they run here. */
+	const struct engine_span *span;
 	/* Makes and starts it; sets s->pid. Where it has an address, its network is that of net_create, held. */
 	int (*run)(struct service *s, struct err *e);
 	/* Ends and removes it; a missing one is no error. */
@@ -48,8 +62,12 @@ struct engine {
 	int (*forget)(struct service *s, struct err *e);
 };
 
-extern const struct engine engine_process, engine_runc, engine_docker, engine_podman;
+extern const struct engine engine_process, engine_runc, engine_docker, engine_podman, engine_swarm;
 const struct engine *engine_find(const char *name); /* NULL: unknown */
+/* NULL unless the engine of that name spans nodes. */
+const struct engine_span *engine_span(const char *name);
+/* Is it a service of such an engine, that this node governs, wherever it runs? */
+bool engine_governs(const char *service);
 
 /* Start to running: folders, upper with its masks, network (refusing an address that is taken), cgroups, keeper, engine;
  * attached to the bridge; service.json written. All undone on failure. */

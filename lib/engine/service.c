@@ -10,7 +10,9 @@
 
 #include "lib/base/clock.h"
 #include "lib/base/file.h"
+#include "lib/discover/grant.h"
 #include "lib/discover/node.h"
+#include "lib/engine/engine.h"
 #include "lib/engine/health.h"
 
 #define ABOUT_MAX   (256u << 10)
@@ -35,7 +37,7 @@ void service_free(struct service *s)
 
 const char *const service_about[] = { "app", "image", "layer", "needs", "wants", "labels", "alive_s", "restarts",
 				      "spec_id", "images", "entrypoint", "command", "healthcheck", "restart", "stop_s",
-				      "hosts", NULL };
+				      "hosts", "aliases", NULL };
 const int service_about_private = 9;
 
 void service_about_set(struct service *s, const char *member, struct json *v)
@@ -213,6 +215,7 @@ static int copy_words(struct service *s, const struct json *j, struct err *e)
 	    copy_str(s->mac, sizeof(s->mac), j, "mac", e) || copy_str(s->user, sizeof(s->user), j, "user", e) ||
 	    copy_str(s->fleet, sizeof(s->fleet), j, "fleet", e) ||
 	    copy_str(s->moved_at, sizeof(s->moved_at), j, "moved_at", e) ||
+	    copy_str(s->at, sizeof(s->at), j, "at", e) || copy_str(s->at_addr, sizeof(s->at_addr), j, "at_addr", e) ||
 	    copy_str(s->moved_from, sizeof(s->moved_from), j, "moved_from", e) || copy_path(s->root, j, "root", e) ||
 	    copy_path(s->bundle, j, "bundle", e) || copy_path(s->dir, j, "dir", e))
 		return -1;
@@ -336,6 +339,8 @@ struct json *service_to_json(const struct service *s)
 	json_set_str(j, "bundle", s->bundle[0] ? s->bundle : NULL);
 	json_set_str(j, "user", s->user[0] ? s->user : NULL);
 	json_set_str(j, "dir", s->dir[0] ? s->dir : NULL);
+	json_set_str(j, "at", s->at[0] ? s->at : NULL);
+	json_set_str(j, "at_addr", s->at_addr[0] ? s->at_addr : NULL);
 	if (s->n_volumes) {
 		struct json *all = json_array();
 
@@ -366,8 +371,17 @@ struct json *service_record(const struct service *s, const char *state)
 {
 	struct json *j = service_common(s);
 
-	json_set_str(j, "node", node_self());
+	json_set_str(j, "node", s->at[0] ? s->at : node_self());
 	json_set_str(j, "state", state);
+	if (engine_span(s->engine)) {
+		bool tested = s->about && json_has(s->about, "healthcheck.test") && !json_bool(s->about, "healthcheck.disable", false);
+
+		json_set_str(j, "addr", s->at_addr[0] ? s->at_addr : NULL);
+		/* a task counts as running when it is healthy */
+		json_set_str(j, "health", tested && !strcmp(state, "running") ? "healthy" : NULL);
+		json_set_str(j, "fleet", s->at[0] && strcmp(s->at, node_self()) ? grant_own_fleet() : NULL);
+		return j;
+	}
 	json_set_str(j, "health", strcmp(state, "running") ? NULL : health_of(s));
 	json_set_str(j, "log", service_dir(s, "log"));
 	return j;
@@ -469,10 +483,18 @@ uint64_t service_start_time(pid_t pid)
 
 bool service_running(const struct service *s)
 {
+	const struct engine_span *span = engine_span(s->engine);
+
+	if (span)
+		return !strcmp(span->state(s), "running");
 	return s->pid > 0 && s->start_time && service_start_time(s->pid) == s->start_time;
 }
 
 const char *service_state(const struct service *s)
 {
+	const struct engine_span *span = engine_span(s->engine);
+
+	if (span && !s->moved)
+		return span->state(s);
 	return s->moved ? "moved" : !s->pid ? "stopped" : service_running(s) ? "running" : "exited";
 }

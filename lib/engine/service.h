@@ -25,7 +25,7 @@ struct service_volume {
 struct service {
 	char id[17];                        /* 16 random hex digits, kept across moves */
 	char name[SERVICE_NAME_MAX + 1];    /* letters, digits, "._-" */
-	char engine[16];                    /* "process", "runc" */
+	char engine[16];                    /* "process", "runc", ... */
 	bool stateless;
 	char addr[64];                      /* "10.77.0.201/24" or IPv6; "" without a network */
 	char mac[18];                       /* made at start, kept across moves */
@@ -43,6 +43,7 @@ struct service {
 	long epoch;                         /* counts the moves */
 	char fleet[64];                     /* for which it runs here, when it is a guest's; else "" */
 	char moved_at[32], moved_from[256]; /* of the last one; "" before the first */
+	char at[64], at_addr[64];           /* of an engine that spans nodes: the node that it is at, and where clients reach that */
 	struct json *about;                 /* owned, or NULL: an object of the members of service_about */
 
 	bool moved;                         /* it has left this node; its folder is a cache for its return */

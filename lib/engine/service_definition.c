@@ -3,7 +3,7 @@
 
 struct json *service_definition(const struct service *s)
 {
-	static const char *const ours[] = { "mac", "moved", "pid", "start_time", "log_ino" }; /* nobody else's */
+	static const char *const ours[] = { "mac", "moved", "pid", "start_time", "log_ino", "at", "at_addr" }; /* nobody else's */
 	AUTO_JSON struct json *rec = service_record(s, service_state(s));
 	struct json *j = service_to_json(s);
 

@@ -17,7 +17,7 @@
 #define PROBE_MS 300
 #define KILL_MS 10000
 
-static const struct engine *const engines[] = { &engine_process, &engine_runc, &engine_docker, &engine_podman };
+static const struct engine *const engines[] = { &engine_process, &engine_runc, &engine_docker, &engine_podman, &engine_swarm };
 
 const struct engine *engine_find(const char *name)
 {
@@ -25,6 +25,20 @@ const struct engine *engine_find(const char *name)
 		if (!strcmp(engines[i]->name, name))
 			return engines[i];
 	return NULL;
+}
+
+const struct engine_span *engine_span(const char *name)
+{
+	const struct engine *engine = engine_find(name);
+
+	return engine && engine->whole ? engine->whole->span : NULL;
+}
+
+bool engine_governs(const char *service)
+{
+	AUTO_SERVICE struct service *s = NULL;
+
+	return !service_load(&s, service, NULL) && engine_span(s->engine);
 }
 
 static int folder_check(const char *what, const char *path, struct err *e)

@@ -9,8 +9,8 @@
 
 #include "lib/base/proc.h"
 #include "lib/discover/node.h"
-#include "lib/engine/service.h"
-#include "lib/measure/docker.h"
+#include "lib/engine/docker.h"
+#include "lib/engine/engine.h"
 
 #define PODMAN_MS 10000
 #define RUNC_ROOT "/run/runc"
@@ -35,14 +35,16 @@ static bool known(const struct json *all, pid_t pid)
 	return false;
 }
 
-static void add(struct json *all, const char *engine, const char *id, const char *name, const char *image, pid_t pid)
+/* instance: its id as the engine's own record of it has it, or NULL */
+static void add(struct json *all, const char *engine, const char *id, const char *instance, const char *name, const char *image,
+		pid_t pid)
 {
 	struct json *rec;
 	char own[17], word[SERVICE_NAME_MAX + 1];
 
 	if (!id || !*id || pid <= 0 || known(all, pid))
 		return;
-	short_id(id, own);
+	short_id(instance ? instance : id, own);
 	snprintf(word, sizeof(word), "%s", name && *name ? name : id);
 	if (!service_name_valid(word)) /* runc takes some that we do not */
 		snprintf(word, sizeof(word), "%s-%.12s", engine, own);
@@ -61,6 +63,13 @@ static void add(struct json *all, const char *engine, const char *id, const char
 
 /* ---- ours ---- */
 
+static pid_t pid_of(const struct service *s)
+{
+	const struct engine_span *span = engine_span(s->engine);
+
+	return span ? span->pid(s) : service_running(s) ? s->pid : 0;
+}
+
 static void add_own(struct json *all, const struct absence *a)
 {
 	struct err e;
@@ -71,10 +80,11 @@ static void add_own(struct json *all, const struct absence *a)
 	for (size_t i = 0; own && i < json_len(own, NULL); i++) {
 		struct json *rec = json_at(own, i);
 		const char *name = json_str(rec, "name");
+		pid_t pid;
 		AUTO_SERVICE struct service *s = NULL;
 
-		if (name && !service_load(&s, name, NULL) && service_running(s))
-			json_set_num(rec, "pid", s->pid);
+		if (name && !service_load(&s, name, NULL) && (pid = pid_of(s)))
+			json_set_num(rec, "pid", pid);
 		json_add(all, rec);
 	}
 }
@@ -89,9 +99,13 @@ static void add_docker_one(struct json *all, const char *id)
 	snprintf(path, sizeof(path), "/containers/%.64s/json", id);
 	if (docker_get(path, &c, NULL)) /* it has ended meanwhile */
 		return;
-	const char *name = json_str(c, "Name");
-	add(all, "docker", id, name ? name + (*name == '/') : NULL, json_str(c, "Config.Image"),
-	    (pid_t)json_int(c, "State.Pid", 0));
+	const char *name = json_str(c, "Name"), *task = json_str(c, "Config.Labels.edge-id");
+	pid_t pid = (pid_t)json_int(c, "State.Pid", 0);
+
+	if (task) /* of a swarm, whose manager knows the rest */
+		add(all, "swarm", id, task, json_str(c, "Config.Labels.edge-name"), json_str(c, "Config.Image"), pid);
+	else
+		add(all, "docker", id, NULL, name ? name + (*name == '/') : NULL, json_str(c, "Config.Image"), pid);
 }
 
 static void add_docker(struct json *all, const struct absence *a)
@@ -133,7 +147,7 @@ static void add_podman(struct json *all, const struct absence *a)
 		AUTO_JSON struct json *name = names ? json_at(names, 0) : NULL;
 
 		if (!json_bool(c, "IsInfra", false)) /* a pod's own holds its namespaces and does nothing */
-			add(all, "podman", json_str(c, "Id"), json_value(name), json_str(c, "Image"),
+			add(all, "podman", json_str(c, "Id"), NULL, json_value(name), json_str(c, "Image"),
 			    (pid_t)json_int(c, "Pid", 0));
 	}
 }
@@ -151,7 +165,7 @@ static void add_runc_one(struct json *all, const char *id)
 	uint64_t start = pid > 0 ? service_start_time(pid) : 0;
 
 	if (start && (double)start == json_num(state, "init_process_start", 0))
-		add(all, "runc", id, id, NULL, pid);
+		add(all, "runc", id, NULL, id, NULL, pid);
 }
 
 static void add_runc(struct json *all, const struct absence *a)

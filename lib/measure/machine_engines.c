@@ -7,7 +7,8 @@
 #include <unistd.h>
 
 #include "lib/base/proc.h"
-#include "lib/measure/docker.h"
+#include "lib/engine/docker.h"
+#include "lib/engine/swarm.h"
 #include "lib/measure/facts.h"
 #include "lib/measure/machine.h"
 
@@ -103,7 +104,8 @@ static void describe_docker(struct json *node, const struct absence *a)
 
 		json_set_str(node, "versions.docker", json_str(info, "ServerVersion"));
 		snprintf(member, sizeof(member), id && *id ? "swarm:%.64s" : "swarm", id);
-		if (state && !strcmp(state, "active") && !json_has(node, "member"))
+		/* our own swarm says nothing that the fleet does not say */
+		if (state && !strcmp(state, "active") && !json_has(node, "member") && !swarm_is_ours(json_str(info, "Swarm.NodeID")))
 			json_set_str(node, "member", member);
 	}
 }

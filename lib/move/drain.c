@@ -7,7 +7,9 @@
 #include "lib/base/proc.h"
 #include "lib/discover/grant.h"
 #include "lib/discover/node.h"
-#include "lib/engine/service.h"
+#include "lib/engine/engine.h"
+#include "lib/engine/swarm.h"
+#include "lib/measure/containers.h"
 #include "lib/measure/inventory.h"
 #include "lib/move/remote.h"
 #include "lib/move/survey.h"
@@ -100,12 +102,30 @@ static int look(struct picture *p, struct err *e)
 
 /* ---- the moves ---- */
 
+/* By this node. */
+static int migrate_from_here(const struct drain *d, const char *service, const char *to, struct err *e)
+{
+	const char *const argv[] = { "edge-migrate", "--quiet", "--to", to, "--", service, NULL };
+	AUTO_FREE char *said = NULL;
+
+	if (proc_run(argv, &said, 0, e))
+		return 1;
+	fputs(said, d->out);
+	return fflush(d->out) ? -1 : 0;
+}
+
 static int migrate_there(const struct drain *d, const char *node, const char *service, const char *to)
 {
 	AUTO_JSON struct json *args = json_array();
 	struct err e = { 0 };
 	int rc;
 
+	if (engine_governs(service)) {
+		rc = migrate_from_here(d, service, to, &e);
+		if (rc > 0)
+			d->failed(&e);
+		return rc;
+	}
 	json_add(args, json_string("--to"));
 	json_add(args, json_string(to));
 	json_add(args, json_string("--"));
@@ -195,16 +215,33 @@ static int send_home(const struct drain *d, const char *service, const struct js
 
 	for (size_t i = 0; i < json_len(to, NULL); i++) {
 		AUTO_JSON struct json *node = json_at(to, i);
-		const char *const argv[] = { "edge-migrate", "--quiet", "--to", json_value(node), "--", service, NULL };
-		AUTO_FREE char *said = NULL;
+		int rc = migrate_from_here(d, service, json_value(node), &e);
 
-		if (!proc_run(argv, &said, 0, &e)) {
-			fputs(said, d->out);
-			return fflush(d->out) ? -1 : 0;
-		}
+		if (rc <= 0)
+			return rc;
 	}
 	d->failed(&e);
 	return 1;
+}
+
+/* Those of the inviter's swarm are moved by the inviter only. */
+static int tell_tasks(const char *inviter, const struct drain *d)
+{
+	AUTO_JSON struct json *all = swarm_brought_by(inviter) ? containers_list(NULL) : NULL;
+	struct err e;
+	int n = 0;
+
+	for (size_t i = 0; all && i < json_len(all, NULL); i++) {
+		AUTO_JSON struct json *rec = json_at(all, i);
+
+		if (strcmp(json_str(rec, "engine"), "swarm"))
+			continue;
+		err_set(&e, EX_UNAVAILABLE, "service %s: the swarm of %s has it here, and moves it by edge-invite --leave %s there",
+			json_str(rec, "name"), inviter, node_self());
+		d->failed(&e);
+		n++;
+	}
+	return n;
 }
 
 int drain_self(const char *inviter, const struct drain *d, struct err *e)
@@ -223,5 +260,5 @@ int drain_self(const char *inviter, const struct drain *d, struct err *e)
 		if (of && state && !strcmp(of, fleet) && !strcmp(state, "running"))
 			left += send_home(d, json_str(s, "name"), to) != 0;
 	}
-	return left;
+	return left + tell_tasks(inviter, d);
 }

@@ -13,6 +13,7 @@
 #include "lib/discover/registry.h"
 #include "lib/discover/ticket.h"
 #include "lib/discover/trust.h"
+#include "lib/engine/swarm.h"
 #include "lib/move/wire.h"
 
 #define PEERS_MAX 10000
@@ -222,6 +223,8 @@ static int on_part(struct stream *s, const char *who, const struct json *call, s
 		return err_set(e, EX_NOPERM, "node %s: it was not you who brought it", peer);
 	json_remove(grant, "by"); /* who is known here by others only, and goes, takes that along */
 	if (grant_save(grant, e) || (peer ? grant_end(peer, false, false, e) : grant_end(who, true, true, e)))
+		return -1;
+	if (!peer && swarm_leave(who, e))
 		return -1;
 	AUTO_REGISTRY struct registry *r = NULL;
 	if (json_has(grant, "member") && !peer && (registry_open(&r, NULL, e) || enlist_leaves(r, who, grant_own_fleet(), e)))

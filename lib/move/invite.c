@@ -10,9 +10,11 @@
 #include "lib/discover/grant.h"
 #include "lib/discover/node.h"
 #include "lib/discover/trust.h"
+#include "lib/engine/swarm.h"
 #include "lib/move/guest.h"
 #include "lib/move/remote.h"
 #include "lib/move/wire.h"
+#include "lib/move/worker.h"
 
 struct round {
 	const struct invitation *inv;
@@ -92,6 +94,22 @@ static struct json *speak(struct stream *s, const struct round *r, const struct 
 	return wire_call(s, join, e);
 }
 
+/* One that lets services be started there becomes a worker of this node's swarm, where there is one. That it does not is no
+ * reason against the rest. */
+static void offer_swarm(struct stream *s, const char *name, struct json *answer)
+{
+	AUTO_JSON struct json *words = json_get(answer, "verbs");
+	struct err why = { 0 };
+	unsigned verbs = 0;
+
+	if (!words || grant_verbs(words, &verbs, NULL) || !(verbs & GRANT_RUN) || !swarm_managed())
+		return;
+	if (worker_bring_over(s, name, &why))
+		json_set_str(answer, "swarm_why", why.text);
+	else
+		json_set_bool(answer, "swarm", true);
+}
+
 static int invite_one(const struct round *r, size_t i, struct json *line, struct err *e)
 {
 	AUTO_JSON struct json *node = json_at(r->inv->nodes, i), *found = NULL, *answer = NULL, *told = NULL;
@@ -109,6 +127,7 @@ static int invite_one(const struct round *r, size_t i, struct json *line, struct
 	json_set_str(told, "addr", t.host);
 	json_set_num(told, "port", t.port);
 	json_set_str(told, "user", t.user);
+	offer_swarm(s, is, answer);
 	json_set(answer, "node", TAKE_PTR(told));
 	json_set(line, "answer", TAKE_PTR(answer));
 	return 0;
@@ -151,7 +170,10 @@ static int admit(struct round *r, const struct json *answer, struct json **recor
 		return -1;
 	AUTO_JSON struct json *grant = grant_load(json_str(rec, "name"), e);
 	*record = grant ? invite_record(grant, true) : NULL;
-	return *record ? 0 : -1;
+	if (!*record)
+		return -1;
+	json_set(*record, "swarm", json_get(answer, "swarm"));
+	return 0;
 }
 
 static void tell(struct round *r, size_t i, const struct json *member, const struct err *why)
@@ -175,6 +197,10 @@ static int line(void *ctx, size_t i, char *text, struct err *e)
 		err_set(&why, (int)json_int(said, "code", EX_UNAVAILABLE), "%s", json_str(said, "why"));
 	else if (!admit(r, answer, &record, &why))
 		json_add(r->joined, json_string(json_str(record, "node")));
+	if (record && json_str(answer, "swarm_why")) {
+		err_set(&why, EX_UNAVAILABLE, "%s", json_str(answer, "swarm_why"));
+		r->inv->warn(&why);
+	}
 	tell(r, i, record, &why);
 	return 0;
 }
@@ -367,6 +393,17 @@ int invite_run(const struct invitation *inv, struct err *e)
 
 /* ---- the end of it ---- */
 
+/* What else runs there by the swarm is moved by that; ours has left before. */
+static void leave_swarm(const char *name, int (*step)(const char *, struct err *), void (*warn)(const struct err *))
+{
+	struct err why;
+
+	if (swarm_managed() && step(name, &why)) {
+		err_wrap(&why, "node %s", name);
+		warn(&why);
+	}
+}
+
 int invite_end(const char *name, void (*warn)(const struct err *), struct err *e)
 {
 	AUTO_REGISTRY struct registry *r = NULL;
@@ -382,8 +419,12 @@ int invite_end(const char *name, void (*warn)(const struct err *), struct err *e
 	close(TAKE_FD(lock));
 	if (json_has(grant, "member") && (registry_open(&r, NULL, e) || enlist_leaves(r, name, grant_own_fleet(), e)))
 		return -1;
+	if (json_has(grant, "member"))
+		leave_swarm(name, swarm_drain, warn);
 	if (call_member(name, wire_request("part"), &why))
 		warn(&why);
+	if (json_has(grant, "member"))
+		leave_swarm(name, swarm_remove, warn);
 	for (size_t i = 0; i < json_len(all, NULL); i++) {
 		AUTO_JSON struct json *one = json_at(all, i);
 		const char *other = json_str(one, "name"), *by = json_str(one, "by");

@@ -10,6 +10,7 @@
 #include "lib/engine/service.h"
 #include "lib/move/refusal.h"
 #include "lib/move/stateless.h"
+#include "lib/move/worker.h"
 
 #define FIRST_PAUSE_MS 200
 #define PAUSE_MS 5000 /* between two tries, at most */
@@ -103,11 +104,15 @@ int migrate(const char *name, const char *to, const struct move_options *opt, st
 
 	*record = NULL;
 	with.to = to;
-	if (service_load(&s, name, e) || registry_open(&r, NULL, e) || node_target(r, to, &t, e))
+	if (service_load(&s, name, e))
+		return -1;
+	const struct engine *engine = engine_find(s->engine);
+	if (engine && engine->whole && engine->whole->span && s->stateless)
+		return migrate_assigned(s, to, &with, record, e);
+	if (registry_open(&r, NULL, e) || node_target(r, to, &t, e))
 		return -1;
 	if (!strcmp(to, node_self()))
 		return err_set(e, EX_USAGE, "service %s: is on node %s already", name, to);
-	const struct engine *engine = engine_find(s->engine);
 	if (engine && engine->whole && !s->stateless)
 		return err_set(e, EX_UNAVAILABLE, "service %s: engine %s: only stateless services of it can be moved (engine process "
 			       "moves the same image live)", name, s->engine);

@@ -20,6 +20,7 @@
 #include "lib/move/remote.h"
 #include "lib/move/stateless.h"
 #include "lib/move/wire.h"
+#include "lib/move/worker.h"
 
 #define IDLE_MS 30000
 
@@ -63,6 +64,8 @@ static int on_call(struct stream *s, struct caller *c, const struct json *call, 
 		return stateless_serve(s, call, e);
 	if (!strcmp(verb, "image"))
 		return image_serve(s, call, e);
+	if (!strcmp(verb, "swarm"))
+		return worker_serve(s, caller_name(c), call, e);
 	if (!strcmp(verb, "layer"))
 		return layer_serve(s, call, e);
 	if (!strcmp(verb, "outcome"))

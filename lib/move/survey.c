@@ -5,6 +5,7 @@
 
 #include "lib/base/crowd.h"
 #include "lib/discover/node.h"
+#include "lib/engine/engine.h"
 #include "lib/move/bundle.h"
 #include "lib/move/remote.h"
 
@@ -84,6 +85,21 @@ static void set_address(struct json *rec, const char *target)
 		json_set_str(rec, "user", t.user);
 }
 
+/* A task of this node's swarm: there, only its use is known. */
+static struct json *complete(struct json *task)
+{
+	const char *name = json_str(task, "name"), *id = json_str(task, "id");
+	AUTO_SERVICE struct service *s = NULL;
+	struct json *rec;
+
+	if (!name || !id || service_load(&s, name, NULL) || !engine_span(s->engine) || strcmp(s->id, id))
+		return task;
+	rec = service_record(s, "running");
+	json_set(rec, "usage", json_get(task, "usage"));
+	json_free(task);
+	return rec;
+}
+
 static int line(void *ctx, size_t i, char *text, struct err *e)
 {
 	struct round *r = ctx;
@@ -95,6 +111,8 @@ static int line(void *ctx, size_t i, char *text, struct err *e)
 		return -1;
 	if (kind && !strcmp(kind, "node") && !name_of(r->s, i, target, name, NULL))
 		set_address(rec, target);
+	if (kind && !strcmp(kind, "service") && json_str(rec, "engine") && engine_span(json_str(rec, "engine")))
+		rec = complete(rec);
 	return r->s->record(r->s->ctx, rec, e);
 }
 

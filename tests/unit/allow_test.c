@@ -39,6 +39,7 @@ static void test_needs(void)
 	is_int(needs("{\"verb\":\"node\"}"), GRANT_PROBE, "to be described is to be probed");
 	is_int(needs("{\"verb\":\"prepare\"}"), GRANT_RESTORE, "to bring a service is to restore it");
 	is_int(needs("{\"verb\":\"settle\"}"), GRANT_MOVES, "the books of a move are for all who move");
+	is_int(needs("{\"verb\":\"swarm\"}"), GRANT_RUN, "to join a swarm is to let services be started");
 	is_int(needs("{\"verb\":\"join\"}"), GRANT_INVITE, "to join needs an invitation");
 	is_int(needs("{\"verb\":\"run\",\"program\":\"edge-run\"}"), GRANT_RUN, "a program has its own word");
 	is_int(needs("{\"verb\":\"run\",\"program\":\"sh\"}") | needs("{\"verb\":\"run\"}") | needs("{\"verb\":\"fly\"}") | needs("{}"), 0,

@@ -1,0 +1,67 @@
+# shellcheck shell=bash disable=SC2016,SC2034,SC2154 # what is quoted so is for the nodes' shells; lib.sh sets the rest
+# SPDX-License-Identifier: MIT
+# What the tests of Docker Swarm share: a lab of three nodes that do not know one another, each with a daemon of its own, of
+# which edge1 is to be the manager.
+. "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
+need dockerd busybox perl jq
+nodes=(edge1 edge2 edge3)
+
+docker() { # NODE ARG...: Debian's own client, whatever else the PATH may hold
+	on "$1" /usr/bin/docker "${@:2}"
+}
+daemon() { # NODE
+	on "$1" sh -c 'mkdir -p /var/lib/edge/docker /opt/containerd && mount -n -t tmpfs docker /opt/containerd
+		setsid dockerd -H unix:///run/docker.sock --data-root /var/lib/edge/docker --exec-root /run/docker-exec \
+			--pidfile /run/docker.pid --storage-driver overlay2 '"${*:2}"' </dev/null >/run/dockerd.log 2>&1 &'
+}
+daemons() { # [OPTION]...: at all nodes
+	local node
+	for node in "${nodes[@]}"; do daemon "$node" "$@"; done
+	for node in "${nodes[@]}"; do
+		await 60 docker "$node" version || on "$node" cat /run/dockerd.log | sed 's/^/# /'
+	done
+}
+end_daemons() {
+	local node
+	for node in "${nodes[@]}"; do
+		on "$node" sh -c '/usr/bin/docker swarm leave --force; /usr/bin/docker ps -aq | xargs -r /usr/bin/docker rm -f
+			kill "$(cat /run/docker.pid)" && for i in $(seq 100); do [ -e /run/docker.pid ] || break; sleep 0.1; done
+			umount -n /opt/containerd' >/dev/null 2>&1 &
+	done
+	wait
+}
+trap 'end_daemons; clean' EXIT
+at() { echo "$subnet.${1#edge}"; } # NODE: its address
+
+# --- membership
+
+strangers() {
+	local node
+	for node in "${nodes[@]}"; do
+		on "$node" sh -c ': >/etc/edge/authorized_keys; : >/etc/edge/known_hosts; rm -rf /var/lib/edge/grants'
+	done
+}
+invite() { # NODE...: asked for the first time
+	local node tickets=()
+	for node; do
+		on edge1 edge-invite --key | on "$node" edge-invite --accept-from - >"$tmp/ticket-$node"
+		tickets+=(--ticket "$tmp/ticket-$node")
+	done
+	on edge1 edge-invite "${tickets[@]}" >"$tmp/said" 2>"$tmp/err"
+}
+service_images() { # an image that tells when it answers, and ends at once when it is told to
+	"$tools/make-image" "$tmp/busy.tar" busy:1 \
+		'"Env":["PATH=/bin"],"Cmd":["sh","-c","trap exit TERM; httpd -p 8080 -h /srv; sleep 1000000 & wait"],"Healthcheck":{"Test":["CMD","wget","-q","-O","/dev/null","http://127.0.0.1:8080/old"],"Interval":200000000}'
+	on edge1 sh -c "mkdir -p /var/lib/edge/app && cp $tmp/busy.tar /var/lib/edge/app" >/dev/null
+	docker edge1 load -q -i /var/lib/edge/app/busy.tar >/dev/null
+}
+answers() { # NODE [PATH]
+	[[ $(timeout 10 busybox wget -q -O - "http://$(at "$1"):8080/${2:-old}") == old ]]
+}
+silent() { ! answers "$1"; }
+tasks() { # SERVICE: the nodes where it runs, by their labels
+	local id
+	for id in $(docker edge1 service ps --no-trunc --filter desired-state=running --format '{{.Node}}' "$1" 2>/dev/null); do
+		docker edge1 node inspect --format '{{.Spec.Labels.edge}}' "$id"
+	done
+}
