@@ -102,9 +102,8 @@ static int object_runs(struct outgoing *o, uint64_t object, const struct pagemap
 
 		if (here && (en->pages > d->len / PAGE_BYTES || at + en->pages * PAGE_BYTES > d->len))
 			return err_set(e, EX_SOFTWARE, "criu: its pagemap names more pages than there are");
-		/* What is not in the image comes after the service, if it may: locked memory may not. */
-		bool late = o->post_copy && !here && en->flags & PAGES_LAZY;
-		if (!late && entry_runs(o, object, en, here ? d->data + at : NULL, out, e))
+		/* What may come later, and is not in the image, comes after the service. */
+		if ((here || !o->post_copy || !(en->flags & PAGES_LAZY)) && entry_runs(o, object, en, here ? d->data + at : NULL, out, e))
 			return -1;
 		if (here)
 			at += en->pages * PAGE_BYTES;
@@ -115,14 +114,12 @@ static int object_runs(struct outgoing *o, uint64_t object, const struct pagemap
 /* What of its pages is in the image is in the parent; what is not is late, and called lazy alone. */
 static int split_entry(struct outgoing *o, uint64_t object, const struct pagemap_entry *en, struct pagemap *out, struct err *e)
 {
-	bool may = o->post_copy && en->flags == PAGES_LAZY;
-
 	for (uint64_t p = 0, n; p < en->pages; p += n) {
-		uint64_t addr = en->addr + p * PAGE_BYTES, rest = en->pages - p;
-		bool late = may && (n = image_unused(o->im, object, addr, rest));
+		uint64_t addr = en->addr + p * PAGE_BYTES;
+		bool late = en->flags == PAGES_LAZY && o->post_copy && (n = image_unused(o->im, object, addr, en->pages - p));
 
 		if (!late)
-			n = may ? image_used(o->im, object, addr, rest) : rest;
+			n = o->post_copy && en->flags == PAGES_LAZY ? image_used(o->im, object, addr, en->pages - p) : en->pages;
 		if (pagemap_add(out, (struct pagemap_entry){ addr, n, late ? PAGES_LAZY : PAGES_IN_PARENT | (en->flags & PAGES_LAZY) }, e))
 			return -1;
 	}
