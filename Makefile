@@ -23,10 +23,10 @@ WARN := -Wall -Wextra -Wmissing-prototypes -Wstrict-prototypes -Wshadow -Wvla -W
 FLAGS := -std=gnu11 -D_GNU_SOURCE -D_FILE_OFFSET_BITS=64 -DEDGE_VERSION='"$(VERSION)"' -I.
 # Nobody unwinds stacks but a debugger, which has -g. What is not called a million times a second is made small.
 ALL_CFLAGS = $(FLAGS) $(WARN) -fstack-protector-strong -fno-asynchronous-unwind-tables -MMD -MP $(CFLAGS)
-HOT := tests/% examples/% lib/place/% lib/measure/% lib/base/json% lib/base/stream lib/base/lines lib/move/pages% lib/move/image% \
-	lib/move/memory lib/move/pagemap lib/move/track lib/move/tree% lib/move/lazy% lib/move/receiver lib/move/wire lib/move/store
+HOT := tests/% examples/% lib/place/% lib/base/json% lib/base/stream lib/base/lines lib/measure/probe% lib/move/pages% \
+	lib/move/image% lib/move/memory lib/move/pagemap lib/move/track lib/move/lazy% lib/move/receiver lib/move/wire lib/move/store
 SIZE = $(if $(filter -O2,$(CFLAGS)),$(if $(filter $(HOT),$*),,-Os))
-ALL_LDFLAGS := -Wl,--as-needed -Wl,-z,relro -Wl,-z,now $(LDFLAGS)
+ALL_LDFLAGS := -Wl,--as-needed -Wl,-z,relro -Wl,-z,now -Wl,-z,noseparate-code -Wl,-z,pack-relative-relocs $(LDFLAGS)
 LDLIBS := -ljq -lyaml -lssh2 -lcrypto -lzstd -lxxhash -lbpf -lmaxminddb -lncursesw -ltinfo -lresolv -lpthread -lm
 
 # One program per file in cmds/; each links only what it uses of the archive and, by --as-needed, of the libraries.
