@@ -102,8 +102,8 @@ static int object_runs(struct outgoing *o, uint64_t object, const struct pagemap
 
 		if (here && (en->pages > d->len / PAGE_BYTES || at + en->pages * PAGE_BYTES > d->len))
 			return err_set(e, EX_SOFTWARE, "criu: its pagemap names more pages than there are");
-		/* What is not in the image comes after the service, if it may. */
-		if ((here || !o->post_copy) && entry_runs(o, object, en, here ? d->data + at : NULL, out, e))
+		/* What may come later, and is not in the image, comes after the service. */
+		if ((here || !o->post_copy || !(en->flags & PAGES_LAZY)) && entry_runs(o, object, en, here ? d->data + at : NULL, out, e))
 			return -1;
 		if (here)
 			at += en->pages * PAGE_BYTES;

@@ -22,7 +22,7 @@ lock() { # ARG...: "STATUS OUTPUT"
 	echo "$status${out:+ $out}"
 }
 hold() { # OPTION... -- COMMAND...: in the background, until it has the lock
-	rm -f "$tmp/held"
+	rm -f "$tmp/held" "$tmp/end" "$tmp/told"
 	edge-lock "${@:1:$#-1}" fleet -- sh -c "touch $tmp/held; ${*: -1}" >"$tmp/held.out" 2>"$tmp/held.err" &
 	holder=$!
 	await 10 test -e "$tmp/held"
@@ -35,6 +35,8 @@ let_go() { # into `ended`: "STATUS STDERR" of the one in the background
 }
 port() { python3 -c 'import socket; s = socket.socket(); s.bind(("127.0.0.1", 0)); print(s.getsockname()[1])'; }
 
+until_told="until test -e $tmp/end; do sleep 0.1; done"
+
 the_same() { # KIND COMMAND-THAT-REMOVES-THE-LOCK...
 	local kind=$1 i all=()
 	shift
@@ -44,10 +46,11 @@ the_same() { # KIND COMMAND-THAT-REMOVES-THE-LOCK...
 	edge-lock fleet -- edge-lock --list >"$tmp/records"
 	is 'who has it is written down' '["fleet","edge1"]' "$(jq -c '[.name,.node]' "$tmp/records")"
 	is '... as the schema says' '' "$(tests/schema/check 2>&1 <"$tmp/records")"
-	hold 'sleep 1'
+	hold "$until_told"
 	like 'a second one is refused' '^75 edge-lock: lock fleet: busy: edge1 has it since 20.* \(process [0-9]+\)$' "$(lock fleet -- echo ran)"
 	is '... silently if it should' '75' "$(lock --quiet fleet -- echo ran)"
 	is '... but another name is free' '0 ran' "$(lock other -- echo ran)"
+	(sleep 0.5; touch "$tmp/end") &
 	is '... and one that waits gets it' '0 ran' "$(lock --wait 30 fleet -- echo ran)"
 	let_go
 	is '... after the first' '0 ' "$ended"
@@ -61,16 +64,19 @@ the_same() { # KIND COMMAND-THAT-REMOVES-THE-LOCK...
 	is 'of eight at once each waits for its turn' 8 "$(<"$tmp/n")"
 
 	# the command of a holder that is killed ends, too
-	hold --lease 2 "trap 'touch $tmp/told; exit' TERM; while :; do sleep 0.1; done"
+	rm -f "$tmp/ready"
+	hold --lease 2 "trap 'touch $tmp/told; exit' TERM; touch $tmp/ready; while :; do sleep 0.1; done"
+	await 10 test -e "$tmp/ready"
 	kill -KILL "$holder"
 	let_go 2>/dev/null
 	like 'a killed holder keeps it at first' '^75 ' "$(lock fleet -- true)"
 	ok '... its command is told' await 10 test -e "$tmp/told"
 	is '... and the next one gets it when the lease is over' '0 ran' "$(lock --wait 30 fleet -- echo ran)"
 
-	hold --lease 2 'sleep 3.5'
-	sleep 3
+	hold --lease 4 "$until_told"
+	sleep 5
 	like 'a live one keeps it for longer than a lease' '^75 ' "$(lock fleet -- true)"
+	touch "$tmp/end"
 	let_go
 	is '... to its end' '0 ' "$ended"
 

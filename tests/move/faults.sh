@@ -11,6 +11,7 @@ here=edge1 there=edge2 # where it runs, and where it is to go
 serve=''               # edge-serve's path on the nodes
 deadline=15            # seconds for which a move is tried again
 far=''                 # not empty: the move is ordered from elsewhere
+way=()                 # options of each move
 filter=''              # of the next cell: what tests/tools/frames.pl does to the frames
 
 matrix_up() {
@@ -134,7 +135,7 @@ connected() { # the client's own connection
 
 # The move begins; it stands at a step when the cell goes on.
 begin_cell() { # END STEP
-	local env=() options=(--deadline "$deadline")
+	local env=() options=(--deadline "$deadline" "${way[@]}")
 	: >"$tmp/recovered"
 	case $what in
 	cut:* | stop:* | strike:STOP:* | power:*) ;;

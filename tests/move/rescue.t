@@ -110,40 +110,39 @@ rescue() { # OPTION...: the cloud does it
 	status=0
 	on edge4 env EDGE_WINDOW=2 EDGE_COOLDOWN=0 EDGE_LEASE=3 EDGE_LOG=/var/lib/edge/log.ndjson bash "$tmp/rescue.sh" "$@" >"$tmp/out" 2>"$tmp/err" || status=$?
 }
-moved() { # OPTION...: until it has moved something; a new load shows when it has lasted for a while
-	local before=$1 end=$((SECONDS + 60))
-	shift
-	while rescue "$@"; [[ $status == 0 && $(where) == "$before" ]] && ((SECONDS < end)); do sleep 0.5; done
-	echo "$status $(where)$(<"$tmp/err")"
-	[[ $(where) != "$before" ]] || { on edge4 env EDGE_WINDOW=2 EDGE_COOLDOWN=0 bash "$tmp/rescue.sh" -n "$@"; on edge4 edge-probe -s --window 2 "${nodes[@]}" | jq -c '[.name,.cpu.use,.usage,.profile]'; } | sed 's/^/# /' >&2
+moves_to() { # TITLE WANTED OPTION...: a new load shows when it has lasted for a while; on a busy machine a move may have to be tried again
+	local title=$1 wanted=$2 end=$((SECONDS + 90))
+	shift 2
+	while rescue "$@"; [[ $(where) != "$wanted" ]] && ((SECONDS < end)); do sleep 0.5; done
+	is "$title" "$wanted" "$(where)" && return
+	on edge4 edge-probe -s --window 2 "${nodes[@]}" | jq -c '[.name, .cpu.use, .usage, .profile]' | cat "$tmp/err" - | sed 's/^/# /'
 }
 
 # --- algorithm I
 
-reserve edge2 0.62
-reserve edge3 0.62
-for i in 1 2 3; do app app-$i edge1 $i 0.24; done
+reserve edge2 0.72
+reserve edge3 0.72
+for i in 1 2 3; do app app-$i edge1 $i 0.16; done
 sleep 3 # what starting them took is over
 rescue
 is 'under the limit nothing is done, and nothing said' '0 app-1:edge1 app-2:edge1 app-3:edge1' "$status $(where)$(<"$tmp/err")$(<"$tmp/out")"
 busy edge1
-is 'scenario I: to the same network, another, the cloud' '0 app-1:edge2 app-2:edge3 app-3:edge4' \
-	"$(moved 'app-1:edge1 app-2:edge1 app-3:edge1')"
+moves_to 'scenario I: to the same network, another, the cloud' 'app-1:edge2 app-2:edge3 app-3:edge4'
 on edge4 edge-place --explain app-1 --log /var/lib/edge/log.ndjson | sed 's/^/# /'
 like 'why is told later' '^20[^ ]* same-network-first: migrate edge1 -> edge2: edge1 has too little: processors.*
 \* edge2 .*moved from edge1 to edge2 at 20' "$(on edge4 edge-place --explain app-1 --log /var/lib/edge/log.ndjson)"
 rescue
 is 'the same again does nothing' '0 app-1:edge2 app-2:edge3 app-3:edge4' "$status $(where)$(<"$tmp/err")"
 idle edge1
-reserve edge1 0.8
+reserve edge1 0.88
 free edge2
+free edge3
 busy edge3
-is 'scenario II: of the other network, as no node of its own is left' '0 app-1:edge2 app-2:edge2 app-3:edge4' \
-	"$(moved 'app-1:edge2 app-2:edge3 app-3:edge4')"
+moves_to 'scenario II: of the other network, as no node of its own is left' 'app-1:edge2 app-2:edge2 app-3:edge4'
 idle edge3
-reserve edge3 0.8
+reserve edge3 0.88
 busy edge2
-is 'scenario III: only the cloud is left' '0 app-1:edge4 app-2:edge4 app-3:edge4' "$(moved 'app-1:edge2 app-2:edge2 app-3:edge4')"
+moves_to 'scenario III: only the cloud is left' 'app-1:edge4 app-2:edge4 app-3:edge4'
 idle edge2
 for i in 3 2 1; do # each client has the ends of those before it
 	kept app-$i
@@ -153,12 +152,12 @@ done
 # --- algorithm II: the most used that has room
 
 free edge1
-reserve edge3 0.62
-for i in 1 2; do app app-$i edge1 $i 0.24; done
+reserve edge3 0.72
+for i in 1 2; do app app-$i edge1 $i 0.16; done
 sleep 3
 busy edge1
 on edge4 env EDGE_WINDOW=2 bash "$tmp/rescue.sh" -n -p pack >"$tmp/would" 2>&1
-is 'algorithm II: the most used with room, then the next' '0 app-1:edge3 app-2:edge2' "$(moved 'app-1:edge1 app-2:edge1' -p pack)"
+moves_to 'algorithm II: the most used with room, then the next' 'app-1:edge3 app-2:edge2' -p pack
 is 'what is only asked moves nothing' '' "$(grep -v -e '->' -e services -e stays "$tmp/would")"
 
 # --- the loop is killed

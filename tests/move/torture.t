@@ -41,4 +41,6 @@ for ((i = 0; i < MOVES; i++)); do
 	go '(write-protect|mixed)' edge1 edge2
 	go digest edge2 edge1 --tracking digest
 done
+go '(write-protect|mixed)' edge1 edge2 --post-copy
+jq -r '.moved | "# late: \(.late)"' "$tmp/moved"
 finish
