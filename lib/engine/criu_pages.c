@@ -207,7 +207,7 @@ static bool reaches(pid_t pid, void *ours, size_t n, uint64_t theirs, bool write
 bool criu_pages_answer(struct criu_pages *p, int listener, const struct seccomp_notif *n, struct seccomp_notif_resp *r)
 {
 	pid_t criu = (pid_t)n->pid, pid = asked_about(criu, (int)n->data.args[0]);
-	struct pm_scan_arg ask;
+	struct pm_scan_arg ask = { 0 };
 	struct answer a = { .n = 0 };
 	char path[64];
 

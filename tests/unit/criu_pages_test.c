@@ -67,10 +67,10 @@ __attribute__((noreturn)) static void be_asked_about(int fd)
 }
 
 struct told {
-	bool pages; /* it asked which pages there are */
 	uint64_t walk_end;
-	int n;
 	struct page_region region[ROOM];
+	int n;
+	bool pages; /* it asked which pages there are */
 };
 
 static struct told ask(int fd, uint64_t start, bool pages)
