@@ -112,6 +112,14 @@ static pid_t pid(const struct service *s)
 
 /* ---- waiting ---- */
 
+/* One that its operator has drained would leave a task pending. */
+static int find_active(const char *name, struct swarm_node *n, struct err *e)
+{
+	if (swarm_find(name, n, e))
+		return -1;
+	return n->active ? 0 : err_set(e, EX_UNAVAILABLE, "node %s: drained or paused in the swarm", name);
+}
+
 struct wait {
 	const char *service; /* its id */
 	const char *node;    /* where a task is to come up, by name */
@@ -165,7 +173,7 @@ static int await(const struct wait *w, struct err *e)
 		if (clock_ms() > end)
 			return err_set(e, EX_TEMPFAIL, "node %s: its task does not come up within %d s", w->node, START_MS / 1000);
 		if (clock_ms() > look_at) {
-			if (swarm_find(w->node, &now, e))
+			if (find_active(w->node, &now, e))
 				return -1;
 			look_at = clock_ms() + NODE_MS;
 		}
@@ -292,7 +300,7 @@ static int create(struct service *s, struct err *e)
 	char image[512], network[SWARM_ID_MAX];
 	struct wait w = { .node = s->at };
 
-	if (swarm_find(s->at, &w.at, e) || join_network(s, network, e))
+	if (find_active(s->at, &w.at, e) || join_network(s, network, e))
 		return -1;
 	snprintf(s->at_addr, sizeof(s->at_addr), "%s", w.at.addr);
 	name_image(json_str(s->about, "image"), image);
@@ -381,7 +389,7 @@ static int assign(struct service *s, const char *node, bool (*stop)(void *), voi
 		return err_set(e, EX_UNAVAILABLE, "service %s: it is not in the swarm", s->name);
 	w.service = json_str(svc, "ID");
 	w.before = before;
-	if (swarm_find(node, &w.at, e))
+	if (find_active(node, &w.at, e))
 		return err_wrap(e, "service %s", s->name);
 	if (pin(s, node, &why) || await(&w, &why))
 		return stay(s, &why, e);
