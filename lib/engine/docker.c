@@ -55,6 +55,11 @@ bool docker_raced(const struct err *e)
 	return strstr(e->text, "out of sequence");
 }
 
+bool docker_silent(const struct err *e)
+{
+	return e->code != EX_DATAERR && !strncmp(e->text, "docker: ", 8);
+}
+
 int docker_delete(const char *path, struct err *e)
 {
 	return call("DELETE", path, NULL, DO_MS, NULL, e);

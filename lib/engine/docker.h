@@ -15,6 +15,8 @@ int docker_get(const char *path, struct json **answer, struct err *e);
 int docker_post(const char *path, struct json *body, struct json **answer, struct err *e);
 /* Was it an update of something that somebody else has changed since it was read? Then it may be read and changed again. */
 bool docker_raced(const struct err *e);
+/* Is it the daemon that did not answer, or not now? What it says is unknown then; it may be asked again. */
+bool docker_silent(const struct err *e);
 int docker_delete(const char *path, struct err *e);
 
 #endif

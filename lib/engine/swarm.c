@@ -15,6 +15,7 @@
 #define LOOK_MS  20     /* between two looks at tasks */
 #define NODE_MS  1000   /* between two looks at their node */
 #define START_MS 600000 /* an image may have to be fetched */
+#define DEAF_MS  30000  /* Docker may say nothing for so long while a task comes up */
 #define END_MS   15000  /* beyond its own grace */
 #define TRIES    100
 #define GRACE_S  10     /* Docker's, where the definition says none */
@@ -161,25 +162,36 @@ static int has_come(const struct wait *w, struct err *e)
 	return 0;
 }
 
+/* The same, and -1 also when the node does not take it any more. */
+static int has_come_or_gone(const struct wait *w, double *look_at, struct err *e)
+{
+	struct swarm_node now;
+	int rc = has_come(w, e);
+
+	if (rc || clock_ms() <= *look_at)
+		return rc;
+	*look_at = clock_ms() + NODE_MS;
+	return find_active(w->node, &now, e);
+}
+
+/* A busy Docker that does not answer for a moment says nothing about the task. */
 static int await(const struct wait *w, struct err *e)
 {
-	double end = clock_ms() + START_MS, look_at = clock_ms() + NODE_MS;
-	struct swarm_node now;
+	double end = clock_ms() + START_MS, look_at = clock_ms() + NODE_MS, heard = clock_ms();
 	int rc;
 
-	while (!(rc = has_come(w, e))) {
+	while ((rc = has_come_or_gone(w, &look_at, e)) <= 0) {
+		if (!rc)
+			heard = clock_ms();
+		else if (!docker_silent(e) || clock_ms() > heard + DEAF_MS)
+			return -1;
 		if (w->stop && w->stop(w->ctx))
 			return err_set(e, EX_TEMPFAIL, "interrupted");
 		if (clock_ms() > end)
 			return err_set(e, EX_TEMPFAIL, "node %s: its task does not come up within %d s", w->node, START_MS / 1000);
-		if (clock_ms() > look_at) {
-			if (find_active(w->node, &now, e))
-				return -1;
-			look_at = clock_ms() + NODE_MS;
-		}
 		poll(NULL, 0, LOOK_MS);
 	}
-	return rc < 0 ? -1 : 0;
+	return 0;
 }
 
 /* Is a task of it up anywhere but at that node? Docker lists those of a service that is removed only among all. */
