@@ -78,36 +78,40 @@ static bool has_failed(const struct json *task)
 	return is(task, "Status.State", "failed") || is(task, "Status.State", "rejected") || is(task, "Status.State", "complete");
 }
 
-/* The one that runs, or NULL. */
-static struct json *running_task(const struct service *s)
+/* Its state; *task: the one that runs, or NULL. A daemon that does not answer says nothing of what runs at other nodes. */
+static const char *look_up(const struct service *s, struct json **task)
 {
 	AUTO_JSON struct json *svc = NULL, *tasks = NULL;
 
-	if (!docker_here() || look(s, &svc, NULL) || !svc || tasks_of(json_str(svc, "ID"), &tasks, NULL))
-		return NULL;
-	for (size_t i = 0; i < json_len(tasks, NULL); i++) {
+	*task = NULL;
+	if (look(s, &svc, NULL))
+		return swarm_none() ? "stopped" : "unknown";
+	if (!svc)
+		return "stopped";
+	if (tasks_of(json_str(svc, "ID"), &tasks, NULL))
+		return "unknown";
+	for (size_t i = 0; i < json_len(tasks, NULL) && !*task; i++) {
 		AUTO_JSON struct json *one = json_at(tasks, i);
 
 		if (runs(one))
-			return TAKE_PTR(one);
+			*task = TAKE_PTR(one);
 	}
-	return NULL;
+	return *task ? "running" : "exited";
 }
 
 static const char *state(const struct service *s)
 {
-	AUTO_JSON struct json *svc = NULL, *task = NULL;
+	AUTO_JSON struct json *task = NULL;
 
-	if (!docker_here() || look(s, &svc, NULL) || !svc)
-		return "stopped";
-	task = running_task(s);
-	return task ? "running" : "exited";
+	return look_up(s, &task);
 }
 
 static pid_t pid(const struct service *s)
 {
-	AUTO_JSON struct json *task = strcmp(s->at, node_self()) ? NULL : running_task(s);
+	AUTO_JSON struct json *task = NULL;
 
+	if (!strcmp(s->at, node_self()))
+		look_up(s, &task);
 	return task ? (pid_t)json_int(task, "Status.ContainerStatus.PID", 0) : 0;
 }
 
@@ -194,13 +198,13 @@ static int await(const struct wait *w, struct err *e)
 	return 0;
 }
 
-/* Is a task of it up anywhere but at that node? Docker lists those of a service that is removed only among all. */
+/* Is a task of it up anywhere but at that node, or may be? Docker lists those of a service that is removed only among all. */
 static bool is_up_but_at(const char *service, const char *node)
 {
 	AUTO_JSON struct json *tasks = NULL;
 
 	if (docker_get("/tasks", &tasks, NULL))
-		return false;
+		return docker_here();
 	for (size_t i = 0; i < json_len(tasks, NULL); i++) {
 		AUTO_JSON struct json *one = json_at(tasks, i);
 

@@ -17,6 +17,8 @@
 int swarm_open(struct err *e);
 /* Does it manage one, made by swarm_open? */
 bool swarm_managed(void);
+/* Does its daemon say that it is in none? */
+bool swarm_none(void);
 /* What a worker needs to join, as members of the object: addr ("IP:PORT"), token. */
 int swarm_invitation(struct json *call, struct err *e);
 /* The node of that id in the swarm is the one that is called `name` here. `availability`: "active"; NULL: as it is, since its

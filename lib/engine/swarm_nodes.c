@@ -271,6 +271,13 @@ bool swarm_managed(void)
 	return docker_here() && !look(&s, NULL) && s.manages && swarm_is_ours(s.node);
 }
 
+bool swarm_none(void)
+{
+	AUTO_STATE struct state s = { 0 };
+
+	return !look(&s, NULL) && !strcmp(s.is, "inactive");
+}
+
 int swarm_invitation(struct json *call, struct err *e)
 {
 	AUTO_STATE struct state s = { 0 };
