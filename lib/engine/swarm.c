@@ -338,11 +338,12 @@ static int end(const struct service *s, int grace_ms, struct err *e)
 {
 	AUTO_JSON struct json *svc = NULL;
 	char path[128];
+	int manages;
 
 	(void)grace_ms;
-	if (!docker_here() || !swarm_managed())
+	if (!docker_here() || !(manages = swarm_manages(e)))
 		return 0;
-	if (look(s, &svc, e))
+	if (manages < 0 || look(s, &svc, e))
 		return err_wrap(e, "service %s", s->name);
 	if (!svc)
 		return 0;

@@ -15,7 +15,8 @@
 
 /* This node manages a swarm, and is labelled; makes one where it is in none. EX_UNAVAILABLE where it is a worker. */
 int swarm_open(struct err *e);
-/* Does it manage one, made by swarm_open? */
+/* Does it manage one, made by swarm_open? 1, 0, or -1: its daemon does not say. */
+int swarm_manages(struct err *e);
 bool swarm_managed(void);
 /* Does its daemon say that it is in none? */
 bool swarm_none(void);

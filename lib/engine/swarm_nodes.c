@@ -264,11 +264,16 @@ int swarm_open(struct err *e)
 	return swarm_label(s.node, node_self(), NULL, e) || (!swarm_is_ours(s.node) && note(s.node, node_self(), e)) ? -1 : 0;
 }
 
-bool swarm_managed(void)
+int swarm_manages(struct err *e)
 {
 	AUTO_STATE struct state s = { 0 };
 
-	return docker_here() && !look(&s, NULL) && s.manages && swarm_is_ours(s.node);
+	return look(&s, e) ? -1 : s.manages && swarm_is_ours(s.node);
+}
+
+bool swarm_managed(void)
+{
+	return docker_here() && swarm_manages(NULL) > 0;
 }
 
 bool swarm_none(void)
