@@ -9,6 +9,9 @@
 
 /* Is there a socket? */
 bool docker_here(void);
+/* `before` NAME `after`, with the name of an image or network, which may hold anything, escaped. Room for 512: what does not fit
+ * in that is refused by whom it is given to. */
+void docker_path(char path[512], const char *before, const char *name, const char *after);
 /* GET of a path of its API, such as "/info". "docker: ...", EX_UNAVAILABLE or EX_NOPERM. */
 int docker_get(const char *path, struct json **answer, struct err *e);
 /* POST of a body (NULL: an empty object), which it takes over; answer NULL: whatever it says. Waits for up to a minute. */

@@ -236,7 +236,7 @@ static bool carries(const char *ref)
 	AUTO_JSON struct json *image = NULL;
 	char path[512];
 
-	snprintf(path, sizeof(path), "/images/%.400s/json", ref);
+	docker_path(path, "/images/", ref, "/json");
 	return !docker_get(path, &image, NULL) && !json_len(image, "RepoDigests");
 }
 
@@ -247,7 +247,7 @@ static void name_image(const char *ref, char name[512])
 	char path[512];
 
 	snprintf(name, 512, "%s", ref);
-	snprintf(path, sizeof(path), "/images/%.400s/json", ref);
+	docker_path(path, "/images/", ref, "/json");
 	if (docker_get(path, &image, NULL))
 		return;
 	digests = json_get(image, "RepoDigests");
@@ -260,12 +260,12 @@ static int join_network(const struct service *s, char id[SWARM_ID_MAX], struct e
 {
 	const char *app = s->about ? json_str(s->about, "app") : NULL;
 	AUTO_JSON struct json *net = NULL;
-	char path[256];
+	char path[512];
 
 	id[0] = '\0';
 	if (!app)
 		return 0;
-	snprintf(path, sizeof(path), "/networks/%.128s", app);
+	docker_path(path, "/networks/", app, "");
 	if (docker_get(path, &net, NULL)) {
 		struct json *how = json_object();
 
@@ -287,11 +287,11 @@ static void leave_network(const struct service *s)
 {
 	const char *app = s->about ? json_str(s->about, "app") : NULL;
 	AUTO_JSON struct json *net = NULL;
-	char path[256];
+	char path[512];
 
 	if (!app)
 		return;
-	snprintf(path, sizeof(path), "/networks/%.128s", app);
+	docker_path(path, "/networks/", app, "");
 	if (!docker_get(path, &net, NULL) && is(net, "Labels.edge-app", app))
 		docker_delete(path, NULL);
 }
