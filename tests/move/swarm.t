@@ -26,12 +26,13 @@ here edge-run --name deep --engine swarm --image busy/of/it:1
 is 'an image may have any name, and is named by its id' "0 $(docker edge1 image inspect --format '{{.Id}}' busy:1)" \
 	"$? $(docker edge1 service inspect --format '{{.Spec.TaskTemplate.ContainerSpec.Image}}' deep)"
 here edge-stop --rm deep
-docker edge1 node update --availability pause self >/dev/null
+self=$(docker edge1 info --format '{{.Swarm.NodeID}}')
+docker edge1 node update --availability pause "$self" >/dev/null
 here edge-run --name bad --engine swarm --image busy:1
 is 'a node that its operator has drained or paused gets nothing, and stays so' \
 	'69 edge-run: service bad: node edge1: drained or paused in the swarm pause' \
 	"$? $(<"$tmp/err") $(docker edge1 node inspect --format '{{.Spec.Availability}}' self)"
-docker edge1 node update --availability active self >/dev/null
+docker edge1 node update --availability active "$self" >/dev/null
 here edge-run --name bad --engine swarm --addr "$addr" --image busy:1
 is 'it has no address of its own' '64 edge-run: service bad: engine swarm: it has the address of its node, not one of its own' "$? $(<"$tmp/err")"
 
