@@ -51,18 +51,25 @@ static int busy(const char *name, const struct json *holder, struct err *e)
 		       since ? since : "some time", (long long)json_int(holder, "pid", 0));
 }
 
+/* One that is over by its record is waited for in any case, once: a holder that lives changes it meanwhile. */
 static int take(struct lease *l, struct registry *r, const char *name, struct err *e)
 {
-	double end = clock_ms() + wait_s * 1e3;
+	double end = clock_ms() + wait_s * 1e3, hope = 0;
 
+	if (lease_init(l, r, name, (int)lease_s, e))
+		return -1;
 	for (;;) {
 		AUTO_JSON struct json *holder = NULL;
-		int rc = lease_take(l, r, name, (int)lease_s, &holder, e);
+		int rc = lease_take(l, &holder, e);
 		double left = end - clock_ms();
 
 		if (rc <= 0)
 			return rc;
-		if (left <= 0)
+		if (!hope)
+			hope = l->over_ms;
+		if (hope && l->over_ms == hope)
+			left = hope - clock_ms();
+		else if (left <= 0)
 			return busy(name, holder, e);
 		if (registry_watch(r, LEASE_PREFIX, left < WATCH_MS ? (int)left + 1 : WATCH_MS, e) < 0)
 			return -1;
