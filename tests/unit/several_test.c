@@ -104,7 +104,7 @@ int main(void)
 	ok(at("end a;") > at("begin b;"), "two that have nothing to do with each other are done at the same time");
 	ok(at("begin c;") > at("end a;") && at("begin c;") > at("end b;"), "what goes to a node waits for all that leaves it before");
 	is_int(several_run(none, 3, act, &e), 0, "no moves, no failures");
-	signal(SIGUSR1, on_signal);
+	sigaction(SIGUSR1, &(struct sigaction){ .sa_handler = on_signal }, NULL);
 	is_int(several_run(moves, 2, heed, &e), 0, "a signal reaches all that are under way");
 	ok(truncate(events, 0) == 0 && run_full(moves, &e) == -1 && e.code == EX_IOERR, "what cannot be written is told");
 	ok(at("end a;") >= 0 && at("end b;") >= 0 && at("end c;") >= 0, "... when all have ended by themselves");
