@@ -122,10 +122,10 @@ int late_open(struct late **out, const struct ssh_target *to, const char *move, 
 	l->to = *to;
 	snprintf(l->move, sizeof(l->move), "%s", move);
 	l->timeout_ms = timeout_ms;
-	if (connect_lines(l, e))
-		return -1;
-	*out = TAKE_PTR(l);
-	return 0;
+	int rc = connect_lines(l, e);
+	if (!rc)
+		*out = TAKE_PTR(l);
+	return rc;
 }
 
 void late_free(struct late *l)

@@ -49,7 +49,8 @@ struct late_hooks {
 	void *ctx;
 };
 
-/* Opens the lines of this move at the destination, which must be armed. EX_UNAVAILABLE also when nobody is there who wants pages. */
+/* Opens the lines of this move at the destination, which must be armed. 1: the destination says that nobody is there who wants pages;
+ * -1: it cannot be reached, of which nothing follows. */
 int late_open(struct late **l, const struct ssh_target *to, const char *move, int timeout_ms, struct err *e);
 void late_free(struct late *l);
 AUTO_DEFINE(struct late, late_free)

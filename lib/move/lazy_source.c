@@ -123,9 +123,15 @@ static int load_mm(struct lazy_source *s, const char *dir, uint64_t object, stru
 /* Of the pagemap on top: what is to come later, be it that it lies in a parent or nowhere yet. */
 static int load_top(struct lazy_source *s, uint64_t object, const struct pagemap *pm, struct err *e)
 {
+	uint64_t end = 0;
+
 	for (size_t i = 0; i < pm->n; i++) {
 		const struct pagemap_entry *en = &pm->entry[i];
 
+		if (en->addr < end)
+			return err_set(e, EX_DATAERR, "process %llu: its page at %#llx is named twice", (unsigned long long)object,
+				       (unsigned long long)en->addr);
+		end = en->addr + en->pages * PAGE_BYTES;
 		if (!(en->flags & PAGES_LAZY))
 			continue;
 		if (!(en->flags & PAGES_IN_PARENT) && !s->late && !(s->late = lazy_late_new()))

@@ -21,8 +21,13 @@ void outgoing_init(struct outgoing *o)
 
 int outgoing_turn(struct outgoing *o, const char *from, const char *step, struct err *e)
 {
+	AUTO_JSON struct json *more = json_object();
 	struct err why = { 0 };
-	int rc = journal_turn(o->ck->id, from, step, NULL, &why);
+
+	/* Whoever goes on from "go" must know that memory is here that the destination lacks. */
+	if (o->post_copy)
+		json_set_str(more, "late", "yes");
+	int rc = journal_turn(o->ck->id, from, step, more, &why);
 
 	if (!rc)
 		return 0;

@@ -28,7 +28,7 @@ static void drop_overlaps(struct criu_pages *h)
 	h->n = kept;
 }
 
-void outgoing_hidden_settle(struct outgoing *o)
+int outgoing_hidden_settle(struct outgoing *o, struct err *e)
 {
 	struct criu_pages *h = &o->criu.hidden;
 	pid_t pid = 0, ns_pid = 0;
@@ -36,12 +36,16 @@ void outgoing_hidden_settle(struct outgoing *o)
 	for (size_t i = 0; i < h->n; i++) {
 		if (h->run[i].pid != pid)
 			ns_pid = memory_ns_pid(h->run[i].pid);
+		if (!ns_pid)
+			return err_set(e, EX_TEMPFAIL, "service %s: its process %d was killed while it stood still", o->svc->name,
+				       (int)h->run[i].pid);
 		pid = h->run[i].pid;
 		h->run[i].pid = ns_pid;
 	}
 	if (h->n)
 		qsort(h->run, h->n, sizeof(*h->run), by_place);
 	drop_overlaps(h);
+	return 0;
 }
 
 /* Of one run, what lies in mappings that CRIU has dumped, too. */
@@ -51,8 +55,9 @@ static int add_run(struct pagemap *pm, const struct criu_mm *mm, const struct cr
 		const struct criu_vma *v = &mm->vma[i];
 		uint64_t from = v->start > r->start ? v->start : r->start, to = v->end < r->end ? v->end : r->end;
 
-		if (v->anonymous &&
-		    pagemap_add(pm, (struct pagemap_entry){ from, (to - from) / PAGE_BYTES, v->lazy ? PAGES_LAZY : 0 }, e))
+		if (!v->anonymous)
+			return err_set(e, EX_SOFTWARE, "criu: calls the memory at %#llx not anonymous", (unsigned long long)from);
+		if (pagemap_add(pm, (struct pagemap_entry){ from, (to - from) / PAGE_BYTES, v->lazy ? PAGES_LAZY : 0 }, e))
 			return -1;
 	}
 	return 0;

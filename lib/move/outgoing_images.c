@@ -226,8 +226,7 @@ struct json *outgoing_call_with_images(struct outgoing *o, const char *verb, str
 
 int outgoing_images(struct outgoing *o, struct pages_stats *st, struct err *e)
 {
-	outgoing_hidden_settle(o);
-	if (each_image(o, settle_one, st, e))
+	if (outgoing_hidden_settle(o, e) || each_image(o, settle_one, st, e))
 		return -1;
 	return o->ctl ? outgoing_send_images(o, e) : 0;
 }

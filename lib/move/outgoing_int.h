@@ -137,7 +137,7 @@ int outgoing_join_dump(struct outgoing *o, struct err *e);
 /* After the dump: the pages that only CRIU could read, and its images, with every page in the memory image. */
 int outgoing_images(struct outgoing *o, struct pages_stats *st, struct err *e);
 /* Once the dump is whole: CRIU's names for the processes whose pages were hidden from it; then the pages of one of them. */
-void outgoing_hidden_settle(struct outgoing *o);
+int outgoing_hidden_settle(struct outgoing *o, struct err *e);
 int outgoing_hidden(struct outgoing *o, uint64_t object, struct pagemap *pm, struct err *e);
 /* Fills o->runs with every page that the checkpoint's pagemaps name, to be read from the image. */
 int outgoing_image_runs(struct outgoing *o, struct err *e);

@@ -16,7 +16,7 @@ int outgoing_late_open(struct outgoing *o, const struct json *armed, struct err 
 
 	if (why)
 		return err_set(e, EX_UNAVAILABLE, "node %s: no post-copy there: %s", o->to, why);
-	return late_open(&o->late, &o->target, o->ck->id, o->opt.connect_ms, e);
+	return late_open(&o->late, &o->target, o->ck->id, o->opt.connect_ms, e) ? -1 : 0;
 }
 
 int outgoing_late_round(struct outgoing *o, struct pages_stats *st, struct err *e)

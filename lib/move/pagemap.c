@@ -139,14 +139,41 @@ static int by_addr(const void *a, const void *b)
 	return x->addr < y->addr ? -1 : x->addr > y->addr;
 }
 
+static uint64_t end_of(const struct pagemap_entry *en)
+{
+	return en->addr + en->pages * PAGE_BYTES;
+}
+
+/* What of an entry none of `own` has. *from: the first of these that may touch it. */
+static int add_gaps(struct pagemap *pm, size_t own, size_t *from, struct pagemap_entry en, struct err *e)
+{
+	uint64_t at = en.addr, end = end_of(&en);
+
+	while (*from < own && end_of(&pm->entry[*from]) <= at)
+		++*from;
+	for (size_t i = *from; at < end; i++) {
+		bool hit = i < own && pm->entry[i].addr < end;
+		uint64_t stop = hit ? pm->entry[i].addr : end;
+
+		if (stop > at) {
+			if (make_room(pm, 1, e))
+				return -1;
+			pm->entry[pm->n++] = (struct pagemap_entry){ at, (stop - at) / PAGE_BYTES, en.flags };
+		}
+		at = hit && end_of(&pm->entry[i]) > at ? end_of(&pm->entry[i]) : stop;
+	}
+	return 0;
+}
+
 int pagemap_merge(struct pagemap *pm, const struct pagemap *more, struct err *e)
 {
+	size_t own = pm->n, from = 0;
+
 	if (!more->n)
 		return 0;
-	if (make_room(pm, more->n, e))
-		return -1;
-	memcpy(pm->entry + pm->n, more->entry, more->n * sizeof(*more->entry));
-	pm->n += more->n;
+	for (size_t i = 0; i < more->n; i++)
+		if (add_gaps(pm, own, &from, more->entry[i], e))
+			return -1;
 	qsort(pm->entry, pm->n, sizeof(*pm->entry), by_addr);
 	return 0;
 }

@@ -28,7 +28,7 @@ int pagemap_read(struct pagemap **pm, const char *path, struct err *e);
 int pagemap_write(const struct pagemap *pm, const char *path, struct err *e);
 /* Adds an entry at the end; one that goes on where the last one ends, with its flags, is made one with it. */
 int pagemap_add(struct pagemap *pm, struct pagemap_entry en, struct err *e);
-/* Adds those of another one, and puts all in order. */
+/* Adds what of another one is not in it yet, and puts all in order; both are by address, without overlaps. */
 int pagemap_merge(struct pagemap *pm, const struct pagemap *more, struct err *e);
 void pagemap_free(struct pagemap *pm);
 AUTO_DEFINE(struct pagemap, pagemap_free)

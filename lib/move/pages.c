@@ -265,6 +265,9 @@ static int do_block(struct worker *w, struct page_run *b) /* 1: goes on with wha
 	if (n < b->pages && w->s->final)
 		return err_set(&w->err, EX_OSERR, "memory: cannot read %u pages of process %d at %#llx", b->pages, b->pid,
 			       (unsigned long long)b->vaddr);
+	/* What is sent of these is old, if it is still there in the end. */
+	if (n < b->pages)
+		image_unuse(w->s->im, b->object, b->addr + n * PAGE_BYTES, b->tracked ? 1 : b->pages - n);
 	struct page_run rest = *b;
 	b->pages = (uint32_t)n;
 	if (compare_block(w, b))

@@ -177,8 +177,9 @@ static enum outcome deliver(const struct journal_entry *j, const struct service 
 
 	if (!j->peer[0] || registry_open(&r, NULL, NULL) || node_target(r, j->peer, &to, NULL))
 		return OUTCOME_UNKNOWN;
-	if (late_open(&l, &to, j->move, LATE_CONNECT_MS, &why))
-		return why.code == EX_UNAVAILABLE ? outcome_learn(&to, j->move, deadline_ms, NULL) : OUTCOME_UNKNOWN;
+	int rc = late_open(&l, &to, j->move, LATE_CONNECT_MS, &why);
+	if (rc)
+		return rc > 0 ? outcome_learn(&to, j->move, deadline_ms, NULL) : OUTCOME_UNKNOWN;
 	if (!image_open(&im, store_memory_dir(j->id), NULL) && !image_begin(im, NULL) && !late_begin(l, s, im, NULL))
 		how = late_deliver(l, deadline_ms, NULL, &why);
 	if (im)
@@ -210,6 +211,32 @@ static const char *take_by_force(const char *move)
 	}
 }
 
+/* What becomes of a move whose destination has the service and not yet all of its memory. */
+static enum recovery judge_late(const struct journal_entry *j, const struct service *s, const struct recover_options *opt, bool *forced,
+				struct stream **there, const char **why)
+{
+	if (opt->look || opt->brief) {
+		*why = "it runs at the destination, and the rest of its memory is here";
+		return RECOVERY_WAIT;
+	}
+	enum outcome outcome = deliver(j, s, opt->ask_ms);
+	enum recovery what = judge_paging(outcome, opt->force, why);
+
+	*forced = what == RECOVERY_THAW;
+	if (*forced && outcome == OUTCOME_UNKNOWN)
+		*why = take_by_force(j->move);
+	if (what == RECOVERY_RETIRE && !*there)
+		ask_there(j, opt->ask_ms, there);
+	return what;
+}
+
+static bool has_late_pages(const char *move)
+{
+	AUTO_FREE char *late = journal_member(move, "late");
+
+	return late != NULL;
+}
+
 static int recover_source(const struct journal_entry *j, const struct recover_options *opt, enum recovery *what,
 			  const char **why, struct err *e)
 {
@@ -223,18 +250,8 @@ static int recover_source(const struct journal_entry *j, const struct recover_op
 	} else if (!strcmp(j->step, "paging") && !alive) {
 		*what = RECOVERY_FORGET;
 		*why = "it ran at the destination, and the rest of its memory died with this node";
-	} else if (!strcmp(j->step, "paging") && (opt->look || opt->brief)) {
-		*what = RECOVERY_WAIT;
-		*why = "it runs at the destination, and the rest of its memory is here";
 	} else if (!strcmp(j->step, "paging")) {
-		enum outcome outcome = deliver(j, s, opt->ask_ms);
-
-		*what = judge_paging(outcome, opt->force, why);
-		forced = *what == RECOVERY_THAW;
-		if (forced && outcome == OUTCOME_UNKNOWN)
-			*why = take_by_force(j->move);
-		if (*what == RECOVERY_RETIRE)
-			ask_there(j, opt->ask_ms, &there);
+		*what = judge_late(j, s, opt, &forced, &there, why);
 	} else if (strcmp(j->step, "go")) {
 		*what = alive ? RECOVERY_THAW : RECOVERY_FORGET;
 		*why = alive ? "\"go\" was never said" : "it does not run here any more";
@@ -243,9 +260,12 @@ static int recover_source(const struct journal_entry *j, const struct recover_op
 		*why = "the destination has to be asked";
 	} else {
 		enum outcome outcome = ask_there(j, opt->ask_ms, &there);
+		bool late = outcome == OUTCOME_RUNNING && alive && has_late_pages(j->move);
 
-		*what = judge_go(outcome, alive, opt->force, why);
-		forced = *what == RECOVERY_THAW && outcome != OUTCOME_NOT;
+		if (late && journal_turn(j->move, "go", "paging", NULL, e) < 0)
+			return -1;
+		*what = late ? judge_late(j, s, opt, &forced, &there, why) : judge_go(outcome, alive, opt->force, why);
+		forced |= *what == RECOVERY_THAW && outcome != OUTCOME_NOT;
 		if (forced && outcome == OUTCOME_UNKNOWN)
 			*why = take_by_force(j->move);
 		if (*what == RECOVERY_WAIT && outcome == OUTCOME_UNKNOWN && decided(j->move) == DECIDED_RUNNING)

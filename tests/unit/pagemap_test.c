@@ -116,6 +116,15 @@ static void test_merge(void)
 	for (size_t i = 1; i < a.n; i++)
 		sorted &= a.entry[i - 1].addr < a.entry[i].addr;
 	ok(sorted, "... by address");
+	a.n = b.n = 0;
+	pagemap_add(&a, (struct pagemap_entry){ 0x3000, 2, PAGES_PRESENT }, &e);
+	pagemap_add(&a, (struct pagemap_entry){ 0x7000, 1, PAGES_LAZY }, &e);
+	pagemap_add(&b, (struct pagemap_entry){ 0x1000, 9, 0 }, &e);
+	is_int(pagemap_merge(&a, &b, &e), 0, "lists that overlap are merged");
+	ok(a.n == 5 && a.entry[0].addr == 0x1000 && a.entry[0].pages == 2 && a.entry[1].flags == PAGES_PRESENT &&
+		   a.entry[1].pages == 2 && a.entry[2].addr == 0x5000 && a.entry[2].pages == 2 && a.entry[3].flags == PAGES_LAZY &&
+		   a.entry[4].addr == 0x8000 && a.entry[4].pages == 2,
+	   "... each page once");
 	free(a.entry);
 	free(b.entry);
 }
