@@ -1,9 +1,14 @@
 /* SPDX-License-Identifier: MIT */
 /* Runs a command while nobody else in the fleet runs one under the same name. */
+#include <errno.h>
+#include <poll.h>
+#include <pthread.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
 
 #include "lib/base/clock.h"
 #include "lib/base/errand.h"
@@ -12,6 +17,7 @@
 
 #define LEASE_MAX_S 86400
 #define PAUSES 4 /* a lease is renewed so many times before it would be over */
+#define KILLED_MS 1000
 #define WATCH_MS 1000 /* a lease can also be over unnoticed: in a directory nobody tells of it */
 
 static long lease_s = 60;
@@ -51,54 +57,174 @@ static int busy(const char *name, const struct json *holder, struct err *e)
 		       since ? since : "some time", (long long)json_int(holder, "pid", 0));
 }
 
+/* One that is over by its record is waited for in any case, once: a holder that lives changes it meanwhile. */
 static int take(struct lease *l, struct registry *r, const char *name, struct err *e)
 {
-	double end = clock_ms() + wait_s * 1e3;
+	double end = clock_ms() + wait_s * 1e3, hope = 0;
 
+	if (lease_init(l, r, name, (int)lease_s, e))
+		return -1;
 	for (;;) {
 		AUTO_JSON struct json *holder = NULL;
-		int rc = lease_take(l, r, name, (int)lease_s, &holder, e);
+		int rc = lease_take(l, &holder, e);
 		double left = end - clock_ms();
 
 		if (rc <= 0)
 			return rc;
-		if (left <= 0)
+		if (!hope)
+			hope = l->over_ms;
+		if (hope && l->over_ms == hope)
+			left = hope - clock_ms();
+		else if (left <= 0)
 			return busy(name, holder, e);
 		if (registry_watch(r, LEASE_PREFIX, left < WATCH_MS ? (int)left + 1 : WATCH_MS, e) < 0)
 			return -1;
 	}
 }
 
-/* Whoever has lost the lock stops what another one may begin. */
-static bool lost(struct lease *l, const char *name, struct err *e)
-{
-	struct err why = { 0 };
-	int rc = lease_renew(l, &why);
+/* ---- while the command runs ---- */
 
-	if (!rc || (rc < 0 && clock_ms() < l->until - (double)lease_s * 1e3 / PAUSES))
-		return false;
+/* Renews in a thread: a registry that does not answer must not keep us from seeing that the lease ends. */
+struct renewal {
+	struct lease *lease; /* the thread's, until it is joined */
+	pthread_t thread;
+	pthread_mutex_t mutex; /* of what follows */
+	double until;          /* as the lease's */
+	int rc;                /* of lease_renew(), and why */
+	struct err why;
+	int quit, lost;        /* eventfds: to the thread; from it, it is another one's */
+};
+
+static double pause_ms(void)
+{
+	return (double)lease_s * 1e3 / PAUSES;
+}
+
+/* Is it to end? */
+static bool rest(const struct renewal *w, double till)
+{
+	struct pollfd p = { .fd = w->quit, .events = POLLIN };
+	double left = till - clock_ms();
+
+	return poll(&p, 1, left > 0 ? (int)left + 1 : 0) > 0;
+}
+
+static void *renew(void *arg)
+{
+	struct renewal *w = arg;
+	double next = clock_ms() + pause_ms();
+	int rc = 0;
+
+	while (rc <= 0 && !rest(w, next)) {
+		struct err why = { 0 };
+
+		next = clock_ms() + pause_ms();
+		rc = lease_renew(w->lease, &why);
+		pthread_mutex_lock(&w->mutex);
+		w->until = w->lease->until;
+		w->rc = rc;
+		w->why = why;
+		pthread_mutex_unlock(&w->mutex);
+	}
 	if (rc > 0)
-		err_set(e, EX_TEMPFAIL, "lock %s: lost: it was not renewed in time", name);
+		eventfd_write(w->lost, 1);
+	return NULL;
+}
+
+static int renewal_start(struct renewal *w, struct lease *l, struct err *e)
+{
+	sigset_t all, before;
+
+	*w = (struct renewal){ .lease = l, .mutex = PTHREAD_MUTEX_INITIALIZER, .until = l->until };
+	w->quit = eventfd(0, EFD_CLOEXEC);
+	w->lost = eventfd(0, EFD_CLOEXEC);
+	sigfillset(&all);
+	pthread_sigmask(SIG_BLOCK, &all, &before);
+	int why = w->quit < 0 || w->lost < 0 ? errno : pthread_create(&w->thread, NULL, renew, w);
+	pthread_sigmask(SIG_SETMASK, &before, NULL);
+	errno = why;
+	return why ? err_sys(e, "cannot start a thread") : 0;
+}
+
+/* What is being asked for is still waited for. */
+static void renewal_end(struct renewal *w)
+{
+	eventfd_write(w->quit, 1);
+	pthread_join(w->thread, NULL);
+	close(w->quit);
+	close(w->lost);
+}
+
+/* Until when the lock is ours, as far as is known; *robbed: it is not any more. */
+static double renewal_until(struct renewal *w, bool *robbed)
+{
+	pthread_mutex_lock(&w->mutex);
+	double until = w->until;
+	*robbed = w->rc > 0;
+	pthread_mutex_unlock(&w->mutex);
+	return until;
+}
+
+static void tell_loss(struct renewal *w, const char *name, struct err *e)
+{
+	pthread_mutex_lock(&w->mutex);
+	if (w->rc < 0)
+		err_set(e, EX_TEMPFAIL, "lock %s: lost: cannot be renewed: %.700s", name, w->why.text);
 	else
-		err_set(e, EX_TEMPFAIL, "lock %s: lost: cannot be renewed: %.700s", name, why.text);
-	return true;
+		err_set(e, EX_TEMPFAIL, "lock %s: lost: it was not renewed in time", name);
+	pthread_mutex_unlock(&w->mutex);
+}
+
+/* Until nothing of it runs. Whoever is about to lose the lock stops what another one may begin: it is told in time, and killed when
+ * the lease is over, whether anybody answers or not. True: that was so while the command itself ran. */
+static bool attend(struct errand *job, struct renewal *w, const char *name, struct err *e)
+{
+	bool lost = false, told = false, killed = false, robbed;
+
+	job->wake = w->lost;
+	while (job->state != ERRAND_OVER) {
+		double now = clock_ms(), until = renewal_until(w, &robbed), next = until - pause_ms();
+
+		if (!told && (robbed || now >= next)) {
+			told = true;
+			if (job->state == ERRAND_RUNS) {
+				lost = true;
+				tell_loss(w, name, e);
+			}
+			errand_signal(job, SIGTERM);
+		}
+		if (robbed)
+			job->wake = -1;
+		if (now >= until) {
+			killed = true;
+			errand_signal(job, SIGKILL);
+		}
+		next = told ? until : next;
+		if (errand_wait(job, killed ? KILLED_MS : next > now ? (int)(next - now) + 1 : 0) == ERRAND_REST) {
+			eventfd_write(w->quit, 1); /* what it has left behind has no longer than that */
+			if (killed)
+				break; /* more cannot be done */
+		}
+	}
+	return lost;
 }
 
 /* The command's exit status, or -1. */
 static int run(struct lease *l, const char *name, char **argv, struct err *e)
 {
-	bool gone = false;
+	struct renewal w;
 	struct errand job;
-	int status = 0;
+	bool lost = true;
 
-	if (errand_start(&job, argv, e))
+	if (renewal_start(&w, l, e))
 		return -1;
-	while (!errand_wait(&job, (int)(lease_s * 1000 / PAUSES), &status))
-		if (!gone && (gone = lost(l, name, e)))
-			errand_signal(&job, SIGTERM);
-	if (!gone && status > 128)
-		return err_set(e, EX_NO, "%s: ended by signal %d", argv[0], status - 128);
-	return gone ? -1 : status;
+	int rc = errand_start(&job, argv, e);
+	if (!rc)
+		lost = attend(&job, &w, name, e);
+	renewal_end(&w);
+	if (!rc && !lost && job.status > 128)
+		return err_set(e, EX_NO, "%s: ended by signal %d", argv[0], job.status - 128);
+	return lost ? -1 : job.status;
 }
 
 static int lock_and_run(struct registry *r, const char *name, char **argv, struct err *e)

@@ -8,7 +8,7 @@
 # MS: the median round trip that is too slow (default 50). SEC: how long to watch (10). FILE: where addresses are, as in
 # edge-latency(1), for users who do not answer pings. -n: say what would be done, and do nothing.
 # EDGE_LOG: the log of decisions (/var/lib/edge/decisions.ndjson): edge-place --explain SERVICE --log FILE reads it.
-# EDGE_SITE: only one decides for it at a time, from whichever machine (default fleet). EDGE_LEASE: seconds that a crashed one keeps it.
+# EDGE_SITE: only one decides for it at a time, from whichever machine (default fleet). EDGE_LEASE: seconds that a crashed one keeps it, up to twice as long in a directory.
 # Silent when all is well. 75: something could not be done now; the next time it will be tried again. From cron, or examples/systemd:
 #
 #	* * * * *  /usr/local/share/edgetools/examples/follow-user.sh

@@ -7,7 +7,7 @@
 # POLICY: same-network-first (to the least used node of the same network, else another, else the cloud; default), or pack (to
 # the most used one with room, so that others can sleep). -n: say what would be done, and do nothing.
 # EDGE_LOG: the log of decisions (/var/lib/edge/decisions.ndjson): edge-place --explain SERVICE --log FILE reads it.
-# EDGE_SITE: only one decides for it at a time, from whichever machine (default fleet). EDGE_LEASE: seconds that a crashed one keeps it.
+# EDGE_SITE: only one decides for it at a time, from whichever machine (default fleet). EDGE_LEASE: seconds that a crashed one keeps it, up to twice as long in a directory.
 # EDGE_WINDOW: use counts over so many seconds (60). EDGE_COOLDOWN: who has moved stays for so many seconds (120).
 # Silent when all is well. 75: something could not be done now; the next time it will be tried again. From cron, or examples/systemd:
 #

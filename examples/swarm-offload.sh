@@ -10,7 +10,7 @@
 # file of node records; without it: the registry. -n: say what would be done, and do nothing. SEC: what services have used over
 # that time (default 60).
 # EDGE_LOG: the log of decisions (/var/lib/edge/decisions.ndjson): edge-place --explain SERVICE --log FILE reads it.
-# EDGE_SITE: only one decides for it at a time, from whichever machine (default fleet). EDGE_LEASE: seconds that a crashed one keeps it.
+# EDGE_SITE: only one decides for it at a time, from whichever machine (default fleet). EDGE_LEASE: seconds that a crashed one keeps it, up to twice as long in a directory.
 # EDGE_COOLDOWN: who has moved stays for so many seconds (300).
 # Silent when all is well. 75: something could not be done now; the next time it will be tried again. From cron, or examples/systemd:
 #

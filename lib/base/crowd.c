@@ -35,12 +35,18 @@ static int start(struct gathering *g, struct member *m, struct err *e)
 {
 	int pipe_fd[2];
 	pid_t parent = getpid();
+	sigset_t all, before;
 
 	if (pipe2(pipe_fd, O_CLOEXEC))
 		return err_sys(e, "pipe");
 	fflush(NULL);
 	m->i = g->next;
+	sigfillset(&all);
+	sigprocmask(SIG_BLOCK, &all, &before);
 	m->pid = fork();
+	if (m->pid > 0 && g->c->works)
+		g->c->works(g->c->ctx, (int)(m - g->m), m->pid);
+	sigprocmask(SIG_SETMASK, &before, NULL);
 	if (!m->pid) {
 		prctl(PR_SET_PDEATHSIG, SIGKILL);
 		FILE *out = getppid() == parent ? fdopen(pipe_fd[1], "w") : NULL;
@@ -67,6 +73,11 @@ static int finish(struct gathering *g, struct member *m)
 {
 	int status = 0;
 
+	/* Until it is reaped nobody else has its number. */
+	for (siginfo_t info; waitid(P_PID, (id_t)m->pid, &info, WEXITED | WNOWAIT) < 0 && errno == EINTR;)
+		;
+	if (g->c->works)
+		g->c->works(g->c->ctx, (int)(m - g->m), 0);
 	while (waitpid(m->pid, &status, 0) < 0 && errno == EINTR)
 		;
 	close(m->fd);

@@ -6,6 +6,7 @@
 
 #include <stddef.h>
 #include <stdio.h>
+#include <sys/types.h>
 
 #include "lib/base/err.h"
 
@@ -21,6 +22,9 @@ struct crowd {
 	 * either ends all. */
 	int (*line)(void *ctx, size_t i, char *line, struct err *e);
 	int (*ended)(void *ctx, size_t i, int status, struct err *e);
+	/* In the caller's, or NULL: at place k, less than at_once, works that process from now on; 0: it is about to be reaped. No
+	 * signal comes between its start and that. */
+	void (*works)(void *ctx, int k, pid_t pid);
 	void *ctx;
 };
 

@@ -24,6 +24,7 @@ static struct json *record(const struct lease *l, const char *since)
 	json_set_str(rec, "token", l->token);
 	json_set_str(rec, "since", since ? since : clock_rfc3339_at(now, text));
 	json_set_str(rec, "until", clock_rfc3339_at(now + l->seconds, text));
+	json_set_num(rec, "seconds", l->seconds);
 	return rec;
 }
 
@@ -46,12 +47,22 @@ static bool ours(const struct lease *l, const struct json *rec)
 	return token && !strcmp(token, l->token);
 }
 
-/* Where the registry forgets records by itself, one that is there holds. */
-static bool over(const struct json *rec, bool forgets)
+/* Where the registry forgets records by itself, one that is there holds. Elsewhere its holder may live, and only our clocks differ:
+ * then it changes again in its time. */
+static bool over(struct lease *l, const struct json *rec, const struct registry_version *v)
 {
 	const char *until = json_str(rec, "until");
+	double now = clock_ms();
 
-	return !until || (!forgets && grant_time(until) < time(NULL));
+	if (strcmp(v->text, l->seen.text)) {
+		l->seen = *v;
+		l->seen_ms = now;
+	}
+	l->over_ms = 0;
+	if (until && (l->forgets || grant_time(until) >= time(NULL)))
+		return false;
+	l->over_ms = l->seen_ms + 1e3 * (double)json_int(rec, "seconds", l->seconds);
+	return !until || now >= l->over_ms;
 }
 
 static int new_token(char token[17], struct err *e)
@@ -65,22 +76,22 @@ static int new_token(char token[17], struct err *e)
 	return 0;
 }
 
-int lease_take(struct lease *l, struct registry *r, const char *name, int seconds, struct json **holder, struct err *e)
+int lease_init(struct lease *l, struct registry *r, const char *name, int seconds, struct err *e)
 {
-	struct err none;
-	bool forgets = !registry_lease(r, seconds, &none);
-
-	*l = (struct lease){ .r = r, .seconds = seconds };
+	*l = (struct lease){ .r = r, .seconds = seconds, .forgets = !registry_lease(r, seconds, NULL) };
 	snprintf(l->key, sizeof(l->key), LEASE_PREFIX "/%.200s", name);
-	if (new_token(l->token, e))
-		return -1;
+	return new_token(l->token, e);
+}
+
+int lease_take(struct lease *l, struct json **holder, struct err *e)
+{
 	for (int i = 0; i < TRIES; i++) {
 		AUTO_JSON struct json *rec = NULL;
 		struct registry_version v;
 
-		if (registry_get(r, l->key, &rec, &v, e))
+		if (registry_get(l->r, l->key, &rec, &v, e))
 			return -1;
-		if (rec && !over(rec, forgets)) {
+		if (rec && !over(l, rec, &v)) {
 			*holder = TAKE_PTR(rec);
 			return 1;
 		}
@@ -88,7 +99,7 @@ int lease_take(struct lease *l, struct registry *r, const char *name, int second
 		if (rc <= 0)
 			return rc;
 	}
-	return err_set(e, EX_TEMPFAIL, "lock %s: changes all the time", name);
+	return err_set(e, EX_TEMPFAIL, "lock %s: changes all the time", l->key + strlen(LEASE_PREFIX "/"));
 }
 
 int lease_renew(struct lease *l, struct err *e)

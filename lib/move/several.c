@@ -3,15 +3,14 @@
 
 #include <signal.h>
 #include <string.h>
-#include <sys/mman.h>
 #include <unistd.h>
 
 #include "lib/base/crowd.h"
 
 #define LONG_MS 2000000000 /* a move has its own limits */
 
-/* Shared with the processes, which write themselves down in it; and whose they are. */
-static volatile pid_t *movers;
+/* Those under way, and whose they are. */
+static volatile pid_t movers[SEVERAL_MAX];
 static pid_t owner;
 
 struct several {
@@ -19,6 +18,7 @@ struct several {
 	size_t first; /* of this part of them */
 	int (*act)(const struct json *move, FILE *out);
 	int failed;
+	struct err unwritten;
 };
 
 void several_signal(int number)
@@ -32,21 +32,26 @@ static int work(void *ctx, size_t i, FILE *out)
 {
 	const struct several *s = ctx;
 	AUTO_JSON struct json *move = json_at(s->moves, s->first + i);
-	int at = 0, status;
 
-	while (at < SEVERAL_MAX && !__sync_bool_compare_and_swap(&movers[at], 0, getpid()))
-		at++;
-	status = s->act(move, out);
-	if (at < SEVERAL_MAX)
-		movers[at] = 0;
-	return status;
+	return s->act(move, out);
 }
 
-static int line(void *ctx, size_t i, char *text, struct err *e)
+static void works(void *ctx, int k, pid_t pid)
 {
 	(void)ctx;
+	movers[k] = pid;
+}
+
+/* Not to be able to write is told in the end: it is no reason to kill moves that are under way. */
+static int line(void *ctx, size_t i, char *text, struct err *e)
+{
+	struct several *s = ctx;
+
 	(void)i;
-	return record_pass(stdout, text, e);
+	(void)e;
+	if (!s->unwritten.code)
+		record_pass(stdout, text, &s->unwritten);
+	return 0;
 }
 
 static int ended(void *ctx, size_t i, int status, struct err *e)
@@ -84,22 +89,20 @@ static bool waits(const struct json *moves, size_t first, size_t i)
 int several_run(const struct json *moves, int at_once, int (*act)(const struct json *move, FILE *out), struct err *e)
 {
 	struct several s = { .moves = moves, .act = act };
-	struct crowd c = { .at_once = at_once, .timeout_ms = LONG_MS, .work = work, .line = line, .ended = ended, .ctx = &s };
+	struct crowd c = { .at_once = at_once, .timeout_ms = LONG_MS, .work = work, .line = line,
+			   .ended = ended, .works = works, .ctx = &s };
 	size_t n = json_len(moves, NULL);
 	int rc = 0;
 
-	if (!movers) {
-		void *shared = mmap(NULL, SEVERAL_MAX * sizeof(*movers), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
-
-		if (shared == MAP_FAILED)
-			return err_sys(e, "moves");
-		movers = shared;
-		owner = getpid();
-	}
+	owner = getpid();
 	for (; !rc && s.first < n; s.first += c.n) {
 		for (c.n = 1; s.first + c.n < n && !waits(moves, s.first, s.first + c.n); c.n++)
 			;
 		rc = crowd_run(&c, e);
+	}
+	if (!rc && s.unwritten.code) {
+		*e = s.unwritten;
+		return -1;
 	}
 	return rc ? -1 : s.failed;
 }

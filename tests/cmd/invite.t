@@ -114,7 +114,7 @@ unknown() {
 	local p option
 	for p in run stop checkpoint ship migrate; do
 		grep -oE '(json_string\(|add_[a-z]+\(args, )"--[a-z-]+[a-z]' cmds/edge-$p.c | grep -oE -- '--[a-z-]+' | sort -u | while read -r option; do
-			sed -n "/{ \"edge-$p\"/,/}/p" lib/move/allow.c | grep -qE -- "[\" ]$option[=\" ]" || echo "edge-$p $option"
+			sed -n "/{ \"edge-$p\"/,/}/p" lib/move/allow.c | grep -qE -- "[\" ]${option}[=\" ]" || echo "edge-$p $option"
 		done
 	done
 }

@@ -80,6 +80,12 @@ the_same() { # KIND COMMAND-THAT-REMOVES-THE-LOCK...
 	let_go
 	is '... to its end' '0 ' "$ended"
 
+	rm -f "$tmp/late"
+	edge-lock fleet -- sh -c "(sleep 0.5; touch $tmp/late) &"
+	ok 'what a command leaves running is waited for' test -e "$tmp/late"
+	is '... for a lease' '0' "$(lock --lease 2 fleet -- sh -c "trap '' TERM; sleep 60 & echo \$! >$tmp/left")"
+	ok '... and then killed' eval '! kill -0 "$(<"$tmp/left")"'
+
 	hold --lease 2 'sleep 60'
 	"$@"
 	let_go
@@ -93,6 +99,41 @@ the_same() { # KIND COMMAND-THAT-REMOVES-THE-LOCK...
 
 EDGE_REGISTRY=dir:$tmp/registry the_same directory rm "$tmp/registry/lock/fleet.json"
 
+# by its record a lock is over, as when our clock is ahead of its holder's
+old() { # SECONDS: of the minute until which it holds
+	echo '{"kind":"lock","name":"old","node":"edge2","pid":1,"token":"0123456789abcdef","since":"2026-01-01T00:00:00Z",
+		"until":"2026-01-01T00:00:'"$1"'Z","seconds":3}' >"$tmp/old"
+	mv "$tmp/old" "$tmp/registry/lock/old.json"
+}
+old 10
+(for i in {11..60}; do sleep 0.5; [[ ! -e $tmp/dead ]] || break; old "$i"; done) &
+renewing=$!
+like 'a holder that lives keeps it whatever the time is' '^75 edge-lock: lock old: busy: edge2 ' \
+	"$(EDGE_REGISTRY=dir:$tmp/registry lock --wait 4 old -- true)"
+touch "$tmp/dead"
+wait "$renewing"
+is '... and that of one that does not is free after a lease' '0 ran' "$(EDGE_REGISTRY=dir:$tmp/registry lock old -- echo ran)"
+
+# the terminal
+cat >"$tmp/typist" <<'EOF'
+import os, pty, sys, time
+pid, fd = pty.fork()
+if not pid:
+    os.execvp('edge-lock', ['edge-lock', 'fleet', '--', 'sh', '-c', 'echo ready; read line; echo "have $line"'])
+said = b''
+while b'ready' not in said:
+    said += os.read(fd, 1000)
+os.write(fd, b'words\n')
+try:
+    while b'have' not in said or not said.endswith(b'\n'):
+        said += os.read(fd, 1000)
+except OSError:
+    pass
+status = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+print(status, said.decode().replace('\r', '').split('\n')[-2])
+EOF
+is 'a command reads from the terminal' '0 have words' "$(EDGE_REGISTRY=dir:$tmp/registry python3 "$tmp/typist")"
+
 p=$(port) peer=http://127.0.0.1:$(port)
 etcd --data-dir "$tmp/etcd" --listen-client-urls "http://127.0.0.1:$p" --advertise-client-urls "http://127.0.0.1:$p" \
 	--listen-peer-urls "$peer" --initial-advertise-peer-urls "$peer" --initial-cluster "default=$peer" </dev/null >"$tmp/etcd.log" 2>&1 &
@@ -100,6 +141,13 @@ etcd=$!
 await 10 bash -c "</dev/tcp/127.0.0.1/$p"
 export EDGE_REGISTRY=etcd://127.0.0.1:$p/edge
 the_same etcd curl -sS -o "$tmp/out" "http://127.0.0.1:$p/v3/kv/deleterange" -d "{\"key\":\"$(printf edge/lock/fleet | base64)\"}"
+hold --lease 2 "echo \$\$ >$tmp/pid; trap 'touch $tmp/told' TERM; while :; do sleep 0.1; done"
+kill -STOP "$etcd"
+ok 'while the registry hangs the command is told before the lease is over' await 10 test -e "$tmp/told"
+ok '... and killed when it is' await 10 eval '! kill -0 "$(<"$tmp/pid")"'
+kill -CONT "$etcd"
+let_go
+like '... of which its holder tells' '^75 .*edge-lock: lock fleet: lost: ' "$ended"
 hold --lease 2 'sleep 60'
 kill "$etcd"
 wait "$etcd" 2>/dev/null

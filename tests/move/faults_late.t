@@ -16,7 +16,9 @@ cell paging source term:edge-migrate moves
 cell running destination kill:edge-serve moves
 # It runs there, and the source, which has said "go", has not heard of it: what lacks is brought all the same.
 cell running destination kill:edge-migrate@source moves
-deadline=4 cell running destination cut:10 moves
+deadline=4
+cell running destination cut:10 moves
+deadline=15
 anew
 cell paging source kill:edge-pages@destination dies
 

@@ -3,6 +3,7 @@
 
 #include <fcntl.h>
 #include <poll.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <unistd.h>
 
@@ -46,6 +47,39 @@ static int act(const struct json *move, FILE *out)
 	return !strcmp(service, "b");
 }
 
+static volatile sig_atomic_t told;
+
+static void on_signal(int number)
+{
+	told = 1;
+	several_signal(number);
+}
+
+/* Ends when it has been told by its caller, which it tells. */
+static int heed(const struct json *move, FILE *out)
+{
+	double end = clock_ms() + PATIENCE_MS;
+
+	fprintf(out, "# %s\n", json_str(move, "service"));
+	kill(getppid(), SIGUSR1);
+	while (!told && clock_ms() < end)
+		poll(NULL, 0, 10);
+	return !told;
+}
+
+/* With a standard output that takes nothing. */
+static int run_full(const struct json *moves, struct err *e)
+{
+	AUTO_FD int full = open("/dev/full", O_WRONLY), before = dup(STDOUT_FILENO);
+
+	fflush(stdout);
+	dup2(full, STDOUT_FILENO);
+	int rc = several_run(moves, 3, act, e);
+	dup2(before, STDOUT_FILENO);
+	clearerr(stdout);
+	return rc;
+}
+
 static void add(struct json *moves, const char *service, const char *from, const char *to)
 {
 	struct json *m = json_object();
@@ -70,6 +104,10 @@ int main(void)
 	ok(at("end a;") > at("begin b;"), "two that have nothing to do with each other are done at the same time");
 	ok(at("begin c;") > at("end a;") && at("begin c;") > at("end b;"), "what goes to a node waits for all that leaves it before");
 	is_int(several_run(none, 3, act, &e), 0, "no moves, no failures");
+	sigaction(SIGUSR1, &(struct sigaction){ .sa_handler = on_signal }, NULL);
+	is_int(several_run(moves, 2, heed, &e), 0, "a signal reaches all that are under way");
+	ok(truncate(events, 0) == 0 && run_full(moves, &e) == -1 && e.code == EX_IOERR, "what cannot be written is told");
+	ok(at("end a;") >= 0 && at("end b;") >= 0 && at("end c;") >= 0, "... when all have ended by themselves");
 	unlink(events);
 	return done();
 }
