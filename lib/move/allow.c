@@ -32,7 +32,7 @@ static const struct program {
 	{ "edge-ship", "--to= --ship-base", ANY },
 	{ "edge-restore", "", ANY },
 	{ "edge-migrate", "--to= --dry-run --ship-base --tcp-close --max-freeze= --deadline= --max-pause= --on-hot= --tracking= "
-	  "--status --recover --force --quiet", SERVICES },
+	  "--post-copy --status --recover --force --quiet", SERVICES },
 };
 
 static const struct program *program_of(const struct json *call)
