@@ -85,6 +85,8 @@ static int holds(struct raising *r, const char *name, const char *condition)
 	const char *state = rec ? json_str(rec, "state") : NULL, *health = rec ? json_str(rec, "health") : NULL;
 	if (!strcmp(condition, "service_started"))
 		return 1;
+	if (state && !strcmp(state, "unknown"))
+		return 0;
 	if (!strcmp(condition, "service_healthy")) {
 		if (!state || strcmp(state, "running"))
 			return err_set(r->e, EX_UNAVAILABLE, "service %s: has ended before it was healthy", name);
@@ -192,6 +194,8 @@ static int is_there(struct raising *r, const struct compose_service *s)
 				       name_of(s));
 		return record_print(r->opt->out, rec, r->e) ? -1 : 1;
 	}
+	if (!strcmp(json_str(rec, "state"), "unknown"))
+		return err_set(r->e, EX_TEMPFAIL, "service %s: its engine does not say whether it runs", name_of(s));
 	if (is_done(rec, s))
 		return record_print(r->opt->out, rec, r->e) ? -1 : 1;
 	/* It has ended, or was stopped: a new one takes its place. */

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "lib/engine/docker.h"
 
+#include <ctype.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -37,6 +38,16 @@ static int call(const char *method, const char *path, const char *body, int time
 	return http_json(h, url, body, timeout_ms, answer, e);
 }
 
+void docker_path(char path[512], const char *before, const char *name, const char *after)
+{
+	size_t n = (size_t)snprintf(path, 512, "%s", before), room = 512 - strlen(after);
+
+	for (; *name && n + 3 < room; name++)
+		n += (size_t)snprintf(path + n, room - n, isalnum((unsigned char)*name) || strchr("-._~", *name) ? "%c" : "%%%02X",
+				      (unsigned char)*name);
+	snprintf(path + n, 512 - n, "%s", after);
+}
+
 int docker_get(const char *path, struct json **answer, struct err *e)
 {
 	return call(NULL, path, NULL, ASK_MS, answer, e);
@@ -53,6 +64,11 @@ int docker_post(const char *path, struct json *body, struct json **answer, struc
 bool docker_raced(const struct err *e)
 {
 	return strstr(e->text, "out of sequence");
+}
+
+bool docker_silent(const struct err *e)
+{
+	return e->code != EX_DATAERR && !strncmp(e->text, "docker: ", 8);
 }
 
 int docker_delete(const char *path, struct err *e)

@@ -8,7 +8,7 @@
 #include "lib/engine/service.h"
 
 struct engine_span {
-	/* "running"; "exited": it should, and does not; "stopped": it is not there. */
+	/* "running"; "exited": it should, and does not; "stopped": it is not there; "unknown": who knows does not answer. */
 	const char *(*state)(const struct service *s);
 	/* Of its first process, if that is at this node; else 0. */
 	pid_t (*pid)(const struct service *s);

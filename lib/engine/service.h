@@ -80,7 +80,7 @@ struct json *service_list(struct err *e);
 /* It has just moved here, from that node (or NULL): its epoch, and when. */
 void service_arrive(struct service *s, const char *from);
 bool service_running(const struct service *s);  /* pid alive with that start time */
-/* "running", "stopped" (by us: it has no pid), "exited" (by itself). */
+/* "running", "stopped" (by us: it has no pid), "exited" (by itself), "moved", "unknown" (its engine does not answer). */
 const char *service_state(const struct service *s);
 bool service_name_valid(const char *name);
 bool service_path_valid(const char *path); /* absolute, and plain enough for a mount's options */

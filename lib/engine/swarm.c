@@ -15,6 +15,7 @@
 #define LOOK_MS  20     /* between two looks at tasks */
 #define NODE_MS  1000   /* between two looks at their node */
 #define START_MS 600000 /* an image may have to be fetched */
+#define DEAF_MS  30000  /* Docker may say nothing for so long while a task comes up */
 #define END_MS   15000  /* beyond its own grace */
 #define TRIES    100
 #define GRACE_S  10     /* Docker's, where the definition says none */
@@ -77,40 +78,52 @@ static bool has_failed(const struct json *task)
 	return is(task, "Status.State", "failed") || is(task, "Status.State", "rejected") || is(task, "Status.State", "complete");
 }
 
-/* The one that runs, or NULL. */
-static struct json *running_task(const struct service *s)
+/* Its state; *task: the one that runs, or NULL. A daemon that does not answer says nothing of what runs at other nodes. */
+static const char *look_up(const struct service *s, struct json **task)
 {
 	AUTO_JSON struct json *svc = NULL, *tasks = NULL;
 
-	if (!docker_here() || look(s, &svc, NULL) || !svc || tasks_of(json_str(svc, "ID"), &tasks, NULL))
-		return NULL;
-	for (size_t i = 0; i < json_len(tasks, NULL); i++) {
+	*task = NULL;
+	if (look(s, &svc, NULL))
+		return swarm_none() ? "stopped" : "unknown";
+	if (!svc)
+		return "stopped";
+	if (tasks_of(json_str(svc, "ID"), &tasks, NULL))
+		return "unknown";
+	for (size_t i = 0; i < json_len(tasks, NULL) && !*task; i++) {
 		AUTO_JSON struct json *one = json_at(tasks, i);
 
 		if (runs(one))
-			return TAKE_PTR(one);
+			*task = TAKE_PTR(one);
 	}
-	return NULL;
+	return *task ? "running" : "exited";
 }
 
 static const char *state(const struct service *s)
 {
-	AUTO_JSON struct json *svc = NULL, *task = NULL;
+	AUTO_JSON struct json *task = NULL;
 
-	if (!docker_here() || look(s, &svc, NULL) || !svc)
-		return "stopped";
-	task = running_task(s);
-	return task ? "running" : "exited";
+	return look_up(s, &task);
 }
 
 static pid_t pid(const struct service *s)
 {
-	AUTO_JSON struct json *task = strcmp(s->at, node_self()) ? NULL : running_task(s);
+	AUTO_JSON struct json *task = NULL;
 
+	if (!strcmp(s->at, node_self()))
+		look_up(s, &task);
 	return task ? (pid_t)json_int(task, "Status.ContainerStatus.PID", 0) : 0;
 }
 
 /* ---- waiting ---- */
+
+/* One that its operator has drained would leave a task pending. */
+static int find_active(const char *name, struct swarm_node *n, struct err *e)
+{
+	if (swarm_find(name, n, e))
+		return -1;
+	return n->active ? 0 : err_set(e, EX_UNAVAILABLE, "node %s: drained or paused in the swarm", name);
+}
 
 struct wait {
 	const char *service; /* its id */
@@ -153,34 +166,45 @@ static int has_come(const struct wait *w, struct err *e)
 	return 0;
 }
 
+/* The same, and -1 also when the node does not take it any more. */
+static int has_come_or_gone(const struct wait *w, double *look_at, struct err *e)
+{
+	struct swarm_node now;
+	int rc = has_come(w, e);
+
+	if (rc || clock_ms() <= *look_at)
+		return rc;
+	*look_at = clock_ms() + NODE_MS;
+	return find_active(w->node, &now, e);
+}
+
+/* A busy Docker that does not answer for a moment says nothing about the task. */
 static int await(const struct wait *w, struct err *e)
 {
-	double end = clock_ms() + START_MS, look_at = clock_ms() + NODE_MS;
-	struct swarm_node now;
+	double end = clock_ms() + START_MS, look_at = clock_ms() + NODE_MS, heard = clock_ms();
 	int rc;
 
-	while (!(rc = has_come(w, e))) {
+	while ((rc = has_come_or_gone(w, &look_at, e)) <= 0) {
+		if (!rc)
+			heard = clock_ms();
+		else if (!docker_silent(e) || clock_ms() > heard + DEAF_MS)
+			return -1;
 		if (w->stop && w->stop(w->ctx))
 			return err_set(e, EX_TEMPFAIL, "interrupted");
 		if (clock_ms() > end)
 			return err_set(e, EX_TEMPFAIL, "node %s: its task does not come up within %d s", w->node, START_MS / 1000);
-		if (clock_ms() > look_at) {
-			if (swarm_find(w->node, &now, e))
-				return -1;
-			look_at = clock_ms() + NODE_MS;
-		}
 		poll(NULL, 0, LOOK_MS);
 	}
-	return rc < 0 ? -1 : 0;
+	return 0;
 }
 
-/* Is a task of it up anywhere but at that node? Docker lists those of a service that is removed only among all. */
+/* Is a task of it up anywhere but at that node, or may be? Docker lists those of a service that is removed only among all. */
 static bool is_up_but_at(const char *service, const char *node)
 {
 	AUTO_JSON struct json *tasks = NULL;
 
 	if (docker_get("/tasks", &tasks, NULL))
-		return false;
+		return docker_here();
 	for (size_t i = 0; i < json_len(tasks, NULL); i++) {
 		AUTO_JSON struct json *one = json_at(tasks, i);
 
@@ -212,7 +236,7 @@ static bool carries(const char *ref)
 	AUTO_JSON struct json *image = NULL;
 	char path[512];
 
-	snprintf(path, sizeof(path), "/images/%.400s/json", ref);
+	docker_path(path, "/images/", ref, "/json");
 	return !docker_get(path, &image, NULL) && !json_len(image, "RepoDigests");
 }
 
@@ -223,7 +247,7 @@ static void name_image(const char *ref, char name[512])
 	char path[512];
 
 	snprintf(name, 512, "%s", ref);
-	snprintf(path, sizeof(path), "/images/%.400s/json", ref);
+	docker_path(path, "/images/", ref, "/json");
 	if (docker_get(path, &image, NULL))
 		return;
 	digests = json_get(image, "RepoDigests");
@@ -236,12 +260,12 @@ static int join_network(const struct service *s, char id[SWARM_ID_MAX], struct e
 {
 	const char *app = s->about ? json_str(s->about, "app") : NULL;
 	AUTO_JSON struct json *net = NULL;
-	char path[256];
+	char path[512];
 
 	id[0] = '\0';
 	if (!app)
 		return 0;
-	snprintf(path, sizeof(path), "/networks/%.128s", app);
+	docker_path(path, "/networks/", app, "");
 	if (docker_get(path, &net, NULL)) {
 		struct json *how = json_object();
 
@@ -263,11 +287,11 @@ static void leave_network(const struct service *s)
 {
 	const char *app = s->about ? json_str(s->about, "app") : NULL;
 	AUTO_JSON struct json *net = NULL;
-	char path[256];
+	char path[512];
 
 	if (!app)
 		return;
-	snprintf(path, sizeof(path), "/networks/%.128s", app);
+	docker_path(path, "/networks/", app, "");
 	if (!docker_get(path, &net, NULL) && is(net, "Labels.edge-app", app))
 		docker_delete(path, NULL);
 }
@@ -292,7 +316,7 @@ static int create(struct service *s, struct err *e)
 	char image[512], network[SWARM_ID_MAX];
 	struct wait w = { .node = s->at };
 
-	if (swarm_find(s->at, &w.at, e) || join_network(s, network, e))
+	if (find_active(s->at, &w.at, e) || join_network(s, network, e))
 		return -1;
 	snprintf(s->at_addr, sizeof(s->at_addr), "%s", w.at.addr);
 	name_image(json_str(s->about, "image"), image);
@@ -314,11 +338,12 @@ static int end(const struct service *s, int grace_ms, struct err *e)
 {
 	AUTO_JSON struct json *svc = NULL;
 	char path[128];
+	int manages;
 
 	(void)grace_ms;
-	if (!docker_here() || !swarm_managed())
+	if (!docker_here() || !(manages = swarm_manages(e)))
 		return 0;
-	if (look(s, &svc, e))
+	if (manages < 0 || look(s, &svc, e))
 		return err_wrap(e, "service %s", s->name);
 	if (!svc)
 		return 0;
@@ -381,7 +406,7 @@ static int assign(struct service *s, const char *node, bool (*stop)(void *), voi
 		return err_set(e, EX_UNAVAILABLE, "service %s: it is not in the swarm", s->name);
 	w.service = json_str(svc, "ID");
 	w.before = before;
-	if (swarm_find(node, &w.at, e))
+	if (find_active(node, &w.at, e))
 		return err_wrap(e, "service %s", s->name);
 	if (pin(s, node, &why) || await(&w, &why))
 		return stay(s, &why, e);

@@ -15,15 +15,20 @@
 
 /* This node manages a swarm, and is labelled; makes one where it is in none. EX_UNAVAILABLE where it is a worker. */
 int swarm_open(struct err *e);
-/* Does it manage one, made by swarm_open? */
+/* Does it manage one, made by swarm_open? 1, 0, or -1: its daemon does not say. */
+int swarm_manages(struct err *e);
 bool swarm_managed(void);
+/* Does its daemon say that it is in none? */
+bool swarm_none(void);
 /* What a worker needs to join, as members of the object: addr ("IP:PORT"), token. */
 int swarm_invitation(struct json *call, struct err *e);
-/* The node of that id in the swarm is the one that is called `name` here. */
-int swarm_label(const char *id, const char *name, struct err *e);
+/* The node of that id in the swarm is the one that is called `name` here. `availability`: "active"; NULL: as it is, since its
+ * operator may have drained it. */
+int swarm_label(const char *id, const char *name, const char *availability, struct err *e);
 struct swarm_node {
 	char id[SWARM_ID_MAX];
 	char addr[64]; /* where clients reach it; "" when unknown */
+	bool active;   /* takes tasks: it is not drained, nor paused */
 };
 /* EX_UNAVAILABLE "node edge2: not in the swarm", or "...: the swarm does not reach it". */
 int swarm_find(const char *name, struct swarm_node *n, struct err *e);

@@ -92,6 +92,13 @@ static const char *label_of(const struct json *node)
 	return label ? label : "";
 }
 
+static const char *availability_of(const struct json *node)
+{
+	const char *is = json_str(node, "Spec.Availability");
+
+	return is ? is : "";
+}
+
 static bool is_ready(const struct json *node)
 {
 	const char *is = json_str(node, "Status.State");
@@ -128,7 +135,7 @@ static int update(const struct json *node, struct json *spec, struct err *e)
 	return docker_post(path, spec, NULL, e);
 }
 
-/* `label` NULL: as it is. */
+/* NULL: as it is. */
 static int set_once(const char *id, const char *label, const char *availability, struct err *e)
 {
 	AUTO_JSON struct json *node = NULL;
@@ -137,11 +144,11 @@ static int set_once(const char *id, const char *label, const char *availability,
 	snprintf(path, sizeof(path), "/nodes/%.63s", id);
 	if (docker_get(path, &node, e))
 		return -1;
-	const char *is = json_str(node, "Spec.Availability");
-	if ((!label || !strcmp(label_of(node), label)) && is && !strcmp(is, availability))
+	if ((!label || !strcmp(label_of(node), label)) && (!availability || !strcmp(availability_of(node), availability)))
 		return 0;
 	struct json *spec = json_get(node, "Spec");
-	json_set_str(spec, "Availability", availability);
+	if (availability)
+		json_set_str(spec, "Availability", availability);
 	if (label)
 		json_set_str(spec, "Labels.edge", label);
 	return update(node, spec, e);
@@ -157,9 +164,9 @@ static int set(const char *id, const char *label, const char *availability, stru
 	return rc;
 }
 
-int swarm_label(const char *id, const char *name, struct err *e)
+int swarm_label(const char *id, const char *name, const char *availability, struct err *e)
 {
-	return set(id, name, "active", e);
+	return set(id, name, availability, e);
 }
 
 int swarm_find(const char *name, struct swarm_node *n, struct err *e)
@@ -175,6 +182,7 @@ int swarm_find(const char *name, struct swarm_node *n, struct err *e)
 		return err_set(e, EX_UNAVAILABLE, "node %s: the swarm does not reach it", name);
 	copy(n->id, sizeof(n->id), node, "ID");
 	copy(n->addr, sizeof(n->addr), node, "Status.Addr");
+	n->active = !strcmp(availability_of(node), "active");
 	if (!strcmp(name, node_self()) && self)
 		snprintf(n->addr, sizeof(n->addr), "%s", self);
 	return 0;
@@ -253,14 +261,26 @@ int swarm_open(struct err *e)
 		return err_set(e, EX_UNAVAILABLE, "docker: its swarm is %s", s.is);
 	if (!s.manages)
 		return err_set(e, EX_UNAVAILABLE, "docker: this node is a worker in a swarm, which others manage");
-	return swarm_label(s.node, node_self(), e) || (!swarm_is_ours(s.node) && note(s.node, node_self(), e)) ? -1 : 0;
+	return swarm_label(s.node, node_self(), NULL, e) || (!swarm_is_ours(s.node) && note(s.node, node_self(), e)) ? -1 : 0;
+}
+
+int swarm_manages(struct err *e)
+{
+	AUTO_STATE struct state s = { 0 };
+
+	return look(&s, e) ? -1 : s.manages && swarm_is_ours(s.node);
 }
 
 bool swarm_managed(void)
 {
+	return docker_here() && swarm_manages(NULL) > 0;
+}
+
+bool swarm_none(void)
+{
 	AUTO_STATE struct state s = { 0 };
 
-	return docker_here() && !look(&s, NULL) && s.manages && swarm_is_ours(s.node);
+	return !look(&s, NULL) && !strcmp(s.is, "inactive");
 }
 
 int swarm_invitation(struct json *call, struct err *e)

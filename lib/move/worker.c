@@ -42,7 +42,7 @@ int worker_bring_over(struct stream *s, const char *name, struct err *e)
 		return -1;
 	if (!json_str(answer, "id"))
 		return err_set(e, EX_DATAERR, "%s: no id in its answer", stream_peer(s));
-	return swarm_label(json_str(answer, "id"), name, e) || await_ready(name, e) ? -1 : 0;
+	return swarm_label(json_str(answer, "id"), name, "active", e) || await_ready(name, e) ? -1 : 0;
 }
 
 int worker_bring(const char *name, struct err *e)

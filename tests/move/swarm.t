@@ -21,6 +21,17 @@ is 'it is pinned there' '[node.labels.edge==edge1]' "$(docker edge1 service insp
 is 'the registry has it' '["web","edge1"]' "$(jq -c '[.name, .node]' "$EDGE_LAB_DIR"/registry/service/*.json)"
 here edge-run --name bad --engine swarm --image busy:1 -- nosuch
 is 'what does not start is told, and leaves nothing' '69 1 web' "$? $(grep -c 'does not come up' "$tmp/err") $(docker edge1 service ls --format '{{.Name}}')"
+docker edge1 tag busy:1 busy/of/it:1
+here edge-run --name deep --engine swarm --image busy/of/it:1
+is 'an image may have any name, and is named by its id' "0 $(docker edge1 image inspect --format '{{.Id}}' busy:1)" \
+	"$? $(docker edge1 service inspect --format '{{.Spec.TaskTemplate.ContainerSpec.Image}}' deep)"
+here edge-stop --rm deep
+docker edge1 node update --availability pause self >/dev/null
+here edge-run --name bad --engine swarm --image busy:1
+is 'a node that its operator has drained or paused gets nothing, and stays so' \
+	'69 edge-run: service bad: node edge1: drained or paused in the swarm pause' \
+	"$? $(<"$tmp/err") $(docker edge1 node inspect --format '{{.Spec.Availability}}' self)"
+docker edge1 node update --availability active self >/dev/null
 here edge-run --name bad --engine swarm --addr "$addr" --image busy:1
 is 'it has no address of its own' '64 edge-run: service bad: engine swarm: it has the address of its node, not one of its own' "$? $(<"$tmp/err")"
 
@@ -66,6 +77,19 @@ always answered' "$answer"
 ok 'the swarm token is in no file of ours' bash -c '! grep -r -e "$0" "$@"' "$token" "$EDGE_LAB_DIR/registry" "$tmp/said" "$tmp/err"
 is '... nor at the nodes' '' "$(for node in edge1 edge2; do on "$node" grep -rl -e "$token" /var/lib/edge/grants /run/edge; done 2>/dev/null)"
 
+# --- a Docker that does not answer
+begun() { tasks web | grep -q edge2; }
+here edge-migrate web --to edge2 &
+mover=$!
+await 20 begun
+on edge1 sh -c 'mv /run/docker.sock /run/docker.away; sleep 1; mv /run/docker.away /run/docker.sock'
+wait "$mover"
+is 'a move goes on when Docker is silent for a moment' '0 edge2' "$? $(tasks web)"
+is 'what its Docker does not tell is not known' 'web unknown' \
+	"$(on edge1 env DOCKER_HOST=unix:///run/docker.away edge-run --list | tee "$tmp/said" | jq -r 'select(.name == "web") | .name + " " + .state')"
+ok '... which the schema allows' tests/schema/check <"$tmp/said"
+here edge-migrate web --to edge1
+
 # --- a task that does not come up
 on edge1 mkdir -p /var/lib/edge/here
 here edge-run --name fixed --engine swarm --type stateless --volume /var/lib/edge/here:/mnt --image busy:1
@@ -97,6 +121,8 @@ ok '... its parts know one another by their names' await 20 through
 here edge-migrate shop-back --to edge2
 is 'one of them moves' '0 edge2' "$? $(tasks shop-back)"
 ok '... and the others find it there' await 20 through
+here env DOCKER_HOST=unix:///run/docker.away edge-run -f "$tmp/compose.yaml"
+is '... where it is left while Docker does not answer' '75 edge-run: service shop-back: its engine does not say whether it runs' "$? $(<"$tmp/err")"
 here edge-run -f "$tmp/compose.yaml"
 is '... where the file finds it, too' '0 ["shop-back","edge2"] ["shop-front","edge1"]' "$? $(jq -c '[.name, .node]' "$tmp/said" | paste -sd' ')"
 
