@@ -100,16 +100,16 @@ the_same() { # KIND COMMAND-THAT-REMOVES-THE-LOCK...
 EDGE_REGISTRY=dir:$tmp/registry the_same directory rm "$tmp/registry/lock/fleet.json"
 
 # by its record a lock is over, as when our clock is ahead of its holder's
-old() { # SECONDS: of the minute until which it holds
+old() { # SECONDS: until then in a minute long ago
 	echo '{"kind":"lock","name":"old","node":"edge2","pid":1,"token":"0123456789abcdef","since":"2026-01-01T00:00:00Z",
-		"until":"2026-01-01T00:00:'"$1"'Z","seconds":3}' >"$tmp/old"
+		"until":"2026-01-01T00:00:'"$1"'Z","seconds":5}' >"$tmp/old"
 	mv "$tmp/old" "$tmp/registry/lock/old.json"
 }
 old 10
 (for i in {11..60}; do sleep 0.5; [[ ! -e $tmp/dead ]] || break; old "$i"; done) &
 renewing=$!
 like 'a holder that lives keeps it whatever the time is' '^75 edge-lock: lock old: busy: edge2 ' \
-	"$(EDGE_REGISTRY=dir:$tmp/registry lock --wait 4 old -- true)"
+	"$(EDGE_REGISTRY=dir:$tmp/registry lock --wait 7 old -- true)"
 touch "$tmp/dead"
 wait "$renewing"
 is '... and that of one that does not is free after a lease' '0 ran' "$(EDGE_REGISTRY=dir:$tmp/registry lock old -- echo ran)"
