@@ -7,6 +7,11 @@
 # happened, and removes all but what it installed and built, also when interrupted. Safe to run twice.
 set -euo pipefail
 
+case ${1:-} in
+'') ;;
+-h | --help) sed -n '3,/^set/s/^# \{0,1\}//p' "$0"; exit 0 ;;
+*) echo "quickstart: $1: takes no arguments (MB=64: of data in redis; B=build: where to build)" >&2; exit 64 ;;
+esac
 here=$(dirname "$(readlink -f "$0")")
 top=${here%/examples}
 B=${B:-build}
