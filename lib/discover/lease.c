@@ -2,10 +2,10 @@
 #include "lib/discover/lease.h"
 
 #include <string.h>
-#include <sys/random.h>
 #include <unistd.h>
 
 #include "lib/base/clock.h"
+#include "lib/base/random.h"
 #include "lib/discover/grant.h"
 #include "lib/discover/node.h"
 
@@ -65,22 +65,11 @@ static bool over(struct lease *l, const struct json *rec, const struct registry_
 	return !until || now >= l->over_ms;
 }
 
-static int new_token(char token[17], struct err *e)
-{
-	unsigned char raw[8];
-
-	if (getrandom(raw, sizeof(raw), 0) != sizeof(raw))
-		return err_sys(e, "lock: no random numbers");
-	for (size_t i = 0; i < sizeof(raw); i++)
-		snprintf(token + 2 * i, 3, "%02x", raw[i]);
-	return 0;
-}
-
 int lease_init(struct lease *l, struct registry *r, const char *name, int seconds, struct err *e)
 {
 	*l = (struct lease){ .r = r, .seconds = seconds, .forgets = !registry_lease(r, seconds, NULL) };
 	snprintf(l->key, sizeof(l->key), LEASE_PREFIX "/%.200s", name);
-	return new_token(l->token, e);
+	return random_hex(l->token, sizeof(l->token) / 2, e);
 }
 
 int lease_take(struct lease *l, struct json **holder, struct err *e)

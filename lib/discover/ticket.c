@@ -12,6 +12,7 @@
 
 #include "lib/base/clock.h"
 #include "lib/base/file.h"
+#include "lib/base/random.h"
 #include "lib/discover/grant.h"
 #include "lib/discover/node.h"
 #include "lib/discover/trust.h"
@@ -86,7 +87,6 @@ static void set_way(struct json *t)
 struct json *ticket_issue(const struct json *grant, long seconds, struct err *e)
 {
 	AUTO_JSON struct json *t = json_object();
-	unsigned char random[NONCE_BYTES];
 	char nonce[2 * NONCE_BYTES + 1], expires[32], token[65];
 
 	json_set_str(t, "kind", "ticket");
@@ -96,11 +96,8 @@ struct json *ticket_issue(const struct json *grant, long seconds, struct err *e)
 	json_set_str(t, "inviter", json_str(grant, "name"));
 	if (!seconds)
 		return TAKE_PTR(t);
-	if (getrandom(random, sizeof(random), 0) != sizeof(random)) {
-		err_sys(e, "no random numbers");
+	if (random_hex(nonce, NONCE_BYTES, e))
 		return NULL;
-	}
-	hex(nonce, random, sizeof(random));
 	clock_rfc3339_at(time(NULL) + seconds, expires);
 	if (token_make(token, json_str(grant, "key"), nonce, expires, e))
 		return NULL;

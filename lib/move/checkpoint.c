@@ -6,10 +6,10 @@
 #include <fcntl.h>
 #include <string.h>
 #include <sys/file.h>
-#include <sys/random.h>
 #include <sys/stat.h>
 
 #include "lib/base/file.h"
+#include "lib/base/random.h"
 #include "lib/discover/node.h"
 #include "lib/move/check.h"
 #include "lib/move/pagemap.h"
@@ -48,12 +48,8 @@ int checkpoint_make_folder(struct checkpoint *ck, struct err *e)
 
 static int make_new(struct checkpoint *ck, bool tcp_close, struct err *e)
 {
-	uint8_t random[16];
-
-	if (getrandom(random, sizeof(random), 0) != sizeof(random))
-		return err_sys(e, "getrandom");
-	for (size_t i = 0; i < sizeof(random); i++)
-		snprintf(ck->id + 2 * i, 3, "%02x", random[i]);
+	if (random_hex(ck->id, 16, e))
+		return -1;
 	snprintf(ck->from, sizeof(ck->from), "%s", node_self());
 	ck->tcp_close = tcp_close;
 	return checkpoint_make_folder(ck, e);

@@ -101,15 +101,14 @@ int pagemap_read(struct pagemap **out, const char *path, struct err *e)
 	return 0;
 }
 
-static int make_room(struct pagemap *pm, size_t more, struct err *e)
+/* For one more entry. */
+static int make_room(struct pagemap *pm, struct err *e)
 {
-	size_t room = pm->room ? pm->room : 64;
+	size_t room = pm->room ? pm->room * 2 : 64;
 	struct pagemap_entry *bigger;
 
-	if (pm->n + more <= pm->room)
+	if (pm->entry && pm->n < pm->room)
 		return 0;
-	while (room < pm->n + more)
-		room *= 2;
 	bigger = realloc(pm->entry, room * sizeof(*bigger));
 	if (!bigger)
 		return err_set(e, EX_OSERR, "out of memory");
@@ -126,7 +125,7 @@ int pagemap_add(struct pagemap *pm, struct pagemap_entry en, struct err *e)
 		last->pages += en.pages;
 		return 0;
 	}
-	if (make_room(pm, 1, e))
+	if (make_room(pm, e))
 		return -1;
 	pm->entry[pm->n++] = en;
 	return 0;
@@ -156,7 +155,7 @@ static int add_gaps(struct pagemap *pm, size_t own, size_t *from, struct pagemap
 		uint64_t stop = hit ? pm->entry[i].addr : end;
 
 		if (stop > at) {
-			if (make_room(pm, 1, e))
+			if (make_room(pm, e))
 				return -1;
 			pm->entry[pm->n++] = (struct pagemap_entry){ at, (stop - at) / PAGE_BYTES, en.flags };
 		}

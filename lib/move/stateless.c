@@ -3,9 +3,9 @@
 
 #include <poll.h>
 #include <string.h>
-#include <sys/random.h>
 
 #include "lib/base/clock.h"
+#include "lib/base/random.h"
 #include "lib/discover/node.h"
 #include "lib/discover/registry.h"
 #include "lib/engine/engine.h"
@@ -44,17 +44,6 @@ struct leaving {
 	bool unknown; /* nobody knows who has the address */
 	double start, started, gap;
 };
-
-static int name_move(char move[33], struct err *e)
-{
-	uint8_t random[16];
-
-	if (getrandom(random, sizeof(random), 0) != sizeof(random))
-		return err_sys(e, "getrandom");
-	for (size_t i = 0; i < sizeof(random); i++)
-		snprintf(move + 2 * i, 3, "%02x", random[i]);
-	return 0;
-}
 
 static const char *look(void *ctx)
 {
@@ -198,7 +187,7 @@ int migrate_stateless(struct service *s, const char *to, const struct ssh_target
 		return -1;
 	if (!service_running(s))
 		return err_set(e, EX_UNAVAILABLE, "service %s: does not run here", s->name);
-	if (recover_instance(s->name, s->id, true, e) || name_move(l.move, e) || guard_start(&l.guard, s->name, l.move, lock, e))
+	if (recover_instance(s->name, s->id, true, e) || random_hex(l.move, 16, e) || guard_start(&l.guard, s->name, l.move, lock, e))
 		return -1;
 	rc = enter(&l, e) ? -1 : leave(&l, record, e);
 	pulse_end(l.pulse);

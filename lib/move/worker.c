@@ -45,7 +45,8 @@ int worker_bring_over(struct stream *s, const char *name, struct err *e)
 	return swarm_label(json_str(answer, "id"), name, "active", e) || await_ready(name, e) ? -1 : 0;
 }
 
-int worker_bring(const char *name, struct err *e)
+/* Unless it is there; this node itself manages a swarm from then on. */
+static int bring(const char *name, struct err *e)
 {
 	AUTO_STREAM struct stream *s = NULL;
 	struct swarm_node n;
@@ -62,7 +63,7 @@ int worker_prepare(const char *name, const struct service *svc, struct err *e)
 	const struct engine_span *span = engine_span(svc->engine);
 	const char *image = svc->about ? json_str(svc->about, "image") : NULL;
 
-	if (worker_bring(name, e))
+	if (bring(name, e))
 		return -1;
 	return strcmp(name, node_self()) && image && span->carries(image) ? image_send(name, svc, e) : 0;
 }

@@ -12,9 +12,7 @@
 
 /* The node at the other end of a greeted session joins, and is known there as `name`; one that is there already stays. */
 int worker_bring_over(struct stream *s, const char *name, struct err *e);
-/* The same, unless it is there; for this node itself: that it manages a swarm. */
-int worker_bring(const char *name, struct err *e);
-/* Brings the node in, and the image of a service that only this node has. */
+/* Brings the node in, unless it is there (this one itself: manages a swarm from then on), and the image of a service that only this node has. */
 int worker_prepare(const char *name, const struct service *svc, struct err *e);
 /* The node's side: serves the call of `who` (NULL: one that may do all). */
 int worker_serve(struct stream *s, const char *who, const struct json *call, struct err *e);

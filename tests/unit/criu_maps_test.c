@@ -3,7 +3,6 @@
 #include "lib/engine/criu_calls.h"
 
 #include <fcntl.h>
-#include <poll.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <sys/mman.h>
@@ -12,6 +11,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "tests/unit/criu_lab.h"
 #include "tests/unit/tap.h"
 
 #define BASE ((char *)0x200000000000)
@@ -61,34 +61,18 @@ __attribute__((noreturn)) static void read_there(int sock, pid_t about)
 	_exit(fd < 0);
 }
 
+static bool heard(int sock)
+{
+	ssize_t n = recv(sock, said, sizeof(said) - 1, 0);
+
+	said[n > 0 ? n : 0] = 0;
+	return false;
+}
+
 /* What it read, into `said`. */
 static int read_by_criu(pid_t about, struct criu_maps *maps)
 {
-	int pair[2], status = -1;
-
-	if (socketpair(AF_UNIX, SOCK_SEQPACKET, 0, pair))
-		return -1;
-	pid_t pid = fork();
-	if (!pid)
-		read_there(pair[1], about);
-	close(pair[1]);
-	int calls = criu_calls_take(pair[0]);
-	for (;;) {
-		struct pollfd p[] = { { .fd = pair[0], .events = POLLIN }, { .fd = calls, .events = POLLIN } };
-
-		poll(p, 2, -1);
-		if (p[1].revents & POLLIN)
-			criu_calls_answer(calls, NULL, maps);
-		if (p[0].revents)
-			break;
-	}
-	ssize_t n = recv(pair[0], said, sizeof(said) - 1, 0);
-
-	said[n > 0 ? n : 0] = 0;
-	close(calls);
-	close(pair[0]);
-	waitpid(pid, &status, 0);
-	return status;
+	return as_criu(read_there, about, NULL, maps, heard);
 }
 
 static int count(const char *word)

@@ -3,7 +3,6 @@
 #include "lib/engine/criu_calls.h"
 
 #include <fcntl.h>
-#include <poll.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <sys/ioctl.h>
@@ -15,6 +14,7 @@
 #include <unistd.h>
 
 #include "lib/base/pagescan.h"
+#include "tests/unit/criu_lab.h"
 #include "tests/unit/tap.h"
 
 #define PAGE 4096ull
@@ -121,44 +121,24 @@ __attribute__((noreturn)) static void ask_all(int sock, pid_t about)
 static struct told all[8], other;
 static int n_all;
 
-static void take(const struct told *t)
+static bool take(int sock)
 {
-	if (t->pages && n_all < 8)
-		all[n_all++] = *t;
+	struct told t;
+
+	if (recv(sock, &t, sizeof(t), 0) != sizeof(t))
+		return false;
+	if (t.pages && n_all < 8)
+		all[n_all++] = t;
 	else
-		other = *t;
+		other = t;
+	return true;
 }
 
 /* Its status. */
 static int listen_to(pid_t about, struct criu_pages *hidden)
 {
-	int pair[2], status = -1;
-	struct told t;
-
 	n_all = 0;
-	if (socketpair(AF_UNIX, SOCK_SEQPACKET, 0, pair))
-		return -1;
-	pid_t pid = fork();
-	if (!pid)
-		ask_all(pair[1], about);
-	close(pair[1]);
-	int calls = criu_calls_take(pair[0]);
-	for (;;) {
-		struct pollfd p[] = { { .fd = pair[0], .events = POLLIN }, { .fd = calls, .events = POLLIN } };
-
-		poll(p, 2, -1);
-		if (p[1].revents & POLLIN)
-			criu_calls_answer(calls, hidden, NULL);
-		if (!p[0].revents)
-			continue;
-		if (recv(pair[0], &t, sizeof(t), 0) != sizeof(t))
-			break;
-		take(&t);
-	}
-	close(calls);
-	close(pair[0]);
-	waitpid(pid, &status, 0);
-	return status;
+	return as_criu(ask_all, about, hidden, NULL, take);
 }
 
 /* How many pages of [start, end) it was told of. */
