@@ -3,7 +3,7 @@
 # shellcheck disable=SC2016 # what is quoted so is for the nodes' shells
 # examples/rescue.sh: the scenarios of Tufail 2018, section 5.7, and a loop that is killed at random and never loses a service.
 # Nodes are lab3 and vrone (edge1, edge2: one network), lab4 (edge3: another) and mec (edge4: the cloud). What they have to do
-# beside the services is real work, `yes >/dev/null`; each sees in /proc/stat what its own processes use, of two cores.
+# beside the services is real work, `yes >/dev/null`; each sees in /proc/stat what that uses, of two cores.
 # LOOPS: how often it is killed (default 5).
 . "$(dirname "$0")/lib.sh"
 need jq perl
@@ -20,25 +20,23 @@ lab_up
 # --- nodes that see their own load
 
 cat >"$tmp/meter.pl" <<'END'
-# A line for /proc/stat for each node, by what its cgroup has used since the beginning. The time that `yes` waited for a processor counts,
-# too: what else this machine does is not the node's.
+# A line for /proc/stat for each node: what its `yes` would use of two cores if nothing else ran on this machine (what it ran, and what it
+# waited for a processor), and a twentieth more, as a core's whole half is not over the half. What else nodes do here is this machine's noise.
 use strict; use warnings; use Time::HiRes qw(time sleep);
 my ($dir, $lab, @nodes) = @ARGV;
-my %waited;
+my %ran;
 sub first_line { open(my $h, '<', $_[0]) or return ''; return scalar(<$h>) // '' }
 sub used { # seconds
 	my ($node) = @_;
 	my $sum = 0;
-	for (glob("/sys/fs/cgroup/cpuacct/edge-lab-$lab/$node /sys/fs/cgroup/edge-lab-$lab/$node")) {
-		if (first_line("$_/cpuacct.usage") =~ /(\d+)/) { $sum = $1 / 1e9 }
-		elsif (first_line("$_/cpu.stat") =~ /usage_usec (\d+)/) { $sum ||= $1 / 1e6 }
-		open(my $h, '<', "$_/init/cgroup.procs") or next;
+	for (glob("/sys/fs/cgroup/cpuacct/edge-lab-$lab/$node/init/cgroup.procs /sys/fs/cgroup/edge-lab-$lab/$node/init/cgroup.procs")) {
+		open(my $h, '<', $_) or next;
 		for my $pid (map { /(\d+)/ } <$h>) {
 			next if first_line("/proc/$pid/comm") ne "yes\n";
-			$waited{$node}{$pid} = $1 / 1e9 if first_line("/proc/$pid/schedstat") =~ /^\d+ (\d+)/;
+			$ran{$node}{$pid} = ($1 + $2) / 1e9 if first_line("/proc/$pid/schedstat") =~ /^(\d+) (\d+)/;
 		}
 	}
-	$sum += $_ for values %{ $waited{$node} };
+	$sum += 1.05 * $_ for values %{ $ran{$node} };
 	return $sum;
 }
 my $began = time;
