@@ -86,6 +86,7 @@ struct json *outgoing_moved(const struct outgoing *o, const char *to)
 	put_ms(j, "phases.images_ms", r->images);
 	put_ms(j, "phases.restore_ms", r->restore);
 	put_ms(j, "phases.resume_ms", r->resume);
+	put_ms(j, "phases.safety_ms", r->safety);
 	return j;
 }
 
