@@ -16,7 +16,9 @@
 
 #define HOLD_MAX_MS 20000
 #define MOVE_NAME_MAX 64
-#define FILE_BYTES 4096 /* reserved at the beginning: a disk that fills up later does not keep a step from being written */
+/* Written at the beginning, as empty lines: a disk that fills up later does not keep a step from being written; and one that is
+ * written over them makes nothing of the file system's own wait for the disk, least of all for gigabytes of a service's memory. */
+#define FILE_BYTES 4096
 
 static bool name_valid(const char *move)
 {
@@ -32,23 +34,39 @@ static int sync_folder(struct err *e)
 	return fd < 0 || fsync(fd) ? err_sys(e, "%s", path) : 0;
 }
 
-/* A line that was cut off was never a step, and must not swallow the next one. Several processes write: the file is
- * locked. */
-static int cut_tail(int fd)
+/* Where the next line goes; -1. One that was cut off at the end of the file was never a step, and must not swallow it. Several
+ * processes write: the file is locked. */
+static off_t next_line(int fd)
 {
+	AUTO_FREE char *text = NULL;
 	struct stat st;
-	char last = 0;
+	size_t end, whole;
 
-	if (fstat(fd, &st))
+	if (fstat(fd, &st) || !(text = malloc((size_t)st.st_size + 1)) || pread(fd, text, (size_t)st.st_size, 0) != st.st_size)
 		return -1;
-	off_t end = st.st_size;
-	for (; end; end--) {
-		if (pread(fd, &last, 1, end - 1) != 1)
-			return -1;
-		if (last == '\n')
-			break;
-	}
-	return end < st.st_size ? ftruncate(fd, end) : 0;
+	for (end = (size_t)st.st_size; end && text[end - 1] != '\n'; end--)
+		;
+	if ((off_t)end < st.st_size && ftruncate(fd, (off_t)end))
+		return -1;
+	for (whole = end; whole && text[whole - 1] == '\n'; whole--)
+		;
+	return (off_t)(whole && whole < end ? whole + 1 : whole);
+}
+
+/* A file that is empty, but long enough. */
+static int reserve(int fd)
+{
+	char lines[FILE_BYTES];
+
+	memset(lines, '\n', sizeof(lines));
+	return fd_pwrite_all(fd, lines, sizeof(lines), 0);
+}
+
+/* What was just written there is not to be read. */
+static void unwrite(int fd, off_t at, size_t n)
+{
+	while (n--)
+		(void)!pwrite(fd, "\n", 1, at++);
 }
 
 /* The move's file, locked until it is closed. */
@@ -59,7 +77,7 @@ static int open_file(const char *move, int flags, const char **path, struct err 
 	if (file_mkdirs(file_path("/var/lib/edge/journal"), 0700, e))
 		return -1;
 	*path = file_path("/var/lib/edge/journal/%s", move);
-	AUTO_FD int fd = open(*path, flags | O_RDWR | O_APPEND | O_CLOEXEC, 0600);
+	AUTO_FD int fd = open(*path, flags | O_RDWR | O_CLOEXEC, 0600);
 	if (fd < 0 && errno == ENOENT)
 		return err_set(e, EX_UNAVAILABLE, "move %s: not in the journal", move);
 	if (fd < 0 || flock(fd, LOCK_EX))
@@ -108,14 +126,15 @@ static int append(int fd, const char *path, struct json *line, const char *step,
 	/* One write: a line is there or not. */
 	if (!text || asprintf(&whole, "%s\n", text) < 0)
 		return err_set(e, EX_OSERR, "out of memory");
-	off_t end = cut_tail(fd) ? -1 : lseek(fd, 0, SEEK_END);
+	off_t end = next_line(fd);
 	if (end < 0)
 		return err_sys(e, "%s", path);
-	if (!fd_write_all(fd, whole, strlen(whole)) && !fdatasync(fd))
+	if (!fd_pwrite_all(fd, whole, strlen(whole), end) && !fdatasync(fd))
 		return 0;
 	/* A line that may not be on disk is not to be read either. */
 	err_sys(e, "%s", path);
-	return (void)!ftruncate(fd, end), -1;
+	unwrite(fd, end, strlen(whole));
+	return -1;
 }
 
 void journal_hold(const char *step)
@@ -140,8 +159,7 @@ int journal_begin(const char *move, const struct json *head, struct err *e)
 	if (*journal_last(move))
 		return err_set(e, EX_TEMPFAIL, "move %.12s: has begun before: it is \"%s\"", move, journal_last(move));
 	json_set_str(line, "boot", this_boot());
-	(void)!fallocate(fd, FALLOC_FL_KEEP_SIZE, 0, FILE_BYTES);
-	if (append(fd, path, line, "begun", e) || sync_folder(e)) {
+	if (reserve(fd) ? err_sys(e, "%s", path) : append(fd, path, line, "begun", e) || sync_folder(e)) {
 		unlink(path);
 		return -1;
 	}
@@ -159,6 +177,8 @@ static char *last_value(const char *path, const char *key)
 	AUTO_FILE FILE *f = fopen(path, "re");
 
 	while (f && getline(&line, &room, f) > 0) {
+		if (*line == '\n')
+			continue;
 		AUTO_JSON struct json *j = strchr(line, '\n') ? json_parse(line, strlen(line), NULL) : NULL;
 
 		if (!j || !json_str(j, key))
