@@ -183,6 +183,24 @@ static int digest_rounds(struct outgoing *o, struct err *e)
 	return 0;
 }
 
+/* Each further one is worth it as long as it halves what is left: what comes late costs more, in waiting and in risk. */
+static int post_copy_rounds(struct outgoing *o, struct err *e)
+{
+	uint64_t before = UINT64_MAX;
+
+	for (;;) {
+		struct pages_stats st = { 0 };
+
+		if (paced_round(o, &st, e))
+			return -1;
+		if (!all_tracked(o) || (o->rep.rounds > 1 && fits(o)) || st.changed > before / 2)
+			break;
+		before = st.changed;
+	}
+	o->rep.predicted = FIXED_MS;
+	return 0;
+}
+
 int outgoing_rounds(struct outgoing *o, struct err *e)
 {
 	struct pages_stats st = { 0 };
@@ -192,9 +210,11 @@ int outgoing_rounds(struct outgoing *o, struct err *e)
 	/* Without marks all pages would be late, also those that were sent. */
 	if (o->post_copy && !o->track)
 		return 0;
+	if (o->post_copy)
+		return post_copy_rounds(o, e);
 	if (paced_round(o, &st, e))
 		return -1;
-	int rc = o->post_copy ? 0 : all_tracked(o) ? tracked_rounds(o, e) : digest_rounds(o, e);
+	int rc = all_tracked(o) ? tracked_rounds(o, e) : digest_rounds(o, e);
 	if (o->post_copy) /* now it is */
 		o->rep.predicted = FIXED_MS;
 	return rc;
@@ -205,5 +225,5 @@ int outgoing_another_round(struct outgoing *o, struct err *e)
 	double left = o->pace.written * (clock_ms() - o->pace.at) * o->pace.page_ms;
 	struct pages_stats st = { 0 };
 
-	return all_tracked(o) && !o->post_copy && left > QUIET_PAGES_MS ? paced_round(o, &st, e) : 0;
+	return all_tracked(o) && (!o->post_copy || fits(o)) && left > QUIET_PAGES_MS ? paced_round(o, &st, e) : 0;
 }
