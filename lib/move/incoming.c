@@ -280,9 +280,9 @@ static int finish(struct incoming *in, struct err *e)
 	json_set_str(answer, "restore", in->whole ? "whole" : "lazy");
 	if (in->whole)
 		json_set_str(answer, "restore_why", in->whole);
-	json_set_num(answer, "restore_ms", in->t_ready - in->t_restore);
-	json_set_num(answer, "resume_ms", clock_ms() - in->t_go);
-	json_set_num(answer, "safety_ms", in->safety);
+	json_set_ms(answer, "restore_ms", in->t_ready - in->t_restore);
+	json_set_ms(answer, "resume_ms", clock_ms() - in->t_go);
+	json_set_ms(answer, "safety_ms", in->safety);
 	int rc = incoming_reply(in, TAKE_PTR(answer), e);
 	if (keeper_release(&in->keeper, s->pid, e))
 		rc = -1;

@@ -16,9 +16,7 @@
 
 #define HOLD_MAX_MS 20000
 #define MOVE_NAME_MAX 64
-/* Written at the beginning, as empty lines: a disk that fills up later does not keep a step from being written; and one that is
- * written over them makes nothing of the file system's own wait for the disk, least of all for gigabytes of a service's memory. */
-#define FILE_BYTES 4096
+#define FILE_BYTES 4096 /* blanks, at the beginning: a disk that fills up later does not keep a step from being written */
 
 static bool name_valid(const char *move)
 {
@@ -34,39 +32,32 @@ static int sync_folder(struct err *e)
 	return fd < 0 || fsync(fd) ? err_sys(e, "%s", path) : 0;
 }
 
-/* Where the next line goes; -1. One that was cut off at the end of the file was never a step, and must not swallow it. Several
- * processes write: the file is locked. */
-static off_t next_line(int fd)
+/* Where the last line ends, without its newline: behind it is only what was reserved. -1: it cannot be read. */
+static off_t text_end(int fd)
 {
-	AUTO_FREE char *text = NULL;
 	struct stat st;
-	size_t end, whole;
+	char block[4096];
+	ssize_t n = 0;
 
-	if (fstat(fd, &st) || !(text = malloc((size_t)st.st_size + 1)) || pread(fd, text, (size_t)st.st_size, 0) != st.st_size)
+	if (fstat(fd, &st))
 		return -1;
-	for (end = (size_t)st.st_size; end && text[end - 1] != '\n'; end--)
-		;
-	if ((off_t)end < st.st_size && ftruncate(fd, (off_t)end))
-		return -1;
-	for (whole = end; whole && text[whole - 1] == '\n'; whole--)
-		;
-	return (off_t)(whole && whole < end ? whole + 1 : whole);
+	for (off_t at = st.st_size; at > 0; at -= n) {
+		n = at < (off_t)sizeof(block) ? at : (off_t)sizeof(block);
+		if (pread(fd, block, (size_t)n, at - n) != n)
+			return -1;
+		for (ssize_t i = n; i; i--)
+			if (block[i - 1] != '\n' && block[i - 1] != ' ')
+				return at - n + i;
+	}
+	return 0;
 }
 
-/* A file that is empty, but long enough. */
-static int reserve(int fd)
+static int blank(int fd, off_t from, off_t to)
 {
-	char lines[FILE_BYTES];
-
-	memset(lines, '\n', sizeof(lines));
-	return fd_pwrite_all(fd, lines, sizeof(lines), 0);
-}
-
-/* What was just written there is not to be read. */
-static void unwrite(int fd, off_t at, size_t n)
-{
-	while (n--)
-		(void)!pwrite(fd, "\n", 1, at++);
+	for (; from < to; from++)
+		if (pwrite(fd, " ", 1, from) != 1)
+			return -1;
+	return 0;
 }
 
 /* The move's file, locked until it is closed. */
@@ -115,26 +106,39 @@ static const char *this_boot(void)
 	return boot;
 }
 
+static int reserve(int fd, const char *path, struct err *e)
+{
+	char blanks[FILE_BYTES];
+
+	memset(blanks, ' ', sizeof(blanks));
+	blanks[sizeof(blanks) - 1] = '\n';
+	return fd_pwrite_all(fd, blanks, sizeof(blanks), 0) ? err_sys(e, "%s", path) : 0;
+}
+
+/* Over blanks that are on disk already: the file neither grows nor gets blocks, so the filesystem need not commit anything,
+ * with all that others have written, before the step is on disk. A line of which only a part got there is no JSON, and no step; the next
+ * one is not swallowed by it. Several processes write: the file is locked. */
 static int append(int fd, const char *path, struct json *line, const char *step, struct err *e)
 {
 	char at[32];
+	struct stat st;
 
 	json_set_str(line, "step", step);
 	json_set_str(line, "at", clock_rfc3339(at));
-	AUTO_FREE char *text = json_text(line);
-	AUTO_FREE char *whole = NULL;
-	/* One write: a line is there or not. */
-	if (!text || asprintf(&whole, "%s\n", text) < 0)
-		return err_set(e, EX_OSERR, "out of memory");
-	off_t end = next_line(fd);
+	off_t end = fstat(fd, &st) ? -1 : text_end(fd);
 	if (end < 0)
 		return err_sys(e, "%s", path);
-	if (!fd_pwrite_all(fd, whole, strlen(whole), end) && !fdatasync(fd))
+	AUTO_FREE char *text = json_text(line);
+	AUTO_FREE char *whole = NULL;
+	int n = text ? asprintf(&whole, "%s%s\n", end ? "\n" : "", text) : -1;
+	if (n < 0)
+		return err_set(e, EX_OSERR, "out of memory");
+	if (!fd_pwrite_all(fd, whole, (size_t)n, end) && !fdatasync(fd))
 		return 0;
 	/* A line that may not be on disk is not to be read either. */
 	err_sys(e, "%s", path);
-	unwrite(fd, end, strlen(whole));
-	return -1;
+	(void)!blank(fd, end, st.st_size);
+	return (void)!ftruncate(fd, st.st_size), -1;
 }
 
 void journal_hold(const char *step)
@@ -159,7 +163,7 @@ int journal_begin(const char *move, const struct json *head, struct err *e)
 	if (*journal_last(move))
 		return err_set(e, EX_TEMPFAIL, "move %.12s: has begun before: it is \"%s\"", move, journal_last(move));
 	json_set_str(line, "boot", this_boot());
-	if (reserve(fd) ? err_sys(e, "%s", path) : append(fd, path, line, "begun", e) || sync_folder(e)) {
+	if (reserve(fd, path, e) || append(fd, path, line, "begun", e) || sync_folder(e)) {
 		unlink(path);
 		return -1;
 	}
@@ -177,8 +181,6 @@ static char *last_value(const char *path, const char *key)
 	AUTO_FILE FILE *f = fopen(path, "re");
 
 	while (f && getline(&line, &room, f) > 0) {
-		if (*line == '\n')
-			continue;
 		AUTO_JSON struct json *j = strchr(line, '\n') ? json_parse(line, strlen(line), NULL) : NULL;
 
 		if (!j || !json_str(j, key))
