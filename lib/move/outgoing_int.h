@@ -35,6 +35,8 @@ struct pace {
 	double written;  /* pages per millisecond */
 	double page_ms;  /* to bring one over */
 	double left_ms;  /* to bring over what was written since `at` */
+	uint64_t least;  /* pages of a round so far; 0: none yet */
+	double least_at;
 };
 
 struct outgoing {
