@@ -216,8 +216,10 @@ int lazy_fill_events(struct lazy_fill *f, struct lazy_task *t, struct err *e)
 		if (n == sizeof(m) && m.event != UFFD_EVENT_PAGEFAULT)
 			rc = changed(f, t, &m, e);
 		pthread_rwlock_unlock(&t->gate);
-		if (n == sizeof(m) && m.event == UFFD_EVENT_PAGEFAULT)
+		if (n == sizeof(m) && m.event == UFFD_EVENT_PAGEFAULT) {
+			atomic_fetch_add(&f->faults, 1);
 			rc = serve_or_keep(f, t, m.arg.pagefault.address & ~(uint64_t)(PAGE_BYTES - 1), e);
+		}
 	} while (!rc && n == sizeof(m));
 	if (!rc)
 		rc = serve_pending(f, e);

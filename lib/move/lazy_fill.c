@@ -6,11 +6,13 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include "lib/base/proc.h"
 #include "lib/move/image.h"
 #include "lib/move/journal.h"
 #include "lib/move/lazy_fill_int.h"
 
 #define PAUSE_US 200 /* while the kernel refuses pages, or has no memory */
+#define REST_US 200  /* after a step in which the service waited for pages itself: it is to have the processors */
 
 int lazy_task_fd(const struct lazy_task *t)
 {
@@ -94,6 +96,15 @@ static enum put step(struct worker *w, uint64_t *at, uint64_t *read_pages)
 	return put;
 }
 
+static void rest(struct worker *w)
+{
+	unsigned faults = atomic_load(&w->fill->faults);
+
+	if (faults != w->faults)
+		usleep(REST_US);
+	w->faults = faults;
+}
+
 static void work(struct worker *w, struct lazy_piece p)
 {
 	struct lazy_fill *f = w->fill;
@@ -108,6 +119,7 @@ static void work(struct worker *w, struct lazy_piece p)
 	while (left && at < p.pages) {
 		switch (step(w, &at, &left)) {
 		case PUT_DONE:
+			rest(w);
 			break;
 		case PUT_LATER:
 			usleep(PAUSE_US);
@@ -150,6 +162,8 @@ static void *worker_main(void *arg)
 	struct worker *w = arg;
 	struct lazy_fill *f = w->fill;
 
+	/* Who reads events must not wait at a gate for one who has no processor: so its steps are short, and it rests after them. */
+	proc_hurry(0);
 	pthread_mutex_lock(&f->lock);
 	while (!f->ending) {
 		if (f->going && f->begun == BEGIN_NOT)

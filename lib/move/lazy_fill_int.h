@@ -5,6 +5,7 @@
 #define EDGE_MOVE_LAZY_FILL_INT_H
 
 #include <pthread.h>
+#include <stdatomic.h>
 
 #include "lib/move/lazy_fill.h"
 
@@ -34,6 +35,7 @@ struct worker {
 	bool started;
 	struct lazy_task *task;  /* NULL: none */
 	struct lazy_piece piece; /* what is left of what it took; an event may take it back */
+	unsigned faults;         /* that there had been when it looked last */
 	uint8_t *buf;
 };
 
@@ -50,6 +52,7 @@ struct lazy_fill {
 	bool going, ending;
 	enum { BEGIN_NOT, BEGINNING, BEGUN } begun;
 	struct err why; /* it has failed */
+	atomic_uint faults; /* pages that were waited for */
 	uint8_t *buf;   /* of the thread that reads events */
 	struct {
 		struct lazy_task *task;

@@ -71,10 +71,9 @@ static void stop_all(void *ctx)
 	bulk_stop(l->bulk, NULL);
 }
 
-/* A source that comes again has given up its lines of before. What comes over this one, in this thread, is waited for. */
+/* A source that comes again has given up its lines of before. */
 static int begin_asking(struct lazy_lines *l, struct stream *s, struct err *e)
 {
-	proc_hurry(0);
 	pthread_mutex_lock(&l->lock);
 	pulse_end(TAKE_PTR(l->pulse));
 	if (l->asks)
@@ -123,6 +122,7 @@ static void line(void *ctx, struct stream *s)
 {
 	const struct page_sink sink = { take, on_call, ctx };
 
+	proc_hurry(0); /* also one whose pages are not waited for: events of the process are, while it puts them in place */
 	receiver_pour(s, &sink, NULL);
 	end_asking(ctx, s);
 }
