@@ -389,6 +389,57 @@ int cgroup_pids(const char *name, pid_t **pids, int *n, struct err *e)
 	return 0;
 }
 
+/* The path in a line of /proc/PID/cgroup ("6:freezer:/a/b", "0::/a/b") if it is of the hierarchy. */
+static const char *path_in(const struct hierarchy *h, char *line)
+{
+	char *names = strchr(line, ':'), *path = names ? strchr(names + 1, ':') : NULL;
+
+	if (!path)
+		return NULL;
+	*path++ = '\0';
+	path[strcspn(path, "\n")] = '\0';
+	return h->v1 ? (controllers_of(names + 1) & h->v1 ? path : NULL) : names[1] ? NULL : path;
+}
+
+int cgroup_freezer_of(pid_t pid, char dir[PATH_MAX], bool *v1, struct err *e)
+{
+	const struct hierarchy *h = NULL;
+	struct hierarchies all;
+	const char *path = NULL;
+	char name[64], line[PATH_MAX];
+
+	if (hierarchies_find(&all, e))
+		return -1;
+	for (int i = 0; i < all.n && !h; i++)
+		h = all.h[i].v1 & FREEZER ? &all.h[i] : NULL;
+	*v1 = h != NULL;
+	if (!h && !(h = hierarchy_v2(&all)))
+		return err_set(e, EX_UNAVAILABLE, "cgroups: there is no freezer");
+	snprintf(name, sizeof(name), "/proc/%d/cgroup", (int)pid);
+	AUTO_FILE FILE *f = fopen(name, "re");
+	while (f && !path && fgets(line, sizeof(line), f))
+		path = path_in(h, line);
+	if (!path || !path[1]) /* the root has no freezer */
+		return err_set(e, EX_UNAVAILABLE, "cgroups: process %d: has none of its own", (int)pid);
+	return snprintf(dir, PATH_MAX, "%s%s", h->at, path) < PATH_MAX ? 0 : err_set(e, EX_UNAVAILABLE, "cgroup %.100s...: too long", path);
+}
+
+int cgroup_pids_with(pid_t pid, pid_t **pids, int *n, struct err *e)
+{
+	char dir[PATH_MAX];
+	bool v1;
+
+	*pids = NULL;
+	*n = 0;
+	if (cgroup_freezer_of(pid, dir, &v1, e))
+		return -1;
+	if (!pids_below(dir, pids, n, 0))
+		return 0;
+	free(TAKE_PTR(*pids));
+	*n = 0;
+	return err_sys(e, "cgroup %s", dir);
+}
+
 static bool event(const char *dir, const char *key)
 {
 	char text[256];

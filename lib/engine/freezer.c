@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* The freezer of cgroup v2. */
+/* The freezer of cgroup v2; of others' cgroups also that of v1. */
 #include <dirent.h>
 #include <fcntl.h>
 #include <poll.h>
@@ -10,6 +10,7 @@
 #include "lib/engine/cgroup.h"
 
 #define VFORK_TRIES 50
+#define THAW_MS 2000
 
 static int v2_dir(const char *name, char dir[PATH_MAX], struct err *e)
 {
@@ -127,4 +128,51 @@ bool cgroup_frozen(const char *name)
 	snprintf(path, sizeof(path), "%s/cgroup.events", dir);
 	AUTO_FD int fd = open(path, O_RDONLY | O_CLOEXEC);
 	return fd >= 0 && is_frozen(fd);
+}
+
+/* ---- others' cgroups ---- */
+
+static int v1_set(const char *dir, const char *state, double end, struct err *e)
+{
+	char path[PATH_MAX + 64];
+
+	snprintf(path, sizeof(path), "%s/freezer.state", dir);
+	for (;; poll(NULL, 0, 1)) {
+		AUTO_FREE char *now = file_slurp(path, NULL, e);
+
+		if (!now)
+			return -1;
+		if (!strncmp(now, state, strlen(state)))
+			return 0;
+		/* Said again and again: tasks that were being made have escaped the first time. */
+		if (file_poke(path, state, e))
+			return -1;
+		if (clock_ms() > end)
+			break;
+	}
+	file_poke(path, "THAWED", NULL);
+	return err_set(e, EX_TEMPFAIL, "cgroup %s: not %s in time", dir, state);
+}
+
+int cgroup_freeze_with(pid_t pid, int timeout_ms, struct err *e)
+{
+	double end = clock_ms() + timeout_ms;
+	char dir[PATH_MAX];
+	bool v1;
+
+	if (cgroup_freezer_of(pid, dir, &v1, e))
+		return -1;
+	return v1 ? v1_set(dir, "FROZEN", end, e) : freeze_once(dir, end, e);
+}
+
+int cgroup_thaw_with(pid_t pid, struct err *e)
+{
+	char dir[PATH_MAX];
+	bool v1;
+
+	if (cgroup_freezer_of(pid, dir, &v1, e))
+		return -1;
+	if (v1)
+		return v1_set(dir, "THAWED", clock_ms() + THAW_MS, e);
+	return set(dir, "0") ? err_sys(e, "cgroup %s: cannot thaw", dir) : 0;
 }

@@ -254,17 +254,6 @@ static int publish(const struct service *s, const struct json *record, struct er
 	return err_set(e, EX_UNAVAILABLE, "service %s: another node has a newer epoch of it", s->name);
 }
 
-/* The source's next word, if it is this one. */
-static bool told_to(struct stream *ctl, const char *verb)
-{
-	AUTO_FRAME struct frame f = { 0 };
-
-	if (wire_expect(ctl, FRAME_CALL, &f, NULL))
-		return false;
-	AUTO_JSON struct json *call = wire_json(&f, NULL);
-	return call && json_str(call, "verb") && !strcmp(json_str(call, "verb"), verb);
-}
-
 static int say_yes(struct stream *ctl)
 {
 	AUTO_JSON struct json *answer = json_object();
@@ -282,7 +271,7 @@ static int start_and_take(struct service *s, struct stream *ctl, const char *mov
 	record = service_record(s, "running");
 	json_set(answer, "service", json_copy(record));
 	if (!wait_ready(s, e) && !wire_send_json(ctl, FRAME_REPLY, answer, e)) {
-		if (!told_to(ctl, "take"))
+		if (!wire_told(ctl, "take"))
 			err_set(e, EX_TEMPFAIL, "service %s: the source has not let it go", s->name);
 		else if (decide(move, DECIDED_RUNNING) == DECIDED_THAWED)
 			err_set(e, EX_UNAVAILABLE, "service %s: it was forced to go on at the source", s->name);
@@ -328,7 +317,7 @@ static int start_here(struct service *s, const struct json *call, struct stream 
 			 -1 :
 			 start_and_take(s, ctl, move, answer, e);
 	/* Until the source has heard of it, it can ask for it. */
-	if (rc || told_to(ctl, "done")) {
+	if (rc || wire_told(ctl, "done")) {
 		decide_forget(move);
 		journal_forget(move, NULL);
 	}
