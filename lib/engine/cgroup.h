@@ -34,6 +34,7 @@ int cgroup_freezer_of(pid_t pid, char dir[PATH_MAX], bool *v1, struct err *e);
 int cgroup_pids_with(pid_t pid, pid_t **pids, int *n, struct err *e);
 int cgroup_freeze_with(pid_t pid, int timeout_ms, struct err *e);
 int cgroup_thaw_with(pid_t pid, struct err *e);
+void cgroup_kill_with(pid_t pid); /* stopped ones, too; does not wait */
 /* cpu: seconds used since start; mem: bytes now. */
 int cgroup_usage(const char *name, double *cpu_s, uint64_t *mem_bytes, struct err *e);
 

@@ -11,6 +11,9 @@
 
 /* proc_run with the service in the error, EX_UNAVAILABLE or EX_TEMPFAIL. */
 int container_do(const char *const argv[], char **out, int ms, const struct service *s, struct err *e);
+/* The same for what must not be left half done, and uses the criu that we would use: the program goes on when we are killed, and who ends the container then waits
+ * for its end. */
+int container_do_apart(const char *const argv[], const struct service *s, struct err *e);
 /* Made, and not started. */
 int container_create(const struct service *s, const char *program, struct err *e);
 /* What the program's "inspect" says in that format, without a newline (new). */

@@ -48,7 +48,7 @@ static int dump(const struct service *s, const char *dir, struct err *e)
 
 	if (snprintf(images, sizeof(images), "%s/" CHECKPOINT, dir) >= (int)sizeof(images))
 		return err_set(e, EX_UNAVAILABLE, "%.100s...: too long", dir);
-	return container_do(argv, NULL, CONTAINER_RUN_MS, s, e) || criu_mend_timers(images, e) ? -1 : 0;
+	return container_do_apart(argv, s, e) || criu_mend_timers(images, e) ? -1 : 0;
 }
 
 static int arm(struct service *s, struct err *e)
@@ -96,7 +96,7 @@ static int restore(struct service *s, const char *dir, struct err *e)
 	bool lent = !rename(images, place);
 	if (!lent && container_do(copy, NULL, CONTAINER_RUN_MS, s, e))
 		return -1;
-	int rc = container_do(argv, NULL, CONTAINER_RUN_MS, s, e);
+	int rc = container_do_apart(argv, s, e);
 	/* What came is kept for the next time. */
 	if (!lent || rename(place, images))
 		file_remove_tree(place, NULL);

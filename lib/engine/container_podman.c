@@ -38,23 +38,6 @@ static int thaw(const struct service *s, struct err *e)
 	return cgroup_thaw_with(s->pid, e);
 }
 
-/* `podman ...` with the criu that we would use; what has failed is podman, not env. */
-static int podman(const struct service *s, const char *const words[], struct err *e)
-{
-	const char *argv[16] = { "env" };
-	char path[2 * PATH_MAX];
-	struct err why = { 0 };
-	int n = 2;
-
-	criu_path(path, sizeof(path));
-	argv[1] = path;
-	while (*words && n < 15)
-		argv[n++] = *words++;
-	if (!proc_run(argv, NULL, CONTAINER_RUN_MS, &why))
-		return 0;
-	return err_set(e, EX_UNAVAILABLE, "service %s: podman: %s", s->name, why.text + (strncmp(why.text, "env: ", 5) ? 0 : 5));
-}
-
 /* ---- what a container has taken away from its image ---- */
 
 struct gone {
@@ -177,7 +160,7 @@ static int dump(const struct service *s, const char *dir, struct err *e)
 
 	snprintf(file, sizeof(file), "%s/archive", dir);
 	snprintf(images, sizeof(images), "%s/checkpoint", dir);
-	if (podman(s, words, e))
+	if (container_do_apart(words, s, e))
 		return failed(s, e);
 	if (container_do(tar, NULL, CONTAINER_RUN_MS, s, e))
 		return -1;
@@ -212,7 +195,7 @@ static int restore(struct service *s, const char *dir, struct err *e)
 	if (nftw(above, remove_whiteout, DEPTH, FTW_PHYS))
 		return err_sys(e, "%s", above);
 	int rc = container_do(pack_files, NULL, CONTAINER_RUN_MS, s, e) || container_do(pack, NULL, CONTAINER_RUN_MS, s, e) ||
-		 podman(s, words, e);
+		 container_do_apart(words, s, e);
 	unlink(files);
 	unlink(archive);
 	return rc || container_pid(s, "podman", e) || freeze(s, e) ? -1 : 0;

@@ -398,11 +398,3 @@ bool criu_is(pid_t pid)
 	AUTO_FILE FILE *f = fopen(path, "re");
 	return f && fgets(name, sizeof(name), f) && !strncmp(name, "criu", 4);
 }
-
-void criu_path(char *to, size_t size)
-{
-	const char *criu = proc_find("criu"), *slash = criu ? strrchr(criu, '/') : NULL, *path = getenv("PATH");
-
-	snprintf(to, size, "PATH=%.*s%s%s", slash ? (int)(slash - criu) : 0, slash ? criu : "", slash ? ":" : "",
-		 path ? path : "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin");
-}

@@ -67,8 +67,6 @@ void criu_close(struct criu *c);
 void criu_quote_log(const char *folder, const char *name, char *out, size_t size);
 /* "4.2.1", from `criu --version`; cached per process. "" when there is none. */
 const char *criu_version(void);
-/* "PATH=..." with the folder of the criu that we would use in front, for programs that look for it there. */
-void criu_path(char *to, size_t size);
 /* Is that process a criu? */
 bool criu_is(pid_t pid);
 /* EX_TEMPFAIL when another version was installed since then. */

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* The runc engine's dump and restore. runc drives criu itself, so there is nothing to start ahead, and between restored
  * and running there is no point where one could stop: the network, which is held, is what keeps it from the world. */
+#include <stdlib.h>
 #include <string.h>
 
 #include "lib/base/file.h"
@@ -17,6 +18,15 @@ static void copy(char to[PATH_MAX], const char *path)
 	snprintf(to, PATH_MAX, "%s", path);
 }
 
+/* "PATH=..." with the folder of the criu that we would use in front. */
+static void path_variable(char *to, size_t size)
+{
+	const char *criu = proc_find("criu"), *slash = criu ? strrchr(criu, '/') : NULL, *path = getenv("PATH");
+
+	snprintf(to, size, "PATH=%.*s%s%s", slash ? (int)(slash - criu) : 0, slash ? criu : "", slash ? ":" : "",
+		 path ? path : "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin");
+}
+
 int runc_dump(struct service *s, struct criu *warm, const char *images, bool tcp_close,
 	      int (*at)(void *, const char *), void *ctx, struct err *e)
 {
@@ -30,7 +40,7 @@ int runc_dump(struct service *s, struct criu *warm, const char *images, bool tcp
 	copy(log, service_dir(s, "runc.log"));
 	copy(work, service_dir(s, "runc.work"));
 	copy(config, service_dir(s, "bundle/config.json"));
-	criu_path(path, sizeof(path));
+	path_variable(path, sizeof(path));
 	if (runc_adapt(s, config, tcp_close, e) || file_remove_tree(work, e) || file_mkdirs(work, 0700, e))
 		return -1;
 	unlink(log);

@@ -217,19 +217,6 @@ int service_stop(struct service *s, int grace_ms, struct err *e)
 	return service_save(s, e);
 }
 
-/* Where it is stopped it ends only when it goes on: with the signal waiting it does nothing else. */
-static void kill_container(const struct service *s, const struct engine_memory *engine)
-{
-	AUTO_FREE pid_t *pids = NULL;
-	int n = 0;
-
-	if (!service_running(s) || cgroup_pids_with(s->pid, &pids, &n, NULL))
-		return;
-	for (int i = 0; i < n; i++)
-		kill(pids[i], SIGKILL);
-	engine->thaw(s, NULL);
-}
-
 int service_kill(struct service *s, struct err *e)
 {
 	const struct engine *engine = engine_find(s->engine);
@@ -237,8 +224,8 @@ int service_kill(struct service *s, struct err *e)
 
 	if (cgroup_kill(s->name, KILL_MS, e))
 		return -1;
-	if (engine && engine->whole && engine->whole->memory && !s->stateless)
-		kill_container(s, engine->whole->memory);
+	if (engine && engine->whole && engine->whole->memory && service_running(s))
+		cgroup_kill_with(s->pid);
 	while (service_running(s)) { /* its cgroup may be gone, as after a crash in the middle of a removal */
 		if (clock_ms() > end)
 			return err_set(e, EX_TEMPFAIL, "service %s: process %d does not end", s->name, (int)s->pid);
