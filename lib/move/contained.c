@@ -43,7 +43,7 @@ struct departure {
 	bool frozen;  /* or about to be */
 	bool gone;    /* "go" was said, and nobody knows yet whether it was heard */
 	bool retired; /* it runs there */
-	double start, frozen_at, frozen_ms, dump_ms, send_ms, restore_ms;
+	double start, frozen_at, frozen_ms, dump_ms, ship_ms, restore_ms;
 };
 
 static const char *look(void *ctx)
@@ -137,17 +137,6 @@ static int send_ahead(struct departure *d, struct err *e)
 
 /* ---- standing still ---- */
 
-static int enter(struct departure *d, struct err *e)
-{
-	AUTO_JSON struct json *head = json_object();
-
-	json_set_str(head, "role", "source");
-	json_set_str(head, "service", d->s->name);
-	json_set_str(head, "id", d->s->id);
-	json_set_str(head, "to", d->to);
-	return journal_begin(d->move, head, e);
-}
-
 /* Turns the journal; EX_TEMPFAIL when the guard has let it go on meanwhile. */
 static int turn(const struct departure *d, const char *from, const char *step, struct err *e)
 {
@@ -185,7 +174,7 @@ static int dump(struct departure *d, struct err *e)
 	start = clock_ms();
 	if (send_folder(d, CONTAINED_UPPER, true, e) || send_folder(d, CONTAINED_CHECKPOINT, true, e))
 		return -1;
-	d->send_ms = clock_ms() - start;
+	d->ship_ms = clock_ms() - start;
 	return 0;
 }
 
@@ -243,9 +232,9 @@ static struct json *moved(const struct departure *d)
 	json_set_num(j, "bytes_there", (double)d->stats.there_bytes);
 	json_set_str(j, "restore", "whole");
 	json_set_str(j, "restore_why", "its engine restores it");
-	put_ms(j, "phases.dump_ms", d->dump_ms);
-	put_ms(j, "phases.files_ms", d->send_ms);
-	put_ms(j, "phases.restore_ms", d->restore_ms);
+	put_ms(j, "container.dump_ms", d->dump_ms);
+	put_ms(j, "container.ship_ms", d->ship_ms);
+	put_ms(j, "container.restore_ms", d->restore_ms);
 	return j;
 }
 
@@ -330,7 +319,7 @@ int migrate_contained(struct service *s, const char *to, const struct ssh_target
 	if (recover_instance(s->name, s->id, true, e) || random_hex(d.move, 16, e) ||
 	    guard_start(&d.guard, s->name, d.move, lock, e))
 		return -1;
-	rc = enter(&d, e) ? -1 : depart(&d, record, e);
+	rc = journal_begin_source(d.move, s, to, e) ? -1 : depart(&d, record, e);
 	if (rc)
 		say_why(&d, e);
 	departure_clear(&d);

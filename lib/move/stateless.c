@@ -80,17 +80,6 @@ static struct json *call_start(struct leaving *l, struct err *e)
 	return wire_call(l->stream, TAKE_PTR(call), e);
 }
 
-static int enter(struct leaving *l, struct err *e)
-{
-	AUTO_JSON struct json *head = json_object();
-
-	json_set_str(head, "role", "source");
-	json_set_str(head, "service", l->s->name);
-	json_set_str(head, "id", l->s->id);
-	json_set_str(head, "to", l->to);
-	return journal_begin(l->move, head, e);
-}
-
 /* The address goes over: it is nowhere for as long as one question and its answer take. */
 static int give_address(struct leaving *l, struct err *e)
 {
@@ -189,7 +178,7 @@ int migrate_stateless(struct service *s, const char *to, const struct ssh_target
 		return err_set(e, EX_UNAVAILABLE, "service %s: does not run here", s->name);
 	if (recover_instance(s->name, s->id, true, e) || random_hex(l.move, 16, e) || guard_start(&l.guard, s->name, l.move, lock, e))
 		return -1;
-	rc = enter(&l, e) ? -1 : leave(&l, record, e);
+	rc = journal_begin_source(l.move, s, to, e) ? -1 : leave(&l, record, e);
 	pulse_end(l.pulse);
 	if (l.stream)
 		stream_free(l.stream);
