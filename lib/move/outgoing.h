@@ -46,6 +46,7 @@ struct move_options {
 struct move_report {
 	double total, frozen, connect, check, precopy;
 	double quiet, freeze, dump, pages, files, images, restore, resume;
+	double safety;              /* of the freeze: both journals, the claim in the registry, and "go" */
 	double scan;                /* to find the pages of the last round */
 	int rounds;
 	char restored[16], restored_why[128]; /* how the destination has put its memory in place; "": it has not said */

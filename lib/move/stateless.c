@@ -121,9 +121,9 @@ static struct json *moved(const struct leaving *l)
 
 	json_set_str(j, "from", node_self());
 	json_set_str(j, "to", l->to);
-	json_set_num(j, "frozen_ms", (double)(long long)(l->gap * 1000) / 1000);
-	json_set_num(j, "started_ms", (double)(long long)(l->started * 1000) / 1000);
-	json_set_num(j, "total_ms", (double)(long long)((clock_ms() - l->start) * 1000) / 1000);
+	json_set_ms(j, "frozen_ms", l->gap);
+	json_set_ms(j, "started_ms", l->started);
+	json_set_ms(j, "total_ms", clock_ms() - l->start);
 	return j;
 }
 
