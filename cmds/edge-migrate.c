@@ -33,7 +33,7 @@ static const struct opt opts[] = {
 	{ "ship-base", 0, OPT_FLAG, &ship_base, NULL, "bring files of the lower layer that differ there" },
 	{ "tcp-close", 0, OPT_FLAG, &tcp_close, NULL, "close open connections instead of moving them" },
 	{ "max-freeze", 0, OPT_INT, &max_freeze, "MS",
-	  "one that stands still for longer goes on here (default 2000, containers 30000; 0: no limit)" },
+	  "one that stands still longer goes on here (default 2000, containers 30000; 0: none)" },
 	{ "max-pause", 0, OPT_INT, &max_pause, "MS", "copies until the pause should be as short as that (default 50)" },
 	{ "on-hot", 0, OPT_STR, &on_hot, "WHAT",
 	  "if it writes too fast: wait (default), throttle, post-copy, abort" },
