@@ -65,9 +65,10 @@ struct engine {
 	int (*check)(struct service *s, struct err *e);
 	/* Starts in the namespaces, cgroups and mounts that service_start has prepared; sets s->pid. */
 	int (*start)(struct service *s, struct keeper *k, struct err *e);
-	/* Writes the images of the service, whose cgroup is frozen, into the folder `images`, and leaves it frozen.
-	 * `warm`: a criu started in its network namespace, for engines that can use one. `at` is called with "pre-dump"
-	 * before any socket is looked at and with "post-dump" when the images are whole; not 0 makes the dump fail. */
+	/* Writes the images of the service into the folder `images`. `warm`: a criu started in its network namespace, for engines
+	 * that can use one. `at` is called with "pre-dump", once or twice, and returns when the service's cgroup is frozen, as
+	 * it is left: nothing of the service is looked at before that. Then with "post-dump" when the images are whole; not 0
+	 * makes the dump fail. */
 	int (*dump)(struct service *s, struct criu *warm, const char *images, bool tcp_close,
 		    int (*at)(void *, const char *), void *ctx, struct err *e);
 	/* Starts whatever can be started before the images are there. */

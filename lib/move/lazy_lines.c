@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include "lib/base/clock.h"
+#include "lib/base/proc.h"
 #include "lib/move/bulk.h"
 #include "lib/move/late.h"
 #include "lib/move/pages.h"
@@ -70,9 +71,10 @@ static void stop_all(void *ctx)
 	bulk_stop(l->bulk, NULL);
 }
 
-/* A source that comes again has given up its lines of before. */
+/* A source that comes again has given up its lines of before. What comes over this one, in this thread, is waited for. */
 static int begin_asking(struct lazy_lines *l, struct stream *s, struct err *e)
 {
+	proc_hurry(0);
 	pthread_mutex_lock(&l->lock);
 	pulse_end(TAKE_PTR(l->pulse));
 	if (l->asks)

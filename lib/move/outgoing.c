@@ -201,7 +201,7 @@ static void say_farewell(struct outgoing *o)
 void outgoing_free(struct outgoing *o)
 {
 	/* The service first, unless criu is still at work: then it may wait for what only the connection's end ends. */
-	if (!o->dumping || o->dump_state)
+	if (!o->dumping || o->dump_go <= 0 || o->dump_state > DUMP_WAITS)
 		outgoing_thaw(o);
 	outgoing_unthrottle(o);
 	say_farewell(o);
