@@ -4,6 +4,7 @@
 #include <fcntl.h>
 #include <poll.h>
 #include <signal.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "lib/base/clock.h"
@@ -133,6 +134,22 @@ bool cgroup_frozen(const char *name)
 
 /* ---- others' cgroups ---- */
 
+int cgroup_pids_with(pid_t pid, pid_t **pids, int *n, struct err *e)
+{
+	char dir[PATH_MAX];
+	bool v1;
+
+	*pids = NULL;
+	*n = 0;
+	if (cgroup_freezer_of(pid, dir, &v1, e))
+		return -1;
+	if (!cgroup_pids_below(dir, pids, n, 0))
+		return 0;
+	free(TAKE_PTR(*pids));
+	*n = 0;
+	return err_sys(e, "cgroup %s", dir);
+}
+
 static int v1_set(const char *dir, const char *state, double end, struct err *e)
 {
 	char path[PATH_MAX + 64];
@@ -186,7 +203,8 @@ void cgroup_kill_with(pid_t pid)
 	if (cgroup_pids_with(pid, &pids, &n, NULL))
 		return;
 	for (int i = 0; i < n; i++)
-		kill(pids[i], SIGKILL);
+		if (pids[i] > 0)
+			kill(pids[i], SIGKILL);
 	/* Where they are stopped they end only when they go on: with the signal waiting they do nothing else. */
 	cgroup_thaw_with(pid, NULL);
 }
