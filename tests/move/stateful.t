@@ -71,7 +71,8 @@ for engine in podman docker; do
 	right edge2 "$program"
 	is '... with nothing left there' '' "$(engine edge2 ps -aq)$(remains edge2 count)"
 	if [[ $engine == podman ]]; then # the guard is the same for both
-		on edge1 sh -c 'mkdir -p /run/edge && : >/run/edge/hold-go && EDGE_FAULT=hold edge-migrate count --to edge2 --max-freeze 60000 & pid=$!
+		on edge1 sh -c 'mkdir -p /run/edge && : >/run/edge/hold-go
+			EDGE_FAULT=hold edge-migrate count --to edge2 --max-freeze 60000 & pid=$!
 			for i in $(seq 1200); do [ ! -e /run/edge/held-go ] || break; sleep 0.05; done; kill -9 $pid; rm /run/edge/held-go' >"$tmp/held" 2>&1
 		ok "$engine: when who moves it is killed at its last word, it goes on where it was" await 40 stands_at 6
 		ok '... and the other node ends it' await 40 none_at edge2
