@@ -173,6 +173,65 @@ static int arm(struct service *s, struct err *e)
 	return net_create(s, e);
 }
 
+#define SOURCE "\"source\":"
+
+/* The text with `to` instead of `from` as the source of a mount, as often as it stands there (new). */
+static char *with(const char *text, const char *from, const char *to)
+{
+	char *out = NULL, old[PATH_MAX + 3];
+	size_t size, n = (size_t)snprintf(old, sizeof(old), "\"%s\"", from);
+	FILE *f = open_memstream(&out, &size);
+
+	if (!f)
+		return NULL;
+	for (const char *at; (at = strstr(text, SOURCE)); text = at) {
+		at += strlen(SOURCE);
+		at += strspn(at, " ");
+		fprintf(f, "%.*s", (int)(at - text), text);
+		if (strncmp(at, old, n))
+			continue;
+		fprintf(f, "\"%s\"", to);
+		at += n;
+	}
+	fputs(text, f);
+	return fclose(f) ? (free(out), NULL) : out;
+}
+
+/* Where they are here, in one of the files in which podman says where they were. As text: numbers in them are larger than a
+ * reader of JSON may keep. */
+static int move_volumes(const struct service *s, const char *dir, const char *name, const struct json *mounts, struct err *e)
+{
+	char path[PATH_MAX + 32];
+
+	snprintf(path, sizeof(path), "%s/%s", dir, name);
+	AUTO_FREE char *text = file_slurp(path, NULL, e);
+	for (size_t k = 0; text && k < json_len(mounts, NULL); k++) {
+		AUTO_JSON struct json *m = json_at(mounts, k);
+		const char *at = json_str(m, "destination"), *from = json_str(m, "source");
+
+		for (int i = 0; text && at && from && i < s->n_volumes; i++) {
+			if (strcmp(at, s->volumes[i].path) || strlen(from) >= PATH_MAX)
+				continue;
+			char *now = with(text, from, s->volumes[i].host);
+
+			free(text);
+			text = now;
+		}
+	}
+	return text ? file_write(path, text, strlen(text), 0600, e) : -1;
+}
+
+static int place_volumes(const struct service *s, const char *dir, struct err *e)
+{
+	char path[PATH_MAX + 32];
+
+	snprintf(path, sizeof(path), "%s/spec.dump", dir);
+	AUTO_JSON struct json *spec = s->n_volumes ? json_read_file(path, e) : NULL, *mounts = spec ? json_get(spec, "mounts") : NULL;
+	if (!s->n_volumes)
+		return 0;
+	return !mounts || move_volumes(s, dir, "config.dump", mounts, e) || move_volumes(s, dir, "spec.dump", mounts, e) ? -1 : 0;
+}
+
 static int remove_whiteout(const char *path, const struct stat *st, int type, struct FTW *ftw)
 {
 	(void)type;
@@ -191,6 +250,8 @@ static int restore(struct service *s, const char *dir, struct err *e)
 	snprintf(above, sizeof(above), "%s", service_dir(s, "upper"));
 	snprintf(files, sizeof(files), "%s/rootfs-diff.tar", dir);
 	snprintf(archive, sizeof(archive), "%s", service_dir(s, "archive"));
+	if (place_volumes(s, dir, e))
+		return -1;
 	/* They are in the list; as files they mean nothing to podman. */
 	if (nftw(above, remove_whiteout, DEPTH, FTW_PHYS))
 		return err_sys(e, "%s", above);

@@ -4,6 +4,7 @@
 
 #include <fcntl.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "lib/base/clock.h"
@@ -46,6 +47,14 @@ struct departure {
 	double start, frozen_at, frozen_ms, dump_ms, ship_ms, restore_ms;
 };
 
+void contained_name(char what[80], const struct service *s, unsigned k)
+{
+	if (k < CONTAINED_VOLUMES)
+		snprintf(what, 80, "service %.60s", s->name);
+	else
+		snprintf(what, 80, "volume %.60s", s->volumes[k - CONTAINED_VOLUMES].path);
+}
+
 static const char *look(void *ctx)
 {
 	const struct departure *d = ctx;
@@ -71,6 +80,7 @@ static int check(const struct departure *d, struct err *e)
 {
 	const struct service *s = d->s;
 	const char *why = d->engine->unable();
+	struct stat st;
 	int open;
 
 	if (why)
@@ -78,9 +88,10 @@ static int check(const struct departure *d, struct err *e)
 	if (!s->addr[0])
 		return err_set(e, EX_UNAVAILABLE, "service %s: engine %s: only one with an address of its own can be moved with its memory",
 			       s->name, s->engine);
-	if (s->n_volumes)
-		return err_set(e, EX_UNAVAILABLE, "service %s: engine %s: one with volumes cannot be moved with its memory", s->name,
-			       s->engine);
+	for (int i = 0; i < s->n_volumes; i++)
+		if (stat(s->volumes[i].host, &st) || !S_ISDIR(st.st_mode))
+			return err_set(e, EX_UNAVAILABLE, "service %s: engine %s: volume %s: not a folder", s->name, s->engine,
+				       s->volumes[i].path);
 	if (d->engine->keeps_connections || d->opt->tcp_close || (open = net_connections(s)) <= 0)
 		return 0;
 	return err_set(e, EX_UNAVAILABLE, "service %s: engine %s: does not keep its %d open connection%s (--tcp-close gives them up)",
@@ -115,7 +126,7 @@ static int connect_to(struct departure *d, struct err *e)
 static int open_folder(struct departure *d, unsigned k, const char *path, struct err *e)
 {
 	d->files[k].number = k;
-	snprintf(d->files[k].what, sizeof(d->files[k].what), "service %.60s", d->s->name);
+	contained_name(d->files[k].what, d->s, k);
 	d->files[k].root = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	return d->files[k].root < 0 ? err_sys(e, "%s", path) : 0;
 }
@@ -125,14 +136,28 @@ static int send_folder(struct departure *d, unsigned k, bool final, struct err *
 	return files_send(&d->files[k], d->stream, NULL, 0, final, &d->stats, e);
 }
 
-/* While it runs: most of its files, so that few are left for the freeze. */
+/* Its files: what it has written over its image, and its volumes. */
+static int send_files(struct departure *d, bool final, struct err *e)
+{
+	if (send_folder(d, CONTAINED_UPPER, final, e))
+		return -1;
+	for (int i = 0; i < d->s->n_volumes; i++)
+		if (send_folder(d, CONTAINED_VOLUMES + (unsigned)i, final, e))
+			return -1;
+	return 0;
+}
+
+/* While it runs: most of them, so that few are left for the freeze. */
 static int send_ahead(struct departure *d, struct err *e)
 {
 	char upper[PATH_MAX];
 
-	return d->engine->upper(d->s, upper, e) || open_folder(d, CONTAINED_UPPER, upper, e) ||
-			       send_folder(d, CONTAINED_UPPER, false, e) ?
-		       -1 : 0;
+	if (d->engine->upper(d->s, upper, e) || open_folder(d, CONTAINED_UPPER, upper, e))
+		return -1;
+	for (int i = 0; i < d->s->n_volumes; i++)
+		if (open_folder(d, CONTAINED_VOLUMES + (unsigned)i, d->s->volumes[i].host, e))
+			return -1;
+	return send_files(d, false, e);
 }
 
 /* ---- standing still ---- */
@@ -172,7 +197,7 @@ static int dump(struct departure *d, struct err *e)
 		return -1;
 	d->dump_ms = clock_ms() - start;
 	start = clock_ms();
-	if (send_folder(d, CONTAINED_UPPER, true, e) || send_folder(d, CONTAINED_CHECKPOINT, true, e))
+	if (send_files(d, true, e) || send_folder(d, CONTAINED_CHECKPOINT, true, e))
 		return -1;
 	d->ship_ms = clock_ms() - start;
 	return 0;

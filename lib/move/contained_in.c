@@ -62,6 +62,20 @@ static int begin(struct arrival *a, struct err *e)
 	return journal_begin(a->move, head, e);
 }
 
+/* Where they were at an earlier stay, and never where the peer says. */
+static int place_volumes(struct service *s, const struct service *old, struct err *e)
+{
+	char below[32];
+
+	for (int i = 0; i < s->n_volumes; i++) {
+		snprintf(below, sizeof(below), "volumes/%d", i);
+		snprintf(s->volumes[i].host, PATH_MAX, "%s", old && i < old->n_volumes ? old->volumes[i].host : service_dir(s, below));
+		if (file_mkdirs(s->volumes[i].host, 0755, e))
+			return -1;
+	}
+	return 0;
+}
+
 /* Until it runs here its folder is a cache, as that of one that has moved away: whoever undoes this move knows it by that. */
 static int make_folder(struct arrival *a, struct err *e)
 {
@@ -74,6 +88,8 @@ static int make_folder(struct arrival *a, struct err *e)
 	if (begin(a, e) || file_mkdir_private(file_path("/var/lib/edge/services"), e) || file_mkdir_private(service_dir(s, NULL), e) ||
 	    file_mkdir_private(service_dir(s, "checkpoint"), e))
 		return -1;
+	if (place_volumes(s, a->was_here ? old : NULL, e))
+		return -1;
 	s->pid = 0;
 	s->start_time = s->log_ino = 0;
 	s->moved = true;
@@ -85,7 +101,7 @@ static int make_folder(struct arrival *a, struct err *e)
 static int open_folder(struct arrival *a, unsigned k, const char *path, struct err *e)
 {
 	a->files[k] = (struct files){ .number = k, .root = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC) };
-	snprintf(a->files[k].what, sizeof(a->files[k].what), "service %.60s", a->s->name);
+	contained_name(a->files[k].what, a->s, k);
 	return a->files[k].root < 0 ? err_sys(e, "%s", path) : 0;
 }
 
@@ -96,15 +112,19 @@ static int arm(struct arrival *a, struct err *e)
 	/* what an instance left that ended together with this machine */
 	if (make_folder(a, e) || service_clear(a->s, e) || a->engine->arm(a->s, e) || a->engine->upper(a->s, upper, e))
 		return -1;
-	return open_folder(a, CONTAINED_UPPER, upper, e) || open_folder(a, CONTAINED_CHECKPOINT, service_dir(a->s, "checkpoint"), e) ?
-		       -1 : 0;
+	if (open_folder(a, CONTAINED_UPPER, upper, e) || open_folder(a, CONTAINED_CHECKPOINT, service_dir(a->s, "checkpoint"), e))
+		return -1;
+	for (int i = 0; i < a->s->n_volumes; i++)
+		if (open_folder(a, CONTAINED_VOLUMES + (unsigned)i, a->s->volumes[i].host, e))
+			return -1;
+	return 0;
 }
 
 static int take_files(struct arrival *a, const struct json *call, struct err *e)
 {
 	int64_t k = json_int(call, "tree", -1);
 
-	if (k < 0 || k >= CONTAINED_FOLDERS)
+	if (k < 0 || k >= CONTAINED_VOLUMES + a->s->n_volumes)
 		return err_set(e, EX_DATAERR, "no such folder");
 	return files_receive(&a->files[k], a->ctl, call, e) ? -1 : reply_done(a, e);
 }
@@ -251,7 +271,7 @@ int contained_serve(struct stream *ctl, const struct json *call, struct err *e)
 		return -1;
 	a.s = s;
 	const struct engine *engine = engine_find(s->engine);
-	if (!engine || !engine->whole || !engine->whole->memory || s->stateless || s->n_volumes || !s->addr[0])
+	if (!engine || !engine->whole || !engine->whole->memory || s->stateless || !s->addr[0])
 		return err_set(e, EX_DATAERR, "service %s: engine %s: cannot be brought here so", s->name, s->engine);
 	a.engine = engine->whole->memory;
 	refusals = check_here(s, call, wanted);

@@ -2,7 +2,7 @@
 # shellcheck disable=SC2016 # what is quoted so is for the nodes' shells
 # SPDX-License-Identifier: MIT
 # Containers of podman and Docker that move with their memory, by their engines' own checkpoints: there, to a node that has not
-# their image, and back, with what they have written; refused where they cannot be; and where they were when a move fails.
+# their image, and back, with what they have written and their volumes; refused where they cannot be; and where they were when a move fails.
 . "$(dirname "$0")/lib.sh"
 . "$(dirname "$0")/engines.sh"
 need dockerd podman runc busybox perl jq
@@ -39,10 +39,12 @@ moved() { # FROM TO OPTION...: with how long it took
 }
 for engine in podman docker; do
 	on edge1 sh -c 'PATH=/usr/bin:$PATH "$1" load -q -i "$2"' sh $engine "$tmp/count.tar" >/dev/null
-	run count --engine $engine --port 8080 --image count:1
+	on edge1 sh -c 'mkdir -p /var/lib/edge/data && echo first >/var/lib/edge/data/file'
+	run count --engine $engine --port 8080 --volume /var/lib/edge/data:/var/lib/edge/data --image count:1
 	await 20 stands_at 0
 	is "$engine: a container counts" '1 2' "$(ask) $(ask)"
-	engine edge1 exec count busybox sh -c 'echo new >/srv/old; rm -r /etc/group /var/lib/app; mkdir /var/lib/app; echo mine >/var/lib/app/own'
+	engine edge1 exec count busybox sh -c 'echo new >/srv/old; rm -r /etc/group /var/lib/app; mkdir /var/lib/app; echo mine >/var/lib/app/own
+		echo second >>/var/lib/edge/data/file'
 	exec {open}<>"/dev/tcp/$addr/8080"
 	await 10 on edge1 sh -c 'nsenter --net=/run/edge/netns/count ss -tnH state established | grep -q .'
 	is '... over a connection that stays' 3 "$(ask_on)"
@@ -61,8 +63,11 @@ for engine in podman docker; do
 	is '... where its engine has it' 'count/' "$(engine edge2 ps --format '{{.Names}}')/$(engine edge1 ps -a --format '{{.Names}}')"
 	is '... with the files that it has written, and without those that it has removed' 'new /var/lib/app: own' \
 		"$(engine edge2 exec count busybox sh -c 'cat /srv/old; ls /etc/group /var/lib/app 2>/dev/null' | paste -sd' ')"
+	is '... and its volume' 'first second' "$(engine edge2 exec count busybox cat /var/lib/edge/data/file | paste -sd' ')"
+	engine edge2 exec count busybox sh -c 'echo third >>/var/lib/edge/data/file'
 	moved edge2 edge1
 	is '... and counts on' 5 "$(ask)"
+	is '... and finds its volume where it was' 'first second third' "$(on edge1 cat /var/lib/edge/data/file | paste -sd' ')"
 	program=$(on edge2 sh -c 'command -v "$1"' sh $engine)
 	instead edge2 "$program" 'case "$*" in *restore*|*--checkpoint*) echo "not today" >&2; exit 1 ;; esac; exec $real "$@"'
 	ok "$engine: that cannot restore it there" test "$(move count edge1 edge2; echo $?)" = 69
