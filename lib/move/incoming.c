@@ -253,12 +253,7 @@ static int on_ready(void *ctx)
 /* Until the source has heard of its outcome the move stays in the journal, where the source can ask for it. */
 static bool source_knows(struct incoming *in)
 {
-	AUTO_FRAME struct frame f = { 0 };
-
-	if (wire_expect(in->ctl, FRAME_CALL, &f, NULL))
-		return false;
-	AUTO_JSON struct json *call = wire_json(&f, NULL);
-	return call && json_str(call, "verb") && !strcmp(json_str(call, "verb"), "done");
+	return wire_told(in->ctl, "done");
 }
 
 /* The registry hears of it after the service runs; a registry that is gone does not stop a move. */

@@ -216,6 +216,17 @@ static bool among(const char *words, const char *word)
 	return false;
 }
 
+int journal_begin_source(const char *move, const struct service *s, const char *to, struct err *e)
+{
+	AUTO_JSON struct json *head = json_object();
+
+	json_set_str(head, "role", "source");
+	json_set_str(head, "service", s->name);
+	json_set_str(head, "id", s->id);
+	json_set_str(head, "to", to);
+	return journal_begin(move, head, e);
+}
+
 int journal_turn(const char *move, const char *from, const char *step, const struct json *more, struct err *e)
 {
 	AUTO_JSON struct json *line = more ? json_copy(more) : json_object();

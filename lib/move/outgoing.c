@@ -69,7 +69,7 @@ int outgoing_open(struct outgoing **out, const char *name, const struct move_opt
 	if (!o->engine)
 		return err_set(e, EX_UNAVAILABLE, "service %s: unknown engine %s", name, o->svc->engine);
 	if (o->engine->whole)
-		return err_set(e, EX_UNAVAILABLE, "service %s: engine %s: has no checkpoints (engine process has, of the same image)",
+		return err_set(e, EX_UNAVAILABLE, "service %s: engine %s: its checkpoints are its own (edge-migrate moves it; engine process has others, of the same image)",
 			       name, o->svc->engine);
 	if (checkpoint_new(&o->ck, o->svc, opt->tcp_close, e) || (opt->snapshot && checkpoint_own_memory(o->ck, e)) ||
 	    image_open(&o->im, checkpoint_memory_dir(o->ck), e) || image_begin(o->im, e))
