@@ -12,7 +12,8 @@
 #include "lib/move/lazy_fill_int.h"
 
 #define PAUSE_US 200 /* while the kernel refuses pages, or has no memory */
-#define REST_US 200  /* after a step in which the service waited for pages itself: it is to have the processors */
+#define REST_US 50   /* after each step: the service is to have the processors, too */
+#define YIELD_US 200 /* after one in which it waited for pages itself */
 
 int lazy_task_fd(const struct lazy_task *t)
 {
@@ -100,8 +101,7 @@ static void rest(struct worker *w)
 {
 	unsigned faults = atomic_load(&w->fill->faults);
 
-	if (faults != w->faults)
-		usleep(REST_US);
+	usleep(faults == w->faults ? REST_US : YIELD_US);
 	w->faults = faults;
 }
 
