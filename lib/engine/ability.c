@@ -8,8 +8,8 @@
 static const struct ability abilities[] = {
 	{ "process", true, true, true },
 	{ "runc", true, true, true },
-	{ "podman", true, false, false }, /* stateless ones could be moved, but no node tells that it has this engine */
-	{ "docker", true, false, false },
+	{ "podman", true, true, true },
+	{ "docker", true, true, true },
 	{ "swarm", true, true, false },
 	{ "containerd", false, false, false },
 	{ "crio", false, false, false },
