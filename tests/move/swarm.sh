@@ -22,13 +22,14 @@ daemons() { # [OPTION]...: at all nodes
 	done
 }
 end_daemons() {
-	local node
+	local node pids=()
 	for node in "${nodes[@]}"; do
 		on "$node" sh -c '/usr/bin/docker swarm leave --force; /usr/bin/docker ps -aq | xargs -r /usr/bin/docker rm -f
 			kill "$(cat /run/docker.pid)" && for i in $(seq 100); do [ -e /run/docker.pid ] || break; sleep 0.1; done
 			umount -n /opt/containerd' >/dev/null 2>&1 &
+		pids+=($!)
 	done
-	wait
+	wait "${pids[@]}" # and for no client
 }
 trap 'end_daemons; clean' EXIT
 at() { echo "$subnet.${1#edge}"; } # NODE: its address
