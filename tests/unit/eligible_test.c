@@ -70,6 +70,9 @@ static void test_restore(void)
 	is_refused(stateful, "'engines':['process']", "", "engine: needs runc, has process", "another engine");
 	is_refused("'engine':'containerd'", "'engines':['process','containerd']", "", "engine: containerd services cannot be moved",
 		   "an engine whose services cannot be moved");
+	is_refused("'engine':'docker'", "'engines':['docker']", "",
+		   "engine: only stateless docker services can be moved without an address of their own", "... or not so");
+	is_refused("'engine':'docker','addr':'10.0.0.1'", "'engines':['docker']", "", "", "... and then they can");
 	is_refused("'engine':'abacus'", "", "", "engine: abacus services cannot be moved", "... or that nobody knows");
 	is_refused("'engine':'runc','container':'db'", "", "",
 		   "engine: a runc container that edge-run has not started cannot be moved", "a container of somebody else");
