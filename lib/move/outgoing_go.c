@@ -37,6 +37,8 @@ void outgoing_reason(const struct outgoing *o, struct err *e)
 {
 	const char *why = o->pulse ? pulse_reason(o->pulse) : NULL;
 
+	if (!why && !strcmp(e->text, "interrupted")) /* who sends pages saw it first */
+		why = "interrupted";
 	if (!why || o->gone)
 		return;
 	err_set(e, EX_TEMPFAIL, "service %s: %s: it goes on here", o->svc->name, why);
