@@ -37,8 +37,6 @@ void outgoing_reason(const struct outgoing *o, struct err *e)
 {
 	const char *why = o->pulse ? pulse_reason(o->pulse) : NULL;
 
-	if (!why && !strcmp(e->text, "interrupted")) /* who sends pages saw it first */
-		why = "interrupted";
 	if (!why || o->gone)
 		return;
 	err_set(e, EX_TEMPFAIL, "service %s: %s: it goes on here", o->svc->name, why);
@@ -97,8 +95,7 @@ static int hand_over(struct outgoing *o, struct json **there, struct err *e)
 	if (rc < 0)
 		rc = learn_outcome(o, there);
 	if (rc < 0)
-		return err_set(e, EX_TEMPFAIL, "service %s: stays frozen here until %s says whether it runs there; it is asked on "
-			       "(move %s; edge-migrate --status)", o->svc->name, o->to, o->ck->id);
+		return outcome_unknown(o->svc->name, o->to, o->ck->id, e);
 	/* It said no, and so it can never say yes. */
 	o->gone = !rc || outgoing_turn(o, "go", "thawed", NULL);
 	return rc ? -1 : 0;
