@@ -212,8 +212,7 @@ static int turn(const struct departure *d, const char *from, const char *step, s
 {
 	int rc = journal_turn(d->move, from, step, NULL, e);
 
-	return rc <= 0 ? rc : err_set(e, EX_TEMPFAIL, "service %s: stood still for %.0f ms without being handed over (--max-freeze %d): "
-				      "it goes on here", d->s->name, clock_ms() - d->frozen_at, d->opt->max_freeze_ms);
+	return rc <= 0 ? rc : guard_thawed(d->s->name, d->frozen_at, d->opt->max_freeze_ms, e);
 }
 
 static int stop_here(struct departure *d, struct err *e)
@@ -277,8 +276,7 @@ static int say_go(struct departure *d, struct json **there, struct err *e)
 		rc = outcome == OUTCOME_RUNNING ? 0 : outcome == OUTCOME_NOT ? 1 : -1;
 	}
 	if (rc < 0)
-		return err_set(e, EX_TEMPFAIL, "service %s: stays frozen here until %s says whether it runs there; it is asked on "
-			       "(move %s; edge-migrate --status)", d->s->name, d->to, d->move);
+		return outcome_unknown(d->s->name, d->to, d->move, e);
 	/* It said no, and so it can never say yes. */
 	d->gone = !rc || turn(d, "go", "thawed", NULL);
 	return rc ? -1 : 0;
