@@ -18,6 +18,7 @@
 #include "lib/move/check.h"
 #include "lib/move/files.h"
 #include "lib/move/guard.h"
+#include "lib/move/here.h"
 #include "lib/move/image_send.h"
 #include "lib/move/journal.h"
 #include "lib/move/layer.h"
@@ -381,9 +382,7 @@ int migrate_contained(struct service *s, const char *to, const struct ssh_target
 		d.files[k].root = -1;
 	if (lock < 0)
 		return -1;
-	if (!service_running(s))
-		return err_set(e, EX_UNAVAILABLE, "service %s: does not run here", s->name);
-	if (recover_instance(s->name, s->id, true, e) || random_hex(d.move, 16, e) ||
+	if (here_running(s, "--from", e) || recover_instance(s->name, s->id, true, e) || random_hex(d.move, 16, e) ||
 	    guard_start(&d.guard, s->name, d.move, lock, e))
 		return -1;
 	rc = journal_begin_source(d.move, s, to, e) ? -1 : depart(&d, record, e);
