@@ -24,6 +24,7 @@
 #define ARP_PROBE_MS 150
 #define CRIU_MS 10000
 #define SPARE_BYTES (64ull << 20) /* room beyond what was announced */
+#define CONTAINER_COPIES 3 /* of its memory while its engine restores it: as it came, packed for the engine, and unpacked by that */
 
 void check_file_digest(const char *path, char hex[65])
 {
@@ -195,7 +196,8 @@ static void check_criu(const struct json *call, struct json *list)
 
 static void check_space(const struct service *s, const struct json *call, struct json *list)
 {
-	double need = json_num(call, "bytes", 0) + json_num(call, "mem_bytes", 0) + SPARE_BYTES, have;
+	double mem = json_num(call, "mem_bytes", 0) * (is_container(s) ? CONTAINER_COPIES : 1);
+	double need = json_num(call, "bytes", 0) + mem + SPARE_BYTES, have;
 	const char *state = file_path("/var/lib/edge");
 
 	file_mkdirs(state, 0755, NULL);

@@ -126,6 +126,10 @@ static void test_room(void)
 	   "no room on the disk");
 	ok(strstr(with_number("mem_bytes", 1e15), "|memory: ") && strstr(with_number("mem_bytes", 1e15), " needed|"),
 	   "no room in memory");
+	struct json *call = good_call();
+	json_set_num(call, "mem_bytes", 1e15);
+	ok(strstr(refusals(service("engine", "podman"), call, NULL), "3000000067 MB needed"),
+	   "a container's memory is on the disk three times while it is restored");
 }
 
 static void test_names(void)
