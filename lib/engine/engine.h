@@ -52,6 +52,8 @@ struct engine_whole {
 	int (*image_load)(const char *file, struct err *e);
 	/* NULL: only stateless ones can be moved. */
 	const struct engine_memory *memory;
+	/* Is the daemon there without which its program does nothing? NULL: it needs none, or `missing` asks for it. */
+	bool (*daemon)(void);
 };
 
 struct engine {
@@ -86,6 +88,8 @@ struct engine {
 
 extern const struct engine engine_process, engine_runc, engine_docker, engine_podman, engine_swarm;
 const struct engine *engine_find(const char *name); /* NULL: unknown */
+/* Can this node run it now: nothing is missing, and its daemon is there? */
+bool engine_here(const struct engine *engine);
 /* NULL unless the engine of that name spans nodes. */
 const struct engine_span *engine_span(const char *name);
 /* Is it a service of such an engine, that this node governs, wherever it runs? */
