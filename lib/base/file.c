@@ -37,6 +37,13 @@ const char *file_path(const char *fmt, ...)
 	return buf;
 }
 
+bool file_is_below(const char *path, const char *folder)
+{
+	size_t n = strlen(folder);
+
+	return !strncmp(path, folder, n) && (!path[n] || path[n] == '/');
+}
+
 int file_mkdirs(const char *path, mode_t mode, struct err *e)
 {
 	char buf[PATH_MAX];

@@ -4,6 +4,7 @@
 #define EDGE_BASE_FILE_H
 
 #include <limits.h>
+#include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <sys/types.h>
@@ -12,6 +13,9 @@
 
 /* Formats EDGE_ROOT + the path into a static ring of 8 buffers per thread: file_path("/var/lib/edge/services/%s", name). */
 const char *file_path(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
+
+/* Is the path the folder itself, or below it, as both are written? */
+bool file_is_below(const char *path, const char *folder);
 
 int file_mkdirs(const char *path, mode_t mode, struct err *e);
 /* A folder for this user alone (0700), also if it was there with another mode; missing folders above it are made 0755.

@@ -419,13 +419,6 @@ static int path_of(const struct hierarchy *h, pid_t pid, char path[PATH_MAX])
 	return found ? 0 : -1;
 }
 
-static bool holds(const char *folder, const char *path)
-{
-	size_t n = strlen(folder);
-
-	return !strncmp(path, folder, n) && (!path[n] || path[n] == '/');
-}
-
 int cgroup_freezer_of(pid_t pid, char dir[PATH_MAX], bool *v1, struct err *e)
 {
 	const struct hierarchy *h = NULL;
@@ -442,7 +435,7 @@ int cgroup_freezer_of(pid_t pid, char dir[PATH_MAX], bool *v1, struct err *e)
 	/* The root has none, what is not seen from here is not ours to stop, and neither are we ourselves: we would wait for ever. */
 	if (path_of(h, pid, path) || path_of(h, getpid(), own) || !path[1] || strstr(path, "/.."))
 		return err_set(e, EX_UNAVAILABLE, "cgroups: process %d: is in none of its own", (int)pid);
-	if (holds(path, own))
+	if (file_is_below(own, path))
 		return err_set(e, EX_UNAVAILABLE, "cgroup %s: has process %d, but this program, too", path, (int)pid);
 	return snprintf(dir, PATH_MAX, "%s%s", h->at, path) < PATH_MAX ? 0 : err_set(e, EX_UNAVAILABLE, "cgroup %.100s...: too long", path);
 }

@@ -79,13 +79,6 @@ static void stop_stream(void *ctx)
 
 /* ---- what can be known before ---- */
 
-static bool within(const char *folder, const char *path)
-{
-	size_t n = strlen(folder);
-
-	return !strncmp(path, folder, n) && (!path[n] || path[n] == '/');
-}
-
 /* Each goes as a folder of its own. */
 static int check_volumes(const struct service *s, struct err *e)
 {
@@ -99,7 +92,7 @@ static int check_volumes(const struct service *s, struct err *e)
 		else if (strpbrk(host, "\"\\&<>")) /* podman's list of mounts has them otherwise */
 			why = "its folder's name has one of \" \\ & < >";
 		for (int k = 0; k < s->n_volumes && !why; k++)
-			if (k != i && within(host, s->volumes[k].host))
+			if (k != i && file_is_below(s->volumes[k].host, host))
 				why = "another one is in its folder";
 		if (why)
 			return err_set(e, EX_UNAVAILABLE, "service %s: engine %s: volume %s: %s", s->name, s->engine, path, why);
