@@ -309,7 +309,7 @@ static const char *missing(const char *program, const char *why)
 		.image_save = kind##_image_save,                                                                       \
 		.image_load = kind##_image_load,                                                                       \
 		.memory = &kind##_memory,                                                                              \
-		.daemon = has_daemon,                                                                                  \
+		.daemon = (has_daemon),                                                                                \
 	};                                                                                                             \
 	const struct engine engine_##kind = { .name = #kind, .whole = &kind##_whole, .missing = kind##_missing }
 

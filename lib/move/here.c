@@ -10,7 +10,7 @@ static bool is(const struct json *rec, const char *member, const char *value)
 {
 	const char *v = json_str(rec, member);
 
-	return v && !strcmp(v, value);
+	return v && value && !strcmp(v, value);
 }
 
 /* The record of it at another node, rather one that runs; NULL. */
