@@ -24,6 +24,7 @@ struct engine_span {
 struct engine_memory {
 	/* NULL when this node can; else why not (static text). */
 	const char *(*unable)(void);
+	int copies; /* of its memory that are on the disk at once, at most, while it is restored; where all is on one disk */
 	bool keeps_connections; /* with a network of ours, and unless they are given up */
 	/* Stops it where it is; -1: it runs on. thaw: one that is not stopped is no error. */
 	int (*freeze)(const struct service *s, struct err *e);

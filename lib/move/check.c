@@ -24,7 +24,6 @@
 #define ARP_PROBE_MS 150
 #define CRIU_MS 10000
 #define SPARE_BYTES (64ull << 20) /* room beyond what was announced */
-#define CONTAINER_COPIES 3 /* of its memory while its engine restores it: as it came, packed for the engine, and unpacked by that */
 
 void check_file_digest(const char *path, char hex[65])
 {
@@ -194,9 +193,17 @@ static void check_criu(const struct json *call, struct json *list)
 		check_refuse(list, "cpu", "the processor lacks features of the source's: %s", e.text);
 }
 
+/* How often its memory is on the disk at once. */
+static int copies(const struct service *s)
+{
+	const struct engine *engine = engine_find(s->engine);
+
+	return engine && engine->whole && engine->whole->memory ? engine->whole->memory->copies : 1;
+}
+
 static void check_space(const struct service *s, const struct json *call, struct json *list)
 {
-	double mem = json_num(call, "mem_bytes", 0) * (is_container(s) ? CONTAINER_COPIES : 1);
+	double mem = json_num(call, "mem_bytes", 0) * copies(s);
 	double need = json_num(call, "bytes", 0) + mem + SPARE_BYTES, have;
 	const char *state = file_path("/var/lib/edge");
 
