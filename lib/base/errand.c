@@ -123,6 +123,7 @@ static void stop(struct errand *r)
 static void go_on(struct errand *r)
 {
 	r->stopped = false;
+	r->terminal &= r->state == ERRAND_RUNS;
 	if (r->terminal)
 		give_terminal(r->pid);
 	errand_signal(r, SIGCONT);
@@ -178,9 +179,16 @@ enum errand_state errand_wait(struct errand *r, int timeout_ms)
 
 		if (poll(p, 2, r->state == ERRAND_REST && left > REST_MS ? REST_MS : (int)left + 1) < 0 && errno != EINTR)
 			break;
-		while (read(r->signals, &info, sizeof(info)) == sizeof(info))
+		bool tired = false;
+		while (read(r->signals, &info, sizeof(info)) == sizeof(info)) {
 			if (info.ssi_signo != SIGCHLD)
 				errand_signal(r, (int)info.ssi_signo);
+			tired |= info.ssi_signo == SIGTSTP && r->state == ERRAND_REST;
+		}
+		if (tired) { /* no child of ours will tell that it has stopped */
+			stop(r);
+			break;
+		}
 		if (p[1].revents)
 			break;
 	}

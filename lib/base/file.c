@@ -174,7 +174,9 @@ static int write_whole(const char *path, const void *data, size_t len, mode_t mo
 	fd = mkostemp(tmp, O_CLOEXEC);
 	if (fd < 0)
 		return err_sys(e, "%s: cannot write", path);
-	if (fchmod(fd, mode) || fd_write_all(fd, data, len) || (sync && fsync(fd)) || rename(tmp, path)) {
+	/* Without waiting for the disk it at least begins: most filesystems have the name there only after what is in the file. */
+	if (fchmod(fd, mode) || fd_write_all(fd, data, len) ||
+	    (sync ? fsync(fd) : (sync_file_range(fd, 0, 0, SYNC_FILE_RANGE_WRITE), 0)) || rename(tmp, path)) {
 		err_sys(e, "%s: cannot write", path);
 		unlink(tmp);
 		return -1;

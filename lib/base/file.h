@@ -28,7 +28,8 @@ char *file_slurp(const char *path, size_t *len, struct err *e);
 int file_write(const char *path, const void *data, size_t len, mode_t mode, struct err *e);
 /* A name that has come into the folder of `path` is on disk when this returns. */
 int file_sync_folder(const char *path, struct err *e);
-/* As file_write, but without waiting for the disk: who reads it finds the new file, and a power cut may bring back the old one. */
+/* As file_write, but without waiting for the disk: who reads it finds the new file; a power cut may bring back the old one, or leave an
+ * empty one. */
 int file_write_cached(const char *path, const void *data, size_t len, mode_t mode, struct err *e);
 /* A short write to a file that exists, as those of /proc and cgroups want it. */
 int file_poke(const char *path, const char *text, struct err *e);

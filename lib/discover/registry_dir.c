@@ -9,6 +9,7 @@
 #include <string.h>
 #include <sys/file.h>
 #include <sys/inotify.h>
+#include <sys/stat.h>
 #include <xxhash.h>
 
 #include "lib/base/clock.h"
@@ -187,7 +188,7 @@ static int dir_stage(void *self, const char *key, const struct json *rec, struct
 	d->staged = open(path, O_TMPFILE | O_WRONLY | O_CLOEXEC, 0644);
 	d->text = json_line(rec);
 	/* Not every filesystem has files without a name. */
-	if (d->staged < 0 || !d->text || fd_write_all(d->staged, d->text, strlen(d->text)) || fsync(d->staged))
+	if (d->staged < 0 || !d->text || fchmod(d->staged, 0644) || fd_write_all(d->staged, d->text, strlen(d->text)) || fsync(d->staged))
 		unstage(d);
 	return 0;
 }
@@ -240,7 +241,7 @@ static int watch_begin(struct dir *d, const char *prefix, struct err *e)
 	if (d->notify >= 0)
 		close(d->notify);
 	d->notify = inotify_init1(IN_CLOEXEC | IN_NONBLOCK);
-	if (d->notify < 0 || inotify_add_watch(d->notify, path, IN_MOVED_TO | IN_DELETE | IN_MOVED_FROM) < 0)
+	if (d->notify < 0 || inotify_add_watch(d->notify, path, IN_MOVED_TO | IN_CREATE | IN_DELETE | IN_MOVED_FROM) < 0)
 		return err_sys(e, "registry %s: cannot watch", path);
 	snprintf(d->watched, sizeof(d->watched), "%s", prefix);
 	return 0;

@@ -57,8 +57,10 @@ struct registry *decide_ready(const char *move, enum decided how)
 
 	if (open_shared(&r))
 		return NULL;
-	registry_stage(r, key_of(key, move), rec, NULL); /* what could not be done now is done then */
-	return r;
+	if (!registry_stage(r, key_of(key, move), rec, NULL))
+		return r;
+	registry_close(r);
+	return NULL;
 }
 
 enum decided decide_in(struct registry *r, const char *move, enum decided how)

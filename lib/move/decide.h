@@ -16,7 +16,8 @@ enum decided {
 
 /* Takes it for this end (DECIDED_RUNNING or DECIDED_THAWED), if nobody has yet: who has it now. Twice is once. */
 enum decided decide(const char *move, enum decided how);
-/* For who cannot wait later: the registry, with all done that can be done ahead; the caller closes it. NULL: none is shared. */
+/* For who cannot wait later: the registry, with all done that can be done ahead; the caller closes it. NULL: none is shared, or it
+ * does not answer. */
 struct registry *decide_ready(const char *move, enum decided how);
 /* decide in that registry; NULL: DECIDED_UNKNOWN. */
 enum decided decide_in(struct registry *r, const char *move, enum decided how);

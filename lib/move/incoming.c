@@ -176,6 +176,8 @@ static int commit_prepare(struct incoming *in, struct err *e)
 	if (service_save_cached(in->svc, e))
 		return -1;
 	enum decided how = decide_in(in->registry, in->ck->id, DECIDED_RUNNING);
+	if (how == DECIDED_UNKNOWN) /* a connection may have died meanwhile */
+		how = decide(in->ck->id, DECIDED_RUNNING);
 
 	in->decided = how != DECIDED_UNKNOWN;
 	if (how == DECIDED_THAWED)
@@ -186,7 +188,9 @@ static int commit_prepare(struct incoming *in, struct err *e)
 /* The commit: from the moment that "running" is on disk the service is this node's. */
 static int commit(struct incoming *in, struct err *e)
 {
+	AUTO_JSON struct json *more = json_object();
 	struct service *s = in->svc;
+	char epoch[24];
 
 	if (!keeper_alive(&in->keeper))
 		return err_set(e, EX_SOFTWARE, "service %s: its keeper has ended", s->name);
@@ -196,8 +200,10 @@ static int commit(struct incoming *in, struct err *e)
 	service_arrive(s, in->ck->from);
 	s->start_time = service_start_time(s->pid);
 	s->log_ino = in->keeper.log_ino;
+	snprintf(epoch, sizeof(epoch), "%ld", s->epoch);
+	json_set_str(more, "epoch", epoch); /* service.json has it, which is not on disk yet */
 	double start = clock_ms();
-	int rc = commit_prepare(in, e) ? -1 : journal_turn(in->ck->id, "restoring", "running", NULL, e);
+	int rc = commit_prepare(in, e) ? -1 : journal_turn(in->ck->id, "restoring", "running", more, e);
 	in->safety += clock_ms() - start;
 	if (rc > 0)
 		err_set(e, EX_TEMPFAIL, "service %s: the source goes on without this move", s->name);
@@ -262,8 +268,7 @@ static int finish(struct incoming *in, struct err *e)
 	json_set_ms(answer, "resume_ms", clock_ms() - in->t_go);
 	json_set_ms(answer, "safety_ms", in->safety);
 	int rc = incoming_reply(in, TAKE_PTR(answer), e);
-	if (service_save(s, e)) /* now there is time for the disk */
-		rc = -1;
+	bool saved = !service_save(s, NULL); /* now there is time for the disk */
 	if (keeper_release(&in->keeper, s->pid, e))
 		rc = -1;
 	publish(in);
@@ -274,7 +279,8 @@ static int finish(struct incoming *in, struct err *e)
 	if (wire_told(in->ctl, "done")) {
 		if (in->decided)
 			decide_forget(in->ck->id);
-		journal_forget(in->ck->id, NULL);
+		if (saved) /* else recovery tries again */
+			journal_forget(in->ck->id, NULL);
 		incoming_reply(in, json_object(), NULL);
 	}
 	return rc;

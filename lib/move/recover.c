@@ -86,10 +86,16 @@ static int drop_checkpoint(const char *id, struct err *e)
 
 /* ---- the source ---- */
 
-static int take_forced_epoch(const char *move, struct service *s, struct err *e)
+static long epoch_in_journal(const char *move)
 {
 	AUTO_FREE char *epoch = journal_member(move, "epoch");
-	long forced = epoch ? strtol(epoch, NULL, 10) : 0;
+
+	return epoch ? strtol(epoch, NULL, 10) : 0;
+}
+
+static int take_forced_epoch(const char *move, struct service *s, struct err *e)
+{
+	long forced = epoch_in_journal(move);
 
 	if (forced <= s->epoch)
 		return 0;
@@ -344,6 +350,19 @@ static int set_aside(const char *move, struct err *e)
 	return journal_turn(move, "running", "running", more, e) < 0 ? -1 : 0;
 }
 
+/* Its node was switched off when "running" was on disk and service.json was not: that has it as a cache still, and not as what is left
+ * of the one that died. */
+static int take_committed(const struct journal_entry *j, struct service *s, struct err *e)
+{
+	long epoch = epoch_in_journal(j->move);
+
+	if (j->same_boot || !s || !s->moved || s->epoch >= epoch)
+		return 0;
+	s->epoch = epoch;
+	s->moved = false;
+	return service_save(s, e);
+}
+
 static int recover_destination(const struct journal_entry *j, const struct recover_options *opt, enum recovery *what,
 			       const char **why, struct err *e)
 {
@@ -363,6 +382,8 @@ static int recover_destination(const struct journal_entry *j, const struct recov
 		*why = lazy_note(s);
 	if (opt->look)
 		return 0;
+	if (take_committed(j, s, e))
+		return -1;
 	int waits = source_waits(j, &epoch);
 	if (alive && (epoch > s->epoch || fenced(s))) {
 		*what = RECOVERY_FENCE;

@@ -11,8 +11,9 @@
  *   R  recovery at S (G too, after the      any session: answers "outcome", takes "done"
  *      death of M; and M in trouble)
  *
- * A step is on disk before anything is done for it; but "restoring" is only seen by all, and may be lost when D crashes. A turn, (from, to), is one atomic action: the step is written
- * only if the last one is among `from`. All else may be interrupted between any two statements.
+ * A step is on disk before anything is done for it; but "restoring" is only seen by all, and may be lost when D crashes. A
+ * turn, (from, to), is one atomic action: the step is written only if the last one is among `from`. All else may be
+ * interrupted between any two statements.
  *
  * Locks: the service's lock is held by M or R at S, by E or RD at D, and ends with its process. G shares M's (it has
  * inherited it), and K shares E's until E releases it: nobody else gets the lock while one of them is at work. R and

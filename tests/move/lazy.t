@@ -25,15 +25,17 @@ touch_all() { # reads whatever the service's processes can read
 	on edge2 perl -e '
 		my ($pid) = `cat /var/lib/edge/services/mem/service.json` =~ /"pid":(\d+)/;
 		my $space = readlink "/proc/$pid/ns/pid";
+		my $sum = 0;
 		for my $p (grep { readlink "$_/ns/pid" eq $space } glob "/proc/[0-9]*") {
 			open my $maps, "<", "$p/maps" or die;
 			open my $mem, "<", "$p/mem" or die;
 			while (<$maps>) {
 				my ($from, $to) = /^(\w+)-(\w+) r/ or next;
 				sysseek $mem, hex $from, 0;
-				sysread $mem, my $pages, hex($to) - hex $from;
+				$sum += sysread($mem, my $pages, hex($to) - hex $from) // 0;
 			}
-		}'
+		}
+		die "only $sum bytes can be read" if $sum < 8 << 20'
 }
 whole() { # TITLE: every page is what was written to it last
 	is "$1" 0 "$("$B/tests/bench/gapclient" --dead 20000 "$addr" 7000 check | jq -r .value)"
