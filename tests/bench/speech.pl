@@ -180,7 +180,7 @@ sub watch {
 	my $service = shift;
 	my $in = IO::Select->new(\*STDIN);
 	my ($asked, $missed, $worst, $since) = (0, 0, 0, time);
-	while (!$in->can_read(0.02)) {
+	while (!$in->can_read(0.1)) {
 		%kept = () if $asked++ % 2;
 		my $well = defined ask($service, 'GET');
 		my $now = time;
