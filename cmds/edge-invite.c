@@ -5,6 +5,7 @@
 #include <string.h>
 #include <time.h>
 
+#include "lib/base/clock.h"
 #include "lib/base/opt.h"
 #include "lib/discover/grant.h"
 #include "lib/discover/names.h"
@@ -77,7 +78,7 @@ static void set_acceptance(struct json *grant, const char *expires)
 		json_remove(grant, "accept_until");
 	} else if (!was || !strcmp(was, "once")) {
 		json_set_str(grant, "accept", "once");
-		if (grant_time(json_str(grant, "accept_until")) < grant_time(expires))
+		if (clock_time(json_str(grant, "accept_until")) < clock_time(expires))
 			json_set_str(grant, "accept_until", expires);
 	}
 }
@@ -158,13 +159,13 @@ static int expire_old(struct err *e)
 		const char *until = json_str(grant, "accept_until"), *member_until = json_str(grant, "member.until");
 		bool guest = json_str(grant, "since") && !grant_joined(grant, now);
 
-		if (until && grant_time(until) <= now) {
+		if (until && clock_time(until) <= now) {
 			json_remove(grant, "accept");
 			json_remove(grant, "accept_until");
 			if (grant_save(grant, e))
 				return -1;
 		}
-		if (grant_end(json_str(grant, "name"), guest, member_until && grant_time(member_until) <= now, e))
+		if (grant_end(json_str(grant, "name"), guest, member_until && clock_time(member_until) <= now, e))
 			return -1;
 	}
 	return all ? 0 : -1;
@@ -248,7 +249,7 @@ static void done(void *ctx, size_t i, const struct json *member, const struct er
 		json_set_str(refused, "kind", "member");
 		json_set_str(refused, "node", its);
 		json_set_str(refused, "inviter", node_self());
-		json_set_str(refused, "fleet", grant_own_fleet());
+		json_set_str(refused, "fleet", node_fleet());
 		json_set_str(refused, "state", "refused");
 		json_set_str(refused, "why", why->text);
 		o->code = why->code;

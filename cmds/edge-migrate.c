@@ -22,7 +22,7 @@
 
 static const char *to, *from;
 static bool dry_run, tcp_close, ship_base, post_copy, quiet, status_only, recovering, force;
-static long max_freeze = 2000, deadline = 30, max_pause = 50, jobs = 1;
+static long max_freeze = -1, deadline = 30, max_pause = 50, jobs = 1;
 static const char *on_hot = "wait", *tracking = "auto";
 
 static const struct opt opts[] = {
@@ -33,7 +33,7 @@ static const struct opt opts[] = {
 	{ "ship-base", 0, OPT_FLAG, &ship_base, NULL, "bring files of the lower layer that differ there" },
 	{ "tcp-close", 0, OPT_FLAG, &tcp_close, NULL, "close open connections instead of moving them" },
 	{ "max-freeze", 0, OPT_INT, &max_freeze, "MS",
-	  "a service that stands still for longer goes on here (default 2000; 0: no limit)" },
+	  "one that stands still longer goes on here (default 2000, containers 30000; 0: none)" },
 	{ "max-pause", 0, OPT_INT, &max_pause, "MS", "copies until the pause should be as short as that (default 50)" },
 	{ "on-hot", 0, OPT_STR, &on_hot, "WHAT",
 	  "if it writes too fast: wait (default), throttle, post-copy, abort" },
@@ -175,7 +175,8 @@ static int move_elsewhere(const char *service, const char *node, const char *des
 		json_add(args, json_string("--post-copy"));
 	if (quiet)
 		json_add(args, json_string("--quiet"));
-	add_number(args, "--max-freeze", max_freeze);
+	if (max_freeze >= 0)
+		add_number(args, "--max-freeze", max_freeze);
 	add_number(args, "--deadline", deadline);
 	add_number(args, "--max-pause", max_pause);
 	add_word(args, "--on-hot", on_hot);

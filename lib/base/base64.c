@@ -1,33 +1,37 @@
 /* SPDX-License-Identifier: MIT */
 #include "lib/base/base64.h"
 
-#include <openssl/evp.h>
+#include <netinet/in.h> /* of what resolv.h takes for known */
+#include <resolv.h>
 #include <stdlib.h>
 #include <string.h>
 
+/* libresolv's: libcrypto's would have to be loaded, which takes longer than all else that edge-lock does. */
+
 char *base64_encode(const void *data, size_t n)
 {
-	char *text = malloc((n + 2) / 3 * 4 + 1);
+	size_t size = (n + 2) / 3 * 4 + 1;
+	char *text = malloc(size);
 
-	if (text)
-		EVP_EncodeBlock((unsigned char *)text, data, (int)n);
+	if (text && b64_ntop(data, n, text, size) < 0) {
+		free(text);
+		return NULL;
+	}
 	return text;
 }
 
 char *base64_decode(const char *text, size_t *n)
 {
-	size_t len = strlen(text);
-	char *data = malloc(len / 4 * 3 + 1);
-	int got = data && len % 4 == 0 ? EVP_DecodeBlock((unsigned char *)data, (const unsigned char *)text, (int)len) : -1;
+	size_t size = strlen(text) / 4 * 3 + 3;
+	unsigned char *data = malloc(size + 1);
+	int got = data ? b64_pton(text, data, size) : -1;
 
 	if (got < 0) {
 		free(data);
 		return NULL;
 	}
-	for (; len && text[len - 1] == '='; len--)
-		got--;
 	data[got] = '\0';
 	if (n)
 		*n = (size_t)got;
-	return data;
+	return (char *)data;
 }

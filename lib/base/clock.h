@@ -28,4 +28,13 @@ static inline const char *clock_rfc3339(char buf[32])
 	return clock_rfc3339_at(time(NULL), buf);
 }
 
+/* The other way round: seconds since 1970; 0 for NULL and for what is no such time. */
+static inline time_t clock_time(const char *rfc3339)
+{
+	struct tm tm = { 0 };
+	const char *end = rfc3339 ? strptime(rfc3339, "%Y-%m-%dT%H:%M:%SZ", &tm) : NULL;
+
+	return end && !*end ? timegm(&tm) : 0;
+}
+
 #endif

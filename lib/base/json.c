@@ -272,6 +272,11 @@ void json_set_num(struct json *j, const char *path, double v)
 		set(j, path, jv_number(v));
 }
 
+void json_set_ms(struct json *j, const char *path, double ms)
+{
+	json_set_num(j, path, round(ms * 1000) / 1000);
+}
+
 void json_set_bool(struct json *j, const char *path, bool v)
 {
 	set(j, path, jv_bool(v));

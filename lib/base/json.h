@@ -47,6 +47,7 @@ struct json *json_keys(const struct json *object); /* an array of the names of i
  * json_set and json_add take ownership of `v` (NULL leaves the member absent). */
 void json_set_str(struct json *j, const char *path, const char *s);
 void json_set_num(struct json *j, const char *path, double v);
+void json_set_ms(struct json *j, const char *path, double ms); /* to the microsecond: records need no finer ones */
 void json_set_bool(struct json *j, const char *path, bool v);
 void json_set(struct json *j, const char *path, struct json *v);
 void json_remove(struct json *j, const char *key);

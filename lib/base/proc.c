@@ -11,6 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/pidfd.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -20,6 +21,7 @@
 
 #define OUT_MAX  (64u << 20)
 #define ERR_KEEP 4096 /* of stderr only the end is kept */
+#define HURRY_NICE (-10)
 
 struct output {
 	int fd;
@@ -270,4 +272,14 @@ const char *proc_find(const char *program)
 		if (is_program(criu[i]))
 			return criu[i];
 	return NULL;
+}
+
+void proc_hurry(pid_t pid)
+{
+	setpriority(PRIO_PROCESS, (id_t)pid, HURRY_NICE);
+}
+
+void proc_unhurry(void)
+{
+	setpriority(PRIO_PROCESS, 0, 0);
 }

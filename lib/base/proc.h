@@ -16,4 +16,10 @@ int proc_run(const char *const argv[], char **out, int timeout_ms, struct err *e
  * EDGE_CRIU names another criu. Returns a static string, NULL when there is none. */
 const char *proc_find(const char *program);
 
+/* A process, or a thread (0: this one; it hands that on to those that it starts), comes before other work on this node: somebody
+ * stands still until it is done. Only root may. */
+void proc_hurry(pid_t pid);
+/* This thread does not any more. */
+void proc_unhurry(void);
+
 #endif

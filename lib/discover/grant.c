@@ -7,6 +7,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "lib/base/clock.h"
 #include "lib/base/file.h"
 #include "lib/discover/node.h"
 #include "lib/discover/pubkey.h"
@@ -127,17 +128,9 @@ struct json *grant_list(struct err *e)
 
 /* ---- what they say ---- */
 
-time_t grant_time(const char *rfc3339)
-{
-	struct tm tm = { 0 };
-	const char *end = rfc3339 ? strptime(rfc3339, "%Y-%m-%dT%H:%M:%SZ", &tm) : NULL;
-
-	return end && !*end ? timegm(&tm) : 0;
-}
-
 bool grant_joined(const struct json *grant, time_t now)
 {
-	return json_str(grant, "since") && (!json_has(grant, "until") || now < grant_time(json_str(grant, "until")));
+	return json_str(grant, "since") && (!json_has(grant, "until") || now < clock_time(json_str(grant, "until")));
 }
 
 unsigned grant_now(const struct json *grant, time_t now, time_t *until)
@@ -146,10 +139,10 @@ unsigned grant_now(const struct json *grant, time_t now, time_t *until)
 	unsigned verbs = 0, all = 0;
 
 	if (until)
-		*until = json_str(grant, "since") ? grant_time(json_str(grant, "until")) : 0;
+		*until = json_str(grant, "since") ? clock_time(json_str(grant, "until")) : 0;
 	if (grant_joined(grant, now) && list && !grant_verbs(list, &verbs, NULL))
 		all |= verbs | GRANT_INVITE;
-	if (json_has(grant, "accept") && (!json_has(grant, "accept_until") || now < grant_time(json_str(grant, "accept_until"))))
+	if (json_has(grant, "accept") && (!json_has(grant, "accept_until") || now < clock_time(json_str(grant, "accept_until"))))
 		all |= GRANT_INVITE;
 	if (json_has(grant, "member"))
 		all |= GRANT_RESTORE;
@@ -160,11 +153,6 @@ unsigned grant_now(const struct json *grant, time_t now, time_t *until)
 		all |= host && grant_joined(host, now) ? GRANT_RESTORE : 0;
 	}
 	return all;
-}
-
-const char *grant_own_fleet(void)
-{
-	return node_setting("member") ? node_setting("member") : node_self();
 }
 
 const char *grant_fleet(const struct json *grant)

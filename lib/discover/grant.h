@@ -57,12 +57,7 @@ bool grant_joined(const struct json *grant, time_t now);
 /* The fleet for which it acts here: that of the one who has invited this node, itself or the one who brought it; else NULL.
  * Static storage. */
 const char *grant_fleet(const struct json *grant);
-/* The fleet that this machine invites others to: "member" of node.json, else its name. */
-const char *grant_own_fleet(void);
 /* Forgets that it has invited this node, what it brought here with it included, or that this node has invited it. */
 int grant_end(const char *name, bool guest, bool member, struct err *e);
-
-/* "2026-01-01T00:00:00Z" -> seconds since 1970; 0 when it is none. */
-time_t grant_time(const char *rfc3339);
 
 #endif

@@ -6,7 +6,6 @@
 
 #include "lib/base/clock.h"
 #include "lib/base/random.h"
-#include "lib/discover/grant.h"
 #include "lib/discover/node.h"
 
 #define TRIES 100 /* each of them lost to another one, which has let go meanwhile */
@@ -59,7 +58,7 @@ static bool over(struct lease *l, const struct json *rec, const struct registry_
 		l->seen_ms = now;
 	}
 	l->over_ms = 0;
-	if (until && (l->forgets || grant_time(until) >= time(NULL)))
+	if (until && (l->forgets || clock_time(until) >= time(NULL)))
 		return false;
 	l->over_ms = l->seen_ms + 1e3 * (double)json_int(rec, "seconds", l->seconds);
 	return !until || now >= l->over_ms;

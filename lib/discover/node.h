@@ -9,8 +9,12 @@
 
 /* This node's name: "name" of /etc/edge/node.json, else the host name. Static storage. */
 const char *node_self(void);
-/* A member of /etc/edge/node.json as a string ("bridge"), NULL when absent. Static storage. */
+/* /etc/edge/node.json; NULL when there is none. Static storage. */
+const struct json *node_settings(void);
+/* One of its members as a string ("bridge"), NULL when absent. Static storage. */
 const char *node_setting(const char *member);
+/* The fleet that it invites others to: "member" of node.json, else its name. Static storage. */
+const char *node_fleet(void);
 /* This machine's node record (name, addr, arch, kernel, cpu cores, mem, disk of /var/lib/edge, criu version, engines, seen). */
 struct json *node_describe(void);
 /* "NAME" in the registry (its addr, port, user) or "ssh://[user@]host[:port]". EX_NO's sibling for a name that

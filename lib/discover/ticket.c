@@ -13,7 +13,6 @@
 #include "lib/base/clock.h"
 #include "lib/base/file.h"
 #include "lib/base/random.h"
-#include "lib/discover/grant.h"
 #include "lib/discover/node.h"
 #include "lib/discover/trust.h"
 
@@ -135,7 +134,7 @@ int ticket_check(const struct json *token, const struct json *grant, time_t now,
 		return -1;
 	if (strlen(given) != 64 || CRYPTO_memcmp(given, right, 64))
 		return err_set(e, EX_NOPERM, "token: not one of this node for this inviter");
-	if (now >= grant_time(expires))
+	if (now >= clock_time(expires))
 		return err_set(e, EX_NOPERM, "token: expired at %s", expires);
 	if (is_used(grant, nonce))
 		return err_set(e, EX_NOPERM, "token: used already");
@@ -152,7 +151,7 @@ void ticket_burn(struct json *grant, const struct json *token, time_t now)
 	for (size_t i = 0; used && i < json_len(used, NULL); i++) {
 		struct json *one = json_at(used, i);
 
-		if (now < grant_time(json_str(one, "expires")))
+		if (now < clock_time(json_str(one, "expires")))
 			json_add(left, one);
 		else
 			json_free(one);

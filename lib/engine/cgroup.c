@@ -252,8 +252,7 @@ undo:
 	return -1;
 }
 
-/* The processes of one folder and those below it, appended. A kernel pid is listed once per hierarchy. */
-static int pids_below(const char *dir, pid_t **pids, int *n, int depth)
+int cgroup_pids_below(const char *dir, pid_t **pids, int *n, int depth)
 {
 	char path[PATH_MAX];
 	unsigned long pid;
@@ -278,7 +277,7 @@ static int pids_below(const char *dir, pid_t **pids, int *n, int depth)
 	for (struct dirent *entry; (entry = readdir(d));)
 		if (entry->d_type == DT_DIR && entry->d_name[0] != '.' &&
 		    snprintf(path, sizeof(path), "%s/%s", dir, entry->d_name) < (int)sizeof(path))
-			pids_below(path, pids, n, depth + 1);
+			cgroup_pids_below(path, pids, n, depth + 1);
 	closedir(d);
 	return 0;
 }
@@ -291,7 +290,7 @@ static void kill_inside(const char *dir)
 	poke(dir, "freezer.state", "THAWED");
 	if (!poke(dir, "cgroup.kill", "1"))
 		return;
-	pids_below(dir, &pids, &n, 0);
+	cgroup_pids_below(dir, &pids, &n, 0);
 	for (int i = 0; i < n; i++)
 		if (pids[i] > 0) /* 0: a process outside our PID namespace */
 			kill(pids[i], SIGKILL);
@@ -381,12 +380,57 @@ int cgroup_pids(const char *name, pid_t **pids, int *n, struct err *e)
 	*n = 0;
 	if (v2_dir(name, dir, e))
 		return -1;
-	if (pids_below(dir, pids, n, 0)) {
+	if (cgroup_pids_below(dir, pids, n, 0)) {
 		free(TAKE_PTR(*pids));
 		*n = 0;
 		return err_sys(e, "cgroup %s", dir);
 	}
 	return 0;
+}
+
+/* The path in a line of /proc/PID/cgroup ("6:freezer:/a/b", "0::/a/b") if it is of the hierarchy. */
+static const char *path_in(const struct hierarchy *h, char *line)
+{
+	char *names = strchr(line, ':'), *path = names ? strchr(names + 1, ':') : NULL;
+
+	if (!path)
+		return NULL;
+	*path++ = '\0';
+	path[strcspn(path, "\n")] = '\0';
+	return h->v1 ? (controllers_of(names + 1) & h->v1 ? path : NULL) : names[1] ? NULL : path;
+}
+
+static int path_of(const struct hierarchy *h, pid_t pid, char path[PATH_MAX])
+{
+	const char *found = NULL;
+	char name[64], line[PATH_MAX];
+
+	snprintf(name, sizeof(name), "/proc/%d/cgroup", (int)pid);
+	AUTO_FILE FILE *f = fopen(name, "re");
+	while (f && !found && fgets(line, sizeof(line), f))
+		found = path_in(h, line);
+	if (found)
+		snprintf(path, PATH_MAX, "%s", found);
+	return found ? 0 : -1;
+}
+
+int cgroup_freezer_of(pid_t pid, char dir[PATH_MAX], bool *v1, struct err *e)
+{
+	const struct hierarchy *h = NULL;
+	char path[PATH_MAX], own[PATH_MAX];
+	struct hierarchies all;
+
+	if (hierarchies_find(&all, e))
+		return -1;
+	for (int i = 0; i < all.n && !h; i++)
+		h = all.h[i].v1 & FREEZER ? &all.h[i] : NULL;
+	*v1 = h != NULL;
+	if (!h && !(h = hierarchy_v2(&all)))
+		return err_set(e, EX_UNAVAILABLE, "cgroups: there is no freezer");
+	/* The root has none, what is not seen from here is not ours to stop, and neither are we ourselves. */
+	if (path_of(h, pid, path) || path_of(h, getpid(), own) || !path[1] || strstr(path, "/..") || !strcmp(path, own))
+		return err_set(e, EX_UNAVAILABLE, "cgroups: process %d: is in none of its own", (int)pid);
+	return snprintf(dir, PATH_MAX, "%s%s", h->at, path) < PATH_MAX ? 0 : err_set(e, EX_UNAVAILABLE, "cgroup %.100s...: too long", path);
 }
 
 static bool event(const char *dir, const char *key)

@@ -2,17 +2,21 @@
 /* Services as containers of Docker and podman, by their own programs, which take the same words. Theirs are root, cgroups and
  * log; ours is the network of one that has an address, so that it keeps that at every node: podman is given it by name, and
  * Docker's, which starts without any, gets its interface when it runs. */
+#include "lib/engine/container.h"
+
 #include <errno.h>
+#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
 #include "lib/base/file.h"
 #include "lib/base/proc.h"
-#include "lib/engine/engine.h"
+#include "lib/engine/cgroup.h"
 #include "lib/engine/net.h"
+#include "lib/engine/process.h"
 
-#define ASK_MS  20000
-#define RUN_MS  120000
 #define COPY_MS 3600000
 #define WORDS_MAX 1024
 
@@ -119,7 +123,7 @@ static void create_words(struct words *w, const struct service *s, const char *p
 		add(w, "%s", *a);
 }
 
-static int program_run(const char *const argv[], char **out, int ms, const struct service *s, struct err *e)
+int container_do(const char *const argv[], char **out, int ms, const struct service *s, struct err *e)
 {
 	struct err why = { 0 };
 
@@ -128,12 +132,70 @@ static int program_run(const char *const argv[], char **out, int ms, const struc
 	return err_set(e, why.code == EX_TEMPFAIL ? EX_TEMPFAIL : EX_UNAVAILABLE, "service %s: %s", s->name, why.text);
 }
 
-static int find_pid(struct service *s, const char *program, struct err *e)
+static const char *lock_name(const struct service *s)
 {
-	const char *const argv[] = { program, "container", "inspect", "-f", "{{.State.Pid}}", s->name, NULL };
-	AUTO_FREE char *text = NULL;
+	static _Thread_local char name[SERVICE_NAME_MAX + 16];
 
-	if (program_run(argv, &text, ASK_MS, s, e))
+	snprintf(name, sizeof(name), "engine-%s", s->name);
+	return name;
+}
+
+static _Noreturn void run_apart(const char *const argv[], int report, int lock)
+{
+	int null = open("/dev/null", O_RDWR | O_CLOEXEC);
+	struct err why = { 0 };
+
+	if (null < 0 || child_fds((int[]){ null, null, null, report, lock }, 5))
+		_exit(EX_OSERR);
+	setsid();
+	child_signals();
+	child_path();
+	fcntl(3, F_SETFD, FD_CLOEXEC);
+	if (proc_run(argv, NULL, CONTAINER_RUN_MS, &why))
+		(void)!fd_write_all(3, &why, sizeof(why));
+	_exit(0);
+}
+
+int container_do_apart(const char *const argv[], const struct service *s, struct err *e)
+{
+	AUTO_FD int lock = file_lock_wait(lock_name(s), CONTAINER_RUN_MS, e);
+	int pipe_fd[2], status;
+
+	if (lock < 0)
+		return -1;
+	if (pipe2(pipe_fd, O_CLOEXEC))
+		return err_sys(e, "service %s", s->name);
+	pid_t pid = fork();
+	if (!pid)
+		run_apart(argv, pipe_fd[1], lock);
+	close(pipe_fd[1]);
+	AUTO_FD int report = pipe_fd[0];
+	if (pid < 0)
+		return err_sys(e, "service %s", s->name);
+	int rc = child_report(report, s->name, e);
+	while (waitpid(pid, &status, 0) < 0 && errno == EINTR)
+		;
+	if (rc && e)
+		e->code = EX_UNAVAILABLE;
+	return rc || status ? -1 : 0;
+}
+
+char *container_ask(const struct service *s, const char *program, const char *format, struct err *e)
+{
+	const char *const argv[] = { program, "container", "inspect", "-f", format, s->name, NULL };
+	char *text = NULL;
+
+	if (container_do(argv, &text, CONTAINER_ASK_MS, s, e))
+		return NULL;
+	text[strcspn(text, "\n")] = '\0';
+	return text;
+}
+
+int container_pid(struct service *s, const char *program, struct err *e)
+{
+	AUTO_FREE char *text = container_ask(s, program, "{{.State.Pid}}", e);
+
+	if (!text)
 		return -1;
 	s->pid = (pid_t)strtol(text, NULL, 10);
 	return s->pid > 0 ? 0 : err_set(e, EX_UNAVAILABLE, "service %s: has ended at once", s->name);
@@ -144,31 +206,44 @@ static int container_end(const struct service *s, const char *program, int grace
 	char grace[16];
 	const char *const label[] = { program, "container", "inspect", "-f", "{{index .Config.Labels \"edge.id\"}}", s->name, NULL };
 	const char *const stop[] = { program, "stop", "-t", grace, s->name, NULL };
-	const char *const rm[] = { program, "rm", "-f", s->name, NULL };
+	const char *const rm[] = { program, "rm", "-f", s->name, strcmp(program, "podman") ? NULL : "-t0", NULL };
+	struct service now = *s;
 	AUTO_FREE char *id = NULL;
+	AUTO_FD int lock = -1;
 
+	if (!s->stateless && (lock = file_lock_wait(lock_name(s), CONTAINER_RUN_MS, e)) < 0)
+		return -1;
 	/* none, or one of that name that is somebody else's */
-	if (!proc_find(program) || proc_run(label, &id, ASK_MS, NULL) || strncmp(id, s->id, strlen(s->id)) || !s->id[0])
+	if (!proc_find(program) || proc_run(label, &id, CONTAINER_ASK_MS, NULL) || strncmp(id, s->id, strlen(s->id)) || !s->id[0])
 		return 0;
 	snprintf(grace, sizeof(grace), "%d", (grace_ms + 999) / 1000);
 	if (grace_ms > 0)
-		proc_run(stop, NULL, grace_ms + RUN_MS, NULL);
-	return program_run(rm, NULL, RUN_MS, s, e);
+		proc_run(stop, NULL, grace_ms + CONTAINER_RUN_MS, NULL);
+	/* One that a move has left stopped hears of no signal. */
+	if (!s->stateless && !container_pid(&now, program, NULL))
+		cgroup_kill_with(now.pid);
+	return container_do(rm, NULL, CONTAINER_RUN_MS, s, e);
+}
+
+int container_create(const struct service *s, const char *program, struct err *e)
+{
+	struct words w = { .n = 0 };
+
+	create_words(&w, s, program);
+	int rc = w.n == WORDS_MAX ? err_set(e, EX_USAGE, "service %s: too many words", s->name) :
+				    container_do((const char *const *)w.w, NULL, CONTAINER_RUN_MS, s, e);
+	words_clear(&w);
+	return rc;
 }
 
 static int container_run(struct service *s, const char *program, struct err *e)
 {
 	bool podman = !strcmp(program, "podman");
-	struct words w = { .n = 0 };
 	const char *const start[] = { program, "start", s->name, NULL };
 
 	if (podman && s->addr[0] && net_create(s, e))
 		return -1;
-	create_words(&w, s, program);
-	int rc = w.n == WORDS_MAX ? err_set(e, EX_USAGE, "service %s: too many words", s->name) :
-				    program_run((const char *const *)w.w, NULL, RUN_MS, s, e);
-	words_clear(&w);
-	if (rc || program_run(start, NULL, RUN_MS, s, e) || find_pid(s, program, e))
+	if (container_create(s, program, e) || container_do(start, NULL, CONTAINER_RUN_MS, s, e) || container_pid(s, program, e))
 		return -1;
 	return !podman && s->addr[0] ? net_adopt(s, e) : 0;
 }
@@ -178,7 +253,7 @@ static int image_id(const char *program, const char *ref, char id[80], struct er
 	const char *const argv[] = { program, "image", "inspect", "-f", "{{.Id}}", ref, NULL };
 	AUTO_FREE char *text = NULL;
 
-	if (proc_run(argv, &text, ASK_MS, e))
+	if (proc_run(argv, &text, CONTAINER_ASK_MS, e))
 		return -1;
 	text[strcspn(text, "\n")] = '\0';
 	snprintf(id, 80, "%s", text);
@@ -232,6 +307,7 @@ static const char *missing(const char *program, const char *why)
 		.image_id = kind##_image_id,                                                                           \
 		.image_save = kind##_image_save,                                                                       \
 		.image_load = kind##_image_load,                                                                       \
+		.memory = &kind##_memory,                                                                              \
 	};                                                                                                             \
 	const struct engine engine_##kind = { .name = #kind, .whole = &kind##_whole, .missing = kind##_missing }
 

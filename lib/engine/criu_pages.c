@@ -119,8 +119,13 @@ static int scan_part(int fd, const struct pm_scan_arg *ask, uint64_t *at, uint64
 	if (anonymous) {
 		one.category_mask &= ~(uint64_t)PAGE_IS_FILE;
 		one.category_inverted &= ~(uint64_t)PAGE_IS_FILE;
+		one.return_mask |= PAGE_IS_GUARD; /* criu asks for that since 4.2 */
 	}
 	int n = ioctl(fd, PAGEMAP_SCAN, &one);
+	if (n < 0 && errno == EINVAL && one.return_mask != ask->return_mask) { /* a kernel that does not know it */
+		one.return_mask = ask->return_mask;
+		n = ioctl(fd, PAGEMAP_SCAN, &one);
+	}
 	*at = n >= 0 && one.walk_end > *at ? one.walk_end : end;
 	return n;
 }

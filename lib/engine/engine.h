@@ -19,6 +19,25 @@ struct engine_span {
 	bool (*carries)(const char *ref);
 };
 
+/* Checkpoints that the engine makes and takes back itself. They travel as two folders: the "upper" one, what a container has
+ * written over its image, and one with whatever else the engine wants. */
+struct engine_memory {
+	/* NULL when this node can; else why not (static text). */
+	const char *(*unable)(void);
+	bool keeps_connections; /* with a network of ours, and unless they are given up */
+	/* Stops it where it is; -1: it runs on. thaw: one that is not stopped is no error. */
+	int (*freeze)(const struct service *s, struct err *e);
+	int (*thaw)(const struct service *s, struct err *e);
+	/* Writes the checkpoint of a stopped one, which stays so, into the empty folder `dir`. */
+	int (*dump)(const struct service *s, const char *dir, struct err *e);
+	/* Makes here what can be made before it comes: service_clear undoes it. */
+	int (*arm)(struct service *s, struct err *e);
+	/* Its upper folder: where it runs, and where it is armed, that into which it is brought. */
+	int (*upper)(const struct service *s, char path[PATH_MAX], struct err *e);
+	/* From an armed one to a stopped one whose network is held: as it was, out of `dir`; sets s->pid. */
+	int (*restore)(struct service *s, const char *dir, struct err *e);
+};
+
 struct engine_whole {
 	/* Its services run at any of several nodes, and this one governs them all: s->at says where. NULL: they run here. */
 	const struct engine_span *span;
@@ -31,6 +50,8 @@ struct engine_whole {
 	/* The image to a file and from one. */
 	int (*image_save)(const char *ref, const char *file, struct err *e);
 	int (*image_load)(const char *file, struct err *e);
+	/* NULL: only stateless ones can be moved. */
+	const struct engine_memory *memory;
 };
 
 struct engine {
@@ -44,9 +65,10 @@ struct engine {
 	int (*check)(struct service *s, struct err *e);
 	/* Starts in the namespaces, cgroups and mounts that service_start has prepared; sets s->pid. */
 	int (*start)(struct service *s, struct keeper *k, struct err *e);
-	/* Writes the images of the service, whose cgroup is frozen, into the folder `images`, and leaves it frozen.
-	 * `warm`: a criu started in its network namespace, for engines that can use one. `at` is called with "pre-dump"
-	 * before any socket is looked at and with "post-dump" when the images are whole; not 0 makes the dump fail. */
+	/* Writes the images of the service into the folder `images`. `warm`: a criu started in its network namespace, for engines
+	 * that can use one. `at` is called with "pre-dump", once or twice, and returns when the service's cgroup is frozen, as
+	 * it is left: nothing of the service is looked at before that. Then with "post-dump" when the images are whole; not 0
+	 * makes the dump fail. */
 	int (*dump)(struct service *s, struct criu *warm, const char *images, bool tcp_close,
 		    int (*at)(void *, const char *), void *ctx, struct err *e);
 	/* Starts whatever can be started before the images are there. */

@@ -1,8 +1,10 @@
 /* SPDX-License-Identifier: MIT */
-/* The freezer of cgroup v2. */
+/* The freezer of cgroup v2; of others' cgroups also that of v1. */
 #include <dirent.h>
 #include <fcntl.h>
 #include <poll.h>
+#include <signal.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "lib/base/clock.h"
@@ -10,6 +12,7 @@
 #include "lib/engine/cgroup.h"
 
 #define VFORK_TRIES 50
+#define THAW_MS 2000
 
 static int v2_dir(const char *name, char dir[PATH_MAX], struct err *e)
 {
@@ -127,4 +130,81 @@ bool cgroup_frozen(const char *name)
 	snprintf(path, sizeof(path), "%s/cgroup.events", dir);
 	AUTO_FD int fd = open(path, O_RDONLY | O_CLOEXEC);
 	return fd >= 0 && is_frozen(fd);
+}
+
+/* ---- others' cgroups ---- */
+
+int cgroup_pids_with(pid_t pid, pid_t **pids, int *n, struct err *e)
+{
+	char dir[PATH_MAX];
+	bool v1;
+
+	*pids = NULL;
+	*n = 0;
+	if (cgroup_freezer_of(pid, dir, &v1, e))
+		return -1;
+	if (!cgroup_pids_below(dir, pids, n, 0))
+		return 0;
+	free(TAKE_PTR(*pids));
+	*n = 0;
+	return err_sys(e, "cgroup %s", dir);
+}
+
+static int v1_set(const char *dir, const char *state, double end, struct err *e)
+{
+	char path[PATH_MAX + 64];
+
+	snprintf(path, sizeof(path), "%s/freezer.state", dir);
+	for (;; poll(NULL, 0, 1)) {
+		AUTO_FREE char *now = file_slurp(path, NULL, e);
+
+		if (!now)
+			return -1;
+		if (!strncmp(now, state, strlen(state)))
+			return 0;
+		/* Said again and again: tasks that were being made have escaped the first time. */
+		if (file_poke(path, state, e))
+			return -1;
+		if (clock_ms() > end)
+			break;
+	}
+	file_poke(path, "THAWED", NULL);
+	return err_set(e, EX_TEMPFAIL, "cgroup %s: not %s in time", dir, state);
+}
+
+int cgroup_freeze_with(pid_t pid, int timeout_ms, struct err *e)
+{
+	double end = clock_ms() + timeout_ms;
+	char dir[PATH_MAX];
+	bool v1;
+
+	if (cgroup_freezer_of(pid, dir, &v1, e))
+		return -1;
+	return v1 ? v1_set(dir, "FROZEN", end, e) : freeze_once(dir, end, e);
+}
+
+int cgroup_thaw_with(pid_t pid, struct err *e)
+{
+	char dir[PATH_MAX];
+	bool v1;
+
+	if (cgroup_freezer_of(pid, dir, &v1, e))
+		return -1;
+	if (v1)
+		return v1_set(dir, "THAWED", clock_ms() + THAW_MS, e);
+	return set(dir, "0") ? err_sys(e, "cgroup %s: cannot thaw", dir) : 0;
+}
+
+void cgroup_kill_with(pid_t pid)
+{
+	AUTO_FREE pid_t *pids = NULL;
+	int n = 0;
+
+	if (cgroup_pids_with(pid, &pids, &n, NULL))
+		return;
+	for (int i = 0; i < n; i++)
+		if (pids[i] > 0)
+			kill(pids[i], SIGKILL);
+	/* Where they are stopped they end only when they go on: with the signal waiting they do nothing else. */
+	cgroup_thaw_with(pid, NULL);
 }

@@ -89,20 +89,39 @@ static void mend_sockets(pid_t pid)
 		closedir(d);
 }
 
+static void mend_processes(const pid_t *pids, int n)
+{
+	for (int i = 0; i < n; i++)
+		end_tracer(pids[i]);
+	for (int i = 0; i < n; i++)
+		mend_sockets(pids[i]);
+}
+
+/* A container is stopped by its engine; a stateless one never was. */
+static int mend_container(const struct service *s, const struct engine_memory *engine, struct err *e)
+{
+	AUTO_FREE pid_t *pids = NULL;
+	int n = 0;
+
+	if (!engine || s->stateless)
+		return net_attach(s, e);
+	if (cgroup_pids_with(s->pid, &pids, &n, e))
+		return -1;
+	mend_processes(pids, n);
+	return net_attach(s, e) || engine->thaw(s, e) ? -1 : 0;
+}
+
 int service_mend(const struct service *s, struct err *e)
 {
 	const struct engine *engine = engine_find(s->engine);
 	AUTO_FREE pid_t *pids = NULL;
 	int n = 0;
 
-	if (engine && engine->whole) /* it was never frozen */
-		return net_attach(s, e);
+	if (engine && engine->whole)
+		return mend_container(s, engine->whole->memory, e);
 	if (cgroup_pids(s->name, &pids, &n, e))
 		return -1;
-	for (int i = 0; i < n; i++)
-		end_tracer(pids[i]);
-	for (int i = 0; i < n; i++)
-		mend_sockets(pids[i]);
+	mend_processes(pids, n);
 	if (net_attach(s, e))
 		return -1;
 	cgroup_limit_cpu(s, s->cpu, NULL); /* a move may have cut it */

@@ -31,6 +31,14 @@ int net_open(const struct service *s, struct err *e);
  * none; else 0. */
 int net_same_link(const struct service *s, struct err *e);
 
+/* Open TCP connections of its processes, those within the service, too; -1 when they cannot be told. */
+int net_connections(const struct service *s);
+/* Ends them all, with a reset where the other end can be reached, as far as the kernel can (CONFIG_INET_DIAG_DESTROY). */
+void net_drop_connections(const struct service *s);
+/* It is held, and runs on until it has accepted what had come by then: CRIU refuses connections that nobody has. Waits at most
+ * limit_ms. */
+void net_settle(const struct service *s, int limit_ms);
+
 /* The name of the node's end of the pair, of at most 15 characters. Static storage. */
 const char *net_port_name(const struct service *s);
 /* "02:..." into six bytes; -1 when it is none. */

@@ -169,25 +169,14 @@ struct query {
 	struct inet_diag_req_v2 r;
 };
 
-static int count_answer(const struct nlmsghdr *h)
-{
-	const struct inet_diag_msg *m = NLMSG_DATA(h);
-
-	if (m->idiag_state == TCP_LISTEN)
-		return (int)m->idiag_rqueue;
-	/* The others that no process has: SYN_RECV, and those closed while the peer has not got everything. */
-	return !m->idiag_inode;
-}
-
-/* Sockets of these states that nobody has accepted, or nobody has any more; -1 with errno. */
-static int count(int fd, int family, uint32_t states)
+/* Calls fn for each socket of these states; -1 with errno when they cannot be listed. */
+static int each(int fd, int family, uint32_t states, void (*fn)(void *, const struct inet_diag_msg *), void *ctx)
 {
 	struct query q = { .h = { .nlmsg_len = sizeof(q),
 				  .nlmsg_type = SOCK_DIAG_BY_FAMILY,
 				  .nlmsg_flags = NLM_F_REQUEST | NLM_F_DUMP },
 			   .r = { .sdiag_family = (uint8_t)family, .sdiag_protocol = IPPROTO_TCP, .idiag_states = states } };
 	_Alignas(struct nlmsghdr) char room[32768];
-	int n = 0;
 
 	if (send(fd, &q, sizeof(q), 0) < 0)
 		return -1;
@@ -201,12 +190,27 @@ static int count(int fd, int family, uint32_t states)
 			return -1;
 		for (struct nlmsghdr *h = (struct nlmsghdr *)room; NLMSG_OK(h, left); h = NLMSG_NEXT(h, left)) {
 			if (h->nlmsg_type == NLMSG_DONE)
-				return n;
+				return 0;
 			if (h->nlmsg_type != SOCK_DIAG_BY_FAMILY || h->nlmsg_len < NLMSG_LENGTH(sizeof(struct inet_diag_msg)))
 				return -1;
-			n += count_answer(h);
+			fn(ctx, NLMSG_DATA(h));
 		}
 	}
+}
+
+static void count_waiting(void *ctx, const struct inet_diag_msg *m)
+{
+	/* Of those that do not listen the ones that no process has: SYN_RECV, and those closed while the peer has not got
+	 * everything. */
+	*(int *)ctx += m->idiag_state == TCP_LISTEN ? (int)m->idiag_rqueue : !m->idiag_inode;
+}
+
+/* Sockets of these states that nobody has accepted, or nobody has any more; -1 with errno. */
+static int count(int fd, int family, uint32_t states)
+{
+	int n = 0;
+
+	return each(fd, family, states, count_waiting, &n) ? -1 : n;
 }
 
 static int count_both(int fd, uint32_t states)
@@ -242,11 +246,59 @@ void net_quiet_start(struct net_quiet *q, const struct service *s, int limit_ms)
 		usleep(STEP_US);
 }
 
+/* ---- connections ---- */
+
+#define CONNECTED (~(1u << TCP_LISTEN | 1u << TCP_CLOSE | 1u << TCP_TIME_WAIT) & ((1u << (TCP_CLOSING + 1)) - 1))
+
+static void count_owned(void *ctx, const struct inet_diag_msg *m)
+{
+	*(int *)ctx += m->idiag_inode != 0;
+}
+
+int net_connections(const struct service *s)
+{
+	AUTO_FD int diag = diag_open(s);
+	int n = 0;
+
+	if (diag < 0 || each(diag, AF_INET, CONNECTED, count_owned, &n))
+		return -1;
+	each(diag, AF_INET6, CONNECTED, count_owned, &n); /* a kernel without IPv6 has none of these */
+	return n;
+}
+
+static void destroy(void *ctx, const struct inet_diag_msg *m)
+{
+	struct query q = { .h = { .nlmsg_len = sizeof(q), .nlmsg_type = SOCK_DESTROY, .nlmsg_flags = NLM_F_REQUEST },
+			   .r = { .sdiag_family = m->idiag_family, .sdiag_protocol = IPPROTO_TCP, .id = m->id } };
+
+	/* one that has just ended by itself is none any more */
+	(void)!send(*(int *)ctx, &q, sizeof(q), 0);
+}
+
+void net_drop_connections(const struct service *s)
+{
+	AUTO_FD int diag = diag_open(s), by = diag_open(s);
+
+	if (diag < 0 || by < 0)
+		return;
+	each(diag, AF_INET, CONNECTED, destroy, &by);
+	each(diag, AF_INET6, CONNECTED, destroy, &by);
+}
+
 static int unaccepted(const struct service *s)
 {
 	AUTO_FD int diag = diag_open(s);
 
 	return diag < 0 ? 0 : count_both(diag, UNACCEPTED);
+}
+
+void net_settle(const struct service *s, int limit_ms)
+{
+	double end = clock_ms() + limit_ms;
+	AUTO_FD int diag = diag_open(s);
+
+	while (diag >= 0 && count_both(diag, UNACCEPTED) > 0 && clock_ms() < end)
+		usleep(STEP_US);
 }
 
 int net_quiet_freeze(const struct service *s, int timeout_ms, struct err *e)

@@ -54,6 +54,13 @@ int process_dump(struct service *s, struct criu *warm, const char *images, bool 
 	AUTO_WATCHES char **watched = watches_find(s);
 	struct externals x;
 
+	/* Criu is told of watches at its start, and so it starts when they cannot change any more. */
+	if (watched) {
+		if (at && at(ctx, "pre-dump"))
+			return err_set(e, EX_UNAVAILABLE, "service %s: dump: given up", s->name);
+		watches_free(watched);
+		watched = watches_find(s);
+	}
 	externals_of(s, false, &x);
 	int rc = criu_run(warm,
 			&(struct criu_job){

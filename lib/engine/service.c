@@ -10,7 +10,6 @@
 
 #include "lib/base/clock.h"
 #include "lib/base/file.h"
-#include "lib/discover/grant.h"
 #include "lib/discover/node.h"
 #include "lib/engine/engine.h"
 #include "lib/engine/health.h"
@@ -379,7 +378,7 @@ struct json *service_record(const struct service *s, const char *state)
 		json_set_str(j, "addr", s->at_addr[0] ? s->at_addr : NULL);
 		/* a task counts as running when it is healthy */
 		json_set_str(j, "health", tested && !strcmp(state, "running") ? "healthy" : NULL);
-		json_set_str(j, "fleet", s->at[0] && strcmp(s->at, node_self()) ? grant_own_fleet() : NULL);
+		json_set_str(j, "fleet", s->at[0] && strcmp(s->at, node_self()) ? node_fleet() : NULL);
 		return j;
 	}
 	json_set_str(j, "health", strcmp(state, "running") ? NULL : health_of(s));

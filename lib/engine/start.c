@@ -219,10 +219,13 @@ int service_stop(struct service *s, int grace_ms, struct err *e)
 
 int service_kill(struct service *s, struct err *e)
 {
+	const struct engine *engine = engine_find(s->engine);
 	double end = clock_ms() + KILL_MS;
 
 	if (cgroup_kill(s->name, KILL_MS, e))
 		return -1;
+	if (engine && engine->whole && engine->whole->memory && service_running(s))
+		cgroup_kill_with(s->pid);
 	while (service_running(s)) { /* its cgroup may be gone, as after a crash in the middle of a removal */
 		if (clock_ms() > end)
 			return err_set(e, EX_TEMPFAIL, "service %s: process %d does not end", s->name, (int)s->pid);

@@ -16,7 +16,7 @@ static const struct {
 	{ "attach", GRANT_RESTORE }, { "drop", GRANT_RESTORE },  { "outcome", GRANT_MOVES },   { "forget", GRANT_MOVES },
 	{ "settle", GRANT_MOVES },  { "note", GRANT_MOVES },     { "invite", GRANT_INVITE },   { "join", GRANT_INVITE },
 	{ "meet", GRANT_INVITE },   { "part", GRANT_ALL },       { "layer", GRANT_RESTORE | GRANT_RUN },
-	{ "image", GRANT_RESTORE | GRANT_RUN }, { "swarm", GRANT_RUN },
+	{ "image", GRANT_RESTORE | GRANT_RUN }, { "swarm", GRANT_RUN }, { "contain", GRANT_RESTORE },
 };
 
 /* What our programs send: "--option=" has a value. OPERANDS says what else may be there. */

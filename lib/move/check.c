@@ -84,6 +84,14 @@ static char *cpu_image(void)
 	return hex;
 }
 
+/* Its files are those of an image. */
+static bool is_container(const struct service *s)
+{
+	const struct engine *engine = engine_find(s->engine);
+
+	return engine && engine->whole;
+}
+
 int check_facts(const struct service *s, const pid_t *pids, size_t n, struct json *call, struct err *e)
 {
 	AUTO_JSON struct json *base = NULL;
@@ -97,7 +105,7 @@ int check_facts(const struct service *s, const pid_t *pids, size_t n, struct jso
 	if (!*criu_version())
 		return err_set(e, EX_UNAVAILABLE, "criu: not installed on this node");
 	cpu = cpu_image();
-	base = strcmp(s->root, "/") ? json_array() : check_base_facts(s, pids, n, e);
+	base = strcmp(s->root, "/") || is_container(s) ? json_array() : check_base_facts(s, pids, n, e);
 	if (!base)
 		return -1;
 	for (size_t i = 0; i < n; i++)
@@ -298,6 +306,7 @@ struct json *check_here(const struct service *s, const struct json *call, struct
 	struct json *list = json_array();
 	const char *arch = json_str(call, "arch");
 	struct asking asking = { 0 };
+	const char *why;
 	struct utsname u;
 
 	ask_begin(&asking, s);
@@ -307,8 +316,9 @@ struct json *check_here(const struct service *s, const struct json *call, struct
 		check_refuse(list, "permission", "edge-serve does not run as root");
 	if (!engine)
 		check_refuse(list, "engine", "engine %s is unknown here", s->engine);
-	else if (engine->missing())
-		check_refuse(list, "engine", "engine %s: %s", s->engine, engine->missing());
+	else if ((why = engine->missing()) || (!s->stateless && engine->whole && engine->whole->memory &&
+					       (why = engine->whole->memory->unable())))
+		check_refuse(list, "engine", "engine %s: %s", s->engine, why);
 	check_criu(call, list);
 	check_space(s, call, list);
 	check_memory(call, list);

@@ -46,7 +46,7 @@ static bool is_ours(const struct picture *p, const struct json *rec)
 
 	if (!kind || strcmp(kind, "service") || !node || strcmp(node, p->leaving))
 		return true;
-	return fleet && !strcmp(fleet, grant_own_fleet());
+	return fleet && !strcmp(fleet, node_fleet());
 }
 
 static int take(void *ctx, struct json *made, struct err *e)

@@ -227,7 +227,7 @@ static int on_part(struct stream *s, const char *who, const struct json *call, s
 	if (!peer && swarm_leave(who, e))
 		return -1;
 	AUTO_REGISTRY struct registry *r = NULL;
-	if (json_has(grant, "member") && !peer && (registry_open(&r, NULL, e) || enlist_leaves(r, who, grant_own_fleet(), e)))
+	if (json_has(grant, "member") && !peer && (registry_open(&r, NULL, e) || enlist_leaves(r, who, node_fleet(), e)))
 		return -1;
 	return wire_send_json(s, FRAME_REPLY, answer, e);
 }

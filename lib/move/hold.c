@@ -31,7 +31,7 @@ static struct json *checkpoint_record(struct outgoing *o, const char *to)
 	json_set_str(j, "to", to);
 	json_set_bool(j, "held", ck->held);
 	json_set_num(j, "bytes", (double)outgoing_bytes(o));
-	json_set_num(j, "dump_ms", (double)(long long)(r->dump * 1000) / 1000);
+	json_set_ms(j, "dump_ms", r->dump);
 	return j;
 }
 

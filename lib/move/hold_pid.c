@@ -180,7 +180,7 @@ int hold_pid(pid_t pid, const struct move_options *opt, FILE *out, struct err *e
 	json_set_str(rec, "from", o->ck->from);
 	json_set_bool(rec, "held", false);
 	json_set_num(rec, "bytes", (double)outgoing_bytes(o));
-	json_set_num(rec, "dump_ms", (double)(long long)(o->rep.dump * 1000) / 1000);
+	json_set_ms(rec, "dump_ms", o->rep.dump);
 	if (record_print(out, rec, e))
 		return -1;
 	o->kept = true;

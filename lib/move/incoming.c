@@ -207,7 +207,9 @@ static int commit(struct incoming *in, struct err *e)
 	service_arrive(s, in->ck->from);
 	s->start_time = service_start_time(s->pid);
 	s->log_ino = in->keeper.log_ino;
+	double start = clock_ms();
 	int rc = commit_prepare(in, e) ? -1 : journal_turn(in->ck->id, "restoring", "running", NULL, e);
+	in->safety += clock_ms() - start;
 	if (rc > 0)
 		err_set(e, EX_TEMPFAIL, "service %s: the source goes on without this move", s->name);
 	if (rc)
@@ -251,12 +253,7 @@ static int on_ready(void *ctx)
 /* Until the source has heard of its outcome the move stays in the journal, where the source can ask for it. */
 static bool source_knows(struct incoming *in)
 {
-	AUTO_FRAME struct frame f = { 0 };
-
-	if (wire_expect(in->ctl, FRAME_CALL, &f, NULL))
-		return false;
-	AUTO_JSON struct json *call = wire_json(&f, NULL);
-	return call && json_str(call, "verb") && !strcmp(json_str(call, "verb"), "done");
+	return wire_told(in->ctl, "done");
 }
 
 /* The registry hears of it after the service runs; a registry that is gone does not stop a move. */
@@ -278,8 +275,9 @@ static int finish(struct incoming *in, struct err *e)
 	json_set_str(answer, "restore", in->whole ? "whole" : "lazy");
 	if (in->whole)
 		json_set_str(answer, "restore_why", in->whole);
-	json_set_num(answer, "restore_ms", in->t_ready - in->t_restore);
-	json_set_num(answer, "resume_ms", clock_ms() - in->t_go);
+	json_set_ms(answer, "restore_ms", in->t_ready - in->t_restore);
+	json_set_ms(answer, "resume_ms", clock_ms() - in->t_go);
+	json_set_ms(answer, "safety_ms", in->safety);
 	int rc = incoming_reply(in, TAKE_PTR(answer), e);
 	if (keeper_release(&in->keeper, s->pid, e))
 		rc = -1;
@@ -308,8 +306,12 @@ static int restore(struct incoming *in, const struct json *call, struct err *e)
 	bulk_free(TAKE_PTR(in->bulk)); /* nothing changes any more */
 	if (!in->opened && (verify_images(in, call, e) || incoming_install_base(in, e)))
 		return -1;
-	if (journal_turn(in->ck->id, "begun", "restoring", NULL, e) || checkpoint_complete(in->ck, in->im, e) ||
-	    image_link_parents(in->im, in->ck->dir, e) || incoming_put_back(in, e) || keeper_mount(&in->keeper, e))
+	double start = clock_ms();
+	if (journal_turn(in->ck->id, "begun", "restoring", NULL, e))
+		return -1;
+	in->safety = clock_ms() - start;
+	if (checkpoint_complete(in->ck, in->im, e) || image_link_parents(in->im, in->ck->dir, e) || incoming_put_back(in, e) ||
+	    keeper_mount(&in->keeper, e))
 		return -1;
 	int rc = in->engine->restore(in->svc, &in->keeper, &in->criu, in->ck->dir, in->ck->tcp_close, !in->whole, on_ready, in, e);
 	if (in->running)

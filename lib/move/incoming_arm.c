@@ -1,14 +1,13 @@
 /* SPDX-License-Identifier: MIT */
 /* What is made ready while the service still runs at its source. */
 #include <string.h>
-#include <sys/resource.h>
 
+#include "lib/base/proc.h"
 #include "lib/engine/cgroup.h"
 #include "lib/move/incoming_int.h"
 #include "lib/move/lazy.h"
 
 #define ANSWER_MS 5000 /* for who gives it its pages to be there */
-#define HURRY_NICE (-10)
 
 /* In the keeper, when this process is gone. */
 static bool committed(void *ctx)
@@ -74,9 +73,9 @@ int incoming_arm(struct incoming *in, const struct json *call, struct err *e)
 		return -1;
 	/* From the freeze on, what restores it comes before other work on this node; the restored tasks get their own
 	 * priorities back. */
-	setpriority(PRIO_PROCESS, 0, HURRY_NICE);
+	proc_hurry(0);
 	if (in->criu.pid > 0)
-		setpriority(PRIO_PROCESS, (id_t)in->criu.pid, HURRY_NICE);
+		proc_hurry(in->criu.pid);
 	if (in->whole)
 		json_set_str(answer, "whole", in->whole);
 	return incoming_reply(in, TAKE_PTR(answer), e);

@@ -49,6 +49,7 @@ struct incoming {
 	bool decided;             /* the registry has a decision about the move, which goes with it */
 	struct checkpoint_back *back; /* what putting back its folders has changed */
 	double t_restore, t_ready, t_go;
+	double safety; /* ms for the journal and the registry while the service stood still */
 };
 
 /* Takes `j`. */

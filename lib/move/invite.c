@@ -362,7 +362,7 @@ static struct json *describe_self(struct err *e)
 		return NULL;
 	}
 	json_set_str(own, "name", node_self());
-	json_set_str(own, "fleet", grant_own_fleet());
+	json_set_str(own, "fleet", node_fleet());
 	json_set_str(own, "addr", json_str(node, "addr"));
 	json_set(own, "port", json_get(node, "port"));
 	json_set_str(own, "user", json_str(node, "user"));
@@ -417,7 +417,7 @@ int invite_end(const char *name, void (*warn)(const struct err *), struct err *e
 	if (lock < 0 || grant_end(name, true, true, e))
 		return -1;
 	close(TAKE_FD(lock));
-	if (json_has(grant, "member") && (registry_open(&r, NULL, e) || enlist_leaves(r, name, grant_own_fleet(), e)))
+	if (json_has(grant, "member") && (registry_open(&r, NULL, e) || enlist_leaves(r, name, node_fleet(), e)))
 		return -1;
 	if (json_has(grant, "member"))
 		leave_swarm(name, swarm_drain, warn);
@@ -450,7 +450,7 @@ struct json *invite_record(const struct json *grant, bool member)
 	json_set_str(rec, "kind", "member");
 	json_set_str(rec, "node", member ? json_str(grant, "name") : node_self());
 	json_set_str(rec, "inviter", member ? node_self() : json_str(grant, "name"));
-	json_set_str(rec, "fleet", member ? grant_own_fleet() : json_str(grant, "fleet"));
+	json_set_str(rec, "fleet", member ? node_fleet() : json_str(grant, "fleet"));
 	json_set_str(rec, "state", "joined");
 	for (size_t i = 0; i < sizeof(told) / sizeof(*told); i++)
 		json_set(rec, told[i], json_get(terms, told[i]));

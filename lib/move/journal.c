@@ -16,7 +16,7 @@
 
 #define HOLD_MAX_MS 20000
 #define MOVE_NAME_MAX 64
-#define FILE_BYTES 4096 /* reserved at the beginning: a disk that fills up later does not keep a step from being written */
+#define FILE_BYTES 4096 /* blanks, at the beginning: a disk that fills up later does not keep a step from being written */
 
 static bool name_valid(const char *move)
 {
@@ -32,23 +32,32 @@ static int sync_folder(struct err *e)
 	return fd < 0 || fsync(fd) ? err_sys(e, "%s", path) : 0;
 }
 
-/* A line that was cut off was never a step, and must not swallow the next one. Several processes write: the file is
- * locked. */
-static int cut_tail(int fd)
+/* Where the last line ends, without its newline: behind it is only what was reserved. -1: it cannot be read. */
+static off_t text_end(int fd)
 {
 	struct stat st;
-	char last = 0;
+	char block[4096];
+	ssize_t n = 0;
 
 	if (fstat(fd, &st))
 		return -1;
-	off_t end = st.st_size;
-	for (; end; end--) {
-		if (pread(fd, &last, 1, end - 1) != 1)
+	for (off_t at = st.st_size; at > 0; at -= n) {
+		n = at < (off_t)sizeof(block) ? at : (off_t)sizeof(block);
+		if (pread(fd, block, (size_t)n, at - n) != n)
 			return -1;
-		if (last == '\n')
-			break;
+		for (ssize_t i = n; i; i--)
+			if (block[i - 1] != '\n' && block[i - 1] != ' ')
+				return at - n + i;
 	}
-	return end < st.st_size ? ftruncate(fd, end) : 0;
+	return 0;
+}
+
+static int blank(int fd, off_t from, off_t to)
+{
+	for (; from < to; from++)
+		if (pwrite(fd, " ", 1, from) != 1)
+			return -1;
+	return 0;
 }
 
 /* The move's file, locked until it is closed. */
@@ -59,7 +68,7 @@ static int open_file(const char *move, int flags, const char **path, struct err 
 	if (file_mkdirs(file_path("/var/lib/edge/journal"), 0700, e))
 		return -1;
 	*path = file_path("/var/lib/edge/journal/%s", move);
-	AUTO_FD int fd = open(*path, flags | O_RDWR | O_APPEND | O_CLOEXEC, 0600);
+	AUTO_FD int fd = open(*path, flags | O_RDWR | O_CLOEXEC, 0600);
 	if (fd < 0 && errno == ENOENT)
 		return err_set(e, EX_UNAVAILABLE, "move %s: not in the journal", move);
 	if (fd < 0 || flock(fd, LOCK_EX))
@@ -97,25 +106,39 @@ static const char *this_boot(void)
 	return boot;
 }
 
+static int reserve(int fd, const char *path, struct err *e)
+{
+	char blanks[FILE_BYTES];
+
+	memset(blanks, ' ', sizeof(blanks));
+	blanks[sizeof(blanks) - 1] = '\n';
+	return fd_pwrite_all(fd, blanks, sizeof(blanks), 0) ? err_sys(e, "%s", path) : 0;
+}
+
+/* Over blanks that are on disk already: the file neither grows nor gets blocks, so the filesystem need not commit anything,
+ * with all that others have written, before the step is on disk. A line of which only a part got there is no JSON, and no step; the next
+ * one is not swallowed by it. Several processes write: the file is locked. */
 static int append(int fd, const char *path, struct json *line, const char *step, struct err *e)
 {
 	char at[32];
+	struct stat st;
 
 	json_set_str(line, "step", step);
 	json_set_str(line, "at", clock_rfc3339(at));
-	AUTO_FREE char *text = json_text(line);
-	AUTO_FREE char *whole = NULL;
-	/* One write: a line is there or not. */
-	if (!text || asprintf(&whole, "%s\n", text) < 0)
-		return err_set(e, EX_OSERR, "out of memory");
-	off_t end = cut_tail(fd) ? -1 : lseek(fd, 0, SEEK_END);
+	off_t end = fstat(fd, &st) ? -1 : text_end(fd);
 	if (end < 0)
 		return err_sys(e, "%s", path);
-	if (!fd_write_all(fd, whole, strlen(whole)) && !fdatasync(fd))
+	AUTO_FREE char *text = json_text(line);
+	AUTO_FREE char *whole = NULL;
+	int n = text ? asprintf(&whole, "%s%s\n", end ? "\n" : "", text) : -1;
+	if (n < 0)
+		return err_set(e, EX_OSERR, "out of memory");
+	if (!fd_pwrite_all(fd, whole, (size_t)n, end) && !fdatasync(fd))
 		return 0;
 	/* A line that may not be on disk is not to be read either. */
 	err_sys(e, "%s", path);
-	return (void)!ftruncate(fd, end), -1;
+	(void)!blank(fd, end, st.st_size);
+	return (void)!ftruncate(fd, st.st_size), -1;
 }
 
 void journal_hold(const char *step)
@@ -140,8 +163,7 @@ int journal_begin(const char *move, const struct json *head, struct err *e)
 	if (*journal_last(move))
 		return err_set(e, EX_TEMPFAIL, "move %.12s: has begun before: it is \"%s\"", move, journal_last(move));
 	json_set_str(line, "boot", this_boot());
-	(void)!fallocate(fd, FALLOC_FL_KEEP_SIZE, 0, FILE_BYTES);
-	if (append(fd, path, line, "begun", e) || sync_folder(e)) {
+	if (reserve(fd, path, e) || append(fd, path, line, "begun", e) || sync_folder(e)) {
 		unlink(path);
 		return -1;
 	}
@@ -192,6 +214,17 @@ static bool among(const char *words, const char *word)
 		if (!strncmp(p, word, n) && (!p[n] || p[n] == ' '))
 			return true;
 	return false;
+}
+
+int journal_begin_source(const char *move, const struct service *s, const char *to, struct err *e)
+{
+	AUTO_JSON struct json *head = json_object();
+
+	json_set_str(head, "role", "source");
+	json_set_str(head, "service", s->name);
+	json_set_str(head, "id", s->id);
+	json_set_str(head, "to", to);
+	return journal_begin(move, head, e);
 }
 
 int journal_turn(const char *move, const char *from, const char *step, const struct json *more, struct err *e)

@@ -12,9 +12,12 @@
 #include "lib/base/auto.h"
 #include "lib/base/err.h"
 #include "lib/base/json.h"
+#include "lib/engine/service.h"
 
 /* Begins the file of a move with a first line: {"step":"begun", "boot":..., ...head}. EX_TEMPFAIL when it has begun before. */
 int journal_begin(const char *move, const struct json *head, struct err *e);
+/* The same at a source: {"role":"source", "service", "id", "to"}. */
+int journal_begin_source(const char *move, const struct service *s, const char *to, struct err *e);
 /* Several may want to decide a move: appends {"step":STEP,"at":TIME} and the members of `more` (may be NULL) if the last
  * step is a word of `from`, under the file's lock, and waits until it is on disk. 0 done; 1 it is another one, and nothing
  * was written; EX_UNAVAILABLE when there is no such move. */

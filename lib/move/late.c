@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "lib/base/clock.h"
+#include "lib/base/proc.h"
 #include "lib/engine/cgroup.h"
 #include "lib/move/bulk.h"
 #include "lib/move/outcome.h"
@@ -187,6 +188,7 @@ static void *answer(void *arg)
 	struct err e;
 	int rc = 0;
 
+	proc_hurry(0);
 	while (!rc && !wire_expect(l->line[0].stream, FRAME_LACK, &f, &e)) {
 		runs.n = runs.pages = 0;
 		rc = add_frame(l, &f, &runs, &e);
@@ -298,6 +300,7 @@ enum late_end late_deliver(struct late *l, int deadline_ms, const struct late_ho
 	enum late_end how = LATE_DONE;
 	uint64_t sent = 0;
 
+	proc_unhurry(); /* what was asked for comes first */
 	while (bring(l, e)) {
 		hang_up(l);
 		if (hooks && hooks->lost)

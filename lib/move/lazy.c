@@ -14,7 +14,6 @@
 #include <sys/eventfd.h>
 #include <sys/file.h>
 #include <sys/ioctl.h>
-#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
 #include <sys/un.h>
@@ -22,6 +21,7 @@
 
 #include "lib/base/clock.h"
 #include "lib/base/file.h"
+#include "lib/base/proc.h"
 #include "lib/engine/keeper_pages.h"
 #include "lib/engine/process.h"
 #include "lib/move/lazy_fill.h"
@@ -37,7 +37,6 @@
 #define HEARD_MS 2000  /* for the source to hear that all has come */
 #define LONELY_MS 3.6e6 /* without the source, while pages lack */
 #define LOOK_MS 1000
-#define HURRY_NICE (-10)
 
 struct server {
 	const struct service *s;
@@ -331,7 +330,7 @@ static int set_up(struct server *sv, const char *dir, const char *late, struct e
 	    watch(sv, sv->news, &sv->news, e))
 		return -1;
 	/* Somebody stands still until we have answered. */
-	setpriority(PRIO_PROCESS, 0, HURRY_NICE);
+	proc_hurry(0);
 	return 0;
 }
 

@@ -66,11 +66,16 @@ static int changed(struct lazy_fill *f, struct lazy_task *t, const struct uffd_m
 /* The lock is held. Has it yet to arrive? *ask: what to ask for on that occasion; of no pages when that was done before. */
 static bool is_late(struct lazy_fill *f, struct lazy_task *t, uint64_t addr, struct late_run *ask)
 {
+	uint64_t most = addr != t->ahead ? FAULT_PAGES : t->window < AHEAD_PAGES ? t->window * 2 : AHEAD_PAGES;
 	struct lazy_piece p;
 
-	if (!lazy_space_find(&t->late, addr, FAULT_PAGES, &p))
+	if (!lazy_space_find(&t->late, addr, most, &p))
 		return false;
 	*ask = (struct late_run){ t->object, p.from, lazy_late_ask(lazy_source_late(f->src), t->object, p.from, p.pages) };
+	if (ask->pages) {
+		t->ahead = addr + ask->pages * PAGE_BYTES;
+		t->window = most;
+	}
 	return true;
 }
 
@@ -211,8 +216,10 @@ int lazy_fill_events(struct lazy_fill *f, struct lazy_task *t, struct err *e)
 		if (n == sizeof(m) && m.event != UFFD_EVENT_PAGEFAULT)
 			rc = changed(f, t, &m, e);
 		pthread_rwlock_unlock(&t->gate);
-		if (n == sizeof(m) && m.event == UFFD_EVENT_PAGEFAULT)
+		if (n == sizeof(m) && m.event == UFFD_EVENT_PAGEFAULT) {
+			atomic_fetch_add(&f->faults, 1);
 			rc = serve_or_keep(f, t, m.arg.pagefault.address & ~(uint64_t)(PAGE_BYTES - 1), e);
+		}
 	} while (!rc && n == sizeof(m));
 	if (!rc)
 		rc = serve_pending(f, e);

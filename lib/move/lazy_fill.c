@@ -6,11 +6,14 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include "lib/base/proc.h"
 #include "lib/move/image.h"
 #include "lib/move/journal.h"
 #include "lib/move/lazy_fill_int.h"
 
 #define PAUSE_US 200 /* while the kernel refuses pages, or has no memory */
+#define REST_US 50   /* after each step: the service is to have the processors, too */
+#define YIELD_US 200 /* after one in which it waited for pages itself */
 
 int lazy_task_fd(const struct lazy_task *t)
 {
@@ -94,6 +97,14 @@ static enum put step(struct worker *w, uint64_t *at, uint64_t *read_pages)
 	return put;
 }
 
+static void rest(struct worker *w)
+{
+	unsigned faults = atomic_load(&w->fill->faults);
+
+	usleep(faults == w->faults ? REST_US : YIELD_US);
+	w->faults = faults;
+}
+
 static void work(struct worker *w, struct lazy_piece p)
 {
 	struct lazy_fill *f = w->fill;
@@ -108,6 +119,7 @@ static void work(struct worker *w, struct lazy_piece p)
 	while (left && at < p.pages) {
 		switch (step(w, &at, &left)) {
 		case PUT_DONE:
+			rest(w);
 			break;
 		case PUT_LATER:
 			usleep(PAUSE_US);
@@ -150,6 +162,8 @@ static void *worker_main(void *arg)
 	struct worker *w = arg;
 	struct lazy_fill *f = w->fill;
 
+	/* Who reads events must not wait at a gate for one who has no processor: so its steps are short, and it rests after them. */
+	proc_hurry(0);
 	pthread_mutex_lock(&f->lock);
 	while (!f->ending) {
 		if (f->going && f->begun == BEGIN_NOT)
@@ -202,93 +216,6 @@ struct lazy_task *lazy_fill_gone(struct lazy_fill *f)
 		if (f->pending[i].task == t)
 			f->pending[i--] = f->pending[--f->n_pending];
 	return t;
-}
-
-/* ---- late pages ---- */
-
-/* The lock is held. They can be put in place, wherever they are wanted. */
-static int arrive(struct lazy_fill *f, struct late_run run)
-{
-	lazy_late_arrived(lazy_source_late(f->src), run);
-	for (size_t i = 0; i < f->n_tasks; i++) {
-		struct lazy_task *t = f->task[i];
-
-		if (t->object == run.object && lazy_space_give(&t->late, &t->space, run.addr, run.pages, t->moved))
-			return -1;
-	}
-	pthread_cond_broadcast(&f->more);
-	return 0;
-}
-
-int lazy_fill_late(struct lazy_fill *f, struct late_run run, const void *data, struct err *e)
-{
-	const uint8_t *page = data;
-	int rc = 0;
-
-	while (run.pages && !rc) {
-		struct late_run some = run;
-		struct lazy_late *late;
-		enum late_state state;
-
-		pthread_mutex_lock(&f->lock);
-		late = f->src ? lazy_source_late(f->src) : NULL;
-		state = lazy_late_state(late, run.object, run.addr, run.pages, &some.pages);
-		pthread_mutex_unlock(&f->lock);
-		if (state == LATE_NOT)
-			return err_set(e, EX_DATAERR, "page %#llx came, and is not one that lacks", (unsigned long long)run.addr);
-		if (state == LATE_LACKING && page && lazy_late_write(late, some, page))
-			return err_sys(e, "late pages");
-		pthread_mutex_lock(&f->lock);
-		if (state == LATE_LACKING && arrive(f, some))
-			rc = err_set(e, EX_OSERR, "out of memory");
-		pthread_mutex_unlock(&f->lock);
-		run.addr += some.pages * PAGE_BYTES;
-		run.pages -= some.pages;
-		page = page ? page + some.pages * PAGE_BYTES : NULL;
-	}
-	if (rc)
-		lazy_fail(f, e);
-	else /* it may be the last, or one that is waited for */
-		f->hooks.news(f->hooks.ctx);
-	return rc;
-}
-
-int lazy_fill_lacking(struct lazy_fill *f, struct late_run **list, size_t *n, struct err *e)
-{
-	const struct lazy_late *late;
-	struct late_run run;
-	uint64_t at = 0;
-	size_t room = 0;
-	int rc = 0;
-
-	*list = NULL;
-	*n = 0;
-	pthread_mutex_lock(&f->lock);
-	late = f->src ? lazy_source_late(f->src) : NULL;
-	rc = !f->src;
-	while (!rc && late && lazy_late_lacking(late, &at, &run)) {
-		if (*n == room) {
-			room = room ? room * 2 : 256;
-			struct late_run *bigger = realloc(*list, room * sizeof(*bigger));
-
-			if (!bigger) {
-				rc = err_set(e, EX_OSERR, "out of memory");
-				break;
-			}
-			*list = bigger;
-		}
-		(*list)[(*n)++] = run;
-	}
-	pthread_mutex_unlock(&f->lock);
-	return rc;
-}
-
-void lazy_fill_ask_again(struct lazy_fill *f)
-{
-	pthread_mutex_lock(&f->lock);
-	if (f->src && lazy_source_late(f->src))
-		lazy_late_ask_again(lazy_source_late(f->src));
-	pthread_mutex_unlock(&f->lock);
 }
 
 /* ---- the whole ---- */

@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: MIT */
-/* The inside of filling, shared by lazy_fill.c (its threads), lazy_events.c (what processes do and wait for) and lazy_put.c (the
- * kernel's side). */
+/* The inside of filling, shared by lazy_fill.c (its threads), lazy_events.c (what processes do and wait for), lazy_arrive.c (late
+ * pages) and lazy_put.c (the kernel's side). */
 #ifndef EDGE_MOVE_LAZY_FILL_INT_H
 #define EDGE_MOVE_LAZY_FILL_INT_H
 
 #include <pthread.h>
+#include <stdatomic.h>
 
 #include "lib/move/lazy_fill.h"
 
@@ -12,6 +13,7 @@
 #define FILL_PAGES 128   /* taken at a time by a thread */
 #define STEP_PAGES 32    /* put in place at a time: so long a process may have to wait for its event to be read */
 #define FAULT_PAGES 8    /* brought along with one that is waited for */
+#define AHEAD_PAGES 64   /* asked for at most with a late one: who goes through its memory waits less and less often */
 #define PENDING_MAX 256
 
 struct lazy_task {
@@ -20,10 +22,11 @@ struct lazy_task {
 	uint64_t object;
 	struct lazy_space space; /* not yet in anyone's hands */
 	struct lazy_space late;  /* has yet to arrive */
+	uint64_t ahead, window;  /* what was asked for last: the page behind it; so many pages */
 	bool moved;              /* some of it may be wanted elsewhere than where it was */
 	pthread_rwlock_t gate;   /* shared: pages are put in place; alone: an event is read. Before the lock */
 	bool gone;
-	unsigned users;          /* threads that have a piece of it */
+	unsigned users;          /* threads that have a piece of it, or put pages into it */
 };
 
 struct worker {
@@ -32,6 +35,7 @@ struct worker {
 	bool started;
 	struct lazy_task *task;  /* NULL: none */
 	struct lazy_piece piece; /* what is left of what it took; an event may take it back */
+	unsigned faults;         /* that there had been when it looked last */
 	uint8_t *buf;
 };
 
@@ -48,6 +52,7 @@ struct lazy_fill {
 	bool going, ending;
 	enum { BEGIN_NOT, BEGINNING, BEGUN } begun;
 	struct err why; /* it has failed */
+	atomic_uint faults; /* pages that were waited for */
 	uint8_t *buf;   /* of the thread that reads events */
 	struct {
 		struct lazy_task *task;

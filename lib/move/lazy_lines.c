@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include "lib/base/clock.h"
+#include "lib/base/proc.h"
 #include "lib/move/bulk.h"
 #include "lib/move/late.h"
 #include "lib/move/pages.h"
@@ -121,6 +122,7 @@ static void line(void *ctx, struct stream *s)
 {
 	const struct page_sink sink = { take, on_call, ctx };
 
+	proc_hurry(0); /* also one whose pages are not waited for: events of the process are, while it puts them in place */
 	receiver_pour(s, &sink, NULL);
 	end_asking(ctx, s);
 }

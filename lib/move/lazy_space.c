@@ -164,24 +164,32 @@ int lazy_space_copy(const struct lazy_space *s, struct lazy_space *to)
 	return 0;
 }
 
-int lazy_space_give(struct lazy_space *s, struct lazy_space *to, uint64_t from, uint64_t pages, bool moved)
+/* What of the piece is called so in the image. */
+static struct lazy_piece named(const struct lazy_piece *p, uint64_t from, uint64_t end)
+{
+	uint64_t first = p->from > from ? p->from : from;
+	uint64_t last = p->from + p->pages * PAGE_BYTES < end ? p->from + p->pages * PAGE_BYTES : end;
+
+	return (struct lazy_piece){ p->addr + first - p->from, first, first < last ? (last - first) / PAGE_BYTES : 0 };
+}
+
+int lazy_space_named(const struct lazy_space *s, struct lazy_space *to, uint64_t from, uint64_t pages, bool moved)
 {
 	uint64_t end = from + pages * PAGE_BYTES;
-	size_t i = moved ? 0 : place_of(s, from);
 
-	while (i < s->n && (moved || s->piece[i].addr < end)) {
-		const struct lazy_piece p = s->piece[i];
-		uint64_t first = p.from > from ? p.from : from;
-		uint64_t last = p.from + p.pages * PAGE_BYTES < end ? p.from + p.pages * PAGE_BYTES : end;
-
-		if (first >= last) {
-			i++;
-			continue;
-		}
-		struct lazy_piece part = { p.addr + first - p.from, first, (last - first) / PAGE_BYTES };
-
-		if (lazy_space_cut(s, part.addr, part.pages) || lazy_space_add(to, part))
+	for (size_t i = moved ? 0 : place_of(s, from); i < s->n && (moved || s->piece[i].addr < end); i++)
+		if (lazy_space_add(to, named(&s->piece[i], from, end)))
 			return -1;
-	}
 	return 0;
+}
+
+int lazy_space_give(struct lazy_space *s, struct lazy_space *to, uint64_t from, uint64_t pages, bool moved)
+{
+	struct lazy_space given = { 0 };
+	int rc = lazy_space_named(s, &given, from, pages, moved);
+
+	for (size_t i = 0; i < given.n && !rc; i++)
+		rc = lazy_space_cut(s, given.piece[i].addr, given.piece[i].pages) || lazy_space_add(to, given.piece[i]) ? -1 : 0;
+	lazy_space_clear(&given);
+	return rc;
 }

@@ -35,7 +35,9 @@ bool lazy_space_find(const struct lazy_space *s, uint64_t addr, uint64_t most, s
 bool lazy_space_next(const struct lazy_space *s, uint64_t addr, struct lazy_piece *p);
 /* Takes off the last piece, or so many pages of it. False when there is none. */
 bool lazy_space_take(struct lazy_space *s, uint64_t most, struct lazy_piece *p);
-/* What is called so in the image goes over to `to`. moved: pieces may lie elsewhere than they did then. */
+/* What is called so in the image, to `to`. moved: pieces may lie elsewhere than they did then. */
+int lazy_space_named(const struct lazy_space *s, struct lazy_space *to, uint64_t from, uint64_t pages, bool moved);
+/* The same, and `s` has it no more. */
 int lazy_space_give(struct lazy_space *s, struct lazy_space *to, uint64_t from, uint64_t pages, bool moved);
 /* `to` wants what `s` does, beside what it wants already. */
 int lazy_space_copy(const struct lazy_space *s, struct lazy_space *to);

@@ -8,10 +8,13 @@
 #include "lib/discover/node.h"
 #include "lib/engine/engine.h"
 #include "lib/engine/service.h"
+#include "lib/move/contained.h"
 #include "lib/move/refusal.h"
 #include "lib/move/stateless.h"
 #include "lib/move/worker.h"
 
+#define FREEZE_MS 2000 /* unless something else is said */
+#define FREEZE_MS_WHOLE 30000 /* their engines take seconds for a checkpoint */
 #define FIRST_PAUSE_MS 200
 #define PAUSE_MS 5000 /* between two tries, at most */
 #define FREEZES_MAX 3 /* that came to nothing */
@@ -113,9 +116,13 @@ int migrate(const char *name, const char *to, const struct move_options *opt, st
 		return -1;
 	if (!strcmp(to, node_self()))
 		return err_set(e, EX_USAGE, "service %s: is on node %s already", name, to);
-	if (engine && engine->whole && !s->stateless)
+	if (engine && engine->whole && !s->stateless && !engine->whole->memory)
 		return err_set(e, EX_UNAVAILABLE, "service %s: engine %s: only stateless services of it can be moved (engine process "
 			       "moves the same image live)", name, s->engine);
+	if (with.max_freeze_ms < 0)
+		with.max_freeze_ms = engine && engine->whole ? FREEZE_MS_WHOLE : FREEZE_MS;
+	if (engine && engine->whole && !s->stateless)
+		return migrate_contained(s, to, &t, &with, record, e);
 	if (s->stateless)
 		return migrate_stateless(s, to, &t, &with, record, e);
 	/* A connection that was lost on the way: what has arrived is there, and the next try begins where this one stopped. One

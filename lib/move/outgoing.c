@@ -69,7 +69,7 @@ int outgoing_open(struct outgoing **out, const char *name, const struct move_opt
 	if (!o->engine)
 		return err_set(e, EX_UNAVAILABLE, "service %s: unknown engine %s", name, o->svc->engine);
 	if (o->engine->whole)
-		return err_set(e, EX_UNAVAILABLE, "service %s: engine %s: has no checkpoints (engine process has, of the same image)",
+		return err_set(e, EX_UNAVAILABLE, "service %s: engine %s: its checkpoints are its own (edge-migrate moves it; engine process has others, of the same image)",
 			       name, o->svc->engine);
 	if (checkpoint_new(&o->ck, o->svc, opt->tcp_close, e) || (opt->snapshot && checkpoint_own_memory(o->ck, e)) ||
 	    image_open(&o->im, checkpoint_memory_dir(o->ck), e) || image_begin(o->im, e))
@@ -201,7 +201,7 @@ static void say_farewell(struct outgoing *o)
 void outgoing_free(struct outgoing *o)
 {
 	/* The service first, unless criu is still at work: then it may wait for what only the connection's end ends. */
-	if (!o->dumping || o->dump_state)
+	if (!o->dumping || o->dump_go <= 0 || o->dump_state > DUMP_WAITS)
 		outgoing_thaw(o);
 	outgoing_unthrottle(o);
 	say_farewell(o);

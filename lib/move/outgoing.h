@@ -26,7 +26,7 @@ struct move_options {
 	bool tcp_close, dry_run, ship_base;
 	bool snapshot;                        /* the service goes on: its checkpoint has copies of its own */
 	int connect_ms;                       /* limit of one connection's set-up */
-	int max_freeze_ms;                    /* then the service goes on here, if "go" was not said; 0: no limit */
+	int max_freeze_ms;                    /* then the service goes on here, if "go" was not said; 0: no limit; -1: migrate() chooses */
 	int deadline_ms;                      /* how long a move whose connection was lost is tried again */
 	const char *to;                       /* the destination, as it can be found again; may be NULL */
 	/* Called now and then before the hand-over (may be NULL). Not 0: the move is given up, EX_TEMPFAIL "interrupted". */
@@ -46,6 +46,7 @@ struct move_options {
 struct move_report {
 	double total, frozen, connect, check, precopy;
 	double quiet, freeze, dump, pages, files, images, restore, resume;
+	double safety;              /* of the freeze: both journals, the claim in the registry, and "go" */
 	double scan;                /* to find the pages of the last round */
 	int rounds;
 	char restored[16], restored_why[128]; /* how the destination has put its memory in place; "": it has not said */

@@ -150,13 +150,7 @@ int outgoing_join_bulk(struct outgoing *o, struct err *e)
 
 int outgoing_begin(struct outgoing *o, struct err *e)
 {
-	AUTO_JSON struct json *head = json_object();
-
-	json_set_str(head, "role", "source");
-	json_set_str(head, "service", o->svc->name);
-	json_set_str(head, "id", o->svc->id);
-	json_set_str(head, "to", o->opt.to);
-	o->begun = !journal_begin(o->ck->id, head, e);
+	o->begun = !journal_begin_source(o->ck->id, o->svc, o->opt.to, e);
 	return o->begun ? 0 : -1;
 }
 

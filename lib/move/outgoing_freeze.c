@@ -3,9 +3,9 @@
  * to nothing. */
 #include <pthread.h>
 #include <string.h>
-#include <sys/resource.h>
 
 #include "lib/base/clock.h"
+#include "lib/base/proc.h"
 #include "lib/engine/cgroup.h"
 #include "lib/engine/engine.h"
 #include "lib/engine/net.h"
@@ -14,15 +14,25 @@
 
 #define FREEZE_MS 2000      /* limit of freezing the cgroup */
 #define QUIET_MS 200        /* limit of waiting for new connections to be accepted, and old ones' ends */
-#define HURRY_NICE (-10)
 
 static void dump_signal(struct outgoing *o, int state)
 {
 	pthread_mutex_lock(&o->dump_lock);
-	if (!o->dump_state)
+	if (o->dump_state <= DUMP_WAITS)
 		o->dump_state = state;
-	pthread_cond_signal(&o->dump_cond);
+	pthread_cond_broadcast(&o->dump_cond);
 	pthread_mutex_unlock(&o->dump_lock);
+}
+
+/* Criu has started up while the service ran; from here on it looks at it. */
+static int await_freeze(struct outgoing *o)
+{
+	dump_signal(o, DUMP_WAITS);
+	pthread_mutex_lock(&o->dump_lock);
+	while (!o->dump_go)
+		pthread_cond_wait(&o->dump_cond, &o->dump_lock);
+	pthread_mutex_unlock(&o->dump_lock);
+	return o->dump_go > 0 ? 0 : -1;
 }
 
 /* In the dumping thread, at criu's own points. The network is cut only when criu is about to look at the sockets. Files are
@@ -32,6 +42,10 @@ static int at_point(void *ctx, const char *point)
 	struct outgoing *o = ctx;
 
 	if (!strcmp(point, "pre-dump")) {
+		if (await_freeze(o))
+			return -1;
+		if (o->held) /* it was here before */
+			return 0;
 		o->held = true;
 		if (net_hold(o->svc, &o->dump_err))
 			return -1;
@@ -58,31 +72,51 @@ static void *dump_thread(void *arg)
 	/* What it was told of mappings is looked at again while the destination restores. */
 	if (o->engine->dump(o->svc, &o->criu, o->ck->dir, o->ck->tcp_close, at_point, o, &e) ||
 	    (criu_maps_verify(&o->criu.maps, &e) && err_wrap(&e, "service %s", o->svc->name))) {
-		if (!o->dump_err.text[0])
+		if (!o->dump_err.text[0] && o->dump_go >= 0)
 			o->dump_err = e;
 		dump_signal(o, DUMP_FAILED);
 	}
 	return NULL;
 }
 
-static int wait_dump(struct outgoing *o, struct err *e)
+/* Until it is as far as that. */
+static int wait_dump(struct outgoing *o, int state, struct err *e)
 {
 	pthread_mutex_lock(&o->dump_lock);
-	while (!o->dump_state)
+	while (o->dump_state < state)
 		pthread_cond_wait(&o->dump_cond, &o->dump_lock);
 	pthread_mutex_unlock(&o->dump_lock);
-	if (o->dump_state == DUMP_WHOLE)
+	if (o->dump_state != DUMP_FAILED)
 		return 0;
 	if (e)
 		*e = o->dump_err;
 	return -1;
 }
 
+static int start_dump(struct outgoing *o, struct err *e)
+{
+	pthread_mutex_init(&o->dump_lock, NULL);
+	pthread_cond_init(&o->dump_cond, NULL);
+	if (pthread_create(&o->dumper, NULL, dump_thread, o))
+		return err_set(e, EX_OSERR, "cannot start a thread");
+	o->dumping = true;
+	return 0;
+}
+
+static void let_dump(struct outgoing *o, int go)
+{
+	pthread_mutex_lock(&o->dump_lock);
+	if (!o->dump_go)
+		o->dump_go = go;
+	pthread_cond_broadcast(&o->dump_cond);
+	pthread_mutex_unlock(&o->dump_lock);
+}
+
 void outgoing_hurry(struct outgoing *o)
 {
-	setpriority(PRIO_PROCESS, 0, HURRY_NICE);
+	proc_hurry(0);
 	if (o->criu.pid > 0)
-		setpriority(PRIO_PROCESS, (id_t)o->criu.pid, HURRY_NICE);
+		proc_hurry(o->criu.pid);
 }
 
 static int compare(struct outgoing *o, struct err *e)
@@ -99,15 +133,18 @@ int outgoing_freeze(struct outgoing *o, struct err *e)
 {
 	AUTO_JSON struct json *catch = wire_request("catch");
 	struct pages_stats st = { 0 };
-	double start = clock_ms();
+	double start;
 	int rc;
 
+	outgoing_hurry(o);
+	if (start_dump(o, e) || wait_dump(o, DUMP_WAITS, e))
+		return -1;
+	start = clock_ms();
 	net_quiet_start(&o->quiet, o->svc, QUIET_MS);
 	if (outgoing_another_round(o, e))
 		return -1;
 	o->rep.quiet = clock_ms() - start;
 	start = clock_ms();
-	outgoing_hurry(o);
 	if ((!o->begun && outgoing_begin(o, e)) || outgoing_turn(o, "begun", "frozen", e))
 		return -1;
 	o->frozen = true;
@@ -121,18 +158,14 @@ int outgoing_freeze(struct outgoing *o, struct err *e)
 	 * between. */
 	if (o->ctl && wire_send_json(o->ctl, FRAME_CALL, catch, e))
 		return -1;
-	pthread_mutex_init(&o->dump_lock, NULL);
-	pthread_cond_init(&o->dump_cond, NULL);
-	if (pthread_create(&o->dumper, NULL, dump_thread, o))
-		return err_set(e, EX_OSERR, "cannot start a thread");
-	o->dumping = true;
+	let_dump(o, 1);
 	/* The memory stands still now: its last pages go over while criu collects the rest. */
 	start = clock_ms();
 	rc = o->post_copy ? outgoing_late_round(o, &st, e) : outgoing_memory_round(o, false, true, &st, e);
 	if (rc)
 		outgoing_go_on(o, "frozen", e); /* was it a signal? */
 	o->rep.pages = clock_ms() - start;
-	if (wait_dump(o, rc ? NULL : e) || rc)
+	if (wait_dump(o, DUMP_WHOLE, rc ? NULL : e) || rc)
 		return -1;
 	start = clock_ms();
 	rc = outgoing_images(o, &st, e) || compare(o, e) || outgoing_go_on(o, "restoring", e) ? -1 : 0;
@@ -144,8 +177,10 @@ int outgoing_freeze(struct outgoing *o, struct err *e)
 
 int outgoing_join_dump(struct outgoing *o, struct err *e)
 {
-	if (o->dumping)
+	if (o->dumping) {
+		let_dump(o, -1); /* one that still waits has touched nothing */
 		pthread_join(o->dumper, NULL);
+	}
 	o->dumping = false;
 	criu_close(&o->criu);
 	if (o->dump_err.text[0] && e)

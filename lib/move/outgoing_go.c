@@ -82,6 +82,7 @@ static int hand_over(struct outgoing *o, struct json **there, struct err *e)
 	/* One that was killed behind its last point has not given the service back to the cgroup that holds it: it runs. */
 	if (ready && outgoing_join_dump(o, e))
 		return -1;
+	double ready_at = clock_ms();
 	if (!ready || outgoing_turn(o, "frozen", "go", e))
 		return -1;
 	/* From here the source stays frozen until it knows. */
@@ -90,6 +91,7 @@ static int hand_over(struct outgoing *o, struct json **there, struct err *e)
 	guard_limit(&o->guard, 0);
 	int rc = wire_ask(o->ctl, wire_request("go"), there, e);
 	o->answered = rc >= 0;
+	o->rep.safety = o->answered ? clock_ms() - ready_at : 0;
 	if (rc < 0)
 		rc = learn_outcome(o, there);
 	if (rc < 0)
@@ -120,6 +122,7 @@ int outgoing_hand_over(struct outgoing *o, struct json **record, struct err *e)
 	net_quiet_end(&o->quiet);
 	o->rep.restore = json_num(there, "restore_ms", 0);
 	o->rep.resume = json_num(there, "resume_ms", 0);
+	o->rep.safety += json_num(there, "safety_ms", 0) - o->rep.resume; /* both 0 in an answer that had to be asked for anew */
 	snprintf(o->rep.restored, sizeof(o->rep.restored), "%s", json_str(there, "restore") ? json_str(there, "restore") : "");
 	snprintf(o->rep.restored_why, sizeof(o->rep.restored_why), "%s",
 		 json_str(there, "restore_why") ? json_str(there, "restore_why") : "");

@@ -17,7 +17,8 @@
 #include "lib/move/pulse.h"
 #include "lib/move/track.h"
 
-enum { DUMP_WHOLE = 1, DUMP_FAILED };
+/* How far the dump is: at its first point, where it waits for the service to stand still; at its last one. */
+enum { DUMP_WAITS = 1, DUMP_WHOLE, DUMP_FAILED };
 
 /* One session that is being set up, in a thread of its own. */
 struct connecting {
@@ -34,6 +35,8 @@ struct pace {
 	double written;  /* pages per millisecond */
 	double page_ms;  /* to bring one over */
 	double left_ms;  /* to bring over what was written since `at` */
+	uint64_t least;  /* pages of a round so far; 0: none yet */
+	double least_at;
 };
 
 struct outgoing {
@@ -72,7 +75,7 @@ struct outgoing {
 	pthread_t dumper;
 	pthread_mutex_t dump_lock;
 	pthread_cond_t dump_cond;
-	int dump_state;
+	int dump_state, dump_go; /* 1: it stands still; -1: it will not */
 	struct err dump_err;
 	/* where it stands: frozen here, network held, "go" said, killed here */
 	bool dumping, frozen, held, gone, retired;

@@ -2,12 +2,6 @@
 #include "lib/engine/engine.h"
 #include "lib/move/outgoing_int.h"
 
-/* Microseconds are as fine as a record needs. */
-static void put_ms(struct json *j, const char *path, double ms)
-{
-	json_set_num(j, path, (double)(long long)(ms * 1000 + 0.5) / 1000);
-}
-
 /* How the pages were found that had changed, and in which rounds. */
 static void put_rounds(struct json *j, const struct outgoing *o)
 {
@@ -22,7 +16,7 @@ static void put_rounds(struct json *j, const struct outgoing *o)
 		json_set_num(j, "tracking.processes", t.processes);
 		json_set_num(j, "tracking.tracked", t.tracked);
 		json_set_num(j, "tracking.pages_untracked", (double)t.looked_at);
-		put_ms(j, "tracking.longest_stop_ms", t.longest_ms);
+		json_set_ms(j, "tracking.longest_stop_ms", t.longest_ms);
 		if (t.reason)
 			json_set_str(j, "tracking.reason", t.reason);
 	}
@@ -33,12 +27,12 @@ static void put_rounds(struct json *j, const struct outgoing *o)
 		json_set_num(one, "pages", (double)r->round[i].looked_at);
 		json_set_num(one, "pages_sent", (double)r->round[i].sent);
 		json_set_num(one, "bytes_sent", (double)r->round[i].sent_bytes);
-		put_ms(one, "ms", r->round[i].ms);
+		json_set_ms(one, "ms", r->round[i].ms);
 		json_add(rounds, one);
 	}
 	json_set(j, "round", rounds);
 	if (r->predicted > 0) {
-		put_ms(j, "predicted_ms", r->predicted);
+		json_set_ms(j, "predicted_ms", r->predicted);
 		json_set_num(j, "dirty_bps", (double)(long long)r->dirty_bps);
 		json_set_num(j, "link_bps", (double)(long long)r->link_bps);
 	}
@@ -53,8 +47,8 @@ struct json *outgoing_moved(const struct outgoing *o, const char *to)
 
 	json_set_str(j, "from", o->ck->from);
 	json_set_str(j, "to", to);
-	put_ms(j, "frozen_ms", r->frozen);
-	put_ms(j, "total_ms", r->total);
+	json_set_ms(j, "frozen_ms", r->frozen);
+	json_set_ms(j, "total_ms", r->total);
 	json_set_num(j, "bytes_raw", (double)(r->memory.raw_bytes + r->late.pages.raw_bytes + r->file.raw_bytes + r->image_bytes +
 					       r->memory.there * PAGE_BYTES + r->file.there_bytes));
 	json_set_num(j, "bytes_sent", (double)r->wire_bytes);
@@ -72,20 +66,21 @@ struct json *outgoing_moved(const struct outgoing *o, const char *to)
 		json_set_num(j, "late.pages_asked", (double)r->late.asked);
 		json_set_num(j, "late.bytes_sent", (double)r->late.wire_bytes);
 		json_set_num(j, "late.connected", r->late.connected);
-		put_ms(j, "late.ms", r->late.ms);
+		json_set_ms(j, "late.ms", r->late.ms);
 	}
-	put_ms(j, "phases.connect_ms", r->connect);
-	put_ms(j, "phases.check_ms", r->check);
-	put_ms(j, "phases.precopy_ms", r->precopy);
-	put_ms(j, "phases.quiet_ms", r->quiet);
-	put_ms(j, "phases.freeze_ms", r->freeze);
-	put_ms(j, "phases.dump_ms", r->dump);
-	put_ms(j, "phases.scan_ms", r->scan);
-	put_ms(j, "phases.pages_ms", r->pages);
-	put_ms(j, "phases.files_ms", r->files);
-	put_ms(j, "phases.images_ms", r->images);
-	put_ms(j, "phases.restore_ms", r->restore);
-	put_ms(j, "phases.resume_ms", r->resume);
+	json_set_ms(j, "phases.connect_ms", r->connect);
+	json_set_ms(j, "phases.check_ms", r->check);
+	json_set_ms(j, "phases.precopy_ms", r->precopy);
+	json_set_ms(j, "phases.quiet_ms", r->quiet);
+	json_set_ms(j, "phases.freeze_ms", r->freeze);
+	json_set_ms(j, "phases.dump_ms", r->dump);
+	json_set_ms(j, "phases.scan_ms", r->scan);
+	json_set_ms(j, "phases.pages_ms", r->pages);
+	json_set_ms(j, "phases.files_ms", r->files);
+	json_set_ms(j, "phases.images_ms", r->images);
+	json_set_ms(j, "phases.restore_ms", r->restore);
+	json_set_ms(j, "phases.resume_ms", r->resume);
+	json_set_ms(j, "phases.safety_ms", r->safety);
 	return j;
 }
 

@@ -12,7 +12,9 @@
 #define LEAST_MS 5.0     /* of pages, however short the pause is to be */
 #define LEARN_PAGES 1024 /* a round of so many tells what a page costs */
 #define SHRINKS 0.8      /* a round with more than that of the pages of the one before does not get nearer */
-#define HOT_MS 10000     /* of waiting for a calmer moment */
+#define NEARER 0.9       /* with less than that of the least so far it does */
+#define HOT_MS 10000     /* of waiting for a calmer moment, when no round gets nearer; of long ones so many: */
+#define HOT_ROUNDS 2
 #define THROTTLE 0.5     /* of the processor time that it had, at each step */
 #define THROTTLE_MIN 0.02
 #define QUIET_PAGES_MS 2.0 /* of pages written meanwhile are worth a further round */
@@ -128,8 +130,10 @@ void outgoing_unthrottle(struct outgoing *o)
 }
 
 /* 0: another round, 1: it is frozen as it is, -1. */
-static int heat(struct outgoing *o, struct err *e)
+static int heat(struct outgoing *o, double round_ms, struct err *e)
 {
+	double begun;
+
 	if (!o->hot_at) {
 		o->hot_at = clock_ms();
 		o->rep.hot = true;
@@ -140,7 +144,8 @@ static int heat(struct outgoing *o, struct err *e)
 		return err_set(e, EX_TEMPFAIL, "service %s: writes %.0f MB/s of memory, and %.0f MB/s get through: it goes on here",
 			       o->svc->name, o->rep.dirty_bps / 1e6, o->rep.link_bps / 1e6);
 	o->post_copy |= o->opt.on_hot == HOT_POST_COPY;
-	if (o->post_copy || clock_ms() > o->hot_at + HOT_MS)
+	begun = o->pace.least_at > o->hot_at ? o->pace.least_at : o->hot_at;
+	if (o->post_copy || clock_ms() > begun + HOT_MS + HOT_ROUNDS * round_ms)
 		return 1;
 	return o->opt.on_hot == HOT_THROTTLE ? throttle(o, e) : 0;
 }
@@ -159,8 +164,12 @@ static int tracked_rounds(struct outgoing *o, struct err *e)
 			return -1;
 		if (!all_tracked(o) || (o->rep.rounds > 1 && fits(o)))
 			return 0;
+		if (!o->pace.least || (double)st.changed < NEARER * (double)o->pace.least) {
+			o->pace.least = st.changed;
+			o->pace.least_at = clock_ms();
+		}
 		if (i && (double)st.changed > SHRINKS * (double)before)
-			rc = heat(o, e);
+			rc = heat(o, st.ms, e);
 		before = st.changed;
 	}
 	return rc < 0 ? -1 : 0;
@@ -183,6 +192,24 @@ static int digest_rounds(struct outgoing *o, struct err *e)
 	return 0;
 }
 
+/* Each further one is worth it as long as it halves what is left: what comes late costs more, in waiting and in risk. */
+static int post_copy_rounds(struct outgoing *o, struct err *e)
+{
+	uint64_t before = UINT64_MAX;
+
+	for (;;) {
+		struct pages_stats st = { 0 };
+
+		if (paced_round(o, &st, e))
+			return -1;
+		if (!all_tracked(o) || (o->rep.rounds > 1 && fits(o)) || st.changed > before / 2)
+			break;
+		before = st.changed;
+	}
+	o->rep.predicted = FIXED_MS;
+	return 0;
+}
+
 int outgoing_rounds(struct outgoing *o, struct err *e)
 {
 	struct pages_stats st = { 0 };
@@ -192,9 +219,11 @@ int outgoing_rounds(struct outgoing *o, struct err *e)
 	/* Without marks all pages would be late, also those that were sent. */
 	if (o->post_copy && !o->track)
 		return 0;
+	if (o->post_copy)
+		return post_copy_rounds(o, e);
 	if (paced_round(o, &st, e))
 		return -1;
-	int rc = o->post_copy ? 0 : all_tracked(o) ? tracked_rounds(o, e) : digest_rounds(o, e);
+	int rc = all_tracked(o) ? tracked_rounds(o, e) : digest_rounds(o, e);
 	if (o->post_copy) /* now it is */
 		o->rep.predicted = FIXED_MS;
 	return rc;
@@ -205,5 +234,5 @@ int outgoing_another_round(struct outgoing *o, struct err *e)
 	double left = o->pace.written * (clock_ms() - o->pace.at) * o->pace.page_ms;
 	struct pages_stats st = { 0 };
 
-	return all_tracked(o) && !o->post_copy && left > QUIET_PAGES_MS ? paced_round(o, &st, e) : 0;
+	return all_tracked(o) && (!o->post_copy || fits(o)) && left > QUIET_PAGES_MS ? paced_round(o, &st, e) : 0;
 }

@@ -55,7 +55,7 @@ static struct json *shipment(const struct outgoing *o)
 					       r->memory.there * PAGE_BYTES + r->file.there_bytes));
 	json_set_num(j, "bytes_sent", (double)sent);
 	json_set_num(j, "bytes_there", (double)(r->memory.there * PAGE_BYTES + r->file.there_bytes));
-	json_set_num(j, "ms", (double)(long long)((clock_ms() - o->start) * 1000) / 1000);
+	json_set_ms(j, "ms", clock_ms() - o->start);
 	return j;
 }
 

@@ -10,6 +10,7 @@
 #include "lib/engine/service.h"
 #include "lib/move/bulk.h"
 #include "lib/move/caller.h"
+#include "lib/move/contained.h"
 #include "lib/move/guest.h"
 #include "lib/move/hold.h"
 #include "lib/move/image_send.h"
@@ -62,6 +63,8 @@ static int on_call(struct stream *s, struct caller *c, const struct json *call, 
 		return remote_serve(s, call, e);
 	if (!strcmp(verb, "start"))
 		return stateless_serve(s, call, e);
+	if (!strcmp(verb, "contain"))
+		return contained_serve(s, call, e);
 	if (!strcmp(verb, "image"))
 		return image_serve(s, call, e);
 	if (!strcmp(verb, "swarm"))

@@ -80,17 +80,6 @@ static struct json *call_start(struct leaving *l, struct err *e)
 	return wire_call(l->stream, TAKE_PTR(call), e);
 }
 
-static int enter(struct leaving *l, struct err *e)
-{
-	AUTO_JSON struct json *head = json_object();
-
-	json_set_str(head, "role", "source");
-	json_set_str(head, "service", l->s->name);
-	json_set_str(head, "id", l->s->id);
-	json_set_str(head, "to", l->to);
-	return journal_begin(l->move, head, e);
-}
-
 /* The address goes over: it is nowhere for as long as one question and its answer take. */
 static int give_address(struct leaving *l, struct err *e)
 {
@@ -132,9 +121,9 @@ static struct json *moved(const struct leaving *l)
 
 	json_set_str(j, "from", node_self());
 	json_set_str(j, "to", l->to);
-	json_set_num(j, "frozen_ms", (double)(long long)(l->gap * 1000) / 1000);
-	json_set_num(j, "started_ms", (double)(long long)(l->started * 1000) / 1000);
-	json_set_num(j, "total_ms", (double)(long long)((clock_ms() - l->start) * 1000) / 1000);
+	json_set_ms(j, "frozen_ms", l->gap);
+	json_set_ms(j, "started_ms", l->started);
+	json_set_ms(j, "total_ms", clock_ms() - l->start);
 	return j;
 }
 
@@ -189,7 +178,7 @@ int migrate_stateless(struct service *s, const char *to, const struct ssh_target
 		return err_set(e, EX_UNAVAILABLE, "service %s: does not run here", s->name);
 	if (recover_instance(s->name, s->id, true, e) || random_hex(l.move, 16, e) || guard_start(&l.guard, s->name, l.move, lock, e))
 		return -1;
-	rc = enter(&l, e) ? -1 : leave(&l, record, e);
+	rc = journal_begin_source(l.move, s, to, e) ? -1 : leave(&l, record, e);
 	pulse_end(l.pulse);
 	if (l.stream)
 		stream_free(l.stream);
@@ -254,17 +243,6 @@ static int publish(const struct service *s, const struct json *record, struct er
 	return err_set(e, EX_UNAVAILABLE, "service %s: another node has a newer epoch of it", s->name);
 }
 
-/* The source's next word, if it is this one. */
-static bool told_to(struct stream *ctl, const char *verb)
-{
-	AUTO_FRAME struct frame f = { 0 };
-
-	if (wire_expect(ctl, FRAME_CALL, &f, NULL))
-		return false;
-	AUTO_JSON struct json *call = wire_json(&f, NULL);
-	return call && json_str(call, "verb") && !strcmp(json_str(call, "verb"), verb);
-}
-
 static int say_yes(struct stream *ctl)
 {
 	AUTO_JSON struct json *answer = json_object();
@@ -282,7 +260,7 @@ static int start_and_take(struct service *s, struct stream *ctl, const char *mov
 	record = service_record(s, "running");
 	json_set(answer, "service", json_copy(record));
 	if (!wait_ready(s, e) && !wire_send_json(ctl, FRAME_REPLY, answer, e)) {
-		if (!told_to(ctl, "take"))
+		if (!wire_told(ctl, "take"))
 			err_set(e, EX_TEMPFAIL, "service %s: the source has not let it go", s->name);
 		else if (decide(move, DECIDED_RUNNING) == DECIDED_THAWED)
 			err_set(e, EX_UNAVAILABLE, "service %s: it was forced to go on at the source", s->name);
@@ -328,7 +306,7 @@ static int start_here(struct service *s, const struct json *call, struct stream 
 			 -1 :
 			 start_and_take(s, ctl, move, answer, e);
 	/* Until the source has heard of it, it can ask for it. */
-	if (rc || told_to(ctl, "done")) {
+	if (rc || wire_told(ctl, "done")) {
 		decide_forget(move);
 		journal_forget(move, NULL);
 	}

@@ -238,3 +238,13 @@ struct json *wire_request(const char *verb)
 	json_set_str(j, "verb", verb);
 	return j;
 }
+
+bool wire_told(struct stream *s, const char *verb)
+{
+	AUTO_FRAME struct frame f = { 0 };
+
+	if (wire_expect(s, FRAME_CALL, &f, NULL))
+		return false;
+	AUTO_JSON struct json *call = wire_json(&f, NULL);
+	return call && json_str(call, "verb") && !strcmp(json_str(call, "verb"), verb);
+}

@@ -6,6 +6,7 @@
 #ifndef EDGE_MOVE_WIRE_H
 #define EDGE_MOVE_WIRE_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -77,6 +78,8 @@ int wire_greet(struct stream *s, struct err *e);
 int wire_ask(struct stream *s, struct json *request, struct json **reply, struct err *e);
 /* The same where both failures are one: NULL. */
 struct json *wire_call(struct stream *s, struct json *request, struct err *e);
+/* Waits for the far end's next word: is it a call of this verb? */
+bool wire_told(struct stream *s, const char *verb);
 /* {"verb":VERB} to add to. */
 struct json *wire_request(const char *verb);
 

@@ -86,19 +86,14 @@ int worker_serve(struct stream *s, const char *who, const struct json *call, str
 
 /* ---- moves ---- */
 
-static double rounded(double ms)
-{
-	return (double)(long long)(ms * 1000) / 1000;
-}
-
 static struct json *moved(const char *from, const char *to, double started_ms, double total_ms)
 {
 	struct json *j = json_object();
 
 	json_set_str(j, "from", from);
 	json_set_str(j, "to", to);
-	json_set_num(j, "started_ms", rounded(started_ms));
-	json_set_num(j, "total_ms", rounded(total_ms));
+	json_set_ms(j, "started_ms", started_ms);
+	json_set_ms(j, "total_ms", total_ms);
 	return j;
 }
 

@@ -29,6 +29,7 @@ def targets:
 	  target("client's median gap, 64 MB"; of("edge"; 64) | map(.gap_ms) | median; 300; " ms"),
 	  target("client's median gap, 64 MB, a quarter of runc's"; of("edge"; 64) | map(.gap_ms) | median;
 		(of("runc"; 64) | map(.gap_ms) | median | values / 4); " ms"),
+	  target("what safety takes of it, all sizes (median)"; [$all[] | select(.method == "edge") | .phases.safety_ms // empty] | median; 5; " ms"),
 	  target("total time, 512 MB, against runc's"; of("edge"; 512) | map(.total_ms) | median;
 		of("runc"; 512) | map(.total_ms) | median; " ms"),
 	  ($all[] | select(.method == "edge-back" and (.failed | not))

@@ -3,25 +3,11 @@
 # Services as containers of Docker, each node with a daemon of its own: started from an image, alone and from a compose file,
 # moved to a node that has not the image, refused where they cannot be moved; and their image run by our own engine, live.
 . "$(dirname "$0")/lib.sh"
+. "$(dirname "$0")/engines.sh"
 need dockerd busybox perl
 lab_up
 "$tools/make-image" "$tmp/busy.tar" busy:1 '"Env":["PATH=/bin"],"Cmd":["httpd","-f","-p","8080","-h","/srv"],"ExposedPorts":{"8080/tcp":{}}'
-daemon() { # NODE: Debian's own daemon and client, whatever else the PATH may hold
-	on "$1" sh -c 'mkdir -p /var/lib/edge/docker /opt/containerd && mount -n -t tmpfs docker /opt/containerd
-		setsid dockerd -H unix:///run/docker.sock --data-root /var/lib/edge/docker --exec-root /run/docker-exec \
-			--pidfile /run/docker.pid --bridge none --iptables=false --storage-driver overlay2 \
-			</dev/null >/run/dockerd.log 2>&1 &'
-	await 40 on "$1" /usr/bin/docker version || on "$1" cat /run/dockerd.log | sed 's/^/# /'
-}
-end_daemons() {
-	local node
-	for node in "${nodes[@]}"; do
-		on "$node" sh -c '/usr/bin/docker ps -aq | xargs -r /usr/bin/docker rm -f >/dev/null
-			kill "$(cat /run/docker.pid)" && for i in $(seq 100); do [ -e /run/docker.pid ] || break; sleep 0.1; done
-			umount -n /opt/containerd' >/dev/null 2>&1
-	done
-}
-trap 'end_daemons; clean' EXIT
+trap 'end_engines; clean' EXIT
 daemon edge1
 daemon edge2
 on edge1 sh -c "mkdir /var/lib/edge/app && cp $tmp/busy.tar /var/lib/edge/app && /usr/bin/docker load -q -i /var/lib/edge/app/busy.tar" >/dev/null
@@ -42,7 +28,7 @@ stop edge1 web
 is 'it is stopped' '' "$(on edge1 /usr/bin/docker ps -a --format '{{.Names}}')"
 run web --engine docker --port 8080 --image busy:1
 ok 'a stateful one is not moved' test "$(move web edge1 edge2; echo $?)" = 69
-is '... for a reason' "edge-migrate: service web: engine docker: only stateless services of it can be moved (engine process moves the same image live)" "$(<"$tmp/err")"
+is '... for a reason' "edge-migrate: service web: engine docker: its daemon makes no checkpoints unless it is told to be experimental" "$(<"$tmp/err")"
 stop edge1 web
 is 'what fails leaves nothing' '69 ' "$(on edge1 edge-run --name bad --engine docker --image busy:1 -- nosuch >/dev/null 2>&1; echo "$? $(on edge1 /usr/bin/docker ps -aq)")"
 cat >"$tmp/compose.yaml" <<END

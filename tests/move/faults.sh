@@ -197,7 +197,7 @@ cell() { # STEP END FAULT[@END] [stays|moves|dies|waits|survives]
 clean_slate() { # after a bad cell, which is to be no burden for the next one: tells what stands there, and begins anew
 	local node
 	for node in edge1 edge2; do
-		on "$node" sh -c 'ps -eo pid,ppid,stat,wchan:30,comm; tail -n 2 /var/lib/edge/journal/*' 2>&1 | sed "s/^/# $node: /"
+		on "$node" sh -c 'ps -eo pid,ppid,stat,wchan:30,comm; grep step /var/lib/edge/journal/*' 2>&1 | sed "s/^/# $node: /"
 		power_off "$node"
 		power_on "$node"
 		on "$node" sh -c 'rm -rf /var/lib/edge/journal/* /var/lib/edge/checkpoints/* /var/lib/edge/fill "/var/lib/edge/services/$1"' sh "$service"

@@ -42,7 +42,7 @@ await 20 held
 ok 'it runs and answers' answers
 whole '... with all pages as they were, which come as they are touched'
 ok 'a process gives them to it' on edge2 pgrep -x edge-pages
-on edge2 edge-migrate mem --to edge1 >"$tmp/moved" 2>"$tmp/err" &
+on edge2 edge-migrate mem --to edge1 "${patient[@]}" >"$tmp/moved" 2>"$tmp/err" &
 back=$!
 sleep 1
 ok 'it does not go on before they are all there' kill -0 $back

@@ -91,7 +91,7 @@ is 'the link is cut: it waits' 'frozen running' "$(states)"
 sleep 0.5
 on edge2 pkill -x edge-serve
 ok '... and goes on when it is there again, and when its sessions have ended' wait $mover
-is '... over new ones' 2 "$(jq .moved.late.connected "$tmp/moved")"
+ok '... over new ones' test "$(jq .moved.late.connected "$tmp/moved")" -ge 2
 ok '... what was waited for came first' test "$(jq .moved.late.pages_asked "$tmp/moved")" -gt 0
 end '... until the last page has come'
 

@@ -19,11 +19,12 @@
 
 #define PAGE 4096ull
 #define BASE 0x200000000000ull
+#define GUARD_INSTALL 102 /* MADV_GUARD_INSTALL, since Linux 6.13 */
 #define ROOM 512  /* for an answer; the kernel loses count in larger ones */
 #define MANY 1400 /* pages, every other one: more than fit into one answer */
 
 /* Of the process that is asked about. */
-#define HEAP BASE                   /* 16 anonymous pages; the last 4 were not touched */
+#define HEAP BASE                   /* 16 anonymous pages; the last 4 were not touched, and one of them is a guard */
 #define TEXT (BASE + 16 * PAGE)     /* 8 of a file; 2 and 3 were written */
 #define ARENA (BASE + 24 * PAGE)    /* 8 anonymous ones, not readable */
 #define PARTS (BASE + 64 * PAGE)    /* of a file; every other page was written */
@@ -52,6 +53,7 @@ __attribute__((noreturn)) static void be_asked_about(int fd)
 	map(HOLES, MANY, -1, PROT_READ | PROT_WRITE);
 	for (int i = 0; i < 12; i++)
 		touch(HEAP + (uint64_t)i * PAGE);
+	madvise((void *)(HEAP + 13 * PAGE), PAGE, GUARD_INSTALL);
 	for (int i = 0; i < 8; i++)
 		touch(ARENA + (uint64_t)i * PAGE);
 	for (int i = 0; i < MANY; i += 2) {
@@ -178,7 +180,7 @@ int main(void)
 	waitpid(pid, &status, WUNTRACED);
 
 	is_int(listen_to(pid, NULL), 0, "where nothing is hidden");
-	is_int(told(HEAP, TEXT), 12, "... criu is told of anonymous pages");
+	is_int(told(HEAP, HEAP + 12 * PAGE), 12, "... criu is told of anonymous pages");
 	is_int(told(TEXT, ARENA), 2, "... and of those of a file that were written");
 	is_int(told(PARTS, HOLES), MANY / 2, "... all of them");
 

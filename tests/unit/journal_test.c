@@ -75,7 +75,7 @@ static void test_cut_off(void)
 	is_str(journal_last("m2"), "running", "lines that are no steps are passed over");
 }
 
-/* The disk is full, or rather the file may not grow. */
+/* The disk is full, or rather the file may not grow, and what was reserved is used up. */
 static void test_full(void)
 {
 	AUTO_JSON struct json *head = json_object();
@@ -83,7 +83,10 @@ static void test_full(void)
 	int status;
 
 	journal_begin("m3", head, &e);
-	stat(path_of("m3"), &st);
+	ok(!stat(path_of("m3"), &st) && st.st_size == 4096, "room for some steps is there from the beginning");
+	for (rlim_t size = (rlim_t)st.st_size; journal_turn("m3", "begun", "begun", NULL, &e) == 0 && !stat(path_of("m3"), &st) &&
+	     (rlim_t)st.st_size == size;)
+		;
 	pid_t pid = fork();
 	if (!pid) {
 		setrlimit(RLIMIT_FSIZE, &(struct rlimit){ (rlim_t)st.st_size + 10, (rlim_t)st.st_size + 10 });
