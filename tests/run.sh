@@ -67,7 +67,7 @@ tests() { # [PATTERN]...: as paths from the top
 	mapfile -t all < <(
 		printf '%s\n' tests/cmd/*.t tests/move/*.t tests/unit/*_test.c |
 			grep -v '\*' | sed -E "s|^(tests/unit/.*)\.c$|$B/\1|" |
-			awk '{ print !/model|faults_|recover|rescue|postcopy|hot\.t|offload|swarm|keep|layer|(assign|gap)_test/, $0 }' | sort -s -n -k 1,1 | cut -d ' ' -f 2-
+			awk '{ print !/model|faults_|recover|rescue|postcopy|hot\.t|offload|swarm|stateful|keep|layer|(assign|gap)_test/, $0 }' | sort -s -n -k 1,1 | cut -d ' ' -f 2-
 	)
 	(($#)) || { printf '%s\n' "${all[@]}"; return; }
 	for p in "$@"; do

@@ -11,6 +11,7 @@
 #include "lib/discover/grant.h"
 #include "lib/discover/node.h"
 #include "lib/engine/criu.h"
+#include "lib/engine/docker.h"
 #include "lib/engine/engine.h"
 
 /* The rest of the first line of a /proc file that begins with the key, behind colon and blanks. */
@@ -75,7 +76,8 @@ static void describe_member(struct json *j)
 struct json *node_describe(void)
 {
 	static const char *const told[] = { "port", "role", "network", "geo", "gpu", "user" };
-	static const struct engine *const engines[] = { &engine_process, &engine_runc, &engine_swarm };
+	static const struct engine *const engines[] = { &engine_process, &engine_runc, &engine_podman, &engine_docker,
+							&engine_swarm };
 	struct json *j = json_object(), *can = json_array();
 	const struct json *own = node_settings();
 	char seen[32];
@@ -88,7 +90,7 @@ struct json *node_describe(void)
 	describe_member(j);
 	describe_hardware(j);
 	for (size_t i = 0; i < sizeof(engines) / sizeof(*engines); i++)
-		if (!engines[i]->missing())
+		if (!engines[i]->missing() && (engines[i] != &engine_docker || docker_here()))
 			json_add(can, json_string(engines[i]->name));
 	json_set(j, "engines", can);
 	const char *criu = criu_version();

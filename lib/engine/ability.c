@@ -6,13 +6,13 @@
 
 /* Those of engine.h do both; of the others edge-probe tells. */
 static const struct ability abilities[] = {
-	{ "process", true, true, true },
-	{ "runc", true, true, true },
-	{ "podman", true, false, false }, /* stateless ones could be moved, but no node tells that it has this engine */
-	{ "docker", true, false, false },
-	{ "swarm", true, true, false },
-	{ "containerd", false, false, false },
-	{ "crio", false, false, false },
+	{ "process", true, true, true, false },
+	{ "runc", true, true, true, false },
+	{ "podman", true, true, true, true },
+	{ "docker", true, true, true, true },
+	{ "swarm", true, true, false, false },
+	{ "containerd", false, false, false, false },
+	{ "crio", false, false, false, false },
 };
 
 const struct ability *ability_of(const char *engine)

@@ -10,6 +10,7 @@ struct ability {
 	bool starts; /* edge-run starts services of it */
 	bool moves;  /* edge-migrate takes them to another node */
 	bool memory; /* ... with their memory: else only stateless ones */
+	bool addr;   /* ... if they have an address of their own */
 };
 
 /* NULL: an engine that nobody here knows. */

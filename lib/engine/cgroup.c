@@ -252,7 +252,8 @@ undo:
 	return -1;
 }
 
-int cgroup_pids_below(const char *dir, pid_t **pids, int *n, int depth)
+/* The processes of one folder and those below it, appended. A kernel pid is listed once per hierarchy. */
+static int pids_below(const char *dir, pid_t **pids, int *n, int depth)
 {
 	char path[PATH_MAX];
 	unsigned long pid;
@@ -277,7 +278,7 @@ int cgroup_pids_below(const char *dir, pid_t **pids, int *n, int depth)
 	for (struct dirent *entry; (entry = readdir(d));)
 		if (entry->d_type == DT_DIR && entry->d_name[0] != '.' &&
 		    snprintf(path, sizeof(path), "%s/%s", dir, entry->d_name) < (int)sizeof(path))
-			cgroup_pids_below(path, pids, n, depth + 1);
+			pids_below(path, pids, n, depth + 1);
 	closedir(d);
 	return 0;
 }
@@ -290,7 +291,7 @@ static void kill_inside(const char *dir)
 	poke(dir, "freezer.state", "THAWED");
 	if (!poke(dir, "cgroup.kill", "1"))
 		return;
-	cgroup_pids_below(dir, &pids, &n, 0);
+	pids_below(dir, &pids, &n, 0);
 	for (int i = 0; i < n; i++)
 		if (pids[i] > 0) /* 0: a process outside our PID namespace */
 			kill(pids[i], SIGKILL);
@@ -372,20 +373,24 @@ const char *cgroup_v2_dir(const char *name)
 	return v2_dir(name, dir, NULL) ? NULL : dir;
 }
 
+int cgroup_pids_in(const char *dir, pid_t **pids, int *n, struct err *e)
+{
+	*pids = NULL;
+	*n = 0;
+	if (!pids_below(dir, pids, n, 0))
+		return 0;
+	free(TAKE_PTR(*pids));
+	*n = 0;
+	return err_sys(e, "cgroup %s", dir);
+}
+
 int cgroup_pids(const char *name, pid_t **pids, int *n, struct err *e)
 {
 	char dir[PATH_MAX];
 
 	*pids = NULL;
 	*n = 0;
-	if (v2_dir(name, dir, e))
-		return -1;
-	if (cgroup_pids_below(dir, pids, n, 0)) {
-		free(TAKE_PTR(*pids));
-		*n = 0;
-		return err_sys(e, "cgroup %s", dir);
-	}
-	return 0;
+	return v2_dir(name, dir, e) ? -1 : cgroup_pids_in(dir, pids, n, e);
 }
 
 /* The path in a line of /proc/PID/cgroup ("6:freezer:/a/b", "0::/a/b") if it is of the hierarchy. */

@@ -28,8 +28,8 @@ int cgroup_thaw(const char *name, struct err *e);
 bool cgroup_frozen(const char *name);
 /* Folder of the v2 cgroup, for criu's --freeze-cgroup; NULL without v2. Static storage. */
 const char *cgroup_v2_dir(const char *name);
-/* The processes of a cgroup's folder and of those below it, appended: 0 for one outside of our PID namespace. -1 with errno. */
-int cgroup_pids_below(const char *dir, pid_t **pids, int *n, int depth);
+/* Of a cgroup's folder and those below it, as cgroup_pids. */
+int cgroup_pids_in(const char *dir, pid_t **pids, int *n, struct err *e);
 /* The same for cgroups that somebody else has made: the one that a process is in, of version 1 where the machine has a freezer
  * of that. */
 int cgroup_freezer_of(pid_t pid, char dir[PATH_MAX], bool *v1, struct err *e);

@@ -141,13 +141,7 @@ int cgroup_pids_with(pid_t pid, pid_t **pids, int *n, struct err *e)
 
 	*pids = NULL;
 	*n = 0;
-	if (cgroup_freezer_of(pid, dir, &v1, e))
-		return -1;
-	if (!cgroup_pids_below(dir, pids, n, 0))
-		return 0;
-	free(TAKE_PTR(*pids));
-	*n = 0;
-	return err_sys(e, "cgroup %s", dir);
+	return cgroup_freezer_of(pid, dir, &v1, e) ? -1 : cgroup_pids_in(dir, pids, n, e);
 }
 
 static int v1_set(const char *dir, const char *state, double end, struct err *e)

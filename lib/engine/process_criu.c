@@ -31,7 +31,9 @@ static void externals_of(const struct service *s, bool restore, struct externals
 }
 
 struct points {
+	const struct service *s;
 	const char *images;
+	bool watched; /* criu was told of its watches */
 	struct err why; /* of our own failure at a point */
 	int (*at)(void *, const char *);
 	void *ctx;
@@ -44,14 +46,19 @@ static int on_dump(void *ctx, const char *point, pid_t pid)
 	(void)pid;
 	if (!strcmp(point, "post-dump") && criu_mend_timers(p->images, &p->why))
 		return -1;
-	return p->at ? p->at(p->ctx, point) : 0;
+	if (p->at && p->at(p->ctx, point))
+		return -1;
+	/* From the first point on they stand still. */
+	AUTO_WATCHES char **late = p->watched || strcmp(point, "pre-dump") ? NULL : watches_find(p->s);
+	return late ? err_set(&p->why, EX_TEMPFAIL, "service %s: began to watch files while it was about to stand still: try again",
+			      p->s->name) : 0;
 }
 
 int process_dump(struct service *s, struct criu *warm, const char *images, bool tcp_close,
 		 int (*at)(void *, const char *), void *ctx, struct err *e)
 {
-	struct points p = { .images = images, .at = at, .ctx = ctx };
 	AUTO_WATCHES char **watched = watches_find(s);
+	struct points p = { .s = s, .images = images, .watched = watched, .at = at, .ctx = ctx };
 	struct externals x;
 
 	/* Criu is told of watches at its start, and so it starts when they cannot change any more. */

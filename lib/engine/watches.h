@@ -9,7 +9,7 @@
 #include "lib/engine/service.h"
 
 /* Paths as the service sees them, a NULL-terminated list to be freed with watches_free; NULL when there are none, or none
- * was found (CRIU then says what it cannot dump). The processes stand still. */
+ * was found (CRIU then says what it cannot dump). Of processes that run still it may miss some. */
 char **watches_find(const struct service *s);
 void watches_free(char **paths);
 AUTO_DEFINE(char *, watches_free)

@@ -12,6 +12,7 @@
 #include "lib/base/random.h"
 #include "lib/discover/node.h"
 #include "lib/engine/cgroup.h"
+#include "lib/engine/container.h"
 #include "lib/engine/engine.h"
 #include "lib/engine/net.h"
 #include "lib/move/check.h"
@@ -37,6 +38,7 @@ struct departure {
 	const struct move_options *opt;
 	char move[33];
 	struct stream *stream;
+	struct stream *anew; /* over which the outcome was asked for, when the first one had broken */
 	struct pulse *pulse;
 	struct guard guard;
 	struct files files[CONTAINED_FOLDERS];
@@ -76,11 +78,56 @@ static void stop_stream(void *ctx)
 
 /* ---- what can be known before ---- */
 
+static bool within(const char *folder, const char *path)
+{
+	size_t n = strlen(folder);
+
+	return !strncmp(path, folder, n) && (!path[n] || path[n] == '/');
+}
+
+/* Each goes as a folder of its own. */
+static int check_volumes(const struct service *s, struct err *e)
+{
+	for (int i = 0; i < s->n_volumes; i++) {
+		const char *host = s->volumes[i].host, *path = s->volumes[i].path;
+		const char *why = NULL;
+		struct stat st;
+
+		if (stat(host, &st) || !S_ISDIR(st.st_mode))
+			why = "not a folder";
+		else if (strpbrk(host, "\"\\&<>")) /* podman's list of mounts has them otherwise */
+			why = "its folder's name has one of \" \\ & < >";
+		for (int k = 0; k < s->n_volumes && !why; k++)
+			if (k != i && within(host, s->volumes[k].host))
+				why = "another one is in its folder";
+		if (why)
+			return err_set(e, EX_UNAVAILABLE, "service %s: engine %s: volume %s: %s", s->name, s->engine, path, why);
+	}
+	return 0;
+}
+
+/* What the image itself asks for (VOLUME) lies with the engine, and would not come along. */
+static int check_mounts(const struct service *s, struct err *e)
+{
+	AUTO_FREE char *list = container_ask(s, s->engine, "{{range .Mounts}}{{println .Destination}}{{end}}", e);
+	char *save = NULL;
+
+	for (char *path = list ? strtok_r(list, "\n", &save) : NULL; path; path = strtok_r(NULL, "\n", &save)) {
+		bool ours = false;
+
+		for (int i = 0; i < s->n_volumes; i++)
+			ours |= !strcmp(s->volumes[i].path, path);
+		if (!ours)
+			return err_set(e, EX_UNAVAILABLE, "service %s: engine %s: %s is a volume that its engine has made: cannot be moved "
+				       "(--volume gives it a folder)", s->name, s->engine, path);
+	}
+	return list ? 0 : -1;
+}
+
 static int check(const struct departure *d, struct err *e)
 {
 	const struct service *s = d->s;
 	const char *why = d->engine->unable();
-	struct stat st;
 	int open;
 
 	if (why)
@@ -88,10 +135,8 @@ static int check(const struct departure *d, struct err *e)
 	if (!s->addr[0])
 		return err_set(e, EX_UNAVAILABLE, "service %s: engine %s: only one with an address of its own can be moved with its memory",
 			       s->name, s->engine);
-	for (int i = 0; i < s->n_volumes; i++)
-		if (stat(s->volumes[i].host, &st) || !S_ISDIR(st.st_mode))
-			return err_set(e, EX_UNAVAILABLE, "service %s: engine %s: volume %s: not a folder", s->name, s->engine,
-				       s->volumes[i].path);
+	if (check_volumes(s, e) || check_mounts(s, e))
+		return -1;
 	if (d->engine->keeps_connections || d->opt->tcp_close || (open = net_connections(s)) <= 0)
 		return 0;
 	return err_set(e, EX_UNAVAILABLE, "service %s: engine %s: does not keep its %d open connection%s (--tcp-close gives them up)",
@@ -167,8 +212,7 @@ static int turn(const struct departure *d, const char *from, const char *step, s
 {
 	int rc = journal_turn(d->move, from, step, NULL, e);
 
-	return rc <= 0 ? rc : err_set(e, EX_TEMPFAIL, "service %s: stood still for %.0f ms without being handed over (--max-freeze %d): "
-				      "it goes on here", d->s->name, clock_ms() - d->frozen_at, d->opt->max_freeze_ms);
+	return rc <= 0 ? rc : guard_thawed(d->s->name, d->frozen_at, d->opt->max_freeze_ms, e);
 }
 
 static int stop_here(struct departure *d, struct err *e)
@@ -218,7 +262,6 @@ static void thaw(struct departure *d)
 static int say_go(struct departure *d, struct json **there, struct err *e)
 {
 	AUTO_JSON struct json *ready = wire_call(d->stream, wire_request("restore"), e);
-	enum outcome outcome;
 
 	if (!ready || turn(d, "frozen", "go", e))
 		return -1;
@@ -228,20 +271,15 @@ static int say_go(struct departure *d, struct json **there, struct err *e)
 	guard_limit(&d->guard, 0);
 	int rc = wire_ask(d->stream, wire_request("go"), there, e);
 	if (rc < 0) {
-		outcome = outcome_learn(d->target, d->move, d->opt->deadline_ms, NULL);
+		enum outcome outcome = outcome_learn(d->target, d->move, d->opt->deadline_ms, &d->anew);
+
 		rc = outcome == OUTCOME_RUNNING ? 0 : outcome == OUTCOME_NOT ? 1 : -1;
 	}
 	if (rc < 0)
-		return err_set(e, EX_TEMPFAIL, "service %s: stays frozen here until %s says whether it runs there; it is asked on "
-			       "(move %s; edge-migrate --status)", d->s->name, d->to, d->move);
+		return outcome_unknown(d->s->name, d->to, d->move, e);
 	/* It said no, and so it can never say yes. */
 	d->gone = !rc || turn(d, "go", "thawed", NULL);
 	return rc ? -1 : 0;
-}
-
-static void put_ms(struct json *j, const char *path, double ms)
-{
-	json_set_num(j, path, (double)(long long)(ms * 1000 + 0.5) / 1000);
 }
 
 static struct json *moved(const struct departure *d)
@@ -250,16 +288,16 @@ static struct json *moved(const struct departure *d)
 
 	json_set_str(j, "from", node_self());
 	json_set_str(j, "to", d->to);
-	put_ms(j, "frozen_ms", d->frozen_ms);
-	put_ms(j, "total_ms", clock_ms() - d->start);
+	json_set_ms(j, "frozen_ms", d->frozen_ms);
+	json_set_ms(j, "total_ms", clock_ms() - d->start);
 	json_set_num(j, "bytes_raw", (double)(d->stats.raw_bytes + d->stats.there_bytes));
 	json_set_num(j, "bytes_sent", (double)stream_sent(d->stream));
 	json_set_num(j, "bytes_there", (double)d->stats.there_bytes);
 	json_set_str(j, "restore", "whole");
 	json_set_str(j, "restore_why", "its engine restores it");
-	put_ms(j, "container.dump_ms", d->dump_ms);
-	put_ms(j, "container.ship_ms", d->ship_ms);
-	put_ms(j, "container.restore_ms", d->restore_ms);
+	json_set_ms(j, "container.dump_ms", d->dump_ms);
+	json_set_ms(j, "container.ship_ms", d->ship_ms);
+	json_set_ms(j, "container.restore_ms", d->restore_ms);
 	return j;
 }
 
@@ -281,7 +319,11 @@ static int hand_over(struct departure *d, struct json **record, struct err *e)
 	if (!there)
 		json_set_str(made, "node", d->to);
 	json_set(made, "moved", moved(d));
-	wire_ask(d->stream, wire_request("done"), &said, NULL);
+	/* The other end must know of the move as long as it can be asked. */
+	if (d->retired && d->anew)
+		outcome_known(d->anew, d->move);
+	else if (d->retired)
+		wire_ask(d->stream, wire_request("done"), &said, NULL);
 	*record = made;
 	return rc;
 }
@@ -315,8 +357,8 @@ static void departure_clear(struct departure *d)
 {
 	thaw(d);
 	pulse_end(d->pulse);
-	if (d->stream)
-		stream_free(d->stream);
+	stream_free(d->stream);
+	stream_free(d->anew);
 	for (int k = 0; k < CONTAINED_FOLDERS; k++)
 		files_clear(&d->files[k]);
 	if (d->gone && !d->retired) { /* the guard goes on to ask */

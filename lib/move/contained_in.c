@@ -20,6 +20,7 @@
 #include "lib/move/wire.h"
 
 #define LOCK_MS (PULSE_LIMIT_MS + 2000)
+#define MENDS 3
 
 struct arrival {
 	struct service *s;
@@ -27,8 +28,11 @@ struct arrival {
 	struct stream *ctl;
 	const char *move, *from;
 	struct files files[CONTAINED_FOLDERS];
-	bool was_here; /* its folder is older than this move */
+	struct service *old; /* what is here under its name; NULL */
+	bool was_here;       /* its folder is older than this move */
+	bool begun;          /* what is here under its name is this move's */
 	bool running;
+	bool stuck; /* ... but it could not be let go on */
 };
 
 static void stop_stream(void *ctx)
@@ -79,19 +83,18 @@ static int place_volumes(struct service *s, const struct service *old, struct er
 /* Until it runs here its folder is a cache, as that of one that has moved away: whoever undoes this move knows it by that. */
 static int make_folder(struct arrival *a, struct err *e)
 {
-	AUTO_SERVICE struct service *old = NULL;
 	struct service *s = a->s;
 
-	a->was_here = !service_load(&old, s->name, NULL) && !strcmp(old->id, s->id);
-	if (old && !a->was_here && service_remove(s, e))
+	if (a->old && !a->old->moved && service_running(a->old))
+		return err_set(e, EX_TEMPFAIL, "service %s: was started here meanwhile", s->name);
+	if (a->old && !a->was_here && service_remove(a->old, e))
 		return -1;
-	if (begin(a, e) || file_mkdir_private(file_path("/var/lib/edge/services"), e) || file_mkdir_private(service_dir(s, NULL), e) ||
+	a->begun = !begin(a, e);
+	if (!a->begun || file_mkdir_private(file_path("/var/lib/edge/services"), e) || file_mkdir_private(service_dir(s, NULL), e) ||
 	    file_mkdir_private(service_dir(s, "checkpoint"), e))
 		return -1;
-	if (place_volumes(s, a->was_here ? old : NULL, e))
+	if (place_volumes(s, a->was_here ? a->old : NULL, e))
 		return -1;
-	s->pid = 0;
-	s->start_time = s->log_ino = 0;
 	s->moved = true;
 	int rc = service_save(s, e);
 	s->moved = false;
@@ -177,8 +180,10 @@ static int go(struct arrival *a, struct err *e)
 
 	if (commit(a, e))
 		return -1;
-	/* It is here now, so what fails from here on is no reason to go back: it can be mended. */
-	service_mend(a->s, NULL);
+	/* It is here now, so what fails from here on is no reason to go back: it can be mended, now or by recovery. */
+	a->stuck = true;
+	for (int i = 0; i < MENDS && a->stuck; i++)
+		a->stuck = service_mend(a->s, NULL) != 0;
 	json_set(answer, "service", service_record(a->s, "running"));
 	int rc = reply(a, answer, e);
 	publish(a);
@@ -238,12 +243,13 @@ static int receive(struct arrival *a, const struct json *answer, struct err *e)
 
 	if (lock < 0 || recover_instance(a->s->name, a->s->id, false, e) || guard_start(&guard, a->s->name, a->move, lock, e))
 		return -1;
+	a->was_here = !service_load(&a->old, a->s->name, NULL) && !strcmp(a->old->id, a->s->id);
 	int rc = pulse_start(&pulse, a->ctl, NULL, stop_stream, a->ctl, e) || arm(a, e) || reply(a, answer, e) || follow(a, e) ? -1 : 0;
-	if (!a->running)
+	if (a->begun && !a->running)
 		undo(a);
 	/* Until the source has heard of its outcome it can ask for it. */
-	bool over = !a->running || wire_told(a->ctl, "done");
-	if (over) {
+	bool over = !a->running || (wire_told(a->ctl, "done") && !a->stuck);
+	if (a->begun && over) {
 		decide_forget(a->move);
 		journal_forget(a->move, NULL);
 	}
@@ -270,6 +276,8 @@ int contained_serve(struct stream *ctl, const struct json *call, struct err *e)
 	if (service_from_json(&s, spec, e))
 		return -1;
 	a.s = s;
+	s->pid = 0; /* that is another machine's */
+	s->start_time = s->log_ino = 0;
 	const struct engine *engine = engine_find(s->engine);
 	if (!engine || !engine->whole || !engine->whole->memory || s->stateless || !s->addr[0])
 		return err_set(e, EX_DATAERR, "service %s: engine %s: cannot be brought here so", s->name, s->engine);
@@ -277,5 +285,7 @@ int contained_serve(struct stream *ctl, const struct json *call, struct err *e)
 	refusals = check_here(s, call, wanted);
 	bool stop = json_len(refusals, NULL) > 0 || json_bool(call, "dry_run", false);
 	json_set(answer, "refusals", TAKE_PTR(refusals));
-	return stop ? reply(&a, answer, e) : receive(&a, answer, e);
+	int rc = stop ? reply(&a, answer, e) : receive(&a, answer, e);
+	service_free(a.old);
+	return rc;
 }

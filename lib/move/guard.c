@@ -153,6 +153,12 @@ void guard_limit(struct guard *g, int limit_ms)
 	tell(g, limit_ms);
 }
 
+int guard_thawed(const char *service, double frozen_at, int limit_ms, struct err *e)
+{
+	return err_set(e, EX_TEMPFAIL, "service %s: stood still for %.0f ms without being handed over (--max-freeze %d): it goes on here",
+		       service, clock_ms() - frozen_at, limit_ms);
+}
+
 void guard_end(struct guard *g)
 {
 	tell(g, END);

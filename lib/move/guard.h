@@ -14,6 +14,8 @@ struct guard {
 int guard_start(struct guard *g, const char *service, const char *move, int lock, struct err *e);
 /* The service is being frozen: thawed by the guard after limit_ms, if "go" was not said. 0: no limit (any more). */
 void guard_limit(struct guard *g, int limit_ms);
+/* The error of who finds that the guard has thawed it. frozen_at: of clock_ms. */
+int guard_thawed(const char *service, double frozen_at, int limit_ms, struct err *e);
 /* The move has come to its end: nothing to guard any more. Safe on one without a guard. */
 void guard_end(struct guard *g);
 

@@ -250,12 +250,6 @@ static int on_ready(void *ctx)
 	return 0;
 }
 
-/* Until the source has heard of its outcome the move stays in the journal, where the source can ask for it. */
-static bool source_knows(struct incoming *in)
-{
-	return wire_told(in->ctl, "done");
-}
-
 /* The registry hears of it after the service runs; a registry that is gone does not stop a move. */
 static void publish(struct incoming *in)
 {
@@ -285,7 +279,8 @@ static int finish(struct incoming *in, struct err *e)
 	image_save(in->im, IMAGE_SWEEP, NULL);
 	incoming_used_up(in);
 	close(TAKE_FD(in->lock)); /* it can be stopped, or moved on, while we wait for the source */
-	if (source_knows(in)) {
+	/* Until the source has heard of its outcome the move stays in the journal, where the source can ask for it. */
+	if (wire_told(in->ctl, "done")) {
 		if (in->decided)
 			decide_forget(in->ck->id);
 		journal_forget(in->ck->id, NULL);

@@ -137,7 +137,7 @@ static int append(int fd, const char *path, struct json *line, const char *step,
 		return 0;
 	/* A line that may not be on disk is not to be read either. */
 	err_sys(e, "%s", path);
-	(void)!blank(fd, end, st.st_size);
+	(void)!blank(fd, end + (end > 0), st.st_size); /* and not the end of the line before it */
 	return (void)!ftruncate(fd, st.st_size), -1;
 }
 

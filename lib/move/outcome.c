@@ -42,6 +42,12 @@ enum outcome outcome_learn(const struct ssh_target *to, const char *move, int li
 	}
 }
 
+int outcome_unknown(const char *service, const char *to, const char *move, struct err *e)
+{
+	return err_set(e, EX_TEMPFAIL, "service %s: stays frozen here until %s says whether it runs there; it is asked on "
+		       "(move %s; edge-migrate --status)", service, to, move);
+}
+
 void outcome_known(struct stream *s, const char *move)
 {
 	AUTO_JSON struct json *call = wire_request("forget"), *answer = NULL;

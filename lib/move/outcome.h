@@ -17,6 +17,8 @@ enum outcome {
 enum outcome outcome_ask(struct stream *s, const char *move);
 /* Asks a node, over new connections, until it answers or limit_ms is over. *open (may be NULL): the stream that answered. */
 enum outcome outcome_learn(const struct ssh_target *to, const char *move, int limit_ms, struct stream **open);
+/* The error of a source that does not know. */
+int outcome_unknown(const char *service, const char *to, const char *move, struct err *e);
 /* Tells the destination that the source knows: its journal can forget the move. */
 void outcome_known(struct stream *s, const char *move);
 

@@ -38,8 +38,7 @@ int outgoing_turn(struct outgoing *o, const char *from, const char *step, struct
 	}
 	return !o->frozen ?
 		       err_set(e, EX_TEMPFAIL, "service %s: somebody else has ended this move", o->svc->name) :
-		       err_set(e, EX_TEMPFAIL, "service %s: stood still for %.0f ms without being handed over (--max-freeze %d): "
-			       "it goes on here", o->svc->name, clock_ms() - o->frozen_at, o->opt.max_freeze_ms);
+		       guard_thawed(o->svc->name, o->frozen_at, o->opt.max_freeze_ms, e);
 }
 
 static int keep_waiting(void *ctx, struct err *e)
@@ -106,12 +105,16 @@ int outgoing_open_checkpoint(struct outgoing **out, const char *id, const struct
 	return 0;
 }
 
-/* Between the steps. */
-int outgoing_go_on(struct outgoing *o, const char *phase, struct err *e)
+int outgoing_tell(struct outgoing *o, const char *phase, uint64_t done, uint64_t all, struct err *e)
 {
-	if (o->opt.progress && o->opt.progress(o->opt.ctx, phase, 0, 0))
+	if (o->opt.progress && o->opt.progress(o->opt.ctx, phase, done, all))
 		return err_set(e, EX_TEMPFAIL, "service %s: interrupted: it goes on here", o->svc->name);
 	return 0;
+}
+
+int outgoing_go_on(struct outgoing *o, const char *phase, struct err *e)
+{
+	return outgoing_tell(o, phase, 0, 0, e);
 }
 
 /* ---- pre-copy ---- */

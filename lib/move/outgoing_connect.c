@@ -154,13 +154,13 @@ int outgoing_begin(struct outgoing *o, struct err *e)
 	return o->begun ? 0 : -1;
 }
 
-static int on_progress(void *ctx, uint64_t done, uint64_t all)
+static int on_progress(void *ctx, uint64_t done, uint64_t all, struct err *e)
 {
 	struct outgoing *o = ctx;
 	char phase[32];
 
 	snprintf(phase, sizeof(phase), o->frozen ? "frozen" : "round %d", o->rep.rounds + 1);
-	return o->opt.progress(o->opt.ctx, phase, done, all);
+	return outgoing_tell(o, phase, done, all, e);
 }
 
 static int attach_bulk(struct outgoing *o, struct err *e)
@@ -177,7 +177,7 @@ static int attach_bulk(struct outgoing *o, struct err *e)
 	}
 	if (sender_new(&o->sender, o->im, o->bulk, o->n_bulk, e))
 		return -1;
-	sender_progress(o->sender, o->opt.progress ? on_progress : NULL, o);
+	sender_progress(o->sender, on_progress, o);
 	return 0;
 }
 

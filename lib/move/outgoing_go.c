@@ -95,8 +95,7 @@ static int hand_over(struct outgoing *o, struct json **there, struct err *e)
 	if (rc < 0)
 		rc = learn_outcome(o, there);
 	if (rc < 0)
-		return err_set(e, EX_TEMPFAIL, "service %s: stays frozen here until %s says whether it runs there; it is asked on "
-			       "(move %s; edge-migrate --status)", o->svc->name, o->to, o->ck->id);
+		return outcome_unknown(o->svc->name, o->to, o->ck->id, e);
 	/* It said no, and so it can never say yes. */
 	o->gone = !rc || outgoing_turn(o, "go", "thawed", NULL);
 	return rc ? -1 : 0;
@@ -132,13 +131,17 @@ int outgoing_hand_over(struct outgoing *o, struct json **record, struct err *e)
 	for (int i = 0; i < o->n_bulk; i++)
 		o->rep.wire_bytes += stream_sent(o->bulk[i]);
 	/* The service runs there: what fails now costs nothing but a note. */
-	if (!outgoing_retire(o, &late) && !outgoing_turn(o, "go paging", "handed-over", &late)) {
+	bool over = !outgoing_retire(o, &late) && !outgoing_turn(o, "go paging", "handed-over", &late);
+	if (over) {
 		checkpoint_remove(o->ck, NULL);
 		journal_forget(o->ck->id, &late);
 	}
 	o->rep.total = clock_ms() - o->start;
-	/* Answered when the registry has heard of it: who comes after us finds it there. */
-	if (o->asked)
+	/* Answered when the registry has heard of it: who comes after us finds it there. As long as ours is not over, the other end must
+	 * know of it, as it will be asked. */
+	if (!over)
+		;
+	else if (o->asked)
 		outcome_known(o->ctl, o->ck->id);
 	else if (wire_ask(o->ctl, wire_request("done"), &said, NULL) < 0 && o->post_copy)
 		say_done_anew(o);

@@ -99,7 +99,8 @@ int outgoing_begin(struct outgoing *o, struct err *e);
 int outgoing_facts(struct outgoing *o, struct err *e);
 /* Waits until the bulk sessions are there: -1 when there is none. */
 int outgoing_join_bulk(struct outgoing *o, struct err *e);
-/* Between the steps: EX_TEMPFAIL when it was interrupted. */
+/* Tells how far it is, within a step and between two: EX_TEMPFAIL when it was interrupted. */
+int outgoing_tell(struct outgoing *o, const char *phase, uint64_t done, uint64_t all, struct err *e);
 int outgoing_go_on(struct outgoing *o, const char *phase, struct err *e);
 /* One look at all folders, or all memory, and what changed sent; final: they stand still. */
 int outgoing_send_files(struct outgoing *o, bool final, struct err *e);

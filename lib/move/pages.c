@@ -53,7 +53,7 @@ struct sender {
 	const struct page_runs *runs;
 	atomic_size_t next;
 	bool ask, final, all;
-	int (*progress)(void *ctx, uint64_t done, uint64_t all);
+	int (*progress)(void *ctx, uint64_t done, uint64_t all, struct err *e);
 	void *progress_ctx;
 };
 
@@ -318,9 +318,8 @@ static void *work(void *arg)
 	while (!rc && (i = atomic_fetch_add(&w->s->next, 1)) < runs->n) {
 		rc = do_run(w, &runs->run[i]);
 		/* One thread speaks for all; they take their runs from the same heap. */
-		if (!rc && w->s->progress && w == w->s->worker &&
-		    w->s->progress(w->s->progress_ctx, i + 1, runs->n))
-			rc = err_set(&w->err, EX_TEMPFAIL, "interrupted");
+		if (!rc && w->s->progress && w == w->s->worker)
+			rc = w->s->progress(w->s->progress_ctx, i + 1, runs->n, &w->err);
 	}
 	if (!rc)
 		rc = flush(w);
@@ -449,7 +448,7 @@ int sender_now(struct sender *s, const struct page_run *run, struct err *e)
 	return -1;
 }
 
-void sender_progress(struct sender *s, int (*fn)(void *ctx, uint64_t done, uint64_t all), void *ctx)
+void sender_progress(struct sender *s, int (*fn)(void *ctx, uint64_t done, uint64_t all, struct err *e), void *ctx)
 {
 	s->progress = fn;
 	s->progress_ctx = ctx;

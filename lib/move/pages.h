@@ -48,9 +48,9 @@ bool pages_round_pays(const struct pages_stats *first, const struct pages_stats 
 void sender_send_all(struct sender *s);
 /* One run at once, over the first stream of such a sender, without waiting for an answer; not while a round is under way. */
 int sender_now(struct sender *s, const struct page_run *run, struct err *e);
-/* Called by one of the threads from time to time in a round, with the runs done so far and all of them. Not 0: the round
- * is given up, EX_TEMPFAIL. */
-void sender_progress(struct sender *s, int (*fn)(void *ctx, uint64_t done, uint64_t all), void *ctx);
+/* Called by one of the threads from time to time in a round, with the runs done so far and all of them. -1: the round
+ * is given up, with that error. */
+void sender_progress(struct sender *s, int (*fn)(void *ctx, uint64_t done, uint64_t all, struct err *e), void *ctx);
 
 /* The receiving end of one stream: handles its frames until the stream closes. What goes wrong is told to the sender
  * at its next SYNC; -1 when the stream itself is broken. */

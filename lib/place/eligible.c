@@ -129,6 +129,8 @@ static bool check_engine(const struct asking *a)
 		return refuse(a, "%s services cannot be %s", said(a, a->s->engine), a->home ? "moved" : "started");
 	if (a->home && !can->memory && !a->s->stateless)
 		return refuse(a, "only stateless %s services can be moved", said(a, a->s->engine));
+	if (a->home && can->addr && a->s->addr < 0 && !a->s->stateless)
+		return refuse(a, "only stateless %s services can be moved without an address of their own", said(a, a->s->engine));
 	if (a->s->foreign)
 		return refuse(a, "a %s container that edge-run has not started cannot be moved", said(a, a->s->engine));
 	if (a->n->engines < 0 || world_list_has(a->w, a->n->engines, a->s->engine))

@@ -151,8 +151,9 @@ ok "... with the delays of both" near 100 "$(field 'select(.from == "edge3") | .
 on edge1 edge-latency --via edge2 -c 1 fd77:0:0:$k::3 "$subnet.1" >"$tmp/records" 2>"$tmp/err"
 is "a target by its address" "fd77:0:0:$k::3 $subnet.1" "$(field .to | paste -sd' ')"
 # Forty nodes on a line, 1 ms apart, each with a millisecond of its own; a third of the pairs is measured.
-awk 'BEGIN { srand(1); for (i = 0; i < 40; i++) { printf "{\"kind\":\"node\",\"name\":\"n%d\"}\n", i
-	for (j = 0; j < i; j++) if (rand() < 0.33) printf "{\"kind\":\"latency\",\"from\":\"n%d\",\"to\":\"n%d\",\"method\":\"icmp\",\"rtt_ms\":{\"p50\":%g}}\n", i, j, i - j + 2 } }' >"$tmp/in"
+awk 'function random() { r = r * 16807 % 2147483647; return r / 2147483647 } # the same in every awk
+	BEGIN { r = 1; for (i = 0; i < 40; i++) { printf "{\"kind\":\"node\",\"name\":\"n%d\"}\n", i
+	for (j = 0; j < i; j++) if (random() < 0.33) printf "{\"kind\":\"latency\",\"from\":\"n%d\",\"to\":\"n%d\",\"method\":\"icmp\",\"rtt_ms\":{\"p50\":%g}}\n", i, j, i - j + 2 } }' >"$tmp/in"
 "$EDGE_BIN/edge-latency" --predict <"$tmp/in" >"$tmp/records" 2>"$tmp/err"
 is "each pair is measured or estimated, and no pair twice" "780 780" \
 	"$(jq -rs 'map(select(.kind == "latency") | [.from, .to] | sort) | "\(length) \(unique | length)"' "$tmp/records")"

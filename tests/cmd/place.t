@@ -185,7 +185,7 @@ pair ',"users_max":1' ',"profile":{"cpu":5}' >"$tmp/in"
 is "$(moved)" "a: x>y" "so are processors"
 pair '' ',"needs":{"avoid":["a"]}' >"$tmp/in"
 is "$(moved)" "a: x>y" "one that avoids the other stays away"
-pair '' ',"needs":{"together":["b"],"network":["n"]}' | sed '3s/"x"/"x","engine":"docker"/; s/"network":\["n"\]/"min":1/' >"$tmp/in"
+pair '' ',"needs":{"together":["b"],"network":["n"]}' | sed '3s/"x"/"x","engine":"containerd"/; s/"network":\["n"\]/"min":1/' >"$tmp/in"
 is "$(moved)" "" "one that is to be with another stays with it"
 pair '' '' | sed '4s/}$/,"peers":[{"service":"a","net_bps":65535000}]}/; 3s/}$/,"needs":{"node":"x"}}/' >"$tmp/in"
 is "$(moved)" "" "one that talks much to another stays with it"
@@ -343,11 +343,11 @@ is "$(edge-place --explain web <"$tmp/in" | tail -n 1)" "  b                    
 # --- engines
 
 printf '%s\n' '{"kind":"node","name":"a","geo":{"lat":48,"lon":11}}' '{"kind":"node","name":"b","geo":{"lat":50,"lon":11}}' \
-	'{"kind":"service","name":"db","node":"a","engine":"docker"}' '{"kind":"service","name":"own","node":"a","engine":"process"}' \
+	'{"kind":"service","name":"db","node":"a","engine":"containerd"}' '{"kind":"service","name":"own","node":"a","engine":"process"}' \
 	'{"kind":"user","addr":"192.0.2.1","service":"db","geo":{"lat":50,"lon":11}}' \
 	'{"kind":"user","addr":"192.0.2.1","service":"own","geo":{"lat":50,"lon":11}}' >"$tmp/in"
 is "$(moved)" "own: a>b" "what edge-migrate cannot move stays"
-is "$(edge-place --explain db <"$tmp/in" | tail -n 1)" "  b                    no: docker services cannot be moved" "... which is said"
+is "$(edge-place --explain db <"$tmp/in" | tail -n 1)" "  b                    no: containerd services cannot be moved" "... which is said"
 
 # --- what makes no sense
 

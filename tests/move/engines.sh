@@ -3,12 +3,22 @@
 # Docker's daemon and podman in the nodes of a lab, each node with its own; behind lib.sh.
 
 # Debian's own daemon and client, whatever else the PATH may hold.
-daemon() { # NODE OPTION...: with options of the daemon
+start_docker() { # NODE OPTION...: with options of the daemon
 	on "$1" sh -c 'mkdir -p /var/lib/edge/docker /opt/containerd && mount -n -t tmpfs docker /opt/containerd
 		setsid dockerd -H unix:///run/docker.sock --data-root /var/lib/edge/docker --exec-root /run/docker-exec \
-			--pidfile /run/docker.pid --bridge none --iptables=false --storage-driver overlay2 "$@" \
-			</dev/null >/run/dockerd.log 2>&1 &' sh "${@:2}"
-	await 40 on "$1" /usr/bin/docker version || on "$1" cat /run/dockerd.log | sed 's/^/# /'
+			--pidfile /run/docker.pid --storage-driver overlay2 "$@" </dev/null >/run/dockerd.log 2>&1 &' sh "${@:2}"
+}
+await_docker() { # NODE
+	await 60 on "$1" /usr/bin/docker version || on "$1" cat /run/dockerd.log | sed 's/^/# /'
+}
+end_docker() { # NODE
+	on "$1" sh -c '/usr/bin/docker ps -aq | xargs -r /usr/bin/docker rm -f
+		kill "$(cat /run/docker.pid)" && for i in $(seq 100); do [ -e /run/docker.pid ] || break; sleep 0.1; done
+		umount -n /opt/containerd' >/dev/null 2>&1
+}
+daemon() { # NODE OPTION...: without a network of its own
+	start_docker "$1" --bridge none --iptables=false "${@:2}"
+	await_docker "$1"
 }
 podman_up() { # NODE: without a daemon it needs but a place for what it keeps; and less than it would take of this machine's limits
 	on "$1" sh -c 'mount -n -t tmpfs podman /etc/containers && cd /etc/containers &&
@@ -19,9 +29,7 @@ podman_up() { # NODE: without a daemon it needs but a place for what it keeps; a
 end_engines() {
 	local node
 	for node in "${nodes[@]}"; do
-		on "$node" sh -c '[ ! -e /etc/containers/storage.conf ] || podman rm -af -t 0
-			/usr/bin/docker ps -aq | xargs -r /usr/bin/docker rm -f >/dev/null
-			kill "$(cat /run/docker.pid)" && for i in $(seq 100); do [ -e /run/docker.pid ] || break; sleep 0.1; done
-			umount -n /opt/containerd' >/dev/null 2>&1
+		on "$node" sh -c '[ ! -e /etc/containers/storage.conf ] || podman rm -af -t 0' >/dev/null 2>&1
+		end_docker "$node"
 	done
 }

@@ -130,7 +130,7 @@ answers() { curl -sf -m 8 "http://$addr:8080/peek" >/dev/null; }
 connected() { # the client's own connection
 	local was
 	was=$(stat -c %s "$tmp/$service.out") # it dies by saying so
-	kill -0 "${client_pid[$service]}" && ((was < 20))
+	kill -0 "${client_pid[$service]}" 2>/dev/null && ((was < 20))
 }
 
 # The move begins; it stands at a step when the cell goes on.

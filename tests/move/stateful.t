@@ -12,6 +12,7 @@ base=$(perl -e 'print +(grep { -e "$_/auto/Socket/Socket.so" && -e "$_/strict.pm
 perl=$(readlink -f "$(command -v perl)")
 WITH="$perl $base $tmp/counter.pl" "$tools/make-image" "$tmp/count.tar" count:1 \
 	"\"Env\":[\"PATH=/bin:${perl%/*}\"],\"Cmd\":[\"${perl##*/}\",\"$tmp/counter.pl\",\"8080\"]"
+"$tools/make-image" "$tmp/keeps.tar" keeps:1 '"Env":["PATH=/bin"],"Cmd":["sleep","1000000"],"Volumes":{"/kept":{}}'
 trap 'end_engines; clean' EXIT
 for node in "${nodes[@]}"; do
 	daemon "$node" --experimental
@@ -84,5 +85,14 @@ for engine in podman docker; do
 		is '... and leaves nothing' '' "$(remains edge2 count)"
 	fi
 	stop edge1 count
+	on edge1 sh -c 'PATH=/usr/bin:$PATH "$1" load -q -i "$2"' sh $engine "$tmp/keeps.tar" >/dev/null
+	run keeps --engine $engine --image keeps:1
+	ok "$engine: whose image asks for a volume is not moved without it" test "$(move keeps edge1 edge2; echo $?)" = 69
+	is '... which is said' "edge-migrate: service keeps: engine $engine: /kept is a volume that its engine has made: cannot be moved \
+(--volume gives it a folder)" "$(<"$tmp/err")"
+	stop edge1 keeps
+	run keeps --engine $engine --image keeps:1 --volume /var/lib/edge/data:/kept
+	ok '... and with a folder for it could be' on edge1 edge-migrate keeps --to edge2 --dry-run
+	stop edge1 keeps
 done
 finish

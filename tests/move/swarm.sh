@@ -3,78 +3,32 @@
 # What the tests of Docker Swarm share: a lab of three nodes that do not know one another, each with a daemon of its own, of
 # which edge1 is to be the manager.
 . "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
+. "$(dirname "${BASH_SOURCE[0]}")/engines.sh"
 need dockerd busybox perl jq
 nodes=(edge1 edge2 edge3)
 
 docker() { # NODE ARG...: Debian's own client, whatever else the PATH may hold
 	on "$1" /usr/bin/docker "${@:2}"
 }
-daemon() { # NODE
-	on "$1" sh -c 'mkdir -p /var/lib/edge/docker /opt/containerd && mount -n -t tmpfs docker /opt/containerd
-		setsid dockerd -H unix:///run/docker.sock --data-root /var/lib/edge/docker --exec-root /run/docker-exec \
-			--pidfile /run/docker.pid --storage-driver overlay2 '"${*:2}"' </dev/null >/run/dockerd.log 2>&1 &'
-}
 daemons() { # [OPTION]...: at all nodes
 	local node
-	for node in "${nodes[@]}"; do daemon "$node" "$@"; done
-	for node in "${nodes[@]}"; do
-		await 60 docker "$node" version || on "$node" cat /run/dockerd.log | sed 's/^/# /'
-	done
+	for node in "${nodes[@]}"; do start_docker "$node" "$@"; done
+	for node in "${nodes[@]}"; do await_docker "$node"; done
+}
+end_node() { # NODE
+	docker "$1" swarm leave --force >/dev/null 2>&1
+	end_docker "$1"
 }
 end_daemons() {
 	local node pids=()
 	for node in "${nodes[@]}"; do
-		on "$node" sh -c '/usr/bin/docker swarm leave --force; /usr/bin/docker ps -aq | xargs -r /usr/bin/docker rm -f
-			kill "$(cat /run/docker.pid)" && for i in $(seq 100); do [ -e /run/docker.pid ] || break; sleep 0.1; done
-			umount -n /opt/containerd' >/dev/null 2>&1 &
+		end_node "$node" &
 		pids+=($!)
 	done
 	wait "${pids[@]}" # and for no client
 }
 trap 'end_daemons; clean' EXIT
 at() { echo "$subnet.${1#edge}"; } # NODE: its address
-
-# --- machines that offer themselves in an LDAP directory
-
-city=ldap://127.0.0.1:1389/ou=Volos,dc=example,dc=org
-entry() { # NODE CORES SCORE
-	cat <<END
-
-dn: cn=$1,ou=Volos,dc=example,dc=org
-objectClass: edgeDevice
-edgeAddress: $(at "$1")
-edgeCpuCores: $2
-edgeCpuScore: $3
-edgeMemoryBytes: 8589934592
-edgeMemoryAvailableBytes: 8589934592
-edgeEngine: swarm
-edgeEngine: process
-edgeCriu: $("$(examples/get-criu)" --version | sed -n 's/^Version: //p')
-edgeArchitecture: $(uname -m)
-END
-}
-directory() { # NODE ENTRY...: served there, at $city
-	local core
-	core=$(find /etc/ldap/schema /etc/openldap/schema /usr/share -name core.schema 2>/dev/null | head -n 1)
-	mkdir "$tmp/ldap"
-	cat >"$tmp/slapd.conf" <<END
-include $core
-include $PWD/examples/edge.schema
-modulepath /usr/lib/ldap
-moduleload back_mdb
-pidfile /run/slapd.pid
-database mdb
-suffix "dc=example,dc=org"
-directory $tmp/ldap
-access to * by * read
-END
-	{
-		printf 'dn: dc=example,dc=org\nobjectClass: organization\nobjectClass: dcObject\no: example\ndc: example\n\n'
-		printf 'dn: ou=Volos,dc=example,dc=org\nobjectClass: organizationalUnit\nou: Volos\n'
-		printf '%s\n' "${@:2}"
-	} >"$tmp/all.ldif"
-	slapadd -f "$tmp/slapd.conf" -l "$tmp/all.ldif" && on "$1" slapd -f "$tmp/slapd.conf" -h ldap://127.0.0.1:1389
-}
 
 # --- membership
 

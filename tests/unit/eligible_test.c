@@ -68,8 +68,11 @@ static void test_restore(void)
 
 	is_refused(stateful, "'engines':['process','runc'],'criu':'4.2.1'", "'criu':'4.2.1'", "", "a move that can be");
 	is_refused(stateful, "'engines':['process']", "", "engine: needs runc, has process", "another engine");
-	is_refused("'engine':'docker'", "'engines':['process','docker']", "", "engine: docker services cannot be moved",
+	is_refused("'engine':'containerd'", "'engines':['process','containerd']", "", "engine: containerd services cannot be moved",
 		   "an engine whose services cannot be moved");
+	is_refused("'engine':'docker'", "'engines':['docker']", "",
+		   "engine: only stateless docker services can be moved without an address of their own", "... or not so");
+	is_refused("'engine':'docker','addr':'10.0.0.1'", "'engines':['docker']", "", "", "... and then they can");
 	is_refused("'engine':'abacus'", "", "", "engine: abacus services cannot be moved", "... or that nobody knows");
 	is_refused("'engine':'runc','container':'db'", "", "",
 		   "engine: a runc container that edge-run has not started cannot be moved", "a container of somebody else");
@@ -124,8 +127,13 @@ static void test_nowhere(void)
 
 static void test_abilities(void)
 {
-	ok(engine_find("process") && engine_find("runc") && ability_of("process")->moves && ability_of("runc")->moves &&
-		   ability_of("process")->starts && ability_of("runc")->starts, "what there is an engine for starts and moves");
+	static const char *const names[] = { "process", "runc", "podman", "docker", "swarm" };
+
+	bool can = true;
+
+	for (size_t i = 0; i < sizeof(names) / sizeof(*names); i++)
+		can &= engine_find(names[i]) && ability_of(names[i])->moves && ability_of(names[i])->starts;
+	ok(can, "what there is an engine for starts and moves");
 }
 
 static void test_latency_and_age(void)

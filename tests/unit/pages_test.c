@@ -208,12 +208,12 @@ static void test_image_runs(void)
 	link_close(&k);
 }
 
-static int seen(void *ctx, uint64_t done, uint64_t all)
+static int seen(void *ctx, uint64_t done, uint64_t all, struct err *why)
 {
 	uint64_t *last = ctx;
 
 	*last = done <= all ? done : 0;
-	return done > all / 2 && last[1];
+	return done > all / 2 && last[1] ? err_set(why, EX_TEMPFAIL, "interrupted") : 0;
 }
 
 static void test_local(void)
