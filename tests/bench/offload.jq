@@ -20,7 +20,7 @@ def figure:
 	   ms: (map(.ms) | mean | tenth), sd_ms: (map(.ms) | sd | tenth), there_ms: ($s | there),
 	   started_ms: (map(.started_ms) | some(mean | tenth)), frozen_ms: (map(.frozen_ms) | some(mean | tenth)),
 	   asked: (map(.asked) | some(add)), errors: (map(.errors) | some(add)), closed: (map(.closed) | some(add)),
-	   worst_ms: (map(.worst_ms) | some(max)),
+	   again: (map(.again) | some(add)), worst_ms: (map(.worst_ms) | some(max)),
 	   files_ms: (map(.files_ms) | some(transpose | map(mean | tenth)))};
 def against($ms): if $ms then (.ms / $ms - 1) * 1000 | round / 10 else null end;
 

@@ -64,10 +64,11 @@ sub say_to {
 	return 1;
 }
 
-my %kept;                     # connections, by place
-my ($broken, $closed) = (0, 0); # answers that were an error, or did not come to their end; kept connections that had ended
+my %kept;                       # connections, by place
+my ($broken, $closed) = (0, 0); # answers that were an error, or did not come to their end; connections that ended without any
 
-# The answer of that place; nothing when it does not answer. A kept connection may have been closed in the meantime.
+# The answer of that place; nothing when it does not answer. A kept connection may have been closed in the meantime, and a new one
+# may end with the service that has just taken it.
 sub ask_at {
 	my ($place, $verb, $body) = @_;
 	for my $old (1, 0) {
@@ -78,7 +79,7 @@ sub ask_at {
 			$kept{$place} = $c;
 			return $answer;
 		}
-		$old && !$first ? $closed++ : $broken++;
+		$first ? $broken++ : $closed++;
 	}
 	return;
 }
