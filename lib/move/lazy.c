@@ -142,7 +142,7 @@ static void ask(void *ctx, struct late_run run)
 		lazy_lines_ask(sv->lines, run);
 }
 
-static void on_news(struct server *sv)
+static void look_at_filling(struct server *sv)
 {
 	struct lazy_task *t;
 	uint64_t n;
@@ -259,18 +259,15 @@ __attribute__((noreturn)) static void loop(struct server *sv)
 
 	for (;;) {
 		int n = epoll_wait(sv->poll, ev, EVENTS, again ? AGAIN_MS : sv->lines ? LOOK_MS : -1);
-		bool told = false;
 
-		for (int i = 0; i < n; i++) {
+		for (int i = 0; i < n; i++)
 			on_event(sv, ev[i].data.ptr);
-			told |= ev[i].data.ptr == &sv->news;
-		}
 		if (lazy_fill_again(sv->fill, &again, &e))
 			fail(sv, &e);
 		look_at_lines(sv);
-		/* Last, as it may free what the other events are about. */
-		if (told)
-			on_news(sv);
+		/* Last, as it may free what the other events are about; and after each of them, as the last page may have been put
+		 * in place, or unmapped, by an event and no thread. */
+		look_at_filling(sv);
 	}
 }
 

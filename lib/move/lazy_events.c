@@ -146,6 +146,8 @@ static enum put serve(struct lazy_fill *f, struct lazy_task *t, uint64_t addr)
 		pthread_mutex_lock(&f->lock);
 		if (own && p.pages && put == PUT_LATER && lazy_space_add(&t->space, p))
 			put = PUT_BAD;
+		/* The threads may have seen an empty space, and sleep. */
+		pthread_cond_broadcast(&f->more);
 		pthread_mutex_unlock(&f->lock);
 		if (put == PUT_LATER && p.addr != addr)
 			put = PUT_DONE; /* this one is there */

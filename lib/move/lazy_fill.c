@@ -166,8 +166,10 @@ static void *worker_main(void *arg)
 	proc_hurry(0);
 	pthread_mutex_lock(&f->lock);
 	while (!f->ending) {
-		if (f->going && f->begun == BEGIN_NOT)
+		if (f->going && f->begun == BEGIN_NOT) {
 			begin(f);
+			continue; /* the end may have come meanwhile */
+		}
 		if (!f->going || f->begun != BEGUN || f->why.text[0] || !take(w)) {
 			pthread_cond_wait(&f->more, &f->lock);
 			continue;
