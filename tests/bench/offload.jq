@@ -28,8 +28,8 @@ def against($ms): if $ms then (.ms / $ms - 1) * 1000 | round / 10 else null end;
 | $all[]
 | if .step == "application" then
 	. as $f
-	| .against_alone_pct = against($all[] | select(.step == "application" and .way == "none") | .ms)
-	| if .way == "none" then . else
-		.against_local_pct = against($all[] | select(.step == "application" and .way == $f.way and .case == "local") | .ms) end
+	| def of($case): $all[] | select(.step == "application" and .way == $f.way and .case == $case) | .ms;
+	  .against_alone_pct = against(of("alone"))
+	| if .case == "alone" then . else .against_local_pct = against(of("local")) end
   else . end
 | with_entries(select(.value != null and .value != "-"))
