@@ -8,6 +8,7 @@
 #include "lib/discover/names.h"
 #include "lib/discover/node.h"
 #include "lib/engine/engine.h"
+#include "lib/move/here.h"
 #include "lib/move/journal.h"
 #include "lib/move/recover.h"
 #include "lib/move/remote.h"
@@ -71,9 +72,10 @@ static int tell_registry(struct registry *r, struct service *s, bool rm, const c
 /* It runs elsewhere: only what it left here can go. */
 static int stop_moved(struct service *s, bool rm, struct err *e)
 {
-	if (!rm)
-		return err_set(e, EX_UNAVAILABLE, "service %s: has moved away (edge-stop --rm %s removes what it left)",
-			       s->name, s->name);
+	if (!rm) {
+		err_set(e, EX_UNAVAILABLE, "service %s: has moved away (edge-stop --rm %s removes what it left)", s->name, s->name);
+		return here_hint(s->name, s->id, "--on", e);
+	}
 	AUTO_JSON struct json *rec = service_record(s, "moved");
 	return remove_files(s, e) ? -1 : record_print(stdout, rec, e);
 }
@@ -84,7 +86,7 @@ static int stop_here(const char *name, bool rm, struct err *e)
 	AUTO_SERVICE struct service *s = NULL;
 	const char *state = "stopped";
 
-	if (service_load(&s, name, e) || registry_open(&r, NULL, e))
+	if (here_load(&s, name, "--on", e) || registry_open(&r, NULL, e))
 		return -1;
 	AUTO_FD int lock = journal_lock(s->name, LOCK_MS, e);
 	/* One that waits, frozen, to hear whether it runs elsewhere is not ours to end. */

@@ -78,12 +78,24 @@ static int each_program(void (*visit)(const char *path, const char *name), struc
 	return 0;
 }
 
+/* In a source tree nothing is installed that man(1) would find by its name. */
+static void print_manuals(void)
+{
+	char dir[PATH_MAX], page[PATH_MAX + 32], real[PATH_MAX];
+
+	own_folder(dir);
+	snprintf(page, sizeof(page), "%s/../../man/edge.7", dir);
+	if (realpath(page, real))
+		printf("Manuals of this source tree: man -l %s\n", real);
+}
+
 static int list_programs(struct err *e)
 {
 	printf("\nPrograms:\n");
 	if (each_program(print_about, e))
 		return -1;
 	printf("\nEach tells about itself with --help; edge(7) tells how they work together.\n");
+	print_manuals();
 	return 0;
 }
 
@@ -145,9 +157,10 @@ int main(int argc, char **argv)
 	int status, first;
 
 	/* What follows the name is the program's, its options too. */
-	if (argc > 1 && argv[1][0] != '-')
+	bool asks = argc < 2 || (argc == 2 && !strcmp(argv[1], "help"));
+	if (!asks && argv[1][0] != '-')
 		return run_failed(argv + 1);
-	if (argc < 2) {
+	if (asks) {
 		argv = alone;
 		argc = 2;
 	}

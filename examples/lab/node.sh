@@ -76,7 +76,7 @@ address6() { printf 'fd77:0:0:%x::%x' "$1" "$2"; } # SUBNET NUMBER
 make_node() { # NUMBER SUBNET COUNT DISK: its settings, its record, its disk
 	local name=edge$1 addr=10.77.$2.$1 etc=$dir/edge$1/etc img=$disks/edge$1.img
 	cp "$dir/host/known_hosts" "$dir/host/authorized_keys" "$etc"
-	printf '{"name":"%s","addr":"%s","bridge":"br0","network":"%s","authorized_keys":"%s","host_key":"%s"}\n' \
+	printf '{"name":"%s","addr":"%s","bridge":"br0","role":"edge","network":"%s","authorized_keys":"%s","host_key":"%s"}\n' \
 		"$name" "$addr" "$LAB" /etc/edge/authorized_keys /etc/edge/ssh_host_ed25519_key.pub >"$etc/node.json"
 	printf '{"kind":"node","name":"%s","addr":"%s","port":22,"user":"root","role":"edge","network":"%s"}\n' \
 		"$name" "$addr" "$LAB" >"$dir/registry/node/$name.json"

@@ -29,9 +29,15 @@ static void give_terminal(pid_t group)
 	sigprocmask(SIG_SETMASK, &before, NULL);
 }
 
-static bool have_terminal(void)
+static bool in_foreground(void)
 {
 	return isatty(STDIN_FILENO) && tcgetpgrp(STDIN_FILENO) == getpgrp();
+}
+
+/* To be given away at once. A pager that reads what is written is in our group, and needs it, too. */
+static bool have_terminal(void)
+{
+	return in_foreground() && isatty(STDOUT_FILENO);
 }
 
 /* Tells why through `report`, which is closed when the program runs. */
@@ -67,6 +73,8 @@ int errand_start(struct errand *r, char *const argv[], struct err *e)
 	sigaddset(&heeded, SIGTERM);
 	sigaddset(&heeded, SIGHUP);
 	sigaddset(&heeded, SIGCHLD);
+	if (isatty(STDIN_FILENO)) /* ^Z, where it has not the terminal itself */
+		sigaddset(&heeded, SIGTSTP);
 	sigprocmask(SIG_BLOCK, &heeded, &before);
 	signal(SIGCHLD, SIG_DFL);
 	prctl(PR_SET_CHILD_SUBREAPER, 1);
@@ -100,9 +108,15 @@ void errand_signal(const struct errand *r, int number)
 /* Stops, too, until somebody lets us go on, who may have given us the terminal. It itself goes on with the next wait. */
 static void stop(struct errand *r)
 {
+	sigset_t stops;
+
+	sigemptyset(&stops);
+	sigaddset(&stops, SIGTSTP);
 	take_terminal(r);
 	r->stopped = true;
+	sigprocmask(SIG_UNBLOCK, &stops, NULL);
 	kill(0, SIGTSTP);
+	sigprocmask(SIG_BLOCK, &stops, NULL);
 	r->terminal = have_terminal();
 }
 
@@ -119,6 +133,11 @@ static bool is_stop(int status)
 	return WIFSTOPPED(status) && WSTOPSIG(status) != SIGSTOP && isatty(STDIN_FILENO);
 }
 
+static bool wants_terminal(const struct errand *r, int status)
+{
+	return WIFSTOPPED(status) && (WSTOPSIG(status) == SIGTTIN || WSTOPSIG(status) == SIGTTOU) && !r->terminal && in_foreground();
+}
+
 /* Reaps also what it has left behind, which is in the group until then. Has its state changed? */
 static bool look(struct errand *r)
 {
@@ -127,6 +146,11 @@ static bool look(struct errand *r)
 	pid_t pid;
 
 	while ((pid = waitpid(-1, &raw, WNOHANG | WUNTRACED)) > 0) {
+		if (pid == r->pid && wants_terminal(r, raw)) {
+			r->terminal = true;
+			go_on(r);
+			continue;
+		}
 		if (pid == r->pid && is_stop(raw)) {
 			stop(r);
 			return true;

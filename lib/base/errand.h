@@ -25,8 +25,8 @@ struct errand {
 };
 
 /* Starts argv[0] (looked up in PATH), which gets SIGTERM when we die, in a process group of its own. From here on SIGINT, SIGTERM
- * and SIGHUP are passed on to it, and to all that it has started. Where we have the terminal, it has it until it ends; when it is
- * stopped there, so are we. What it leaves behind becomes our child, and is reaped, as is any other child of ours.
+ * and SIGHUP are passed on to it, and to all that it has started, as is SIGTSTP. Where we have the terminal, it has it until it
+ * ends, where its output goes elsewhere from when it first asks for it; when it is stopped there, so are we. What it leaves behind becomes our child, and is reaped, as is any other child of ours.
  * EX_UNAVAILABLE: there is no such program. */
 int errand_start(struct errand *r, char *const argv[], struct err *e);
 /* Returns when its state changes, and after timeout_ms. Processes that have left its group are none of it. */

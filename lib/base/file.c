@@ -37,6 +37,13 @@ const char *file_path(const char *fmt, ...)
 	return buf;
 }
 
+bool file_is_below(const char *path, const char *folder)
+{
+	size_t n = strlen(folder);
+
+	return !strncmp(path, folder, n) && (!path[n] || path[n] == '/');
+}
+
 int file_mkdirs(const char *path, mode_t mode, struct err *e)
 {
 	char buf[PATH_MAX];
@@ -134,24 +141,32 @@ char *file_slurp(const char *path, size_t *len, struct err *e)
 	return TAKE_PTR(buf);
 }
 
-static int fsync_folder(const char *folder)
-{
-	AUTO_FD int fd = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-
-	return fd < 0 ? -1 : fsync(fd);
-}
-
-int file_write(const char *path, const void *data, size_t len, mode_t mode, struct err *e)
+/* The folder that a file is in, with its slash. */
+static void folder_of(const char *path, char folder[PATH_MAX])
 {
 	const char *slash = strrchr(path, '/');
-	const char *name = slash ? slash + 1 : path;
+
+	snprintf(folder, PATH_MAX, "%.*s", slash ? (int)(slash - path) + 1 : 2, slash ? path : "./");
+}
+
+int file_sync_folder(const char *path, struct err *e)
+{
+	char folder[PATH_MAX];
+
+	folder_of(path, folder);
+	AUTO_FD int fd = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	return fd < 0 || fsync(fd) ? err_sys(e, "%s: cannot sync its folder", path) : 0;
+}
+
+static int write_whole(const char *path, const void *data, size_t len, mode_t mode, bool sync, struct err *e)
+{
 	char folder[PATH_MAX], tmp[PATH_MAX];
 	AUTO_FD int fd = -1;
 	int n;
 
-	snprintf(folder, sizeof(folder), "%.*s", slash ? (int)(slash - path) + 1 : 2, slash ? path : "./");
+	folder_of(path, folder);
 	/* the dot keeps it out of listings */
-	n = snprintf(tmp, sizeof(tmp), "%s.%s.XXXXXX", folder, name);
+	n = snprintf(tmp, sizeof(tmp), "%s.%s.XXXXXX", folder, strrchr(path, '/') ? strrchr(path, '/') + 1 : path);
 	if (n < 0 || (size_t)n >= sizeof(tmp)) {
 		errno = ENAMETOOLONG;
 		return err_sys(e, "%.100s: cannot write", path);
@@ -159,14 +174,22 @@ int file_write(const char *path, const void *data, size_t len, mode_t mode, stru
 	fd = mkostemp(tmp, O_CLOEXEC);
 	if (fd < 0)
 		return err_sys(e, "%s: cannot write", path);
-	if (fchmod(fd, mode) || fd_write_all(fd, data, len) || fsync(fd) || rename(tmp, path)) {
+	if (fchmod(fd, mode) || fd_write_all(fd, data, len) || (sync && fsync(fd)) || rename(tmp, path)) {
 		err_sys(e, "%s: cannot write", path);
 		unlink(tmp);
 		return -1;
 	}
-	if (fsync_folder(folder))
-		return err_sys(e, "%s: cannot sync its folder", path);
-	return 0;
+	return sync ? file_sync_folder(path, e) : 0;
+}
+
+int file_write(const char *path, const void *data, size_t len, mode_t mode, struct err *e)
+{
+	return write_whole(path, data, len, mode, true, e);
+}
+
+int file_write_cached(const char *path, const void *data, size_t len, mode_t mode, struct err *e)
+{
+	return write_whole(path, data, len, mode, false, e);
 }
 
 int file_poke(const char *path, const char *text, struct err *e)

@@ -4,6 +4,7 @@
 #define EDGE_BASE_FILE_H
 
 #include <limits.h>
+#include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <sys/types.h>
@@ -12,6 +13,9 @@
 
 /* Formats EDGE_ROOT + the path into a static ring of 8 buffers per thread: file_path("/var/lib/edge/services/%s", name). */
 const char *file_path(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
+
+/* Is the path the folder itself, or below it, as both are written? */
+bool file_is_below(const char *path, const char *folder);
 
 int file_mkdirs(const char *path, mode_t mode, struct err *e);
 /* A folder for this user alone (0700), also if it was there with another mode; missing folders above it are made 0755.
@@ -22,6 +26,10 @@ int file_mkdir_private(const char *path, struct err *e);
 char *file_slurp(const char *path, size_t *len, struct err *e);
 /* Writes a temporary name beside `path`, fsyncs it and its folder, renames. */
 int file_write(const char *path, const void *data, size_t len, mode_t mode, struct err *e);
+/* A name that has come into the folder of `path` is on disk when this returns. */
+int file_sync_folder(const char *path, struct err *e);
+/* As file_write, but without waiting for the disk: who reads it finds the new file, and a power cut may bring back the old one. */
+int file_write_cached(const char *path, const void *data, size_t len, mode_t mode, struct err *e);
 /* A short write to a file that exists, as those of /proc and cgroups want it. */
 int file_poke(const char *path, const char *text, struct err *e);
 /* Removes a tree without following links and without crossing into other filesystems; a missing one is no error. */

@@ -316,13 +316,19 @@ char *json_text(const struct json *j)
 	return text;
 }
 
-int json_write_file(const struct json *j, const char *path, struct err *e)
+char *json_line(const struct json *j)
 {
 	AUTO_FREE char *text = json_text(j);
-	size_t n = strlen(text);
+	char *line;
 
-	text[n] = '\n'; /* in the place of the NUL, which file_write does not need */
-	return file_write(path, text, n + 1, 0644, e);
+	return text && asprintf(&line, "%s\n", text) >= 0 ? line : NULL;
+}
+
+int json_write_file(const struct json *j, const char *path, struct err *e)
+{
+	AUTO_FREE char *line = json_line(j);
+
+	return line ? file_write(path, line, strlen(line), 0644, e) : err_set(e, EX_OSERR, "out of memory");
 }
 
 struct records {

@@ -55,7 +55,9 @@ void json_add(struct json *array, struct json *v);
 
 /* The compact text on one line; the caller frees it. */
 char *json_text(const struct json *j);
-/* Writes to a temporary name beside `path`, fsyncs and renames. */
+/* The same with a newline behind it; NULL: out of memory. */
+char *json_line(const struct json *j);
+/* Writes that to a temporary name beside `path`, fsyncs and renames. */
 int json_write_file(const struct json *j, const char *path, struct err *e);
 
 /* NDJSON in. Empty lines are passed over. */

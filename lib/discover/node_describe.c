@@ -11,7 +11,6 @@
 #include "lib/discover/grant.h"
 #include "lib/discover/node.h"
 #include "lib/engine/criu.h"
-#include "lib/engine/docker.h"
 #include "lib/engine/engine.h"
 
 /* The rest of the first line of a /proc file that begins with the key, behind colon and blanks. */
@@ -90,7 +89,7 @@ struct json *node_describe(void)
 	describe_member(j);
 	describe_hardware(j);
 	for (size_t i = 0; i < sizeof(engines) / sizeof(*engines); i++)
-		if (!engines[i]->missing() && (engines[i] != &engine_docker || docker_here()))
+		if (engine_here(engines[i]))
 			json_add(can, json_string(engines[i]->name));
 	json_set(j, "engines", can);
 	const char *criu = criu_version();

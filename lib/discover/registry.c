@@ -101,6 +101,15 @@ int registry_put(struct registry *r, const char *key, const struct json *rec, co
 	return key_check(key, 2, e) ? -1 : r->kind->put(r->self, key, rec, expect, e);
 }
 
+int registry_stage(struct registry *r, const char *key, const struct json *rec, struct err *e)
+{
+	AUTO_JSON struct json *there = NULL;
+
+	if (key_check(key, 2, e))
+		return -1;
+	return r->kind->stage ? r->kind->stage(r->self, key, rec, e) : r->kind->get(r->self, key, &there, NULL, e);
+}
+
 int registry_remove(struct registry *r, const char *key, const struct registry_version *expect, struct err *e)
 {
 	return key_check(key, 2, e) ? -1 : r->kind->put(r->self, key, NULL, expect, e);

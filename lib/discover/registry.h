@@ -31,6 +31,9 @@ int registry_get(struct registry *r, const char *key, struct json **rec, struct 
  * expect NULL: unconditionally. */
 int registry_put(struct registry *r, const char *key, const struct json *rec, const struct registry_version *expect,
 		 struct err *e);
+/* Does ahead what it can of putting that record under a key that does not exist yet: connects, writes what will have to be on
+ * disk. Nobody sees anything of it; the put is to come from the same handle. */
+int registry_stage(struct registry *r, const char *key, const struct json *rec, struct err *e);
 /* As registry_put, removing. A missing key is no error when expect is NULL. */
 int registry_remove(struct registry *r, const char *key, const struct registry_version *expect, struct err *e);
 /* Blocks until something under the prefix changes or timeout_ms ends: 1 changed, 0 timeout, -1 error. */

@@ -22,6 +22,8 @@ struct dir {
 	char path[PATH_MAX];
 	int notify;       /* -1 before the first watch */
 	char watched[64]; /* the prefix that `notify` watches */
+	int staged;       /* a file on disk, without a name yet; -1: none */
+	char *text;       /* what is in it */
 };
 
 static int dir_open(void **out, const char *rest, struct err *e)
@@ -33,15 +35,23 @@ static int dir_open(void **out, const char *rest, struct err *e)
 	if (!(d = calloc(1, sizeof(*d))))
 		return err_sys(e, "registry dir:%s", rest);
 	memcpy(d->path, rest, strlen(rest) + 1);
-	d->notify = -1;
+	d->notify = d->staged = -1;
 	*out = d;
 	return 0;
+}
+
+static void unstage(struct dir *d)
+{
+	if (d->staged >= 0)
+		close(TAKE_FD(d->staged));
+	free(TAKE_PTR(d->text));
 }
 
 static void dir_close(void *self)
 {
 	struct dir *d = self;
 
+	unstage(d);
 	if (d->notify >= 0)
 		close(d->notify);
 	free(d);
@@ -157,20 +167,61 @@ static int version_check(struct dir *d, const char *key, const struct registry_v
 	return strcmp(now.text, expect->text) ? 1 : 0;
 }
 
+/* The folder of the key's file, made if need be. */
+static const char *folder_of(const struct dir *d, const char *key, char path[PATH_MAX], struct err *e)
+{
+	char prefix[64];
+
+	snprintf(prefix, sizeof(prefix), "%.*s", (int)strcspn(key, "/"), key);
+	return file_mkdirs(below(d, prefix, "", path), 0755, e) ? NULL : path;
+}
+
+static int dir_stage(void *self, const char *key, const struct json *rec, struct err *e)
+{
+	struct dir *d = self;
+	char path[PATH_MAX];
+
+	unstage(d);
+	if (!folder_of(d, key, path, e))
+		return -1;
+	d->staged = open(path, O_TMPFILE | O_WRONLY | O_CLOEXEC, 0644);
+	d->text = json_line(rec);
+	/* Not every filesystem has files without a name. */
+	if (d->staged < 0 || !d->text || fd_write_all(d->staged, d->text, strlen(d->text)) || fsync(d->staged))
+		unstage(d);
+	return 0;
+}
+
+/* Gives the staged file its name, if it is the one. 1: it is not, or somebody was faster. */
+static int put_staged(struct dir *d, const char *key, const struct json *rec, struct err *e)
+{
+	AUTO_FREE char *text = json_line(rec);
+	char path[PATH_MAX], link[32];
+
+	if (d->staged < 0 || !text || strcmp(text, d->text))
+		return 1;
+	snprintf(link, sizeof(link), "/proc/self/fd/%d", d->staged);
+	if (linkat(AT_FDCWD, link, AT_FDCWD, below(d, key, SUFFIX, path), AT_SYMLINK_FOLLOW))
+		return 1;
+	unstage(d);
+	return file_sync_folder(path, e);
+}
+
 static int dir_put(void *self, const char *key, const struct json *rec, const struct registry_version *expect,
 		   struct err *e)
 {
 	struct dir *d = self;
-	char path[PATH_MAX], folder[64];
+	char path[PATH_MAX];
 	int rc;
 
-	snprintf(folder, sizeof(folder), "%.*s", (int)strcspn(key, "/"), key);
-	if (file_mkdirs(below(d, folder, "", path), 0755, e))
+	if (!folder_of(d, key, path, e))
 		return -1;
 	AUTO_FD int held = lock(d, e);
 	if (held < 0)
 		return -1;
 	if ((rc = version_check(d, key, expect, e)))
+		return rc;
+	if (rec && (rc = put_staged(d, key, rec, e)) <= 0)
 		return rc;
 	below(d, key, SUFFIX, path);
 	if (rec)
@@ -236,5 +287,6 @@ const struct registry_kind registry_dir = {
 	.list = dir_list,
 	.get = dir_get,
 	.put = dir_put,
+	.stage = dir_stage,
 	.watch = dir_watch,
 };

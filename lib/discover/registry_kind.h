@@ -14,6 +14,8 @@ struct registry_kind {
 	int (*get)(void *self, const char *key, struct json **rec, struct registry_version *v, struct err *e);
 	/* rec NULL removes. */
 	int (*put)(void *self, const char *key, const struct json *rec, const struct registry_version *expect, struct err *e);
+	/* NULL: a get is as good, as it connects. */
+	int (*stage)(void *self, const char *key, const struct json *rec, struct err *e);
 	int (*watch)(void *self, const char *prefix, int timeout_ms, struct err *e);
 	int (*lease)(void *self, int seconds, struct err *e); /* NULL: it has none */
 };

@@ -432,9 +432,11 @@ int cgroup_freezer_of(pid_t pid, char dir[PATH_MAX], bool *v1, struct err *e)
 	*v1 = h != NULL;
 	if (!h && !(h = hierarchy_v2(&all)))
 		return err_set(e, EX_UNAVAILABLE, "cgroups: there is no freezer");
-	/* The root has none, what is not seen from here is not ours to stop, and neither are we ourselves. */
-	if (path_of(h, pid, path) || path_of(h, getpid(), own) || !path[1] || strstr(path, "/..") || !strcmp(path, own))
+	/* The root has none, what is not seen from here is not ours to stop, and neither are we ourselves: we would wait for ever. */
+	if (path_of(h, pid, path) || path_of(h, getpid(), own) || !path[1] || strstr(path, "/.."))
 		return err_set(e, EX_UNAVAILABLE, "cgroups: process %d: is in none of its own", (int)pid);
+	if (file_is_below(own, path))
+		return err_set(e, EX_UNAVAILABLE, "cgroup %s: has process %d, but this program, too", path, (int)pid);
 	return snprintf(dir, PATH_MAX, "%s%s", h->at, path) < PATH_MAX ? 0 : err_set(e, EX_UNAVAILABLE, "cgroup %.100s...: too long", path);
 }
 

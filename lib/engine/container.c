@@ -14,6 +14,7 @@
 #include "lib/base/file.h"
 #include "lib/base/proc.h"
 #include "lib/engine/cgroup.h"
+#include "lib/engine/docker.h"
 #include "lib/engine/net.h"
 #include "lib/engine/process.h"
 
@@ -276,7 +277,7 @@ static const char *missing(const char *program, const char *why)
 }
 
 /* The verbs of both, which differ in the program. */
-#define CONTAINER_ENGINE(kind, why)                                                                                    \
+#define CONTAINER_ENGINE(kind, why, has_daemon)                                                                        \
 	static int kind##_run(struct service *s, struct err *e)                                                        \
 	{                                                                                                              \
 		return container_run(s, #kind, e);                                                                     \
@@ -308,8 +309,9 @@ static const char *missing(const char *program, const char *why)
 		.image_save = kind##_image_save,                                                                       \
 		.image_load = kind##_image_load,                                                                       \
 		.memory = &kind##_memory,                                                                              \
+		.daemon = (has_daemon),                                                                                \
 	};                                                                                                             \
 	const struct engine engine_##kind = { .name = #kind, .whole = &kind##_whole, .missing = kind##_missing }
 
-CONTAINER_ENGINE(docker, "there is no docker");
-CONTAINER_ENGINE(podman, "there is no podman");
+CONTAINER_ENGINE(docker, "there is no docker", docker_here);
+CONTAINER_ENGINE(podman, "there is no podman", NULL);

@@ -105,6 +105,7 @@ static int restore(struct service *s, const char *dir, struct err *e)
 
 const struct engine_memory docker_memory = {
 	.unable = unable,
+	.copies = 4, /* as it came, containerd's two, and one below /tmp */
 	.freeze = freeze,
 	.thaw = thaw,
 	.dump = dump,

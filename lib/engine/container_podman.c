@@ -264,6 +264,7 @@ static int restore(struct service *s, const char *dir, struct err *e)
 
 const struct engine_memory podman_memory = {
 	.unable = unable,
+	.copies = 3, /* as it came, packed for podman, and unpacked by that */
 	.keeps_connections = true,
 	.freeze = freeze,
 	.thaw = thaw,

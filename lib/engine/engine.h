@@ -24,6 +24,7 @@ struct engine_span {
 struct engine_memory {
 	/* NULL when this node can; else why not (static text). */
 	const char *(*unable)(void);
+	int copies; /* of its memory that are on the disk at once, at most, while it is restored; where all is on one disk */
 	bool keeps_connections; /* with a network of ours, and unless they are given up */
 	/* Stops it where it is; -1: it runs on. thaw: one that is not stopped is no error. */
 	int (*freeze)(const struct service *s, struct err *e);
@@ -52,6 +53,8 @@ struct engine_whole {
 	int (*image_load)(const char *file, struct err *e);
 	/* NULL: only stateless ones can be moved. */
 	const struct engine_memory *memory;
+	/* Is the daemon there without which its program does nothing? NULL: it needs none, or `missing` asks for it. */
+	bool (*daemon)(void);
 };
 
 struct engine {
@@ -86,6 +89,8 @@ struct engine {
 
 extern const struct engine engine_process, engine_runc, engine_docker, engine_podman, engine_swarm;
 const struct engine *engine_find(const char *name); /* NULL: unknown */
+/* Can this node run it now: nothing is missing, and its daemon is there? */
+bool engine_here(const struct engine *engine);
 /* NULL unless the engine of that name spans nodes. */
 const struct engine_span *engine_span(const char *name);
 /* Is it a service of such an engine, that this node governs, wherever it runs? */

@@ -16,12 +16,11 @@
 #include <sys/wait.h>
 
 #include "lib/base/clock.h"
-#include "lib/base/file.h"
-#include "lib/base/proc.h"
 #include "lib/engine/again.h"
 #include "lib/engine/cgroup.h"
 #include "lib/engine/engine.h"
 #include "lib/engine/health.h"
+#include "lib/engine/keeper_helper.h"
 #include "lib/engine/keeper_pages.h"
 #include "lib/engine/log.h"
 #include "lib/engine/net.h"
@@ -87,52 +86,6 @@ static void run_start(struct self *k)
 	answer(k, rc, pid, 0, &e);
 }
 
-static int helper_become(struct self *k, char *const *argv, int netns, int fd3, const char *errlog, int *report,
-			 struct err *e)
-{
-	AUTO_FD int null = open("/dev/null", O_RDWR | O_CLOEXEC);
-	bool to_log = errlog && !strcmp(errlog, "-");
-	AUTO_FD int errors = to_log ? dup(k->log_w) :
-			     errlog ? open(errlog, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600) :
-				      dup(null);
-
-	if (null < 0 || errors < 0)
-		return err_sys(e, "%s", errlog ? errlog : "/dev/null");
-	if (cgroup_join(k->s->name, 0, e))
-		return -1;
-	if (setns(netns, CLONE_NEWNET))
-		return err_sys(e, "cannot enter its network");
-	child_path();
-	if (child_fds((int[]){ null, to_log ? errors : null, errors, fd3 >= 0 ? fd3 : null, k->log_w, *report }, 6))
-		return err_sys(e, "descriptors");
-	*report = 5;
-	null = errors = -1;
-	execvp(argv[0], argv);
-	return err_sys(e, "cannot run %s", argv[0]);
-}
-
-static int helper_spawn(struct self *k, char *const *argv, int fd3, const char *errlog, pid_t *pid, struct err *e)
-{
-	struct err cause = { .code = EX_UNAVAILABLE };
-	AUTO_FD int netns = netns_open(k, e);
-	int fds[2];
-
-	if (netns < 0)
-		return -1;
-	if (pipe2(fds, O_CLOEXEC))
-		return err_sys(e, "service %s: %s", k->s->name, argv[0]);
-	AUTO_FD int from = fds[0], to = fds[1];
-	if ((*pid = fork()) < 0)
-		return err_sys(e, "service %s: %s", k->s->name, argv[0]);
-	if (!*pid) {
-		child_signals();
-		helper_become(k, argv, netns, fd3, errlog, &to, &cause);
-		_exit(fd_write_all(to, &cause, sizeof(cause)) ? 2 : 1);
-	}
-	close(TAKE_FD(to));
-	return child_report(from, k->s->name, e);
-}
-
 static void run_exec(struct self *k, struct keeper_ask *ask, size_t len, int fd3, int other)
 {
 	char *argv[KEEPER_WORDS / 64 + 1], *at = ask->words, *errlog = NULL;
@@ -154,10 +107,9 @@ static void run_exec(struct self *k, struct keeper_ask *ask, size_t len, int fd3
 		at = end + 1;
 	}
 	argv[n] = NULL;
-	if (n)
-		rc = helper_spawn(k, argv, fd3, errlog, &pid, &e);
-	else
-		err_set(&e, EX_SOFTWARE, "keeper: arguments: too many or none");
+	AUTO_FD int netns = n ? netns_open(k, &e) : err_set(&e, EX_SOFTWARE, "keeper: arguments: too many or none");
+	if (netns >= 0)
+		rc = keeper_helper_spawn(k->s, argv, netns, fd3, k->log_w, errlog, &pid, &e);
 	if (!rc && other >= 0) {
 		close(k->other);
 		k->other = fcntl(other, F_DUPFD_CLOEXEC, 0);

@@ -393,14 +393,24 @@ const char *service_dir(const struct service *s, const char *below)
 	return file_path("/var/lib/edge/services/%s/%s", s->name, below);
 }
 
-int service_save(const struct service *s, struct err *e)
+static int save(const struct service *s, int (*write)(const char *, const void *, size_t, mode_t, struct err *), struct err *e)
 {
 	AUTO_JSON struct json *j = service_to_json(s);
 	AUTO_FREE char *text = json_text(j);
 
 	if (!text)
 		return err_sys(e, "service %s", s->name);
-	return file_write(service_dir(s, "service.json"), text, strlen(text), 0600, e);
+	return write(service_dir(s, "service.json"), text, strlen(text), 0600, e);
+}
+
+int service_save(const struct service *s, struct err *e)
+{
+	return save(s, file_write, e);
+}
+
+int service_save_cached(const struct service *s, struct err *e)
+{
+	return save(s, file_write_cached, e);
 }
 
 int service_load(struct service **s, const char *name, struct err *e)

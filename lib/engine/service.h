@@ -73,6 +73,8 @@ struct json *service_record(const struct service *s, const char *state);
  * Static ring of buffers. */
 const char *service_dir(const struct service *s, const char *below);
 int service_save(const struct service *s, struct err *e);
+/* The same, but not yet on disk: everybody finds it. service_save is to follow soon. */
+int service_save_cached(const struct service *s, struct err *e);
 /* EX_UNAVAILABLE: "service NAME: no such service on this node". */
 int service_load(struct service **s, const char *name, struct err *e);
 /* Names of all on this node: array of JSON service records with their states. */

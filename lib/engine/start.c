@@ -27,6 +27,11 @@ const struct engine *engine_find(const char *name)
 	return NULL;
 }
 
+bool engine_here(const struct engine *engine)
+{
+	return !engine->missing() && (!engine->whole || !engine->whole->daemon || engine->whole->daemon());
+}
+
 const struct engine_span *engine_span(const char *name)
 {
 	const struct engine *engine = engine_find(name);

@@ -82,13 +82,6 @@ static int resolve(const struct service *s, char path[PATH_MAX], struct err *e)
 	return 0;
 }
 
-static bool is_below(const char *path, const char *folder)
-{
-	size_t n = strlen(folder);
-
-	return !strncmp(path, folder, n) && (!path[n] || path[n] == '/');
-}
-
 static int resolve_one(struct service *s, int i, struct err *e)
 {
 	struct service_volume *v = &s->volumes[i];
@@ -102,7 +95,7 @@ static int resolve_one(struct service *s, int i, struct err *e)
 	if (!service_path_valid(v->host) || !service_path_valid(v->path))
 		return err_set(e, EX_UNAVAILABLE, "volume %s on %s: not plain absolute paths", v->host, v->path);
 	for (int k = 0; k < i; k++)
-		if (is_below(s->volumes[k].path, v->path))
+		if (file_is_below(s->volumes[k].path, v->path))
 			return err_set(e, EX_USAGE, "volume %s: hides the one on %s", v->path, s->volumes[k].path);
 	return 0;
 }

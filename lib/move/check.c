@@ -193,9 +193,18 @@ static void check_criu(const struct json *call, struct json *list)
 		check_refuse(list, "cpu", "the processor lacks features of the source's: %s", e.text);
 }
 
+/* How often its memory is on the disk at once. */
+static int copies(const struct service *s)
+{
+	const struct engine *engine = engine_find(s->engine);
+
+	return engine && engine->whole && engine->whole->memory ? engine->whole->memory->copies : 1;
+}
+
 static void check_space(const struct service *s, const struct json *call, struct json *list)
 {
-	double need = json_num(call, "bytes", 0) + json_num(call, "mem_bytes", 0) + SPARE_BYTES, have;
+	double mem = json_num(call, "mem_bytes", 0) * copies(s);
+	double need = json_num(call, "bytes", 0) + mem + SPARE_BYTES, have;
 	const char *state = file_path("/var/lib/edge");
 
 	file_mkdirs(state, 0755, NULL);

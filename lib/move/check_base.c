@@ -4,6 +4,7 @@
 #include <string.h>
 #include <sys/stat.h>
 
+#include "lib/base/file.h"
 #include "lib/move/check_int.h"
 
 #define LIST_MAX (6u << 20)  /* bytes: all of a call is one frame */
@@ -64,13 +65,6 @@ static int paths_add(struct paths *p, const char *path, struct err *e)
 
 /* ---- the source ---- */
 
-static bool is_below(const char *path, const char *folder)
-{
-	size_t n = strlen(folder);
-
-	return !strncmp(path, folder, n) && (path[n] == '/' || !path[n]);
-}
-
 /* A regular file of the service's lower layer, and in none of the folders that travel. */
 static bool is_base(const struct service *s, const char *inside)
 {
@@ -80,7 +74,7 @@ static bool is_base(const struct service *s, const char *inside)
 	if (inside[0] != '/' || strstr(inside, " (deleted)"))
 		return false;
 	for (int i = 0; i < s->n_volumes; i++)
-		if (is_below(inside, s->volumes[i].path))
+		if (file_is_below(inside, s->volumes[i].path))
 			return false;
 	snprintf(path, sizeof(path), "%s%s", service_dir(s, "upper"), inside);
 	return lstat(path, &st) && !lstat(inside, &st) && S_ISREG(st.st_mode);

@@ -18,6 +18,7 @@
 #include "lib/move/check.h"
 #include "lib/move/files.h"
 #include "lib/move/guard.h"
+#include "lib/move/here.h"
 #include "lib/move/image_send.h"
 #include "lib/move/journal.h"
 #include "lib/move/layer.h"
@@ -78,13 +79,6 @@ static void stop_stream(void *ctx)
 
 /* ---- what can be known before ---- */
 
-static bool within(const char *folder, const char *path)
-{
-	size_t n = strlen(folder);
-
-	return !strncmp(path, folder, n) && (!path[n] || path[n] == '/');
-}
-
 /* Each goes as a folder of its own. */
 static int check_volumes(const struct service *s, struct err *e)
 {
@@ -98,7 +92,7 @@ static int check_volumes(const struct service *s, struct err *e)
 		else if (strpbrk(host, "\"\\&<>")) /* podman's list of mounts has them otherwise */
 			why = "its folder's name has one of \" \\ & < >";
 		for (int k = 0; k < s->n_volumes && !why; k++)
-			if (k != i && within(host, s->volumes[k].host))
+			if (k != i && file_is_below(s->volumes[k].host, host))
 				why = "another one is in its folder";
 		if (why)
 			return err_set(e, EX_UNAVAILABLE, "service %s: engine %s: volume %s: %s", s->name, s->engine, path, why);
@@ -381,9 +375,7 @@ int migrate_contained(struct service *s, const char *to, const struct ssh_target
 		d.files[k].root = -1;
 	if (lock < 0)
 		return -1;
-	if (!service_running(s))
-		return err_set(e, EX_UNAVAILABLE, "service %s: does not run here", s->name);
-	if (recover_instance(s->name, s->id, true, e) || random_hex(d.move, 16, e) ||
+	if (here_running(s, "--from", e) || recover_instance(s->name, s->id, true, e) || random_hex(d.move, 16, e) ||
 	    guard_start(&d.guard, s->name, d.move, lock, e))
 		return -1;
 	rc = journal_begin_source(d.move, s, to, e) ? -1 : depart(&d, record, e);

@@ -235,13 +235,13 @@ static void undo(struct arrival *a)
 	service_save(s, NULL);
 }
 
-static int receive(struct arrival *a, const struct json *answer, struct err *e)
+/* Under the service's lock. */
+static int receive(struct arrival *a, int lock, const struct json *answer, struct err *e)
 {
 	struct guard guard = { -1 };
 	struct pulse *pulse = NULL;
-	AUTO_FD int lock = journal_lock(a->s->name, LOCK_MS, e);
 
-	if (lock < 0 || recover_instance(a->s->name, a->s->id, false, e) || guard_start(&guard, a->s->name, a->move, lock, e))
+	if (guard_start(&guard, a->s->name, a->move, lock, e))
 		return -1;
 	a->was_here = !service_load(&a->old, a->s->name, NULL) && !strcmp(a->old->id, a->s->id);
 	int rc = pulse_start(&pulse, a->ctl, NULL, stop_stream, a->ctl, e) || arm(a, e) || reply(a, answer, e) || follow(a, e) ? -1 : 0;
@@ -282,10 +282,13 @@ int contained_serve(struct stream *ctl, const struct json *call, struct err *e)
 	if (!engine || !engine->whole || !engine->whole->memory || s->stateless || !s->addr[0])
 		return err_set(e, EX_DATAERR, "service %s: engine %s: cannot be brought here so", s->name, s->engine);
 	a.engine = engine->whole->memory;
+	AUTO_FD int lock = journal_lock(s->name, LOCK_MS, e);
+	if (lock < 0 || recover_instance(s->name, s->id, false, e))
+		return -1;
 	refusals = check_here(s, call, wanted);
 	bool stop = json_len(refusals, NULL) > 0 || json_bool(call, "dry_run", false);
 	json_set(answer, "refusals", TAKE_PTR(refusals));
-	int rc = stop ? reply(&a, answer, e) : receive(&a, answer, e);
+	int rc = stop ? reply(&a, answer, e) : receive(&a, lock, answer, e);
 	service_free(a.old);
 	return rc;
 }

@@ -39,20 +39,45 @@ static enum decided look(struct registry *r, const char *key)
 	return DECIDED_UNKNOWN;
 }
 
-enum decided decide(const char *move, enum decided how)
+static struct json *record(const char *move, enum decided how)
 {
-	const struct registry_version absent = { "" };
-	AUTO_JSON struct json *rec = json_object();
-	AUTO_REGISTRY struct registry *r = NULL;
-	char key[KEY_ROOM];
+	struct json *rec = json_object();
 
-	if (open_shared(&r))
-		return DECIDED_UNKNOWN;
 	json_set_str(rec, "kind", "decision");
 	json_set_str(rec, "move", move);
 	json_set_str(rec, "step", words[how]);
+	return rec;
+}
+
+struct registry *decide_ready(const char *move, enum decided how)
+{
+	AUTO_JSON struct json *rec = record(move, how);
+	struct registry *r = NULL;
+	char key[KEY_ROOM];
+
+	if (open_shared(&r))
+		return NULL;
+	registry_stage(r, key_of(key, move), rec, NULL); /* what could not be done now is done then */
+	return r;
+}
+
+enum decided decide_in(struct registry *r, const char *move, enum decided how)
+{
+	const struct registry_version absent = { "" };
+	AUTO_JSON struct json *rec = record(move, how);
+	char key[KEY_ROOM];
+
+	if (!r)
+		return DECIDED_UNKNOWN;
 	int rc = registry_put(r, key_of(key, move), rec, &absent, NULL);
 	return rc < 0 ? DECIDED_UNKNOWN : rc ? look(r, key) : how;
+}
+
+enum decided decide(const char *move, enum decided how)
+{
+	AUTO_REGISTRY struct registry *r = NULL;
+
+	return open_shared(&r) ? DECIDED_UNKNOWN : decide_in(r, move, how);
 }
 
 enum decided decided(const char *move)

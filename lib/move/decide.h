@@ -5,6 +5,8 @@
 #ifndef EDGE_MOVE_DECIDE_H
 #define EDGE_MOVE_DECIDE_H
 
+struct registry;
+
 enum decided {
 	DECIDED_UNKNOWN = -1, /* no registry is shared, or it cannot be asked: it keeps nobody back */
 	DECIDED_NOT,          /* nobody has taken it yet */
@@ -14,6 +16,10 @@ enum decided {
 
 /* Takes it for this end (DECIDED_RUNNING or DECIDED_THAWED), if nobody has yet: who has it now. Twice is once. */
 enum decided decide(const char *move, enum decided how);
+/* For who cannot wait later: the registry, with all done that can be done ahead; the caller closes it. NULL: none is shared. */
+struct registry *decide_ready(const char *move, enum decided how);
+/* decide in that registry; NULL: DECIDED_UNKNOWN. */
+enum decided decide_in(struct registry *r, const char *move, enum decided how);
 /* Who has it. */
 enum decided decided(const char *move);
 /* The destination's part of the move is over: nobody will ask any more. */

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* The inside of a memory image, shared by image.c (pages by address), image_index.c (by content, and on disk)
- * and image_link.c (for CRIU). */
+/* The inside of a memory image, shared by image.c (pages by address), image_used.c (notes on them),
+ * image_index.c (by content, and on disk) and image_link.c (for CRIU). */
 #ifndef EDGE_MOVE_IMAGE_INT_H
 #define EDGE_MOVE_IMAGE_INT_H
 
@@ -56,6 +56,14 @@ struct image {
 	double note_at; /* when image_note writes the next time; 0: the image is at rest */
 };
 
+/* The page's number in its chunk. */
+static inline unsigned page_of(uint64_t addr)
+{
+	return (unsigned)(addr / PAGE_BYTES % PAGES_PER_CHUNK);
+}
+
+/* The chunk of that address, with the lock held; NULL: none, unless `make` and its window is covered. op, wp may be NULL. */
+struct chunk *image_chunk_at(struct image *im, uint64_t object, uint64_t addr, struct object **op, struct window **wp, bool make);
 typedef void chunk_fn(void *ctx, struct object *o, struct window *w, size_t k);
 void image_each_chunk(struct image *im, chunk_fn *fn, void *ctx);
 struct object *image_object_add(struct image *im, uint64_t id);

@@ -2,7 +2,6 @@
 #include "lib/move/incoming_int.h"
 
 #include <fcntl.h>
-#include <pthread.h>
 #include <string.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
@@ -170,28 +169,18 @@ static void stop_all(void *ctx)
 		cgroup_kill(in->svc->name, KILL_MS, NULL);
 }
 
-static void *decide_running(void *move)
-{
-	return (void *)(intptr_t)decide(move, DECIDED_RUNNING);
-}
-
-/* What a service that runs must have behind it: the registry's word that nobody has forced it to go on at the source, and
- * service.json, so that this node knows of it. Both wait for a disk or a network, and so at the same time. */
+/* What a service that runs must have behind it: service.json, so that this node knows of it, and the registry's word that nobody
+ * has forced it to go on at the source. */
 static int commit_prepare(struct incoming *in, struct err *e)
 {
-	void *how = NULL;
-	pthread_t thread;
-	bool aside = !pthread_create(&thread, NULL, decide_running, in->ck->id);
-	int rc = service_save(in->svc, e);
+	if (service_save_cached(in->svc, e))
+		return -1;
+	enum decided how = decide_in(in->registry, in->ck->id, DECIDED_RUNNING);
 
-	if (aside)
-		pthread_join(thread, &how);
-	else
-		how = decide_running(in->ck->id);
-	in->decided = (enum decided)(intptr_t)how != DECIDED_UNKNOWN;
-	if (!rc && (enum decided)(intptr_t)how == DECIDED_THAWED)
+	in->decided = how != DECIDED_UNKNOWN;
+	if (how == DECIDED_THAWED)
 		return err_set(e, EX_UNAVAILABLE, "service %s: it was forced to go on at the source", in->svc->name);
-	return rc;
+	return 0;
 }
 
 /* The commit: from the moment that "running" is on disk the service is this node's. */
@@ -273,6 +262,8 @@ static int finish(struct incoming *in, struct err *e)
 	json_set_ms(answer, "resume_ms", clock_ms() - in->t_go);
 	json_set_ms(answer, "safety_ms", in->safety);
 	int rc = incoming_reply(in, TAKE_PTR(answer), e);
+	if (service_save(s, e)) /* now there is time for the disk */
+		rc = -1;
 	if (keeper_release(&in->keeper, s->pid, e))
 		rc = -1;
 	publish(in);
@@ -302,7 +293,7 @@ static int restore(struct incoming *in, const struct json *call, struct err *e)
 	if (!in->opened && (verify_images(in, call, e) || incoming_install_base(in, e)))
 		return -1;
 	double start = clock_ms();
-	if (journal_turn(in->ck->id, "begun", "restoring", NULL, e))
+	if (journal_turn_cached(in->ck->id, "begun", "restoring", e))
 		return -1;
 	in->safety = clock_ms() - start;
 	if (checkpoint_complete(in->ck, in->im, e) || image_link_parents(in->im, in->ck->dir, e) || incoming_put_back(in, e) ||
@@ -361,6 +352,7 @@ static void release(struct incoming *in, struct err *e)
 		checkpoint_back_free(in->back);
 	if (in->ck)
 		checkpoint_free(in->ck);
+	registry_close(in->registry);
 	if (in->lock >= 0)
 		close(in->lock);
 }

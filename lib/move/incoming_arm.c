@@ -4,6 +4,7 @@
 
 #include "lib/base/proc.h"
 #include "lib/engine/cgroup.h"
+#include "lib/move/decide.h"
 #include "lib/move/incoming_int.h"
 #include "lib/move/lazy.h"
 
@@ -71,6 +72,7 @@ int incoming_arm(struct incoming *in, const struct json *call, struct err *e)
 	in->armed = true;
 	if (arm_pages(in, e) || in->engine->restore_arm(s, &in->keeper, &in->criu, e) || criu_unchanged(e))
 		return -1;
+	in->registry = decide_ready(in->ck->id, DECIDED_RUNNING);
 	/* From the freeze on, what restores it comes before other work on this node; the restored tasks get their own
 	 * priorities back. */
 	proc_hurry(0);

@@ -46,6 +46,7 @@ struct incoming {
 	bool opened;              /* it was sealed here before, and verified when it was opened */
 	bool keep;                /* the checkpoint stays when the move does not succeed */
 	bool own;                 /* it was taken here, and stays in any case */
+	struct registry *registry; /* ready for that decision; NULL: none is shared */
 	bool decided;             /* the registry has a decision about the move, which goes with it */
 	struct checkpoint_back *back; /* what putting back its folders has changed */
 	double t_restore, t_ready, t_go;

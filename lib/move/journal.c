@@ -118,7 +118,7 @@ static int reserve(int fd, const char *path, struct err *e)
 /* Over blanks that are on disk already: the file neither grows nor gets blocks, so the filesystem need not commit anything,
  * with all that others have written, before the step is on disk. A line of which only a part got there is no JSON, and no step; the next
  * one is not swallowed by it. Several processes write: the file is locked. */
-static int append(int fd, const char *path, struct json *line, const char *step, struct err *e)
+static int append(int fd, const char *path, struct json *line, const char *step, bool sync, struct err *e)
 {
 	char at[32];
 	struct stat st;
@@ -133,7 +133,7 @@ static int append(int fd, const char *path, struct json *line, const char *step,
 	int n = text ? asprintf(&whole, "%s%s\n", end ? "\n" : "", text) : -1;
 	if (n < 0)
 		return err_set(e, EX_OSERR, "out of memory");
-	if (!fd_pwrite_all(fd, whole, (size_t)n, end) && !fdatasync(fd))
+	if (!fd_pwrite_all(fd, whole, (size_t)n, end) && !(sync && fdatasync(fd)))
 		return 0;
 	/* A line that may not be on disk is not to be read either. */
 	err_sys(e, "%s", path);
@@ -163,7 +163,7 @@ int journal_begin(const char *move, const struct json *head, struct err *e)
 	if (*journal_last(move))
 		return err_set(e, EX_TEMPFAIL, "move %.12s: has begun before: it is \"%s\"", move, journal_last(move));
 	json_set_str(line, "boot", this_boot());
-	if (reserve(fd, path, e) || append(fd, path, line, "begun", e) || sync_folder(e)) {
+	if (reserve(fd, path, e) || append(fd, path, line, "begun", true, e) || sync_folder(e)) {
 		unlink(path);
 		return -1;
 	}
@@ -227,7 +227,7 @@ int journal_begin_source(const char *move, const struct service *s, const char *
 	return journal_begin(move, head, e);
 }
 
-int journal_turn(const char *move, const char *from, const char *step, const struct json *more, struct err *e)
+static int turn(const char *move, const char *from, const char *step, const struct json *more, bool sync, struct err *e)
 {
 	AUTO_JSON struct json *line = more ? json_copy(more) : json_object();
 	const char *path;
@@ -238,11 +238,21 @@ int journal_turn(const char *move, const char *from, const char *step, const str
 	AUTO_FREE char *last = last_value(path, "step");
 	if (!last || !among(from, last))
 		return 1;
-	if (append(fd, path, line, step, e))
+	if (append(fd, path, line, step, sync, e))
 		return -1;
 	flock(fd, LOCK_UN);
 	journal_hold(step);
 	return 0;
+}
+
+int journal_turn(const char *move, const char *from, const char *step, const struct json *more, struct err *e)
+{
+	return turn(move, from, step, more, true, e);
+}
+
+int journal_turn_cached(const char *move, const char *from, const char *step, struct err *e)
+{
+	return turn(move, from, step, NULL, false, e);
 }
 
 static void copy_member(const char *move, const char *key, char *to, size_t size)

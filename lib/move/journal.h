@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* The journal: one file per move on each of its two nodes, a line per step, on disk before the step is taken for done.
+/* The journal: one file per move on each of its two nodes, a line per step, on disk before the step is taken for done; but for
+ * "restoring", as what is restored ends with the node.
  * The destination's "running" is the moment from which the service is there.
  *
  *   source       begun -> frozen (-> shipped) -> go -> handed-over      or -> thawed, failed, refused: it goes on here
@@ -22,6 +23,9 @@ int journal_begin_source(const char *move, const struct service *s, const char *
  * step is a word of `from`, under the file's lock, and waits until it is on disk. 0 done; 1 it is another one, and nothing
  * was written; EX_UNAVAILABLE when there is no such move. */
 int journal_turn(const char *move, const char *from, const char *step, const struct json *more, struct err *e);
+/* The same without waiting for the disk: of a step that other processes must see, but that tells nothing any more when this node
+ * has been switched off, as what it is about ends with that. The next step brings it to disk. */
+int journal_turn_cached(const char *move, const char *from, const char *step, struct err *e);
 /* The step that was written last; "" when the move is not in the journal. Static storage per thread. */
 const char *journal_last(const char *move);
 /* The last value that a line gives for the string member `key` (new), or NULL. */

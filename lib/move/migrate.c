@@ -9,6 +9,7 @@
 #include "lib/engine/engine.h"
 #include "lib/engine/service.h"
 #include "lib/move/contained.h"
+#include "lib/move/here.h"
 #include "lib/move/refusal.h"
 #include "lib/move/stateless.h"
 #include "lib/move/worker.h"
@@ -107,7 +108,7 @@ int migrate(const char *name, const char *to, const struct move_options *opt, st
 
 	*record = NULL;
 	with.to = to;
-	if (service_load(&s, name, e))
+	if (here_load(&s, name, "--from", e))
 		return -1;
 	const struct engine *engine = engine_find(s->engine);
 	if (engine && engine->whole && engine->whole->span && s->stateless)

@@ -5,6 +5,7 @@
 
 #include "lib/base/clock.h"
 #include "lib/engine/engine.h"
+#include "lib/move/here.h"
 #include "lib/move/lazy.h"
 #include "lib/move/recover.h"
 #include "lib/move/outgoing_int.h"
@@ -54,15 +55,13 @@ int outgoing_open(struct outgoing **out, const char *name, const struct move_opt
 	o->opt = *opt;
 	outgoing_init(o);
 	o->start = clock_ms();
-	if (service_load(&o->svc, name, e))
+	if (here_load(&o->svc, name, "--from", e))
 		return -1;
 	o->post_copy = opt->post_copy;
 	o->lock = journal_lock(name, LOCK_MS, e);
 	if (o->lock < 0)
 		return -1;
-	if (!service_running(o->svc))
-		return err_set(e, EX_UNAVAILABLE, "service %s: does not run here", name);
-	if (recover_instance(name, o->svc->id, true, e) || lazy_wait(o->svc, FILL_MS, keep_waiting, o, e))
+	if (here_running(o->svc, "--from", e) || recover_instance(name, o->svc->id, true, e) || lazy_wait(o->svc, FILL_MS, keep_waiting, o, e))
 		return -1;
 	o->engine = engine_find(o->svc->engine);
 	if (!o->engine)

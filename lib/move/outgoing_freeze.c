@@ -162,8 +162,6 @@ int outgoing_freeze(struct outgoing *o, struct err *e)
 	/* The memory stands still now: its last pages go over while criu collects the rest. */
 	start = clock_ms();
 	rc = o->post_copy ? outgoing_late_round(o, &st, e) : outgoing_memory_round(o, false, true, &st, e);
-	if (rc)
-		outgoing_go_on(o, "frozen", e); /* was it a signal? */
 	o->rep.pages = clock_ms() - start;
 	if (wait_dump(o, DUMP_WHOLE, rc ? NULL : e) || rc)
 		return -1;

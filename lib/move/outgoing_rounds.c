@@ -75,10 +75,8 @@ static int paced_round(struct outgoing *o, struct pages_stats *st, struct err *e
 	struct pace *p = &o->pace;
 	double start = clock_ms(), since = start - p->at;
 
-	if (outgoing_memory_round(o, true, false, st, e)) {
-		outgoing_go_on(o, "memory", e);
+	if (outgoing_memory_round(o, true, false, st, e))
 		return -1;
-	}
 	outgoing_add_round(o, st);
 	if (!p->page_ms || st->changed > LEARN_PAGES)
 		p->page_ms = st->ms / (double)(st->changed ? st->changed : 1);

@@ -13,6 +13,7 @@
 #include "lib/move/check.h"
 #include "lib/move/decide.h"
 #include "lib/move/guard.h"
+#include "lib/move/here.h"
 #include "lib/move/image_send.h"
 #include "lib/move/journal.h"
 #include "lib/move/layer.h"
@@ -174,9 +175,8 @@ int migrate_stateless(struct service *s, const char *to, const struct ssh_target
 
 	if (lock < 0)
 		return -1;
-	if (!service_running(s))
-		return err_set(e, EX_UNAVAILABLE, "service %s: does not run here", s->name);
-	if (recover_instance(s->name, s->id, true, e) || random_hex(l.move, 16, e) || guard_start(&l.guard, s->name, l.move, lock, e))
+	if (here_running(s, "--from", e) || recover_instance(s->name, s->id, true, e) || random_hex(l.move, 16, e) ||
+	    guard_start(&l.guard, s->name, l.move, lock, e))
 		return -1;
 	rc = journal_begin_source(l.move, s, to, e) ? -1 : leave(&l, record, e);
 	pulse_end(l.pulse);

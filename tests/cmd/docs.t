@@ -334,7 +334,7 @@ sub run_all_examples {
 	$ENV{LAB} = "docs$$";
 	$lab = realpath('examples/lab/lab');
 	$SIG{$_} = sub { exit 1 } for 'INT', 'TERM', 'HUP';
-	if (system("timeout 60 $lab up 2 --share $tmp >&2")) { fail('a lab for the examples'); return }
+	if (system("timeout 60 $lab up 2 --share $tmp >/dev/null")) { fail('a lab for the examples'); return }
 	chomp(my $number = slurp("/run/edge-lab/$ENV{LAB}/subnet"));
 	$subnet = "10.77.$number";
 	run_examples($_) for glob('man/*'), 'README.md';

@@ -247,9 +247,16 @@ like "the whole one is" '"state":"running"' "$(on edge1 edge-restore "$id" 2>&1)
 
 on edge1 edge-migrate web --to edge2 >/dev/null
 state >"$tmp/before"
-refused "edge-stop where a service was" 69 'edge-stop: service web: .*' edge-stop web
-refused "edge-checkpoint where a service was" 69 'edge-checkpoint: service web: does not run here' edge-checkpoint web
-refused "edge-migrate where a service was" 69 'edge-migrate: service web: does not run here' edge-migrate web --to edge2
+refused "edge-stop where a service was" 69 'edge-stop: service web: has moved away \(edge-stop --rm web removes what it left\); it is on node edge2 \(--on edge2\)' edge-stop web
+refused "edge-checkpoint where a service was" 69 'edge-checkpoint: service web: does not run here; it is on node edge2 \(--from edge2\)' edge-checkpoint web
+refused "edge-migrate where a service was" 69 'edge-migrate: service web: does not run here; it is on node edge2 \(--from edge2\)' edge-migrate web --to edge2
 await 5 settled
 ok "... the registry still says where it runs" settled
+on edge1 edge-run --name brief -- sh -c 'exec sleep 0.5' >/dev/null
+ended() {
+	on edge1 edge-run --list | grep '"name":"brief"' | grep -q '"state":"exited"'
+}
+await 10 ended
+refused "edge-migrate of one that has ended" 69 'edge-migrate: service brief: has ended \(its log: /var/lib/edge/services/brief/log\)' \
+	edge-migrate brief --to edge2
 finish

@@ -53,10 +53,13 @@ left_over() {
 
 ok 'a verb that does not exist is a usage error' exits 64 "$lab" fly
 ok 'a lab that is not up says so' exits 69 "$lab" nodes
-ok 'a lab of three nodes comes up' "$lab" up 3
+said=$("$lab" up 3)
+ok 'a lab of three nodes comes up' test $? = 0
 ok 'up again says that it is up already' exits 1 "$lab" up 3
 eval "$("$lab" env)"
 net=$("$lab" nodes | sed -n 's/.*"addr":"\([0-9.]*\)\.1",.*/\1/p')
+is 'it has said where that is' \
+	"lab $LAB is up: network $net.0/24, this machine $net.254; a shell in a node: LAB=$LAB $lab exec edge1 bash" "$said"
 is 'nodes prints one record each' "$(for i in 1 2 3; do
 	printf '{"kind":"node","name":"edge%s","addr":"%s.%s","port":22,"user":"root","role":"edge","network":"%s"}\n' $i "$net" $i "$LAB"
 done)" "$("$lab" nodes)"
@@ -124,7 +127,7 @@ ok 'the lab goes down' "$lab" down
 is 'nothing is left over' '' "$(left_over)"
 ok 'down twice is fine' "$lab" down
 said=$(script -qec "$lab up 1 --disk 64M" /dev/null </dev/null | tr -d '\r')
-is 'at a terminal it says what is there, and what is next' "lab: lab $LAB is up:
+is 'at a terminal it says what is there, and what is next' "lab: lab $LAB is up: network $net.0/24, this machine $net.254
   edge1  $net.1
 Next: LAB=$LAB $lab exec edge1 bash   a shell in a node
       LAB=$LAB $lab down              the end of it" "$said"
@@ -142,7 +145,7 @@ for after in 0.15 0.4; do
 	wait $! && "$lab" down
 	is "nor of one that is told to end after $after s, twice, with all its children" '' "$(left_over)"
 done
-"$lab" up 1
+"$lab" up 1 >/dev/null
 "$lab" down &
 sleep 0.1
 kill -TERM $! 2>/dev/null

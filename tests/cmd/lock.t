@@ -116,10 +116,10 @@ is '... and that of one that does not is free after a lease' '0 ran' "$(EDGE_REG
 
 # the terminal
 cat >"$tmp/typist" <<'EOF'
-import os, pty, sys, time
+import os, pty, sys
 pid, fd = pty.fork()
 if not pid:
-    os.execvp('edge-lock', ['edge-lock', 'fleet', '--', 'sh', '-c', 'echo ready; read line; echo "have $line"'])
+    os.execvp(sys.argv[1], sys.argv[1:])
 said = b''
 while b'ready' not in said:
     said += os.read(fd, 1000)
@@ -132,7 +132,21 @@ except OSError:
 status = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
 print(status, said.decode().replace('\r', '').split('\n')[-2])
 EOF
-is 'a command reads from the terminal' '0 have words' "$(EDGE_REGISTRY=dir:$tmp/registry python3 "$tmp/typist")"
+typed() { # COMMAND...: at a terminal, where `words` are typed when it is ready; "STATUS LAST-LINE"
+	EDGE_REGISTRY=dir:$tmp/registry timeout 60 python3 "$tmp/typist" "$@"
+}
+is 'a command reads from the terminal' '0 have words' \
+	"$(typed edge-lock fleet -- sh -c 'echo ready; read line; echo "have $line"')"
+is '... also one whose output goes elsewhere' '0 have words' \
+	"$(typed sh -c 'edge-lock fleet -- sh -c "echo ready >&2; read line; echo have \$line" | cat')"
+is 'a pager that reads what it writes has the terminal' '0 have words of it' "$(typed sh -c '
+	edge-lock fleet -- sh -c "echo of it; until test -e $1/paged; do sleep 0.1; done" | {
+		read -r first
+		echo ready
+		read -r line </dev/tty
+		echo "have $line $first"
+		touch "$1/paged"
+	}' sh "$tmp")"
 
 p=$(port) peer=http://127.0.0.1:$(port)
 etcd --data-dir "$tmp/etcd" --listen-client-urls "http://127.0.0.1:$p" --advertise-client-urls "http://127.0.0.1:$p" \

@@ -16,7 +16,7 @@ lab_up
 run web -- sleep 1000
 on edge1 edge-top --once edge1 edge2 >"$tmp/text" 2>"$tmp/err"
 is "it prints a fleet once" "0 " "$? $(<"$tmp/err")"
-like "... its nodes" $'\nedge2 +(red|green) +' "$(<"$tmp/text")"
+like "... its nodes" $'\nedge2 +(red|green) +edge +'"$LAB " "$(<"$tmp/text")"
 like "... and its services" $'\nweb +edge1 +running +stateful +process ' "$(<"$tmp/text")"
 on edge1 edge-top --once >"$tmp/text"
 like "without operands it takes the nodes of the registry" $'\nedge2 ' "$(<"$tmp/text")"

@@ -11,7 +11,7 @@
  *   R  recovery at S (G too, after the      any session: answers "outcome", takes "done"
  *      death of M; and M in trouble)
  *
- * A step is on disk before anything is done for it. A turn, (from, to), is one atomic action: the step is written
+ * A step is on disk before anything is done for it; but "restoring" is only seen by all, and may be lost when D crashes. A turn, (from, to), is one atomic action: the step is written
  * only if the last one is among `from`. All else may be interrupted between any two statements.
  *
  * Locks: the service's lock is held by M or R at S, by E or RD at D, and ends with its process. G shares M's (it has
@@ -309,6 +309,7 @@ inline crash_s() {
 inline crash_d() {
 	e = false; k = false; d_net = false;
 	d_old = (d_last == running);
+	if :: d_last == restoring -> d_last = begun :: true fi;
 	if :: d_tasks != none -> d_tasks = lost :: else fi
 }
 

@@ -94,7 +94,7 @@ await() { # SECONDS COMMAND...: until it succeeds; a machine under load gets thr
 
 lab_up() { # OPTION...
 	# Behind a wait a signal is heeded at once, and not when the lab is up.
-	timeout 150 "$lab" up ${#nodes[@]} --share "$tmp" "$@" &
+	timeout 150 "$lab" up ${#nodes[@]} --share "$tmp" "$@" >/dev/null &
 	starting=$!
 	if ! wait $starting; then echo 'Bail out! no lab'; exit 1; fi
 	starting=''

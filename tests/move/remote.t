@@ -64,10 +64,13 @@ here edge-migrate - <<<"$plan"
 is 'the plan itself' '0 ["edge2","running",1]' "$? $(jq -c '[.node, .state, .epoch]' "$tmp/said")"
 here edge-stop --on edge1 far
 is 'who stops it where it was hears of that' \
-	'69 edge-stop: service far: has moved away (edge-stop --rm far removes what it left)' "$? $(<"$tmp/err")"
+	'69 edge-stop: service far: has moved away (edge-stop --rm far removes what it left); it is on node edge2 (--on edge2)' "$? $(<"$tmp/err")"
 is 'and the registry is not touched' running "$(jq -r .state "$EDGE_LAB_DIR/registry/service/$id.json")"
 here edge-stop --on edge1 --rm far
 is 'what it left can be removed' '0 "moved"' "$? $(jq -c .state "$tmp/said")"
+here edge-migrate --from edge1 --to edge3 far
+is 'whoever looks for it where it never was hears where it is' \
+	'69 edge-migrate: service far: no such service on this node; it is on node edge2 (--from edge2)' "$? $(<"$tmp/err")"
 
 # --- an end in the middle: the program there ends, too
 edge-checkpoint --from edge2 far >"$tmp/held" 2>/dev/null &

@@ -36,6 +36,55 @@ static int wait_pids(const char *name, int want)
 	return n;
 }
 
+/* Asks from within s for the freezer of the process; gives what it is refused with, or "". */
+static const char *asked_within(const struct service *s, pid_t pid)
+{
+	static char text[sizeof(((struct err *)0)->text)];
+	struct err e = { 0 };
+	char dir[PATH_MAX];
+	bool v1;
+	int way[2];
+
+	if (pipe(way))
+		return "no pipe";
+	pid_t asking = fork();
+	if (!asking) {
+		if (!cgroup_join(s->name, 0, &e))
+			cgroup_freezer_of(pid, dir, &v1, &e);
+		_exit(write(way[1], e.text, sizeof(e.text)) != sizeof(e.text));
+	}
+	close(way[1]);
+	if (read(way[0], text, sizeof(text)) != sizeof(text))
+		strcpy(text, "no answer");
+	close(way[0]);
+	waitpid(asking, NULL, 0);
+	return text;
+}
+
+/* A process of a cgroup is not to be frozen by one that is in it, too, or below it. */
+static void test_freezer_of(const struct service *s)
+{
+	struct service inner = { .name = "" }, other = { .name = "" };
+	char want[256], dir[PATH_MAX];
+	struct err e = { 0 };
+	int found = -1;
+	bool v1;
+
+	snprintf(inner.name, sizeof(inner.name), "%.40s/inner", s->name);
+	snprintf(other.name, sizeof(other.name), "%.40s-other", s->name);
+	ok(!cgroup_create(s, &e) && !cgroup_create(&inner, &e) && !cgroup_create(&other, &e), "cgroups, one within another");
+	pid_t pid = sleeper(s->name, &e);
+	for (int i = 0; i < 2000 && (found = cgroup_freezer_of(pid, dir, &v1, &e)); i++) /* until it has moved itself */
+		usleep(5000);
+	ok(!found && strstr(dir, s->name), "the freezer of a process is found");
+	is_str(asked_within(&other, pid), "", "... also from the cgroup beside it");
+	snprintf(want, sizeof(want), "/edge/%s: has process %d, but this program, too", s->name, (int)pid);
+	is_str(strstr(asked_within(s, pid), "/edge/"), want, "... but not from within it");
+	is_str(strstr(asked_within(&inner, pid), "/edge/"), want, "... and not from below it");
+	ok(!cgroup_remove(s->name, &e) && !cgroup_remove(other.name, &e), "all of them are removed");
+	waitpid(pid, NULL, 0);
+}
+
 int main(void)
 {
 	struct service s = { .name = "", .cpu = 0.5, .mem_bytes = 64 << 20 };
@@ -67,5 +116,6 @@ int main(void)
 	is_int(cgroup_remove(s.name, &e), 0, "removing what is not there is no error");
 	ok(cgroup_freeze(s.name, 10, &e), "freezing what is not there is one");
 	ok(!cgroup_frozen(s.name), "... and it is not frozen");
+	test_freezer_of(&s);
 	return done();
 }

@@ -126,6 +126,12 @@ static void test_room(void)
 	   "no room on the disk");
 	ok(strstr(with_number("mem_bytes", 1e15), "|memory: ") && strstr(with_number("mem_bytes", 1e15), " needed|"),
 	   "no room in memory");
+	struct json *podman = good_call(), *docker = good_call();
+	json_set_num(podman, "mem_bytes", 1e15);
+	json_set_num(docker, "mem_bytes", 1e15);
+	ok(strstr(refusals(service("engine", "podman"), podman, NULL), "3000000067 MB needed"),
+	   "a container's memory is on the disk three times while it is restored");
+	ok(strstr(refusals(service("engine", "docker"), docker, NULL), "4000000067 MB needed"), "... with Docker four times");
 }
 
 static void test_names(void)

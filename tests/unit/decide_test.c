@@ -8,6 +8,7 @@
 
 #include "lib/base/clock.h"
 #include "lib/base/file.h"
+#include "lib/discover/registry.h"
 #include "tests/unit/tap.h"
 
 #define MOVE "00112233445566778899aabbccddeeff"
@@ -26,6 +27,26 @@ static void test_first(void)
 	decide_forget(MOVE);
 	is_int(decided(MOVE), DECIDED_NOT, "it is forgotten");
 	decide_forget(MOVE);
+}
+
+/* By who has made it ready while there was time. */
+static void test_ready(void)
+{
+	AUTO_REGISTRY struct registry *r = decide_ready(MOVE, DECIDED_RUNNING);
+
+	is_int(decided(MOVE), DECIDED_NOT, "what is ready is not yet taken");
+	is_int(decide_in(r, MOVE, DECIDED_RUNNING), DECIDED_RUNNING, "... and then it is");
+	is_int(decided(MOVE), DECIDED_RUNNING, "... for all to see");
+	is_int(decide_in(r, MOVE, DECIDED_RUNNING), DECIDED_RUNNING, "... once");
+	decide_forget(MOVE);
+	is_int(decide_in(r, MOVE, DECIDED_RUNNING), DECIDED_RUNNING, "what was used up is no hindrance");
+	decide_forget(MOVE);
+	registry_close(TAKE_PTR(r));
+	r = decide_ready(MOVE, DECIDED_RUNNING);
+	is_int(decide(MOVE, DECIDED_THAWED), DECIDED_THAWED, "somebody is faster");
+	is_int(decide_in(r, MOVE, DECIDED_RUNNING), DECIDED_THAWED, "... and stays the one who has it");
+	decide_forget(MOVE);
+	is_int(decide_in(NULL, MOVE, DECIDED_RUNNING), DECIDED_UNKNOWN, "where no registry is shared nothing is known");
 }
 
 /* Both at once, as two processes: they say the same. */
@@ -60,6 +81,17 @@ static void test_time(void)
 		decide(move, DECIDED_RUNNING);
 	}
 	printf("# a decision: %.2f ms\n", (clock_ms() - start) / RACES);
+	double taken = 0;
+	for (int i = 0; i < RACES; i++) {
+		char move[40];
+
+		snprintf(move, sizeof(move), "r%d", i);
+		AUTO_REGISTRY struct registry *r = decide_ready(move, DECIDED_RUNNING);
+		start = clock_ms();
+		decide_in(r, move, DECIDED_RUNNING);
+		taken += clock_ms() - start;
+	}
+	printf("# ... that was ready: %.2f ms\n", taken / RACES);
 }
 
 static void test_none(void)
@@ -81,6 +113,7 @@ int main(void)
 	snprintf(url, sizeof(url), "dir:%s", top);
 	setenv("EDGE_REGISTRY", url, 1);
 	test_first();
+	test_ready();
 	test_race();
 	test_time();
 	test_none();
