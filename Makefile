@@ -128,6 +128,7 @@ bench: all
 	$(Q)B=$(B) tests/bench/place
 	$(Q)B=$(B) tests/bench/invite
 	$(Q)B=$(B) tests/bench/rescue
+	$(Q)B=$(B) tests/bench/offload
 
 # --- linting
 

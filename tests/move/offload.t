@@ -11,41 +11,7 @@ daemons
 service_images
 
 # --- a directory of the city, with a machine that is faster, and one that is slower than this one
-core=$(find /etc/ldap/schema /etc/openldap/schema /usr/share -name core.schema 2>/dev/null | head -n 1)
-mkdir "$tmp/ldap"
-cat >"$tmp/slapd.conf" <<END
-include $core
-include $PWD/examples/edge.schema
-modulepath /usr/lib/ldap
-moduleload back_mdb
-pidfile /run/slapd.pid
-database mdb
-suffix "dc=example,dc=org"
-directory $tmp/ldap
-access to * by * read
-END
-entry() { # NODE SCORE
-	cat <<END
-
-dn: cn=$1,ou=Volos,dc=example,dc=org
-objectClass: edgeDevice
-edgeAddress: $(at "$1")
-edgeCpuCores: 16
-edgeCpuScore: $2
-edgeMemoryBytes: 8589934592
-edgeMemoryAvailableBytes: 8589934592
-edgeEngine: swarm
-edgeArchitecture: $(uname -m)
-END
-}
-{
-	printf 'dn: dc=example,dc=org\nobjectClass: organization\nobjectClass: dcObject\no: example\ndc: example\n\n'
-	printf 'dn: ou=Volos,dc=example,dc=org\nobjectClass: organizationalUnit\nou: Volos\n'
-	entry edge2 9000
-	entry edge3 1
-} >"$tmp/all.ldif"
-ok 'machines offer themselves in a directory' slapadd -f "$tmp/slapd.conf" -l "$tmp/all.ldif"
-on edge1 slapd -f "$tmp/slapd.conf" -h ldap://127.0.0.1:1389
+ok 'machines offer themselves in a directory' directory edge1 "$(entry edge2 16 9000)" "$(entry edge3 16 1)"
 cat >"$tmp/compose.yaml" <<'END'
 name: app
 services:
@@ -59,7 +25,7 @@ services:
     deploy: {placement: {constraints: ["node.hostname == edge1"]}}
 END
 offload() { # OPTION...
-	on edge1 env EDGE_WAIT=0 "$PWD/examples/swarm-offload.sh" "$@" "$tmp/compose.yaml" ldap://127.0.0.1:1389/ou=Volos,dc=example,dc=org >"$tmp/said" 2>"$tmp/err"
+	on edge1 env EDGE_WAIT=0 "$PWD/examples/swarm-offload.sh" "$@" "$tmp/compose.yaml" "$city" >"$tmp/said" 2>"$tmp/err"
 }
 where() { on edge1 edge-run --list | jq -c '[.name, .node, .state]' | paste -sd' '; }
 home='["app-busy","edge1","running"] ["app-fixed","edge1","running"]'

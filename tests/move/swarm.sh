@@ -30,6 +30,48 @@ end_daemons() {
 trap 'end_daemons; clean' EXIT
 at() { echo "$subnet.${1#edge}"; } # NODE: its address
 
+# --- machines that offer themselves in an LDAP directory
+
+city=ldap://127.0.0.1:1389/ou=Volos,dc=example,dc=org
+entry() { # NODE CORES SCORE
+	cat <<END
+
+dn: cn=$1,ou=Volos,dc=example,dc=org
+objectClass: edgeDevice
+edgeAddress: $(at "$1")
+edgeCpuCores: $2
+edgeCpuScore: $3
+edgeMemoryBytes: 8589934592
+edgeMemoryAvailableBytes: 8589934592
+edgeEngine: swarm
+edgeEngine: process
+edgeCriu: $("$(examples/get-criu)" --version | sed -n 's/^Version: //p')
+edgeArchitecture: $(uname -m)
+END
+}
+directory() { # NODE ENTRY...: served there, at $city
+	local core
+	core=$(find /etc/ldap/schema /etc/openldap/schema /usr/share -name core.schema 2>/dev/null | head -n 1)
+	mkdir "$tmp/ldap"
+	cat >"$tmp/slapd.conf" <<END
+include $core
+include $PWD/examples/edge.schema
+modulepath /usr/lib/ldap
+moduleload back_mdb
+pidfile /run/slapd.pid
+database mdb
+suffix "dc=example,dc=org"
+directory $tmp/ldap
+access to * by * read
+END
+	{
+		printf 'dn: dc=example,dc=org\nobjectClass: organization\nobjectClass: dcObject\no: example\ndc: example\n\n'
+		printf 'dn: ou=Volos,dc=example,dc=org\nobjectClass: organizationalUnit\nou: Volos\n'
+		printf '%s\n' "${@:2}"
+	} >"$tmp/all.ldif"
+	slapadd -f "$tmp/slapd.conf" -l "$tmp/all.ldif" && on "$1" slapd -f "$tmp/slapd.conf" -h ldap://127.0.0.1:1389
+}
+
 # --- membership
 
 strangers() {
