@@ -21,21 +21,23 @@ filled() { ! on edge2 sh -c 'pgrep -x edge-pages || ls /var/lib/edge/services/me
 pages() { on edge2 pkill -KILL -x edge-pages; } # the lab's node has its own processes only
 is_here() { on edge2 sh -c 'kill -0 "$(sed -n "s/.*\"pid\":\([0-9]*\).*/\1/p" /var/lib/edge/services/mem/service.json)"'; }
 moved() { jq -c '[.moved.restore,.moved.restore_why]' "$tmp/moved"; }
-touch_all() { # reads whatever the service's processes can read
+touch_all() { # reads whatever the service's processes can read, by process_vm_readv(2)
 	on edge2 perl -e '
+		my $call = `uname -m` eq "x86_64\n" ? 310 : 270;
 		my ($pid) = `cat /var/lib/edge/services/mem/service.json` =~ /"pid":(\d+)/;
-		my $space = readlink "/proc/$pid/ns/pid";
-		my $sum = 0;
-		for my $p (grep { readlink "$_/ns/pid" eq $space } glob "/proc/[0-9]*") {
-			open my $maps, "<", "$p/maps" or die;
-			open my $mem, "<", "$p/mem" or die;
+		my ($space, $sum) = (readlink "/proc/$pid/ns/pid", 0);
+		for my $p (grep { readlink "/proc/$_/ns/pid" eq $space } map { m,(\d+), } glob "/proc/[0-9]*") {
+			open my $maps, "<", "/proc/$p/maps" or die;
 			while (<$maps>) {
-				my ($from, $to) = /^(\w+)-(\w+) r/ or next;
-				sysseek $mem, hex $from, 0;
-				$sum += sysread($mem, my $pages, hex($to) - hex $from) // 0;
+				my ($from, $to) = map { hex } /^(\w+)-(\w+) r/ or next;
+				my $pages = "\0" x ($to - $from);
+				my $here = pack "PQ", $pages, $to - $from;
+				my $n = syscall $call, $p + 0, $here, 1, pack("QQ", $from, $to - $from), 1, 0;
+				$sum += $n if $n > 0;
 			}
 		}
-		die "only $sum bytes can be read" if $sum < 8 << 20'
+		print "$sum bytes\n";
+		die if $sum < 8 << 20'
 }
 whole() { # TITLE: every page is what was written to it last
 	is "$1" 0 "$("$B/tests/bench/gapclient" --dead 20000 "$addr" 7000 check | jq -r .value)"
