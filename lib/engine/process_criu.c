@@ -115,15 +115,19 @@ struct ready {
 	struct service *s;
 	int (*fn)(void *);
 	void *ctx;
+	bool runs; /* fn has said so: it runs, whatever becomes of criu */
 };
 
 static int on_restore(void *ctx, const char *point, pid_t pid)
 {
-	const struct ready *r = ctx;
+	struct ready *r = ctx;
 
 	if (!strcmp(point, "post-restore"))
 		r->s->pid = pid;
-	if (strcmp(point, "pre-resume") || !r->fn(r->ctx))
+	if (strcmp(point, "pre-resume"))
+		return 0;
+	r->runs = !r->fn(r->ctx);
+	if (r->runs)
 		return 0;
 	/* From here on criu lets them run whatever we answer: so it, and they, end before it is answered. */
 	cgroup_kill(r->s->name, KILL_MS, NULL);
@@ -133,7 +137,7 @@ static int on_restore(void *ctx, const char *point, pid_t pid)
 int process_restore(struct service *s, struct keeper *k, struct criu *warm, const char *images, bool tcp_close, bool lazy,
 		    int (*ready)(void *), void *ctx, struct err *e)
 {
-	struct ready r = { s, ready, ctx };
+	struct ready r = { s, ready, ctx, false };
 	char log_key[64];
 	struct externals x;
 
@@ -155,9 +159,7 @@ int process_restore(struct service *s, struct keeper *k, struct criu *warm, cons
 				.ctx = &r,
 			},
 			NULL, e);
-	if (rc) {
+	if (rc && !r.runs)
 		s->pid = 0;
-		err_wrap(e, "service %s", s->name);
-	}
-	return rc;
+	return rc ? err_wrap(e, "service %s", s->name) : 0;
 }
