@@ -17,6 +17,7 @@
 
 #define SLURP_MAX (64u << 20)
 #define DEPTH_MAX 64 /* open folders at a time in file_remove_tree */
+#define FILLED_MAX 16 /* times that somebody may put something into a folder that goes */
 
 const char *file_path(const char *fmt, ...)
 {
@@ -284,14 +285,19 @@ int file_remove_tree(const char *path, struct err *e)
 	if (fstat(fd, &st))
 		return err_sys(e, "%s", path);
 	r.dev = st.st_dev;
-	do {
-		before = r.moved;
-		if (remove_entries(&r, fd, 0, e))
-			return -1;
-	} while (r.moved != before);
-	if (rmdir(path) && errno != ENOENT)
-		return err_sys(e, "%s: cannot remove", path);
-	return 0;
+	for (int filled = 0; filled < FILLED_MAX; filled++) {
+		do {
+			before = r.moved;
+			if (remove_entries(&r, fd, 0, e))
+				return -1;
+		} while (r.moved != before);
+		if (!rmdir(path) || errno == ENOENT)
+			return 0;
+		/* As who has just seen its service end notes down how. */
+		if (errno != ENOTEMPTY && errno != EEXIST)
+			break;
+	}
+	return err_sys(e, "%s: cannot remove", path);
 }
 
 int fd_read_all(int fd, void *buf, size_t n)
