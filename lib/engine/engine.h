@@ -108,6 +108,9 @@ int service_stop(struct service *s, int grace_ms, struct err *e);
 /* Makes a service run on that was left held by programs that are gone: ends a criu that still has its tasks, lets its
  * connections speak, attaches its network, thaws it. Harmless to one that runs. */
 int service_mend(const struct service *s, struct err *e);
+/* Before that: waits for the end of the criu that was dumping it for a program that is gone; it notices soon, and is killed after 2 s.
+ * On its way out it leaves the tasks frozen, as it has found them. */
+void service_end_dump(pid_t criu);
 /* It has left this node: kills what is here; its folder stays, marked as moved, as a cache for its return. */
 int service_retire(struct service *s, struct err *e);
 /* Kills all its processes at once (frozen or not), waits until they are gone. */

@@ -36,15 +36,11 @@ static long status_number(pid_t pid, const char *field)
 	return 0;
 }
 
-/* A criu that still holds the process: nobody will answer it any more. What it has put into its tasks and started ends by itself
- * when criu is gone. */
-static void end_tracer(pid_t pid)
+/* A criu that nobody will answer any more: until it is gone or, with a task, has let go of that. What it has put into its tasks and
+ * started ends by itself when it is gone. */
+static void end_criu(pid_t criu, pid_t task)
 {
-	pid_t tracer = (pid_t)status_number(pid, "TracerPid");
-
-	if (!tracer || !criu_is(tracer))
-		return;
-	AUTO_FD int fd = (int)syscall(SYS_pidfd_open, tracer, 0);
+	AUTO_FD int fd = criu_is(criu) ? (int)syscall(SYS_pidfd_open, criu, 0) : -1;
 	struct pollfd p = { .fd = fd, .events = POLLIN };
 
 	/* Killed while it puts code of its own into a task it takes that with it, or leaves it with wrong registers. At its next point
@@ -53,10 +49,23 @@ static void end_tracer(pid_t pid)
 		return;
 	syscall(SYS_pidfd_send_signal, fd, SIGCONT, NULL, 0);
 	for (int ms = 0; ms < GRACE_MS; ms += GRACE_STEP_MS)
-		if (poll(&p, 1, GRACE_STEP_MS) > 0 || status_number(pid, "TracerPid") != tracer)
+		if (poll(&p, 1, GRACE_STEP_MS) > 0 || (task && status_number(task, "TracerPid") != criu))
 			return;
 	if (!syscall(SYS_pidfd_send_signal, fd, SIGKILL, NULL, 0))
 		poll(&p, 1, TRACER_MS);
+}
+
+static void end_tracer(pid_t pid)
+{
+	pid_t tracer = (pid_t)status_number(pid, "TracerPid");
+
+	if (tracer)
+		end_criu(tracer, pid);
+}
+
+void service_end_dump(pid_t criu)
+{
+	end_criu(criu, 0);
 }
 
 /* A connection that criu was just reading stays silent until it is told to go on. */

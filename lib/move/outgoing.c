@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "lib/move/outgoing.h"
 
+#include <string.h>
 #include <unistd.h>
 
 #include "lib/base/clock.h"
@@ -24,10 +25,16 @@ int outgoing_turn(struct outgoing *o, const char *from, const char *step, struct
 {
 	AUTO_JSON struct json *more = json_object();
 	struct err why = { 0 };
+	char criu[16];
 
 	/* Whoever goes on from "go" must know that memory is here that the destination lacks. */
 	if (o->post_copy)
 		json_set_str(more, "late", "yes");
+	/* And whoever undoes it has to see that criu ended. */
+	if (!strcmp(step, "frozen") && o->criu.pid > 0) {
+		snprintf(criu, sizeof(criu), "%d", (int)o->criu.pid);
+		json_set_str(more, "criu", criu);
+	}
 	int rc = journal_turn(o->ck->id, from, step, more, &why);
 
 	if (!rc)

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "lib/move/recover.h"
 
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -124,6 +125,9 @@ static int thaw(const struct journal_entry *j, struct service *s, const struct r
 		return -1;
 	if (publish(s) == 1 && forced)
 		return err_set(e, EX_TEMPFAIL, "service %s: the registry knows it under a later epoch still", s->name);
+	AUTO_FREE char *criu = journal_member(j->move, "criu");
+	if (criu && j->same_boot && !opt->keep_entry) /* else the program that it works for still lives */
+		service_end_dump(atoi(criu));
 	if (service_mend(s, e) || drop_checkpoint(j->move, e))
 		return -1;
 	if (held && j->peer[0] && !opt->force)
