@@ -136,13 +136,8 @@ web running $t 10.88.0.130" "an application is started, each service behind what
 is "$(<said)" "edge-run: compose.yaml:10:13: services.web.ports: 80:8080: not forwarded: clients reach port 8080 at the service's own address
 edge-run: compose.yaml:11:15: services.web.volumes: ro: is not kept from writing there
 edge-run: compose.yaml:26:5: services.db.tty: is not used" "... and what of the file is not used is named"
-is "$(log init | grep -v localhost | sort -u)" "1,two words,13,\$A,yes
-10.88.0.128	$t-init
-10.88.0.128	init
-10.88.0.129	$t-db
-10.88.0.129	db
-10.88.0.130	$t-web
-10.88.0.130	web" "each has its environment, and finds the others by name"
+is "$(log init | grep -v localhost | sort -u)" "$(printf '%s\n' "1,two words,13,\$A,yes" "10.88.0.128	$t-init" "10.88.0.128	init" \
+	"10.88.0.129	$t-db" "10.88.0.129	db" "10.88.0.130	$t-web" "10.88.0.130	web" | sort)" "each has its environment, and finds the others by name"
 is "$(busybox wget -q -O - http://10.88.0.130:8080/motd)" "hello from a file" "a file is shown to a service"
 is "$(cat "$EDGE_ROOT/var/lib/edge/volumes/${t}_data/seed")" "from the image" "a new volume has what the image has in its place"
 is "$(list)" "db running healthy
