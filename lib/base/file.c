@@ -142,32 +142,32 @@ char *file_slurp(const char *path, size_t *len, struct err *e)
 	return TAKE_PTR(buf);
 }
 
-/* The folder that a file is in, with its slash. */
-static void folder_of(const char *path, char folder[PATH_MAX])
+/* Where the name begins, behind the last slash. */
+static int name_at(const char *path)
 {
 	const char *slash = strrchr(path, '/');
 
-	snprintf(folder, PATH_MAX, "%.*s", slash ? (int)(slash - path) + 1 : 2, slash ? path : "./");
+	return slash ? (int)(slash - path) + 1 : 0;
 }
 
 int file_sync_folder(const char *path, struct err *e)
 {
 	char folder[PATH_MAX];
+	int n = name_at(path);
 
-	folder_of(path, folder);
+	snprintf(folder, sizeof(folder), "%.*s", n ? n : 1, n ? path : ".");
 	AUTO_FD int fd = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	return fd < 0 || fsync(fd) ? err_sys(e, "%s: cannot sync its folder", path) : 0;
 }
 
 static int write_whole(const char *path, const void *data, size_t len, mode_t mode, bool sync, struct err *e)
 {
-	char folder[PATH_MAX], tmp[PATH_MAX];
+	char tmp[PATH_MAX];
 	AUTO_FD int fd = -1;
-	int n;
-
-	folder_of(path, folder);
+	int name = name_at(path);
 	/* the dot keeps it out of listings */
-	n = snprintf(tmp, sizeof(tmp), "%s.%s.XXXXXX", folder, strrchr(path, '/') ? strrchr(path, '/') + 1 : path);
+	int n = snprintf(tmp, sizeof(tmp), "%.*s.%s.XXXXXX", name, path, path + name);
+
 	if (n < 0 || (size_t)n >= sizeof(tmp)) {
 		errno = ENAMETOOLONG;
 		return err_sys(e, "%.100s: cannot write", path);

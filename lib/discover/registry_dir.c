@@ -196,10 +196,12 @@ static int dir_stage(void *self, const char *key, const struct json *rec, struct
 /* Gives the staged file its name, if it is the one. 1: it is not, or somebody was faster. */
 static int put_staged(struct dir *d, const char *key, const struct json *rec, struct err *e)
 {
-	AUTO_FREE char *text = json_line(rec);
 	char path[PATH_MAX], link[32];
 
-	if (d->staged < 0 || !text || strcmp(text, d->text))
+	if (d->staged < 0)
+		return 1;
+	AUTO_FREE char *text = json_line(rec);
+	if (!text || strcmp(text, d->text))
 		return 1;
 	snprintf(link, sizeof(link), "/proc/self/fd/%d", d->staged);
 	if (linkat(AT_FDCWD, link, AT_FDCWD, below(d, key, SUFFIX, path), AT_SYMLINK_FOLLOW))

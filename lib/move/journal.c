@@ -23,15 +23,6 @@ static bool name_valid(const char *move)
 	return *move && *move != '.' && strlen(move) < MOVE_NAME_MAX && !strchr(move, '/');
 }
 
-/* A file is there after a power cut once its folder is on disk, too. */
-static int sync_folder(struct err *e)
-{
-	const char *path = file_path("/var/lib/edge/journal");
-	AUTO_FD int fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-
-	return fd < 0 || fsync(fd) ? err_sys(e, "%s", path) : 0;
-}
-
 /* Where the last line ends, without its newline: behind it is only what was reserved. -1: it cannot be read. */
 static off_t text_end(int fd)
 {
@@ -163,7 +154,7 @@ int journal_begin(const char *move, const struct json *head, struct err *e)
 	if (*journal_last(move))
 		return err_set(e, EX_TEMPFAIL, "move %.12s: has begun before: it is \"%s\"", move, journal_last(move));
 	json_set_str(line, "boot", this_boot());
-	if (reserve(fd, path, e) || append(fd, path, line, "begun", true, e) || sync_folder(e)) {
+	if (reserve(fd, path, e) || append(fd, path, line, "begun", true, e) || file_sync_folder(path, e)) {
 		unlink(path);
 		return -1;
 	}

@@ -145,10 +145,8 @@ static void ask(void *ctx, struct late_run run)
 static void look_at_filling(struct server *sv)
 {
 	struct lazy_task *t;
-	uint64_t n;
 	struct err e;
 
-	(void)!read(sv->news, &n, sizeof(n));
 	while ((t = lazy_fill_gone(sv->fill))) {
 		/* Closing it would not do: the keeper has it, too. */
 		epoll_ctl(sv->poll, EPOLL_CTL_DEL, lazy_task_fd(t), NULL);
@@ -240,6 +238,7 @@ static void on_keeper(struct server *sv)
 static void on_event(struct server *sv, void *what)
 {
 	struct err e;
+	uint64_t n;
 
 	if (what == &sv->listener)
 		on_connect(sv);
@@ -247,7 +246,9 @@ static void on_event(struct server *sv, void *what)
 		on_criu(sv);
 	else if (what == &sv->keeper)
 		on_keeper(sv);
-	else if (what != &sv->news && lazy_fill_events(sv->fill, what, &e))
+	else if (what == &sv->news)
+		(void)!read(sv->news, &n, sizeof(n)); /* what it is about is looked at after each event */
+	else if (lazy_fill_events(sv->fill, what, &e))
 		fail(sv, &e);
 }
 
