@@ -16,7 +16,7 @@ struct {
 	__uint(max_entries, 1 << 20);
 	__uint(map_flags, BPF_F_NO_PREALLOC);
 	__type(key, struct rtt_key);
-	__type(value, __u64);
+	__type(value, struct rtt_counts);
 } bins SEC(".maps");
 
 struct {
@@ -46,16 +46,24 @@ static __always_inline void sample(struct bpf_sock_ops *ctx)
 {
 	__u32 us = ctx->srtt_us >> 3; /* the kernel keeps eighths */
 	struct rtt_key key;
-	__u64 one = 1, *n;
+	struct rtt_counts *counts;
+	__u32 bin;
 
 	if (!us)
 		return;
 	client(ctx, key.addr);
-	key.bin = rtt_bin(us);
-	n = bpf_map_lookup_elem(&bins, &key);
-	if (n)
-		__sync_fetch_and_add(n, 1);
-	else if (bpf_map_update_elem(&bins, &key, &one, BPF_NOEXIST))
+	bin = rtt_bin(us);
+	key.bin = bin - bin % RTT_TOGETHER;
+	counts = bpf_map_lookup_elem(&bins, &key);
+	if (!counts) {
+		struct rtt_counts none = { { 0 } };
+
+		bpf_map_update_elem(&bins, &key, &none, BPF_NOEXIST);
+		counts = bpf_map_lookup_elem(&bins, &key);
+	}
+	if (counts)
+		__sync_fetch_and_add(&counts->n[bin % RTT_TOGETHER], 1);
+	else
 		__sync_fetch_and_add(&missed, 1);
 }
 

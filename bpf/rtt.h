@@ -10,10 +10,17 @@
 #define RTT_STEPS (1u << RTT_STEPS_LOG2)
 #define RTT_BINS (28u * RTT_STEPS) /* up to 2^32 us */
 
+/* Neighbouring bins are counted together, as a client's times are seldom far apart: they share a cache line then. */
+#define RTT_TOGETHER 8u
+
 /* Addresses are of IPv6, those of IPv4 mapped into it (::ffff:192.0.2.1), in network order. */
 struct rtt_key {
 	unsigned int addr[4];
-	unsigned int bin;
+	unsigned int bin; /* in the kernel's map the first of RTT_TOGETHER */
+};
+
+struct rtt_counts {
+	unsigned int n[RTT_TOGETHER];
 };
 
 /* A connection that has ended, by its socket cookie. */

@@ -92,10 +92,14 @@ struct takers {
 static void take_bin(void *ctx, const void *key, const void *value)
 {
 	const struct takers *t = ctx;
-	uint64_t count;
+	struct rtt_counts counts;
+	struct rtt_key k;
 
-	memcpy(&count, value, sizeof(count));
-	t->bin(t->ctx, key, count);
+	memcpy(&k, key, sizeof(k));
+	memcpy(&counts, value, sizeof(counts));
+	for (size_t i = 0; i < RTT_TOGETHER; i++, k.bin++)
+		if (counts.n[i])
+			t->bin(t->ctx, &k, counts.n[i]);
 }
 
 static void take_closed(void *ctx, const void *key, const void *value)
@@ -114,7 +118,7 @@ int rtt_drain(struct rtt *r, rtt_bin_fn *bin, rtt_closed_fn *closed, void *ctx, 
 	struct takers t = { bin, closed, ctx };
 	int bins = bpf_map__fd(r->bpf->maps.bins), ends = bpf_map__fd(r->bpf->maps.closed);
 
-	if (drain(bins, sizeof(struct rtt_key), sizeof(uint64_t), take_bin, &t, e))
+	if (drain(bins, sizeof(struct rtt_key), sizeof(struct rtt_counts), take_bin, &t, e))
 		return -1;
 	return drain(ends, sizeof(uint64_t), sizeof(struct rtt_closed), take_closed, &t, e);
 }
