@@ -394,7 +394,7 @@ struct plan_choice *plan_choices(const struct problem *p, const struct plan *pla
 	return all;
 }
 
-void plan_explain(FILE *f, const struct problem *p, const struct plan *plan, int job)
+static void explain(FILE *f, const struct problem *p, const struct plan *plan, int job)
 {
 	AUTO_FREE struct plan_choice *all = plan_choices(p, plan, job);
 
@@ -418,4 +418,16 @@ void plan_explain(FILE *f, const struct problem *p, const struct plan *plan, int
 			fprintf(f, ", %.4g of %.4g cores free", c->free_cores, p->g.capacity[c->node * TAKES]);
 		fputc('\n', f);
 	}
+}
+
+int plan_explain(FILE *f, const struct problem *p, const struct plan *plan, const char *service)
+{
+	int n = 0;
+
+	for (int j = 0; j < p->g.jobs; j++)
+		if (!strcmp(name_of(p, j), service)) {
+			explain(f, p, plan, j);
+			n++;
+		}
+	return n;
 }

@@ -43,7 +43,7 @@ struct plan_choice {
 
 /* Of all nodes, the cheapest first; a new array. */
 struct plan_choice *plan_choices(const struct problem *p, const struct plan *plan, int job);
-/* For people: the same, the cheapest first, or why it may not be there. */
-void plan_explain(FILE *f, const struct problem *p, const struct plan *plan, int job);
+/* For people: the same of each instance of that name, the cheapest first, or why it may not be there. How many instances. */
+int plan_explain(FILE *f, const struct problem *p, const struct plan *plan, const char *service);
 
 #endif

@@ -340,6 +340,24 @@ echo '{"kind":"move","action":"stay","service":"web","id":"00000000000000a0","fr
 is "$(moved | sed 's/.*; //')" "web: a>c" "... and the next best, if it has refused"
 is "$(edge-place --explain web <"$tmp/in" | tail -n 1)" "  b                    no: has refused it: no room" "... which is said"
 
+# --- what is old
+
+seen() { printf '"seen":"2026-01-01T00:%s:00Z"' "$1"; }
+cat >"$tmp/in" <<END
+{"kind":"node","name":"a","geo":{"lat":48,"lon":11},"users_max":9,$(seen 09)}
+{"kind":"node","name":"b","geo":{"lat":50,"lon":11},"users_max":9,$(seen 09)}
+{"kind":"node","name":"c","geo":{"lat":51,"lon":11},"users_max":9,$(seen 01)}
+{"kind":"service","name":"web","node":"a"}
+{"kind":"user","addr":"192.0.2.1","service":"web","demand":9,"geo":{"lat":51,"lon":11},$(seen 09)}
+{"kind":"user","addr":"192.0.2.2","service":"web","demand":99,"geo":{"lat":48,"lon":11},$(seen 02)}
+END
+old=(--stale 300 --now 2026-01-01T00:10:00Z)
+is "$(moved)" "" "without --stale, users of any age are believed"
+is "$(moved "${old[@]}") $(said)" "web: a>b 0 edge-place: latencies, users and groups older than 300 s: 1 not used" \
+	"with it, who was seen too long ago does not count, and no old node gets anything"
+sed -i '/"kind":"service"/d' "$tmp/in" # every node may serve
+is "$(moved --users "${old[@]}")" "web: >b" "... nor serves anybody"
+
 # --- engines
 
 printf '%s\n' '{"kind":"node","name":"a","geo":{"lat":48,"lon":11}}' '{"kind":"node","name":"b","geo":{"lat":50,"lon":11}}' \
