@@ -11,6 +11,7 @@
 #include "lib/base/clock.h"
 #include "lib/base/lines.h"
 #include "lib/base/opt.h"
+#include "lib/place/choice.h"
 #include "lib/place/decision.h"
 #include "lib/place/plan_text.h"
 #include "lib/place/replicas.h"
@@ -319,7 +320,7 @@ static int place(struct world *w, const struct problem_options *o, enum policy h
 		return err_set(e, EX_OSERR, "out of memory");
 	*failed |= plan->unplaced > 0 || (more && more->unsolved > 0);
 	if (explain)
-		return plan_explain(stdout, p, plan, explain) ? 0 : err_set(e, EX_DATAERR, "service %s: no record of it running", explain);
+		return choices_show(stdout, p, plan, explain) ? 0 : err_set(e, EX_DATAERR, "service %s: no record of it running", explain);
 	if (dry_run || questions.n)
 		plan_show(stdout, p, plan, more);
 	else

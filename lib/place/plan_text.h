@@ -33,17 +33,4 @@ void plan_put_spec(FILE *f, const struct world *w, int service, int nth);
 int near_put_steps(FILE *f, const struct problem *p, const struct near_plan *plan);
 /* For people: each change with its before, after and why, and a line about the whole. */
 void plan_show(FILE *f, const struct problem *p, const struct plan *plan, const struct near_plan *more);
-/* What a job would cost at a node, where everything else is as the plan wants it. */
-struct plan_choice {
-	int node;
-	bool refused;    /* it may not be there: then only `why` tells something */
-	double cost, to_move, rtt_ms, free_cores; /* rtt_ms, free_cores: NAN when unknown */
-	char why[200];   /* why it cannot go there, "" if it can */
-};
-
-/* Of all nodes, the cheapest first; a new array. */
-struct plan_choice *plan_choices(const struct problem *p, const struct plan *plan, int job);
-/* For people: the same of each instance of that name, the cheapest first, or why it may not be there. How many instances. */
-int plan_explain(FILE *f, const struct problem *p, const struct plan *plan, const char *service);
-
 #endif

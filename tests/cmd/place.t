@@ -226,7 +226,42 @@ is "$(edge-place --what-if 'node near fills' --what-if 'users x100 at 48,11' --d
 	"1 services, 1 moves, 0 withheld, 0 without a node" "questions can be put together"
 is "$(edge-place --explain web <"$tmp/in")" "web: now at far, then at near
 * near                 cost 0 + 0.5131 to move, users' RTT 0 ms
-  far                  cost 9.34278, users' RTT 9.343 ms" "--explain"
+  far                  cost 9.34278 (latency 9.343), users' RTT 9.343 ms" "--explain"
+cat >"$tmp/in" <<'END'
+{"kind":"node","name":"a","geo":{"lat":48,"lon":11},"network":"n","cpu":{"cores":4},"power":{"idle_w":10,"max_w":50},"price":{"cpu_hour":0.02}}
+{"kind":"node","name":"b","geo":{"lat":52,"lon":13},"network":"n","cpu":{"cores":4}}
+{"kind":"node","name":"c","geo":{"lat":53,"lon":13},"arch":"arm","taints":["full"],"cpu":{"cores":1}}
+{"kind":"node","name":"d","geo":{"lat":53,"lon":14},"cpu":{"cores":4}}
+{"kind":"service","id":"00000000000000a0","name":"web","node":"a","profile":{"cpu":2},"needs":{"cpu":2,"spread":true,"avoid":["db"],"arch":["x86"]},"peers":[{"service":"log","net_bps":65535}]}
+{"kind":"service","id":"00000000000000a1","name":"web","node":"b","needs":{"node":"b"}}
+{"kind":"service","name":"db","node":"d","profile":{"cpu":3},"needs":{"node":"d"}}
+{"kind":"service","name":"log","node":"b","needs":{"node":"b"}}
+{"kind":"score","service":"web","id":"00000000000000a0","node":"a","model":"jq","eligible":true,"score":2}
+{"kind":"user","addr":"192.0.2.1","service":"web","node":"a","geo":{"lat":52,"lon":13}}
+END
+sed -i '1,4s/"geo"/"arch":"x86","geo"/; 3s/"arch":"x86",//' "$tmp/in"
+is "$(edge-place --explain web <"$tmp/in" | head -n 5)" "web: now at a, then at a
+  d                    cost 5.70701 (latency 2.604, load 0.5, traffic 2.604) + 0.7088 to move, users' RTT 2.604 ms, no: too little: processors: needs 2, has 1; avoids db, which is there
+  b                    cost 10000.5 (load 0.5, spread 1e+04) + 0.7088 to move, users' RTT 0 ms, no: another instance of it is there
+* a                    cost 10023.2 (latency 9.343, score -2, load 0.5, energy 2, price 4, traffic 9.343, spread 1e+04), users' RTT 9.343 ms, 4 of 4 cores free
+  c                    no: needs x86, is arm; needs 2 cores, has 1; full, which is not tolerated" \
+	"... with all parts, all reasons, and what other services have to do with it"
+sed -i '5s/"node":"a"//; 5s/,,/,/; 5s/"needs":{/&"node":"d",/' "$tmp/in"
+is "$(edge-place --dry-run <"$tmp/in" | grep stays)" \
+	"web                  stays without a node: no node of 4: 3 may not (a: is to be at d), 1 lack processors" "... in a few words where it has no node"
+sed -i '5s/"profile":{"cpu":2}/"profile":{"cpu":1}/' "$tmp/in"
+is "$(edge-place --dry-run <"$tmp/in" | grep stays)" \
+	"web                  stays without a node: no node of 4: 3 may not (a: is to be at d), 1 have one that it must not be with" "... for that reason, too"
+cat >"$tmp/in" <<'END'
+{"kind":"node","name":"a","geo":{"lat":48,"lon":11}}
+{"kind":"service","name":"web","node":"a","needs":{"rtt_ms":5}}
+{"kind":"user","addr":"192.0.2.1","service":"web","demand":9,"geo":{"lat":48,"lon":11}}
+{"kind":"user","addr":"192.0.2.2","service":"web","geo":{"lat":52,"lon":13}}
+END
+is "$(edge-place --explain web <"$tmp/in"; edge-place <"$tmp/in" | jq -r '.why // empty')" "web: now at a, then at a
+* a                    no: needs 5 ms, users would have 9.343 ms
+no node of 1: 1 may not (a: needs 5 ms, users would have 9.343 ms)" "the RTT that a bound refuses is the one that it is for, not the mean"
+near >"$tmp/in"
 
 # --- a log of decisions
 
@@ -240,8 +275,8 @@ near ',"needs":{"arch":["riscv64"]}' >"$tmp/in"
 edge-place --log "$tmp/log" --now 2026-01-01T00:01:00Z <"$tmp/in" >"$tmp/out"
 echo '{"kind":"move","action":"stay","service":"web","to":"near","refusals":[{"check":"space","why":"no room"}]}' >>"$tmp/log"
 is "$(edge-place --explain web --log "$tmp/log")" "2026-01-01T00:00:00Z optimal: migrate far -> near: users' RTT 0 ms, was 9.343 ms (gain 9.343)
-* near                 cost 0, users' RTT 0 ms
-  far                  cost 9.34278, users' RTT 9.343 ms
+* near                 cost 0 + 0.5131 to move, users' RTT 0 ms
+  far                  cost 9.34278 (latency 9.343), users' RTT 9.343 ms
   moved from far to near at 2026-01-01T00:00:02Z, stood still for 82 ms
 2026-01-01T00:01:00Z optimal: stay far: no node of 2: 2 may not (far: needs riscv64, is nothing)
 * far                  no: needs riscv64, is nothing
