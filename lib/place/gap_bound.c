@@ -2,7 +2,8 @@
 #include "lib/place/gap.h"
 #include "lib/place/lagrange.h"
 
-#define LEAST 30  /* rounds, whatever they take: without prices there is no good plan either */
+#define LEAST 30  /* rounds, whatever they take: without prices there is no good plan either; */
+#define WORK  1e6 /* and jobs x nodes x rounds, so that of small ones all are made, however slow the machine is just now */
 #define SHARE 0.5 /* of what is left of the budget, which the search needs, too */
 
 struct priced {
@@ -74,7 +75,8 @@ static bool stop(void *ctx, int round)
 {
 	const struct priced *p = ctx;
 
-	return p->budget && round >= LEAST && p->budget->spent(p->budget->ctx, 0) >= p->enough;
+	return p->budget && round >= LEAST && (double)p->g->jobs * p->g->nodes * round >= WORK &&
+	       p->budget->spent(p->budget->ctx, 0) >= p->enough;
 }
 
 double gap_bound(const struct gap *g, double target, int rounds, const struct gap_budget *budget, double *price)

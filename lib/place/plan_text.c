@@ -206,18 +206,29 @@ static bool bounded(const struct problem *p, const struct plan *plan)
 	return isfinite(plan->bound);
 }
 
+double plan_above_percent(double cost, double bound)
+{
+	return cost <= bound ? 0 : bound == 0 ? NAN : round(1e5 * (cost - bound) / fabs(bound)) / 1e3;
+}
+
+/* Does it lose its last service? */
+static bool idle(const struct problem *p, const struct plan *plan, int i)
+{
+	int now = 0, then = 0;
+
+	for (int j = 0; j < p->g.jobs; j++) {
+		now += p->at[j] == i;
+		then += plan->end[j] == i;
+	}
+	return now && !then;
+}
+
 static void put_idle(FILE *f, const struct problem *p, const struct plan *plan)
 {
 	const char *comma = ",\"idle\":[";
 
 	for (int i = 0; i < p->g.nodes; i++) {
-		int now = 0, then = 0;
-
-		for (int j = 0; j < p->g.jobs; j++) {
-			now += p->at[j] == i;
-			then += plan->end[j] == i;
-		}
-		if (!now || then)
+		if (!idle(p, plan, i))
 			continue;
 		fputs(comma, f);
 		json_put_string(f, node_name(p, i));
@@ -260,6 +271,7 @@ void plan_put(FILE *f, const struct problem *p, const struct plan *plan, const s
 	if (bounded(p, plan)) {
 		put_number(f, "cost_paid", objective(p, plan), 9);
 		put_number(f, "bound", plan->bound, 9);
+		put_number(f, "above_percent", plan_above_percent(objective(p, plan), plan->bound), 9);
 	}
 	put_idle(f, p, plan);
 	fputs("}\n", f);
@@ -267,11 +279,13 @@ void plan_put(FILE *f, const struct problem *p, const struct plan *plan, const s
 
 /* --- for people */
 
-static void show_bound(FILE *f, double cost, double bound)
+void plan_show_bound(FILE *f, double cost, double bound)
 {
-	fprintf(f, ", with moving %.6g, no plan is below %.6g", cost, bound);
-	if (bound > 0 && cost > bound)
-		fprintf(f, " (%.2g %% less)", 100 * (cost - bound) / cost);
+	double above = plan_above_percent(cost, bound);
+
+	fprintf(f, ", no plan is below %.6g", bound);
+	if (above > 0)
+		fprintf(f, " (%.4g %% above it)", above);
 }
 
 void plan_show(FILE *f, const struct problem *p, const struct plan *plan, const struct near_plan *more)
@@ -299,9 +313,14 @@ void plan_show(FILE *f, const struct problem *p, const struct plan *plan, const 
 		}
 	if (more)
 		near_show(f, p, more);
+	for (int i = 0; i < p->g.nodes; i++)
+		if (idle(p, plan, i))
+			fprintf(f, "%-20s becomes idle\n", node_name(p, i));
 	fprintf(f, "%d services, %d moves, %d withheld, %d without a node; cost %.6g -> %.6g", p->g.jobs, plan->n,
 		plan->withheld, plan->unplaced, plan->before, plan->after);
-	if (bounded(p, plan))
-		show_bound(f, objective(p, plan), plan->bound);
+	if (bounded(p, plan)) {
+		fprintf(f, ", with moving %.6g", objective(p, plan));
+		plan_show_bound(f, objective(p, plan), plan->bound);
+	}
 	fputc('\n', f);
 }

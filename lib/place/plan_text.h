@@ -19,6 +19,10 @@ void plan_why_not(const struct problem *p, const struct plan *plan, int job, cha
 /* The move records, "stay" for those without a node, or at one where they may not be, those of `more` (or NULL: what replicas.h
  * adds), and the plan record. */
 void plan_put(FILE *f, const struct problem *p, const struct plan *plan, const struct near_plan *more, const char *policy);
+/* How far a plan's cost is above a bound, in thousandths of a per cent; NAN: that bound is 0, and the cost is not. */
+double plan_above_percent(double cost, double bound);
+/* For people: ", no plan is below 10 (2.5 % above it)". */
+void plan_show_bound(FILE *f, double cost, double bound);
 /* For users: a move record "redirect" for each that is to be served elsewhere, and the plan record. */
 void users_put(FILE *f, const struct world *w, const struct users_plan *p);
 /* For people: a line about the whole. */

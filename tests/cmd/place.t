@@ -89,6 +89,8 @@ load 0.62 0.1 0.15 lab3 4 >"$tmp/in"
 is "$(moved -p pack -l 50)" "app-1: lab3>lab4; app-2: lab3>lab4; app-3: lab3>lab4; app-4: lab3>vrone" \
 	"algorithm II: the most used node that has room, until it has none"
 is "$(plan 'idle}[0]; #{')" "lab3" "... and what becomes idle is named"
+is "$(edge-place -p pack -l 50 --dry-run <"$tmp/in" | tail -n 2 | sed 's/;.*//')" "lab3                 becomes idle
+4 services, 4 moves, 0 withheld, 0 without a node" "... to people, too"
 load 0.62 0.2 0.62 lab4 2 >"$tmp/in"
 is "$(moved -p pack -l 50)" "app-1: lab4>vrone; app-2: lab4>vrone" "scenario II: the only one that is left"
 load 0.62 0.59 0.62 vrone 2 >"$tmp/in"
@@ -156,7 +158,8 @@ END
 }
 two '' >"$tmp/in"
 is "$(moved)" "" "two that cannot change places stay"
-is "$(plan withheld)" "2" "... which is counted"
+is "$(plan withheld) $(plan above_percent)" "2 402.623" "... which is counted, and how far that is from the bound is told"
+is "$(edge-place --dry-run <"$tmp/in" | sed 's/.*, no/no/')" "no plan is below 18588.1 (402.6 % above it)" "... to people, too"
 two '{"kind":"node","name":"z","mem":{"available_bytes":4000000000},"geo":{"lat":40,"lon":0}}' >"$tmp/in"
 is "$(moved)" "b: y>z; a: x>y; b: z>x" "with a third node one goes aside"
 is "$(sed -n 's/.*"why":"\(goes[^"]*\)".*/\1/p' "$tmp/out")" "goes aside: a comes to where it was
@@ -303,7 +306,7 @@ place --users
 is "$(tail -n +8 "$tmp/out")" '{"kind":"move","action":"redirect","service":"game","user":"192.0.2.1","from":"b","to":"a","rtt_ms":0}
 {"kind":"move","action":"redirect","service":"game","user":"192.0.2.2","from":"a","to":"b","rtt_ms":2.224}
 {"kind":"move","action":"redirect","service":"game","user":"192.0.2.3","to":"a","rtt_ms":0.2224}
-{"kind":"plan","policy":"users","services":1,"users":3,"moves":3,"withheld":0,"unplaced":0,"cost_before":6.6716956,"cost_after":2.44628839,"cost_first":2.44628839,"bound":2.44628825}' \
+{"kind":"plan","policy":"users","services":1,"users":3,"moves":3,"withheld":0,"unplaced":0,"cost_before":6.6716956,"cost_after":2.44628839,"cost_first":2.44628839,"bound":2.44628825,"above_percent":0}' \
 	"--users: those that lose least go farther away"
 is "$(tail -n +8 "$tmp/out" | tests/schema/check 2>&1)$(said)" "0 " "... as the schemas say"
 # after what is above: user 2 is near a now, which tells that it can serve one more; a new user; then the end behind an empty line

@@ -141,7 +141,7 @@ static void test_budget(const struct gap *g, int nodes)
 	const struct gap_budget none = { at_end, &asked }, some = { steps, &budget };
 	double all = gap_bound(g, INFINITY, 600, NULL, price), few, stopped, stepped;
 
-	few = gap_bound(g, INFINITY, 30, NULL, price + nodes);
+	few = gap_bound(g, INFINITY, 1 + 1000000 / (g->jobs * g->nodes), NULL, price + nodes);
 	stopped = gap_bound(g, INFINITY, 600, &none, price + 2 * (size_t)nodes);
 	stepped = gap_bound(g, INFINITY, 600, &some, price + 3 * (size_t)nodes);
 	ok(few < all && stopped == few && asked > 0, "a budget that is spent ends the making of prices after a few rounds");
