@@ -66,7 +66,7 @@ static void chance(struct simulation *s, unsigned long from)
 {
 	int nodes, services;
 
-	seed = from;
+	draw_seed = from;
 	nodes = 2 + (int)draw(5);
 	services = 1 + (int)draw(6);
 	for (int i = 0; i < nodes; i++)
