@@ -273,13 +273,14 @@ struct assign_answer assigner_answer(const struct assigner *a)
 
 double assigner_bound(struct assigner *a, const double *capacity)
 {
-	AUTO_FREE double *price = malloc(((size_t)a->c.nodes + 1) * sizeof(*price));
+	AUTO_FREE double *price = calloc((size_t)a->c.nodes + 1, sizeof(*price));
 	double bound;
 
 	if (!price)
 		return NAN;
 	for (int i = 0; i < a->c.nodes; i++) /* what cannot be had has a price that says nothing */
-		price[i] = a->capacity[i] > 0 ? a->proof[i] : 0;
+		if (a->capacity[i] > 0)
+			price[i] = a->proof[i];
 	bound = assigner_prove(a, price, NULL);
 	for (int i = 0; i < a->c.nodes; i++)
 		bound -= price[i] * (capacity[i] - a->capacity[i]);
