@@ -87,11 +87,23 @@ static void take(struct problem *p, int j)
 	p->use[TAKES_NET][j] = (float)known_or(s->net_bps, 0);
 }
 
+/* Of processors, those that may be taken. Use is measured, and wobbles: what is there may stay up to the limit, but more comes only up to
+ * the margin below it, or what had to go when use was high would come back when it is low. Who has no node yet need not wait for that. */
+static double steady(const struct problem *p, int i, double all, double load)
+{
+	double less = fmax(0, all - p->o->margin * known_or(p->w->node[i].use * p->w->node[i].cores, 0));
+
+	for (int j = 0; j < p->g.jobs; j++)
+		if (p->at[j] < 0)
+			return all;
+	return load > all ? all : fmax(load, less);
+}
+
 /* What is left for services, all of ours gone: others' use is what the node says, less what ours use there. */
 static void give(struct problem *p, int i)
 {
 	const struct world_node *n = &p->w->node[i];
-	double *c = p->capacity + (size_t)i * TAKES, ours = 0, memory = 0;
+	double *c = p->capacity + (size_t)i * TAKES, ours = 0, memory = 0, load = 0;
 
 	for (int j = 0; j < p->g.jobs; j++)
 		if (p->at[j] == i) {
@@ -99,8 +111,10 @@ static void give(struct problem *p, int i)
 
 			ours += known_or(s->cpu, 0) * known_or(n->cores, 0);
 			memory += known_or(s->mem, 0);
+			load += gap_use(&p->g, j, i, TAKES_CPU);
 		}
 	c[TAKES_CPU] = known_or(n->cores * p->o->limit - fmax(0, known_or(n->use * n->cores, ours) - ours), ENDLESS);
+	c[TAKES_CPU] = steady(p, i, c[TAKES_CPU], load);
 	c[TAKES_MEM] = known_or(n->mem_available + memory, known_or(n->mem_total, ENDLESS));
 	c[TAKES_GPU] = known_or(n->gpus, ENDLESS);
 	c[TAKES_NET] = known_or(n->net_bps, ENDLESS);
