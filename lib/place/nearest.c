@@ -30,6 +30,11 @@ static double users_of(const struct world_group *g)
 	return isnan(g->users) ? 1 : g->users;
 }
 
+bool near_may_vary(const struct world_service *s)
+{
+	return !s->stateful || !isnan(s->needs.max);
+}
+
 const char *near_action_name(enum near_action action)
 {
 	static const char *const names[] = { "redirect", "replicate", "terminate", "stay" };
@@ -134,8 +139,9 @@ static int count(const struct nearest *x, int app)
 /* A node for a copy of job j, the one with the least way; NAN ways do not count. -1. */
 static int copy_node(const struct nearest *x, int j, const double *way, double limit)
 {
-	int app = x->w->service[x->p->service[j]].app, best = -1;
-	double most = x->w->service[x->p->service[j]].needs.max;
+	const struct world_service *s = &x->w->service[x->p->service[j]];
+	int app = s->app, best = -1;
+	double most = near_may_vary(s) ? s->needs.max : 0;
 
 	for (int i = 0; i < x->p->g.nodes && !(count(x, app) >= most); i++)
 		if (!*has(x, app, i) && way[i] < limit && bearing_fits(&x->b, j, i) && (best < 0 || way[i] < way[best]))
@@ -159,7 +165,9 @@ static void bad_group(struct nearest *x, int group, double bound)
 {
 	const struct world_group *g = &x->w->group[group];
 	AUTO_FREE double *way = malloc(((size_t)x->p->g.nodes + 1) * sizeof(*way));
-	int to = nearer_instance(x, group, fmin(g->p50, bound)), j = instance(x, g->app, x->served[group]);
+	/* What is hardly better may be worse at the next look. */
+	double better = g->p50 * (1 - x->p->o->margin);
+	int to = nearer_instance(x, group, fmin(better, bound)), j = instance(x, g->app, x->served[group]);
 
 	if (to >= 0) {
 		redirect(x, group, to, "served badly: a nearer instance");
@@ -167,13 +175,15 @@ static void bad_group(struct nearest *x, int group, double bound)
 	}
 	for (int i = 0; way && i < x->p->g.nodes; i++)
 		way[i] = takes(x, group, i) ? ms_at(x, group, i) : NAN;
-	to = way && j >= 0 && x->left >= 2 ? copy_node(x, j, way, g->p50) : -1;
+	to = way && j >= 0 && x->left >= 2 ? copy_node(x, j, way, better) : -1;
 	if (to >= 0) {
 		replicate(x, j, to, "served badly: no instance is near enough");
 		redirect(x, group, to, "served badly: a new instance");
 	} else {
 		add(x, (struct near_step){ NEAR_STAY, g->app, -1, group, -1, x->served[group], -1, NAN,
-					   "served badly: no instance and no node is nearer" });
+					   j >= 0 && !near_may_vary(&x->w->service[x->p->service[j]]) ?
+						   "served badly: no instance is nearer, and there may be no more with a state" :
+						   "served badly: no instance and no node is nearer" });
 		x->plan->unsolved++;
 	}
 }
@@ -237,7 +247,7 @@ static void idle(struct nearest *x)
 	for (int j = 0; j < x->p->g.jobs && x->left > 0; j++) {
 		const struct world_service *s = &x->w->service[x->p->service[j]];
 		const struct world_app *app = &x->w->app[s->app];
-		bool used = x->p->at[j] < 0 || app->n_users + app->n_groups == 0;
+		bool used = x->p->at[j] < 0 || x->p->rests[j] || !near_may_vary(s) || app->n_users + app->n_groups == 0;
 
 		for (int k = 0; k < app->n_users && !used; k++)
 			used = x->w->user[x->w->of_app[app->first_user + k]].node == s->node;

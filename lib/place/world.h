@@ -15,6 +15,8 @@
 #include "lib/base/auto.h"
 #include "lib/base/err.h"
 
+#define WORLD_ASLEEP 0.02 /* less use than this is what a node without work has */
+
 struct geo {
 	double lat, lon; /* degrees; both NAN when unknown */
 };
