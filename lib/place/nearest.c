@@ -15,6 +15,7 @@ struct nearest {
 	struct near_plan *plan;
 	double bound_ms, *room; /* [nodes]: users that it may still serve */
 	bool *has;              /* [apps][nodes]: an instance is or will be there */
+	bool *refuses;          /* [apps][nodes]: the node has refused one of that name, or its users */
 	int *served;            /* [groups]: by which node */
 	int left;               /* steps that may still be taken */
 	bool failed;            /* out of memory */
@@ -96,6 +97,7 @@ static double ms_at(const struct nearest *x, int group, int node)
 static bool takes(const struct nearest *x, int group, int node)
 {
 	return x->room[node] >= users_of(&x->w->group[group]) && !bearing_over(&x->b, node) &&
+	       !x->refuses[(size_t)x->w->group[group].app * x->p->g.nodes + node] &&
 	       !(x->p->o->failed && x->p->o->failed[node]);
 }
 
@@ -270,15 +272,23 @@ static int begin(struct nearest *x)
 	const struct world *w = x->w;
 
 	x->has = calloc(((size_t)w->n_apps + 1) * ((size_t)x->p->g.nodes + 1), sizeof(bool));
+	x->refuses = calloc(((size_t)w->n_apps + 1) * ((size_t)x->p->g.nodes + 1), sizeof(bool));
 	x->room = malloc(((size_t)x->p->g.nodes + 1) * sizeof(double));
 	x->served = malloc(((size_t)w->n_groups + 1) * sizeof(int));
-	if (!x->has || !x->room || !x->served || bearing_init(&x->b, x->p, x->p->at))
+	if (!x->has || !x->refuses || !x->room || !x->served || bearing_init(&x->b, x->p, x->p->at))
 		return -1;
 	for (int i = 0; i < x->p->g.nodes; i++)
 		x->room[i] = isnan(w->node[i].users_max) ? ROOMY : w->node[i].users_max;
 	for (int j = 0; j < x->p->g.jobs; j++)
 		if (x->p->at[j] >= 0)
 			*has(x, w->service[x->p->service[j]].app, x->p->at[j]) = true;
+	for (int k = 0; k < w->n_scored; k++) {
+		const struct world_score *c = &w->scored[k];
+		int node = world_node(w, c->node);
+
+		if (node >= 0 && c->service < 0 && c->why >= 0 && !c->eligible)
+			x->refuses[(size_t)c->app * x->p->g.nodes + node] = true;
+	}
 	for (int k = 0; k < w->n_groups; k++) {
 		x->served[k] = w->group[k].node < 0 ? -1 : world_node(w, w->group[k].node);
 		if (x->served[k] >= 0)
@@ -312,6 +322,7 @@ struct near_plan *near_plan_new(const struct problem *p, double bound_ms, int ma
 
 	bearing_release(&x.b);
 	free(x.has);
+	free(x.refuses);
 	free(x.room);
 	free(x.served);
 	return rc ? NULL : TAKE_PTR(plan);

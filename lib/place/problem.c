@@ -245,6 +245,8 @@ static void score(struct problem *p, const struct world_score *c, int j, int i)
 {
 	float *cost = &p->cost[(size_t)j * p->g.nodes + i];
 
+	if (!c->eligible && c->why >= 0 && p->at[j] == i)
+		return; /* it came there all the same, later */
 	if (!c->eligible)
 		*cost = GAP_NEVER;
 	else

@@ -413,6 +413,18 @@ echo '{"kind":"move","action":"stay","service":"web","id":"00000000000000a0","fr
 is "$(moved | sed 's/.*; //')" "web: a>c" "... and the next best, if it has refused"
 is "$(edge-place --explain web <"$tmp/in" | tail -n 1)" "  b                    no: has refused it: no room" "... which is said"
 
+vine 0.5 "$at_munich" "$(group munich 160 37.4 -122.1)" '{"kind":"node","name":"west","geo":{"lat":37.5,"lon":-121},"cpu":{"cores":4,"use":0}}' >"$tmp/in"
+is "$(near_moves)" "replicate munich>view; redirect munich>view; " "nearest: a new one at the nearest node"
+echo '{"kind":"move","action":"stay","service":"httpd","from":"munich","to":"view","refusals":[{"check":"start","why":"no room"}]}' >>"$tmp/in"
+is "$(near_moves)" "stay munich>view; replicate munich>west; redirect munich>west; " "... and at the next best, if it could not be started there"
+echo "$at_view" >>"$tmp/in"
+is "$(edge-place <"$tmp/in" | jq -c 'select(.kind == "move" and .from == "view")')" "" "... but what is there all the same is not driven away"
+vine 0.5 "$at_munich" "$at_view" "$(group munich 160 37.39 -122.08)" '{"kind":"node","name":"west","geo":{"lat":37.5,"lon":-121},"cpu":{"cores":4,"use":0}}' \
+	'{"kind":"service","id":"00000000000000d0","name":"httpd","node":"west"}' >"$tmp/in"
+is "$(near_moves)" "redirect munich>view; terminate west>; " "users go to the nearest instance"
+echo '{"kind":"move","action":"stay","service":"httpd","to":"view","refusals":[{"check":"start","why":"too many"}]}' >>"$tmp/in"
+is "$(near_moves)" "stay >view; redirect munich>west; terminate view>; " "... and to the next best, if that refuses"
+
 # --- what is old
 
 seen() { printf '"seen":"2026-01-01T00:%s:00Z"' "$1"; }

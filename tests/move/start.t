@@ -51,6 +51,9 @@ stop edge2 web
 # the record in the registry has no command
 world "$(jq -c '.needs.max = 2 | .wants.rtt_ms = 2' "$tmp/record")" "${group/90/11}" | carried_out --policy nearest >"$tmp/out3"
 like 'what the record does not tell the node is asked: the address that it tells is taken' 'address .*already in use' "$(<"$tmp/err")"
+is 'that it could not be started is a record, behind which another node is chosen' '["stay","web",null,"edge1","edge2","start",true]' \
+	"$(jq -c 'select(.action == "stay") | [.action, .service, .id, .from, .to, .refusals[0].check, (.refusals[0].why | test("already in use"))]' "$tmp/out3")"
+is 'as the schema says' '' "$(jq -c 'select(.action == "stay")' "$tmp/out3" | tests/schema/check 2>&1)"
 is 'and nothing is started there' '' "$(on edge2 edge-run --list)"
 on edge1 edge-run --name mute -- sleep 1000 >"$tmp/record"
 world "$(jq -c '.needs.max = 2 | .wants.rtt_ms = 2' "$tmp/record")" "${group//web/mute}" | sed 's/"p50":90/"p50":11/' | carried_out --policy nearest >"$tmp/out4"
