@@ -113,8 +113,10 @@ static int try_move(struct ordering *o, int j, bool detour)
 	return 1;
 }
 
+#define COMPANY 32 /* services that are tried together */
+
 /* The jobs that talk to j, or to one that does, and are to move like it; j is the first. How many. */
-static int company(const struct ordering *o, int j, int *jobs)
+static int company(const struct ordering *o, int j, int jobs[COMPANY])
 {
 	const struct gap *g = &o->b.p->g;
 	int n = 1;
@@ -129,7 +131,7 @@ static int company(const struct ordering *o, int j, int *jobs)
 				continue;
 			while (seen < n && jobs[seen] != other)
 				seen++;
-			if (seen == n)
+			if (seen == n && n < COMPANY)
 				jobs[n++] = other;
 		}
 	return n;
@@ -157,14 +159,13 @@ static bool pay_together(struct ordering *o, const int *jobs, int n)
 /* Services that talk to each other may pay together where none does alone. As try_move(). */
 static int try_company(struct ordering *o, int j)
 {
-	AUTO_FREE int *jobs = malloc(((size_t)o->b.p->g.jobs + 1) * sizeof(int));
-	int n = jobs ? company(o, j, jobs) : -1;
+	int jobs[COMPANY], n = company(o, j, jobs);
 
 	for (int k = 0; k < n; k++)
 		if (o->b.at[jobs[k]] != o->b.p->at[jobs[k]])
 			return 0; /* it has gone aside */
 	if (n < 2 || n > o->room || !pay_together(o, jobs, n))
-		return n < 0 ? -1 : 0;
+		return 0;
 	for (int k = 0; k < n; k++)
 		if (make(o, jobs[k], o->plan->target[jobs[k]], -1))
 			return -1;
