@@ -4,8 +4,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define HUGE_CAPACITY 1e17 /* nobody has told one */
-
 struct rated {
 	int node;
 	double cost;

@@ -13,7 +13,7 @@
 #include "lib/base/auto.h"
 #include "lib/base/err.h"
 
-#define GAP_RESOURCES 4
+#define GAP_RESOURCES 5
 #define GAP_NEVER     INFINITY /* the cost of a node that may not have the job */
 
 /* Two jobs that depend on each other: `weight` x the distance of their nodes is added to the cost; of an `apart` one, the weight

@@ -222,6 +222,41 @@ static int order(struct ordering *o, struct rated *list)
 
 /* --- the whole */
 
+/* Does any job take of it, and any node tell how much it has? */
+static bool matters(const struct problem *p, int r)
+{
+	size_t n = (size_t)p->g.jobs * (p->g.use[r].by_node ? (size_t)p->g.nodes : 1), k = 0;
+	int i = 0;
+
+	while (k < n && !(p->use[r][k] > 0))
+		k++;
+	while (i < p->g.nodes && !(p->capacity[i * TAKES + r] < HUGE_CAPACITY))
+		i++;
+	return k < n && i < p->g.nodes;
+}
+
+/* Without the resources that do not matter: each takes time in the inmost loops. */
+static int solve(const struct problem *p, const struct gap_budget *budget, struct gap_answer *a)
+{
+	AUTO_FREE double *capacity = malloc(((size_t)p->g.nodes + 1) * TAKES * sizeof(*capacity));
+	struct gap g = p->g;
+	int kept[TAKES];
+
+	if (!capacity)
+		return -1;
+	g.resources = 0;
+	for (int r = 0; r < TAKES; r++)
+		if (matters(p, r)) {
+			kept[g.resources] = r;
+			g.use[g.resources++] = p->g.use[r];
+		}
+	for (int i = 0; i < g.nodes; i++)
+		for (int k = 0; k < g.resources; k++)
+			capacity[i * g.resources + k] = p->capacity[i * TAKES + kept[k]];
+	g.capacity = capacity;
+	return gap_solve(&g, p->at, budget, a, NULL);
+}
+
 static int choose(const struct problem *p, enum policy policy, const struct gap_budget *budget, struct plan *plan)
 {
 	AUTO_BEARING struct bearing b = { 0 };
@@ -229,7 +264,7 @@ static int choose(const struct problem *p, enum policy policy, const struct gap_
 
 	plan->bound = -INFINITY;
 	if (policy == POLICY_OPTIMAL) {
-		if (gap_solve(&p->g, p->at, budget, &a, NULL))
+		if (solve(p, budget, &a))
 			return -1;
 		memcpy(plan->target, a.node, (size_t)p->g.jobs * sizeof(int));
 		plan->bound = a.bound;

@@ -49,7 +49,7 @@ int problem_weights(const char *text, double weight[WEIGHTS], struct err *e)
 
 const char *problem_resource(int r)
 {
-	static const char *const what[TAKES] = { "processors", "memory", "graphics processors", "network" };
+	static const char *const what[TAKES] = { "processors", "memory", "graphics processors", "graphics memory", "network" };
 
 	return what[r];
 }
@@ -90,6 +90,7 @@ static void take(struct problem *p, int j)
 		p->use[TAKES_CPU][(size_t)j * p->g.nodes + i] = (float)cores_at(w, s, i);
 	p->use[TAKES_MEM][j] = (float)memory_of(s);
 	p->use[TAKES_GPU][j] = (float)known_or(s->needs.gpus, 0);
+	p->use[TAKES_GPU_MEM][j] = (float)known_or(s->needs.gpu_mem, 0);
 	p->use[TAKES_NET][j] = (float)known_or(s->net_bps, 0);
 }
 
@@ -123,6 +124,7 @@ static void give(struct problem *p, int i)
 	c[TAKES_CPU] = steady(p, i, c[TAKES_CPU], load);
 	c[TAKES_MEM] = known_or(n->mem_available + memory, known_or(n->mem_total, ENDLESS));
 	c[TAKES_GPU] = known_or(n->gpus, ENDLESS);
+	c[TAKES_GPU_MEM] = known_or(n->gpu_mem, ENDLESS);
 	c[TAKES_NET] = known_or(n->net_bps, ENDLESS);
 	for (int r = 0; r < TAKES; r++)
 		c[r] = fmax(0, c[r]);

@@ -32,7 +32,9 @@ struct problem_options {
 	const char *fleet;  /* to which nodes are invited; NULL: that of the node from which something comes */
 };
 
-enum problem_resource { TAKES_CPU, TAKES_MEM, TAKES_GPU, TAKES_NET, TAKES };
+#define HUGE_CAPACITY 1e17 /* nobody has told one */
+
+enum problem_resource { TAKES_CPU, TAKES_MEM, TAKES_GPU, TAKES_GPU_MEM, TAKES_NET, TAKES };
 
 /* What a move would take. */
 struct prediction {

@@ -229,7 +229,7 @@ int world_copy_service(struct world *w, int service, int node)
 	*s = w->service[service];
 	s->id = -1;
 	s->node = node;
-	s->cpu = s->mem = s->net_bps = s->gpu = s->moved = NAN;
+	s->cpu = s->mem = s->net_bps = s->moved = NAN;
 	return w->n_services++;
 }
 

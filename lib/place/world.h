@@ -59,7 +59,7 @@ struct world_service { /* an instance */
 	struct world_needs needs;
 	double want_rtt_ms;           /* better, but not needed: wants.rtt_ms */
 	double quota_cpu, quota_mem;  /* profile: cores, bytes */
-	double cpu, mem, net_bps, gpu; /* usage: 0..1 of all cores of its node, bytes, bytes per second both ways, 0..1 */
+	double cpu, mem, net_bps;     /* usage: 0..1 of all cores of its node, bytes, bytes per second both ways */
 	double bytes;                 /* what a move has to bring (size_bytes), beside memory */
 	double users_max;             /* how many users it can serve */
 	double moved;                 /* when it last moved, seconds since 1970 */

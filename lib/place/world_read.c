@@ -247,7 +247,7 @@ int world_read_service(struct taking *t, struct world_service *s)
 		.want_rtt_ms = num(t, "wants.rtt_ms", 0, 1e9), .quota_cpu = num(t, "profile.cpu", 0, 1e6),
 		.quota_mem = num(t, "profile.mem_bytes", 0, ANY), .cpu = num(t, "usage.cpu", 0, 1.1),
 		.mem = num(t, "usage.mem_bytes", 0, ANY), .net_bps = num(t, "usage.net_bps", 0, ANY),
-		.gpu = num(t, "usage.gpu", 0, 1e6), .bytes = num(t, "size_bytes", 0, ANY),
+		.bytes = num(t, "size_bytes", 0, ANY),
 		.users_max = num(t, "users_max", 0, ANY), .moved = when(t, "moved_at"), .came_from = word(t, "moved_from"), .epoch = num(t, "epoch", 0, 1e15),
 	};
 	take_needs(t, &s->needs);

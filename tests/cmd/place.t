@@ -210,6 +210,8 @@ pair >"$tmp/in"
 is "$(moved)" "a: x>y; b: x>y" "two services go to their users"
 pair ',"gpu":[{}]' ',"needs":{"gpu":1}' >"$tmp/in" # x tells of none
 is "$(moved)" "a: x>y; b: stay" "one graphics processor is for one; the other, which may not be where it is, is told"
+pair ',"gpu":[{"mem_bytes":8000000000},{"mem_bytes":8000000000}]' ',"needs":{"gpu":1,"gpu_mem_bytes":9000000000}' >"$tmp/in"
+is "$(moved)$(edge-place <"$tmp/in" | grep -o 'lack.*y')" "a: x>y; b: staylack graphics memory" "the memory of two is for one that needs more than half of it"
 pair ',"net_bps":1500000' ',"usage":{"net_bps":1000000}' >"$tmp/in"
 is "$(moved)" "a: x>y" "so is a link"
 pair ',"users_max":1' ',"profile":{"cpu":5}' >"$tmp/in"

@@ -121,6 +121,7 @@ static double taken(const struct ledger *l, int s, int node, int r)
 	case TAKES_CPU: return cores_taken(l, s, node);
 	case TAKES_MEM: return fmax(or0(v->mem), or0(v->quota_mem));
 	case TAKES_GPU: return or0(v->needs.gpus);
+	case TAKES_GPU_MEM: return or0(v->needs.gpu_mem);
 	default:        return or0(v->net_bps);
 	}
 }
@@ -140,6 +141,7 @@ static double given(const struct ledger *l, int node, int r)
 	case TAKES_CPU: return n->cores * l->o->limit - fmax(0, n->use * n->cores - ours);
 	case TAKES_MEM: return n->mem_available + bytes;
 	case TAKES_GPU: return isnan(n->gpus) ? INFINITY : n->gpus;
+	case TAKES_GPU_MEM: return isnan(n->gpu_mem) ? INFINITY : n->gpu_mem;
 	default:        return n->net_bps;
 	}
 }
