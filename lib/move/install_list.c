@@ -2,13 +2,13 @@
 #include "lib/move/install_list.h"
 
 #include <dirent.h>
-#include <openssl/evp.h>
+#include <fcntl.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
 
-#include "lib/base/file.h"
+#include "lib/base/digest.h"
 #include "lib/base/proc.h"
 
 #define LOADER_MS 20000
@@ -18,19 +18,13 @@ void install_list_release(struct install_list *l)
 	free(l->files);
 }
 
-static int digest_file(const char *path, char digest[65], struct err *e)
+static int digest_of_file(const char *path, char digest[65], struct err *e)
 {
-	AUTO_FREE char *data = NULL;
-	unsigned char sum[32];
-	size_t n = 0;
+	AUTO_FD int fd = open(path, O_RDONLY | O_CLOEXEC);
 
-	if (!(data = file_slurp(path, &n, e)))
-		return -1;
-	if (!EVP_Digest(data, n, sum, NULL, EVP_sha256(), NULL))
-		return err_set(e, EX_OSERR, "out of memory");
-	for (int i = 0; i < 32; i++)
-		snprintf(digest + 2 * i, 3, "%02x", sum[i]);
-	return 0;
+	if (fd < 0)
+		return err_sys(e, "%s", path);
+	return digest_file(fd, digest, e) ? err_wrap(e, "%s", path) : 0;
 }
 
 /* Names and paths go to a shell's `read` there: no blanks. */
@@ -52,7 +46,7 @@ static int add(struct install_list *l, const char *folder, const char *base, con
 	more += l->n;
 	snprintf(more->name, sizeof(more->name), "%s", name);
 	snprintf(more->path, sizeof(more->path), "%s", path);
-	if (digest_file(path, more->digest, e))
+	if (digest_of_file(path, more->digest, e))
 		return -1;
 	l->n++;
 	return 0;
