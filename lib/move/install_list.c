@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "lib/base/digest.h"
+#include "lib/base/library.h"
 #include "lib/base/proc.h"
 
 #define LOADER_MS 20000
@@ -53,10 +54,11 @@ static int add(struct install_list *l, const char *folder, const char *base, con
 }
 
 /* What the program's own loader says when it is asked to name what it would load: lines "libjq.so.1 => /lib/libjq.so.1 (0x...)"
- * and, for the loader itself, "/lib64/ld-linux-x86-64.so.2 (0x...)". */
-static int add_needed(struct install_list *l, const char *folder, const char *program, struct err *e)
+ * and, for the loader itself, "/lib64/ld-linux-x86-64.so.2 (0x...)". The program itself loads `late`; what of these is not
+ * installed here it does without there, too. */
+static int add_needed(struct install_list *l, const char *folder, const char *program, const char *late, struct err *e)
 {
-	const char *const argv[] = { "env", "LD_TRACE_LOADED_OBJECTS=1", program, NULL };
+	const char *const argv[] = { "env", "LD_TRACE_LOADED_OBJECTS=1", late, program, NULL };
 	AUTO_FREE char *text = NULL;
 	char *rest;
 
@@ -101,7 +103,7 @@ static int add_programs(struct install_list *l, struct err *e)
 	for (int i = 0; i < n; i++) {
 		snprintf(path, sizeof(path), "%s/%s", dir, entries[i]->d_name);
 		if (!rc)
-			rc = add(l, "bin", entries[i]->d_name, path, e) || add_needed(l, "lib", path, e);
+			rc = add(l, "bin", entries[i]->d_name, path, e) || add_needed(l, "lib", path, "LD_PRELOAD=" LIBRARY_ALL, e);
 		free(entries[i]);
 	}
 	free(entries);
@@ -118,7 +120,7 @@ static int add_criu(struct install_list *l, struct err *e)
 
 	if (!found || !realpath(found, path))
 		return err_set(e, EX_UNAVAILABLE, "install: no criu here to bring along (examples/get-criu gets one)");
-	return add(l, "criu", "criu", path, e) || add_needed(l, "criu", path, e) ? -1 : 0;
+	return add(l, "criu", "criu", path, e) || add_needed(l, "criu", path, "LD_PRELOAD=", e) ? -1 : 0;
 }
 
 int install_list(struct install_list *l, struct err *e)
