@@ -57,7 +57,8 @@ $(B)/%.bpf.o: %.bpf.c bpf/rtt.h
 	$(Q)$(CLANG) $(BPF_CFLAGS) -c -o $@ $<
 
 $(B)/%.skel.h: $(B)/%.bpf.o
-	$(Q)$(BPFTOOL) gen skeleton $< name $(*F)_bpf >$@.new && mv $@.new $@
+	$(Q)$(BPFTOOL) gen object $@.o $< # without the debugger's sections
+	$(Q)$(BPFTOOL) gen skeleton $@.o name $(*F)_bpf >$@.new && mv $@.new $@
 
 $(B)/lib/measure/rtt.o $(B)/lint/lib/measure/rtt.c.tidy: $(B)/bpf/rtt.skel.h
 $(B)/lib/measure/rtt.o $(B)/lint/lib/measure/rtt.c.tidy: FLAGS += -I$(B)
