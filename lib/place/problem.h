@@ -17,6 +17,9 @@
 #include "lib/place/gap.h"
 
 enum problem_weight { WEIGHT_LATENCY, WEIGHT_SCORE, WEIGHT_LOAD, WEIGHT_ENERGY, WEIGHT_PRICE, WEIGHT_TRAFFIC, WEIGHT_MOVE, WEIGHTS };
+/* What the cost of a job at a node is made of: one part for each weight, and what it costs to be away from what it should be together
+ * with, or in one network with what it should be spread from. */
+enum problem_part { PART_TOGETHER = WEIGHTS, PART_SPREAD, PARTS };
 
 struct problem_options {
 	double weight[WEIGHTS];
@@ -50,7 +53,7 @@ struct problem {
 	float *rtt;       /* [jobs][nodes]: its users' mean, NAN */
 	float *use[TAKES];
 	double *capacity; /* [nodes][TAKES] */
-	double *users;    /* [jobs]: at least 1 */
+	double *users;    /* [jobs]: what they ask for, all together */
 	struct gap_link *links;
 	float *distance;
 	int *network;
@@ -68,8 +71,18 @@ int problem_weights(const char *text, double weight[WEIGHTS], struct err *e);
 void problem_defaults(double weight[WEIGHTS]);
 const char *problem_resource(int r); /* "processors" */
 
+const char *problem_part(int part); /* "latency" */
+
 /* What a job costs at a node beside its users' RTT and its score: load, energy, price. */
 double problem_running_cost(const struct problem *p, int job, int node);
+/* That and its users' RTT, in part[]; in WEIGHT_MOVE what going there costs. The others, which are not of this job and node alone, are 0. */
+void problem_parts(const struct problem *p, int job, int node, double part[PARTS]);
+/* For problem_new(): the links between its jobs. -1: out of memory. */
+int problem_link(struct problem *p);
+/* Which part a link of finite weight belongs to. */
+int problem_link_part(const struct problem *p, const struct gap_link *l);
+/* The RTT that needs.rtt_ms bounds: that of most of the users, there; NAN: unknown, or nothing bounds it. */
+double problem_bounded_rtt(const struct problem *p, int job, int node);
 
 /* A job from one node (or -1) to another, which gains so much. */
 struct prediction problem_predict(const struct problem *p, int job, int from, int to, double gain);
