@@ -11,14 +11,15 @@ enum policy {
 	POLICY_SAME_NETWORK, /* what is on nodes over the limit goes to the least used of the same network that stays under it,
 	                        else of another, else to the cloud (Tufail 2018, algorithm I) */
 	POLICY_PACK,         /* ... to the most used that stays under it, else to the cloud (algorithm II); then nodes are emptied
-	                        whose services fit on fuller ones */
+	                        whose services fit on fuller ones, and that have no other work */
 	POLICY_SPREAD,       /* instances of one name on different networks, then nodes; else the least used */
 	POLICIES
 };
 
 struct plan_move {
 	int job, from, to;   /* from -1: it is to be started */
-	double gain;         /* by how much it lessens the cost when it is made; negative for one that makes room */
+	double gain;         /* by how much it lessens the cost when it is made; negative for one that makes room, or
+	                        goes before another to which it talks */
 	bool forced;         /* it may not be where it is, or there is too much */
 	int detour_of;       /* job that this one makes room for by way of a third node, or -1 */
 	struct prediction predicted;
