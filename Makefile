@@ -23,7 +23,7 @@ WARN := -Wall -Wextra -Wmissing-prototypes -Wstrict-prototypes -Wshadow -Wvla -W
 FLAGS := -std=gnu11 -D_GNU_SOURCE -D_FILE_OFFSET_BITS=64 -DEDGE_VERSION='"$(VERSION)"' -I.
 # Nobody unwinds stacks but a debugger, which has -g. What is not called a million times a second is made small.
 ALL_CFLAGS = $(FLAGS) $(WARN) -fstack-protector-strong -fno-asynchronous-unwind-tables -MMD -MP $(CFLAGS)
-HOT := tests/% examples/% lib/place/% lib/base/json% lib/base/stream lib/base/lines lib/measure/probe% lib/move/pages% \
+HOT := tests/% examples/% lib/place/% lib/base/json_scan lib/base/stream lib/base/lines lib/measure/probe% lib/move/pages% \
 	lib/move/image% lib/move/memory lib/move/pagemap lib/move/track lib/move/lazy% lib/move/receiver lib/move/wire lib/move/store
 SIZE = $(if $(filter -O2,$(CFLAGS)),$(if $(filter $(HOT),$*),,-Os))
 ALL_LDFLAGS := -Wl,--as-needed -Wl,-z,relro -Wl,-z,now -Wl,-z,noseparate-code -Wl,-z,pack-relative-relocs $(LDFLAGS)

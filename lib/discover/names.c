@@ -36,14 +36,16 @@ static int not_hidden(const struct dirent *d)
 	return d->d_name[0] != '.';
 }
 
-/* What is in the folder; `with`: those that are folders with a file of that name. */
+/* What is in the folder; `with` (or NULL): of folders those that have such a file, and in it JSON. */
 static void print_folder(const char *path, const char *with, FILE *f)
 {
 	struct dirent **entries = NULL;
 	int n = scandir(file_path("%s", path), &entries, not_hidden, alphasort);
 
 	for (int i = 0; i < n; i++) {
-		if (!access(file_path("%s/%s/%s", path, entries[i]->d_name, with), F_OK))
+		AUTO_JSON struct json *j = with ? json_read_file(file_path("%s/%s/%s", path, entries[i]->d_name, with), NULL) : NULL;
+
+		if (j || !with)
 			fprintf(f, "%s\n", entries[i]->d_name);
 		free(entries[i]);
 	}
@@ -57,7 +59,7 @@ int names_print(const char *what, FILE *f)
 	if (!strcmp(what, "nodes")) {
 		print_of_registry("node", NULL, f);
 	} else if (!strcmp(what, "checkpoints")) {
-		print_folder("/var/lib/edge/checkpoints", "", f);
+		print_folder("/var/lib/edge/checkpoints", NULL, f);
 	} else if (strncmp(what, SERVICES_AT, strlen(SERVICES_AT))) {
 		return -1;
 	} else if (*node && strcmp(node, node_self())) {
