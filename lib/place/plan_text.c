@@ -8,6 +8,7 @@
 #include "lib/place/invitation.h"
 
 #define HUGE_CAPACITY 1e17 /* nobody has told one */
+#define UNMEASURED "a latency is only an estimate: measure it first (edge-latency)"
 
 static const char *node_name(const struct problem *p, int i)
 {
@@ -41,7 +42,8 @@ static void refusal_told(const struct problem *p, int j, int i, char why[200])
 /* The first reason against it, of any kind; false if there is none. */
 static bool refusal(const struct problem *p, int j, int i, char why[200])
 {
-	double rtt = p->rtt[(size_t)j * p->g.nodes + i];
+	size_t at = (size_t)j * p->g.nodes + i;
+	double rtt = p->predicted[at] & PREDICTED_USERS ? NAN : p->rtt[at];
 	unsigned bits = eligible_refusals(p->w, p->service[j], i, rtt, &p->o->rules, false) & ~(1u << ELIGIBLE_MEMORY);
 
 	if (p->o->failed && p->o->failed[i]) {
@@ -53,7 +55,7 @@ static bool refusal(const struct problem *p, int j, int i, char why[200])
 			eligible_why(p->w, p->service[j], i, rtt, &p->o->rules, (enum eligible_check)c, why);
 			return true;
 		}
-	if (p->cost[(size_t)j * p->g.nodes + i] < GAP_NEVER)
+	if (p->cost[at] < GAP_NEVER)
 		return false;
 	refusal_told(p, j, i, why);
 	return true;
@@ -113,7 +115,7 @@ void plan_why(const struct problem *p, const struct plan *plan, const struct pla
 void plan_why_not(const struct problem *p, const struct plan *plan, int job, char why[WHY_SIZE])
 {
 	AUTO_BEARING struct bearing b = { 0 };
-	int refused = 0, full[TAKES] = { 0 }, other = 0;
+	int refused = 0, full[TAKES] = { 0 }, unmeasured = 0, other = 0;
 	char text[200], first[200] = "";
 
 	if (bearing_init(&b, p, plan->end))
@@ -126,6 +128,8 @@ void plan_why_not(const struct problem *p, const struct plan *plan, int job, cha
 				snprintf(first, sizeof(first), "%s: %.150s", node_name(p, i), text);
 		} else if ((r = lacking(&b, i, job)) >= 0) {
 			full[r]++;
+		} else if (problem_unmeasured(p, job, i)) {
+			unmeasured++;
 		} else {
 			other++;
 		}
@@ -138,6 +142,8 @@ void plan_why_not(const struct problem *p, const struct plan *plan, int job, cha
 		if (full[r] && n < WHY_SIZE - 60)
 			n += snprintf(why + n, WHY_SIZE - (size_t)n, "%s%d lack %s", why[n - 2] == ':' ? "" : ", ", full[r],
 				      problem_resource(r));
+	if (unmeasured && n < WHY_SIZE - 90)
+		n += snprintf(why + n, WHY_SIZE - (size_t)n, "%s%d where " UNMEASURED, why[n - 2] == ':' ? "" : ", ", unmeasured);
 	if (other && n < WHY_SIZE - 60)
 		snprintf(why + n, WHY_SIZE - (size_t)n, "%s%d withheld", why[n - 2] == ':' ? "" : ", ", other);
 }
@@ -235,6 +241,37 @@ static bool lawful(const struct problem *p, const struct plan *plan, int j)
 	return plan->end[j] >= 0 && p->cost[(size_t)j * p->g.nodes + plan->end[j]] < GAP_NEVER;
 }
 
+/* The node where it would cost least, and less by the margin, if estimates counted; -1. `b`: where all are after the plan. */
+static int preferred(const struct bearing *b, int j)
+{
+	const struct problem *p = b->p;
+	const float *cost = p->cost + (size_t)j * p->g.nodes;
+	double least = cost[b->at[j]] - p->o->margin * fabs((double)cost[b->at[j]]);
+	int best = -1;
+
+	for (int i = 0; i < p->g.nodes; i++)
+		if (i != b->at[j] && problem_unmeasured(p, j, i) && cost[i] < least && lacking(b, i, j) < 0) {
+			best = i;
+			least = cost[i];
+		}
+	return best;
+}
+
+/* Why a job stays for which something else would be better, or needed. */
+static bool why_stay(const struct bearing *b, const struct plan *plan, int j, char why[WHY_SIZE])
+{
+	int best;
+
+	if (!lawful(b->p, plan, j)) {
+		plan_why_not(b->p, plan, j, why);
+		return true;
+	}
+	best = preferred(b, j);
+	if (best >= 0)
+		snprintf(why, WHY_SIZE, "%.100s may be better: " UNMEASURED, node_name(b->p, best));
+	return best >= 0;
+}
+
 /* The bound is one of plans that place all where they may be. */
 static bool bounded(const struct problem *p, const struct plan *plan)
 {
@@ -268,10 +305,13 @@ static void put_idle(FILE *f, const struct problem *p, const struct plan *plan)
 void plan_put(FILE *f, const struct problem *p, const struct plan *plan, const struct near_plan *more, const char *policy)
 {
 	AUTO_INVITATIONS struct invitations v = { 0 };
+	AUTO_BEARING struct bearing b = { 0 };
 	char why[WHY_SIZE];
 	int extra;
 
 	invitations_init(&v, p);
+	if (bearing_init(&b, p, plan->end))
+		abort();
 	for (int k = 0; k < plan->n; k++) {
 		const struct plan_move *m = &plan->moves[k];
 
@@ -279,9 +319,8 @@ void plan_put(FILE *f, const struct problem *p, const struct plan *plan, const s
 		put_move(f, p, plan, m);
 	}
 	for (int j = 0; j < p->g.jobs; j++) {
-		if (lawful(p, plan, j))
+		if (!why_stay(&b, plan, j, why))
 			continue;
-		plan_why_not(p, plan, j, why);
 		put_head(f, p, j, "stay");
 		if (plan->end[j] >= 0)
 			put_string(f, "from", node_name(p, plan->end[j]));
@@ -315,9 +354,12 @@ static void show_bound(FILE *f, double cost, double bound)
 void plan_show(FILE *f, const struct problem *p, const struct plan *plan, const struct near_plan *more)
 {
 	AUTO_INVITATIONS struct invitations v = { 0 };
+	AUTO_BEARING struct bearing b = { 0 };
 	char why[WHY_SIZE];
 
 	invitations_init(&v, p);
+	if (bearing_init(&b, p, plan->end))
+		abort();
 	for (int k = 0; k < plan->n; k++) {
 		const struct plan_move *m = &plan->moves[k];
 		const char *fleet = invitations_fleet(&v, m->from, m->to);
@@ -331,10 +373,9 @@ void plan_show(FILE *f, const struct problem *p, const struct plan *plan, const 
 		fputc('\n', f);
 	}
 	for (int j = 0; j < p->g.jobs; j++)
-		if (!lawful(p, plan, j)) {
-			plan_why_not(p, plan, j, why);
-			fprintf(f, plan->end[j] < 0 ? "%-20s stays without a node: %s\n" : "%-20s stays where it may not be: %s\n", name_of(p, j), why);
-		}
+		if (why_stay(&b, plan, j, why))
+			fprintf(f, "%-20s stays %s: %s\n", name_of(p, j),
+				plan->end[j] < 0 ? "without a node" : lawful(p, plan, j) ? "where it is" : "where it may not be", why);
 	if (more)
 		near_show(f, p, more);
 	fprintf(f, "%d services, %d moves, %d withheld, %d without a node; cost %.6g -> %.6g", p->g.jobs, plan->n,
@@ -371,7 +412,7 @@ static void weigh(const struct bearing *b, int job, struct plan_choice *c)
 	if (p->g.capacity[i * TAKES] < HUGE_CAPACITY)
 		c->free_cores = p->g.capacity[i * TAKES] - b->load[i * TAKES];
 	if (!(p->paid[at] < GAP_NEVER))
-		snprintf(c->why, sizeof(c->why), "it has moved a short time ago");
+		snprintf(c->why, sizeof(c->why), "%s", problem_unmeasured(p, job, i) ? UNMEASURED : "it has moved a short time ago");
 	else if (r >= 0)
 		snprintf(c->why, sizeof(c->why), "too little: %s: needs %.4g, has %.4g", problem_resource(r), gap_use(&p->g, job, i, r),
 			 fmax(0, p->g.capacity[i * TAKES + r] - b->load[i * TAKES + r]));

@@ -145,6 +145,7 @@ static int latency(struct problem *p, int j)
 	size_t room = (size_t)w->app[s->app].n_users + (size_t)w->app[s->app].n_groups + 1;
 	AUTO_FREE struct crowd *c = malloc(room * sizeof(*c));
 	float *rtt = p->rtt + (size_t)j * p->g.nodes, *cost = p->cost + (size_t)j * p->g.nodes, worst = 0;
+	unsigned char *predicted = p->predicted + (size_t)j * p->g.nodes;
 	double all = 0;
 	int n;
 
@@ -156,14 +157,16 @@ static int latency(struct problem *p, int j)
 	p->users[j] = fmax(1, all);
 	for (int i = 0; i < p->g.nodes; i++) {
 		double sum = 0, known = 0;
+		bool guessed = false;
 
 		for (int k = 0; k < n; k++) {
-			double ms = distance_user_ms(w, &c[k].u, w->node[i].name);
+			double ms = distance_user_estimate(w, &c[k].u, w->node[i].name, &guessed);
 
 			sum += isnan(ms) ? 0 : c[k].weight * ms;
 			known += isnan(ms) ? 0 : c[k].weight;
 		}
 		rtt[i] = known > 0 ? (float)(sum / known) : NAN;
+		predicted[i] = guessed ? PREDICTED_USERS : 0;
 		worst = fmaxf(worst, rtt[i]);
 	}
 	for (int i = 0; i < p->g.nodes; i++) {
@@ -195,7 +198,8 @@ static void scores(struct problem *p)
 		int i = world_node(w, w->scored[k].node);
 
 		for (int j = 0; i >= 0 && j < p->g.jobs; j++) {
-			float *c = &p->cost[(size_t)j * p->g.nodes + i];
+			size_t at = (size_t)j * p->g.nodes + i;
+			float *c = &p->cost[at];
 
 			if (w->scored[k].service >= 0 ? p->service[j] != w->scored[k].service :
 							w->service[p->service[j]].app != w->scored[k].app)
@@ -204,6 +208,7 @@ static void scores(struct problem *p)
 				*c = GAP_NEVER;
 			else
 				*c -= (float)(p->o->weight[WEIGHT_SCORE] * known_or(w->scored[k].score, 0));
+			p->predicted[at] |= w->scored[k].predicted ? PREDICTED_SCORE : 0;
 		}
 	}
 }
@@ -225,6 +230,7 @@ static int prices(struct problem *p, int j)
 	AUTO_FREE double *rtt = malloc(((size_t)p->g.nodes + 1) * sizeof(*rtt));
 	AUTO_FREE int *all = malloc(((size_t)p->g.nodes + 1) * sizeof(*all));
 	float *cost = p->cost + (size_t)j * p->g.nodes;
+	const unsigned char *predicted = p->predicted + (size_t)j * p->g.nodes;
 
 	if (!rtt || !all)
 		return -1;
@@ -233,22 +239,30 @@ static int prices(struct problem *p, int j)
 		rtt[i] = NAN;
 	}
 	if (!isnan(s->needs.rtt_ms))
-		score_users_rtt(p->w, p->service[j], all, p->g.nodes, QUANTILE, rtt);
+		score_users_rtt(p->w, p->service[j], all, p->g.nodes, QUANTILE, rtt, NULL);
 	for (int i = 0; i < p->g.nodes; i++)
-		cost[i] = refused(p, j, i, rtt[i]) ? GAP_NEVER : cost[i] + (float)problem_running_cost(p, j, i);
+		cost[i] = refused(p, j, i, predicted[i] & PREDICTED_USERS ? NAN : rtt[i]) ? GAP_NEVER : cost[i] + (float)problem_running_cost(p, j, i);
 	p->rests[j] = !isnan(s->moved) && p->o->rules.now - s->moved < p->o->cooldown;
 	return 0;
 }
 
-/* With the cost of moving, and not at all while it rests. A service that may not be where it is must move whatever it costs. */
+bool problem_unmeasured(const struct problem *p, int job, int node)
+{
+	size_t row = (size_t)job * p->g.nodes;
+	int at = p->at[job];
+
+	return at >= 0 && node != at && (p->predicted[row + node] || (p->predicted[row + at] && p->cost[row + at] < GAP_NEVER));
+}
+
+/* With the cost of moving, and not at all while it rests, or to where it is not known how far that is. A service that may not be where it is must move whatever it costs. */
 static void pay(struct problem *p, int j)
 {
 	const float *cost = p->cost + (size_t)j * p->g.nodes;
 	float *paid = p->paid + (size_t)j * p->g.nodes, now = p->at[j] >= 0 ? cost[p->at[j]] : GAP_NEVER;
 
 	for (int i = 0; i < p->g.nodes; i++) {
-		paid[i] = cost[i];
-		if (i == p->at[j] || !(now < GAP_NEVER) || !(cost[i] < GAP_NEVER))
+		paid[i] = problem_unmeasured(p, j, i) ? GAP_NEVER : cost[i];
+		if (i == p->at[j] || !(now < GAP_NEVER) || !(paid[i] < GAP_NEVER))
 			continue;
 		if (p->rests[j])
 			paid[i] = GAP_NEVER;
@@ -334,6 +348,27 @@ static int links(struct problem *p)
 	return p->distance && p->network ? 0 : -1;
 }
 
+/* Of services that talk: how far a node is from the other's. */
+static void link_predictions(struct problem *p)
+{
+	const struct world *w = p->w;
+
+	for (int l = 0; l < p->g.n_links; l++) {
+		const struct gap_link *k = &p->g.links[l];
+
+		for (int i = 0; i < p->g.nodes && !isinf(k->weight) && !k->apart; i++) {
+			const int job[] = { k->a, k->b }, other[] = { p->at[k->b], p->at[k->a] };
+
+			for (int side = 0; side < 2; side++) {
+				int known = other[side] < 0 ? -1 : world_latency(w, w->node[i].name, w->node[other[side]].name);
+
+				if (known >= 0 && w->latency[known].predicted)
+					p->predicted[(size_t)job[side] * p->g.nodes + i] |= PREDICTED_PEERS;
+			}
+		}
+	}
+}
+
 /* --- all of it */
 
 static int allocate(struct problem *p)
@@ -344,6 +379,7 @@ static int allocate(struct problem *p)
 	p->cost = calloc(all, sizeof(float));
 	p->paid = calloc(all, sizeof(float));
 	p->rtt = calloc(all, sizeof(float));
+	p->predicted = calloc(all, sizeof(*p->predicted));
 	p->users = calloc(jobs, sizeof(double));
 	p->rests = calloc(jobs, sizeof(bool));
 	p->capacity = calloc(((size_t)p->g.nodes + 1) * TAKES, sizeof(double));
@@ -354,7 +390,7 @@ static int allocate(struct problem *p)
 		p->g.use[r].of = p->use[r];
 		p->g.use[r].by_node = r == TAKES_CPU;
 	}
-	return p->at && p->cost && p->paid && p->rtt && p->users && p->rests && p->capacity ? 0 : -1;
+	return p->at && p->cost && p->paid && p->rtt && p->predicted && p->users && p->rests && p->capacity ? 0 : -1;
 }
 
 struct problem *problem_new(const struct world *w, const struct problem_options *o)
@@ -385,16 +421,17 @@ struct problem *problem_new(const struct world *w, const struct problem_options 
 	scores(p);
 	for (int i = 0; i < p->g.nodes; i++)
 		give(p, i);
-	for (int j = 0; j < p->g.jobs; j++) {
+	for (int j = 0; j < p->g.jobs; j++)
 		if (prices(p, j))
 			return NULL;
-		pay(p, j);
-	}
 	if (links(p))
 		return NULL;
+	p->g.links = p->links;
+	link_predictions(p);
+	for (int j = 0; j < p->g.jobs; j++)
+		pay(p, j);
 	p->g.cost = p->paid;
 	p->g.capacity = p->capacity;
-	p->g.links = p->links;
 	p->g.distance = p->distance;
 	p->g.network = p->network;
 	return TAKE_PTR(p);
@@ -407,6 +444,7 @@ void problem_free(struct problem *p)
 	free(p->cost);
 	free(p->paid);
 	free(p->rtt);
+	free(p->predicted);
 	for (int r = 0; r < TAKES; r++)
 		free(p->use[r]);
 	free(p->capacity);

@@ -31,6 +31,9 @@ struct problem_options {
 
 enum problem_resource { TAKES_CPU, TAKES_MEM, TAKES_GPU, TAKES_NET, TAKES };
 
+/* Latencies that nobody has measured. They rank nodes in `cost`; no running job is moved by them. */
+enum problem_predicted { PREDICTED_USERS = 1, PREDICTED_SCORE = 2, PREDICTED_PEERS = 4 };
+
 /* What a move would take. */
 struct prediction {
 	double bytes;        /* to be brought; NAN: unknown */
@@ -48,6 +51,7 @@ struct problem {
 	float *cost;      /* [jobs][nodes], without the cost of moving; GAP_NEVER where not eligible */
 	float *paid;      /* [jobs][nodes]: the same with it: g.cost */
 	float *rtt;       /* [jobs][nodes]: its users' mean, NAN */
+	unsigned char *predicted; /* [jobs][nodes]: what is only predicted there (enum problem_predicted), bits */
 	float *use[TAKES];
 	double *capacity; /* [nodes][TAKES] */
 	double *users;    /* [jobs]: at least 1 */
@@ -70,6 +74,9 @@ const char *problem_resource(int r); /* "processors" */
 
 /* What a job costs at a node beside its users' RTT and its score: load, energy, price. */
 double problem_running_cost(const struct problem *p, int job, int node);
+
+/* Is a latency to be measured first, before the job, which runs elsewhere, may move there? */
+bool problem_unmeasured(const struct problem *p, int job, int node);
 
 /* A job from one node (or -1) to another, which gains so much. */
 struct prediction problem_predict(const struct problem *p, int job, int from, int to, double gain);
