@@ -11,6 +11,7 @@
 #include "lib/discover/names.h"
 #include "lib/discover/node.h"
 #include "lib/discover/position.h"
+#include "lib/engine/service.h"
 #include "lib/measure/coord.h"
 #include "lib/measure/group.h"
 #include "lib/measure/probe.h"
@@ -73,6 +74,7 @@ struct run {
 	struct groups *groups;   /* NULL: not asked for */
 	struct coords *coords;   /* NULL: not asked for */
 	struct json *nodes;      /* with coords: held back until theirs are known */
+	bool bounds_read;        /* with groups, of --watch: of the services here, in this window */
 };
 
 static void complain(int code, const char *target, const char *why)
@@ -287,10 +289,28 @@ static void note(void *ctx, const struct err *e)
 	cmd_fail(&cmd, e);
 }
 
+/* The bounds that the services here have themselves: other services may have come. */
+static int read_bounds(struct run *r, struct err *e)
+{
+	AUTO_JSON struct json *all = service_list(e);
+
+	for (size_t i = 0; all && i < json_len(all, NULL); i++) {
+		AUTO_JSON struct json *service = json_at(all, i);
+
+		groups_service(r->groups, service);
+	}
+	r->bounds_read = all;
+	return all ? 0 : -1;
+}
+
 static int take_user(void *ctx, struct json *user, struct err *e)
 {
 	struct run *r = ctx;
 
+	if (r->groups && !r->bounds_read && read_bounds(r, e)) {
+		json_free(user);
+		return -1;
+	}
 	if (r->places)
 		position_add(r->places, user);
 	if (r->groups)
@@ -304,6 +324,7 @@ static int windowed(void *ctx, struct err *e)
 
 	if (!r->groups)
 		return 0;
+	r->bounds_read = false;
 	groups_window(r->groups, SILENT_WINDOWS);
 	return groups_each(r->groups, print, NULL, e);
 }
