@@ -11,6 +11,7 @@
 #include "lib/base/clock.h"
 #include "lib/base/lines.h"
 #include "lib/base/opt.h"
+#include "lib/place/choice.h"
 #include "lib/place/decision.h"
 #include "lib/place/plan_text.h"
 #include "lib/place/replicas.h"
@@ -150,18 +151,6 @@ static int read_records(struct world *w, struct lines *in, struct reader *r, boo
 			return -1;
 	}
 	return rc;
-}
-
-static int explain_all(const struct problem *p, const struct plan *plan, struct err *e)
-{
-	int found = 0;
-
-	for (int j = 0; j < p->g.jobs; j++)
-		if (!strcmp(world_text(p->w, p->w->service[p->service[j]].name), explain)) {
-			plan_explain(stdout, p, plan, j);
-			found++;
-		}
-	return found ? 0 : err_set(e, EX_DATAERR, "service %s: no record of it running", explain);
 }
 
 static int place_users(const struct world *w, struct users *crowds, struct users_plan *p, bool *failed, struct err *e)
@@ -331,7 +320,7 @@ static int place(struct world *w, const struct problem_options *o, enum policy h
 		return err_set(e, EX_OSERR, "out of memory");
 	*failed |= plan->unplaced > 0 || (more && more->unsolved > 0);
 	if (explain)
-		return explain_all(p, plan, e);
+		return choices_show(stdout, p, plan, explain) ? 0 : err_set(e, EX_DATAERR, "service %s: no record of it running", explain);
 	if (dry_run || questions.n)
 		plan_show(stdout, p, plan, more);
 	else
@@ -353,6 +342,10 @@ static int decide(struct world *w, struct lines *in, struct problem_options *o, 
 	gone = calloc((size_t)w->n_nodes + 1, sizeof(bool));
 	if (!gone)
 		return err_set(e, EX_OSERR, "out of memory");
+	if (w->n_old)
+		fprintf(stderr, "%s: latencies, users and groups older than %.10g s: %d not used\n", cmd.name, stale, w->n_old);
+	for (int i = 0; i < w->n_nodes && users && !isnan(stale); i++)
+		gone[i] = !(o->rules.now - w->node[i].seen <= stale);
 	for (int k = 0; k < questions.n; k++)
 		if (what_if(w, gone, questions.items[k], e))
 			return -1;
@@ -489,6 +482,7 @@ int main(int argc, char **argv)
 	w = world_new();
 	if (choose(&o, &how, &e))
 		return cmd_fail(&cmd, &e);
+	w->since = o.rules.now - stale;
 	if (reads_log())
 		return explain_log(&e) ? cmd_fail(&cmd, &e) : cmd_done(&cmd, 0);
 	if (simulated)

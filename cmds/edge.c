@@ -152,12 +152,14 @@ static bool is_help(const char *word)
 
 int main(int argc, char **argv)
 {
-	char help[] = "--help", *alone[] = { argv[0], help, NULL };
+	char help[] = "--help", *alone[] = { argv[0], help, NULL }, *of_program[] = { argv[argc - 1], help, NULL };
 	struct err e = { 0 };
 	int status, first;
 
 	/* What follows the name is the program's, its options too. */
 	bool asks = argc < 2 || (argc == 2 && !strcmp(argv[1], "help"));
+	if (argc == 3 && !strcmp(argv[1], "help"))
+		return run_failed(of_program);
 	if (!asks && argv[1][0] != '-')
 		return run_failed(argv + 1);
 	if (asks) {

@@ -299,7 +299,7 @@ static int restore(struct incoming *in, const struct json *call, struct err *e)
 	if (!in->opened && (verify_images(in, call, e) || incoming_install_base(in, e)))
 		return -1;
 	double start = clock_ms();
-	if (journal_turn_cached(in->ck->id, "begun", "restoring", e))
+	if (journal_turn_cached(in->ck->id, "begun", "restoring", NULL, e))
 		return -1;
 	in->safety = clock_ms() - start;
 	if (checkpoint_complete(in->ck, in->im, e) || image_link_parents(in->im, in->ck->dir, e) || incoming_put_back(in, e) ||

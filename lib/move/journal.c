@@ -241,9 +241,9 @@ int journal_turn(const char *move, const char *from, const char *step, const str
 	return turn(move, from, step, more, true, e);
 }
 
-int journal_turn_cached(const char *move, const char *from, const char *step, struct err *e)
+int journal_turn_cached(const char *move, const char *from, const char *step, const struct json *more, struct err *e)
 {
-	return turn(move, from, step, NULL, false, e);
+	return turn(move, from, step, more, false, e);
 }
 
 static void copy_member(const char *move, const char *key, char *to, size_t size)

@@ -25,7 +25,7 @@ int journal_begin_source(const char *move, const struct service *s, const char *
 int journal_turn(const char *move, const char *from, const char *step, const struct json *more, struct err *e);
 /* The same without waiting for the disk: of a step that other processes must see, but that tells nothing any more when this node
  * has been switched off, as what it is about ends with that. The next step brings it to disk. */
-int journal_turn_cached(const char *move, const char *from, const char *step, struct err *e);
+int journal_turn_cached(const char *move, const char *from, const char *step, const struct json *more, struct err *e);
 /* The step that was written last; "" when the move is not in the journal. Static storage per thread. */
 const char *journal_last(const char *move);
 /* The last value that a line gives for the string member `key` (new), or NULL. */

@@ -173,17 +173,24 @@ int outgoing_freeze(struct outgoing *o, struct err *e)
 	return rc;
 }
 
-int outgoing_join_dump(struct outgoing *o, struct err *e)
+int outgoing_await_dump(struct outgoing *o, struct err *e)
 {
 	if (o->dumping) {
 		let_dump(o, -1); /* one that still waits has touched nothing */
 		pthread_join(o->dumper, NULL);
 	}
 	o->dumping = false;
-	criu_close(&o->criu);
 	if (o->dump_err.text[0] && e)
 		*e = o->dump_err;
 	return o->dump_err.text[0] ? -1 : 0;
+}
+
+int outgoing_join_dump(struct outgoing *o, struct err *e)
+{
+	int rc = outgoing_await_dump(o, e);
+
+	criu_close(&o->criu);
+	return rc;
 }
 
 void outgoing_thaw(struct outgoing *o)

@@ -80,7 +80,7 @@ static int hand_over(struct outgoing *o, struct json **there, struct err *e)
 	AUTO_JSON struct json *ready = outgoing_call_with_images(o, "restore", e);
 
 	/* One that was killed behind its last point has not given the service back to the cgroup that holds it: it runs. */
-	if (ready && outgoing_join_dump(o, e))
+	if (ready && outgoing_await_dump(o, e))
 		return -1;
 	double ready_at = clock_ms();
 	if (!ready || outgoing_turn(o, "frozen", "go", e))

@@ -136,7 +136,8 @@ int outgoing_pids(const struct outgoing *o, pid_t **pids, int *n, struct err *e)
 int outgoing_warm(struct outgoing *o, struct err *e);
 /* While the service stands still, what moves it comes before other work on this node. */
 void outgoing_hurry(struct outgoing *o);
-/* Waits for the end of the dump. -1: it failed, be it behind its last point. */
+/* Waits for the end of the dump. -1: it failed, be it behind its last point. The second also ends criu. */
+int outgoing_await_dump(struct outgoing *o, struct err *e);
 int outgoing_join_dump(struct outgoing *o, struct err *e);
 /* After the dump: the pages that only CRIU could read, and its images, with every page in the memory image. */
 int outgoing_images(struct outgoing *o, struct pages_stats *st, struct err *e);

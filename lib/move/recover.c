@@ -247,6 +247,12 @@ static bool has_late_pages(const char *move)
 	return late != NULL;
 }
 
+/* May "go" have been said? It is not waited for until it is on disk: a node that was switched off may have lost it. */
+static bool may_have_gone(const struct journal_entry *j)
+{
+	return !strcmp(j->step, "go") || (!strcmp(j->step, "frozen") && !j->same_boot && j->peer[0]);
+}
+
 static int recover_source(const struct journal_entry *j, const struct recover_options *opt, enum recovery *what,
 			  const char **why, struct err *e)
 {
@@ -262,7 +268,7 @@ static int recover_source(const struct journal_entry *j, const struct recover_op
 		*why = "it ran at the destination, and the rest of its memory died with this node";
 	} else if (!strcmp(j->step, "paging")) {
 		*what = judge_late(j, s, opt, &forced, &there, why);
-	} else if (strcmp(j->step, "go")) {
+	} else if (!may_have_gone(j)) {
 		*what = alive ? RECOVERY_THAW : RECOVERY_FORGET;
 		*why = alive ? "\"go\" was never said" : "it does not run here any more";
 	} else if (opt->look) {

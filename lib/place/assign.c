@@ -271,6 +271,23 @@ struct assign_answer assigner_answer(const struct assigner *a)
 	return (struct assign_answer){ NULL, a->cost, a->first, a->bound, a->unplaced };
 }
 
+double assigner_bound(struct assigner *a, const double *capacity)
+{
+	AUTO_FREE double *price = calloc((size_t)a->c.nodes + 1, sizeof(*price));
+	double bound;
+
+	if (!price)
+		return NAN;
+	for (int i = 0; i < a->c.nodes; i++) /* what cannot be had has a price that says nothing */
+		if (a->capacity[i] > 0)
+			price[i] = a->proof[i];
+	bound = assigner_prove(a, price, NULL);
+	for (int i = 0; i < a->c.nodes; i++)
+		bound -= price[i] * (capacity[i] - a->capacity[i]);
+	cells_forget(&a->c); /* those of before are asked again */
+	return fmax(0, bound);
+}
+
 int assign_solve(const struct assign *s, const struct gap_budget *budget, struct assign_answer *answer, struct err *e)
 {
 	AUTO_ASSIGNER struct assigner *a = assigner_new(s, budget);

@@ -56,5 +56,7 @@ double assigner_ms(const struct assigner *a, int user, int node);
 bool assigner_send(struct assigner *a, int user, int node);
 /* Without nodes: NULL. */
 struct assign_answer assigner_answer(const struct assigner *a);
+/* What serving all of them costs at least if nodes had these capacities instead: NAN when out of memory. */
+double assigner_bound(struct assigner *a, const double *capacity);
 
 #endif

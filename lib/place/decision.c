@@ -6,7 +6,7 @@
 
 #include "lib/base/clock.h"
 #include "lib/base/json.h"
-#include "lib/place/plan_text.h"
+#include "lib/place/choice.h"
 
 #define CHOICES_MAX 12 /* those that a person reads */
 
@@ -36,18 +36,30 @@ static int job_of(const struct problem *p, const struct json *move)
 	return -1;
 }
 
+static struct json *parts(const struct choice *c)
+{
+	struct json *all = json_object();
+
+	for (int k = 0; k < PARTS; k++)
+		if (c->part[k] != 0)
+			json_set_num(all, problem_part(k), c->part[k]);
+	return all;
+}
+
 static struct json *choices(const struct problem *p, const struct plan *plan, int job)
 {
-	AUTO_FREE struct plan_choice *all = plan_choices(p, plan, job);
+	int n;
+	AUTO_FREE struct choice *all = choices_new(p, plan, job, CHOICES_MAX, &n);
 	struct json *list = json_array();
 
-	for (int k = 0; k < p->g.nodes && k < CHOICES_MAX; k++) {
-		const struct plan_choice *c = &all[k];
+	for (int k = 0; k < n; k++) {
+		const struct choice *c = &all[k];
 		struct json *one = json_object();
 
 		json_set_str(one, "node", world_text(p->w, p->w->node[c->node].name));
 		if (!c->refused) {
 			json_set_num(one, "cost", c->cost);
+			json_set(one, "parts", parts(c));
 			json_set_num(one, "rtt_ms", c->rtt_ms);
 		}
 		json_set_str(one, "why", c->why[0] ? c->why : NULL);
@@ -81,9 +93,16 @@ void decision_put(FILE *f, const char *lines, const struct problem *p, const str
 
 static void show_choice(FILE *f, const struct json *c, const char *to)
 {
+	double part[PARTS];
+	char path[32];
+
+	for (int k = 0; k < PARTS; k++) {
+		snprintf(path, sizeof(path), "parts.%s", problem_part(k));
+		part[k] = json_num(c, path, 0);
+	}
 	fprintf(f, "%c %-20s ", is(c, "node", to) ? '*' : ' ', word(c, "node"));
 	if (json_has(c, "cost"))
-		fprintf(f, "cost %.6g", json_num(c, "cost", 0));
+		choice_show_cost(f, json_num(c, "cost", 0), part);
 	if (json_has(c, "rtt_ms"))
 		fprintf(f, ", users' RTT %.4g ms", json_num(c, "rtt_ms", 0));
 	if (json_has(c, "why"))

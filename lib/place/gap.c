@@ -55,7 +55,7 @@ void gap_release(struct gap_answer *a)
 
 static int run(const struct gap *g, const int *start, const struct gap_budget *budget, struct gap_answer *a)
 {
-	struct gap_best best = { .node = a->node, .cost = INFINITY, .bound = gap_bound(g, INFINITY, ROUNDS, a->price) };
+	struct gap_best best = { .node = a->node, .cost = INFINITY, .bound = gap_bound(g, INFINITY, ROUNDS, budget, a->price) };
 	AUTO(gap_plan_free_auto) struct gap_plan *p = gap_plan_new(g, a->price, CHOICES);
 
 	if (!p || (start && gap_plan_set(p, start)) || gap_plan_fill(p))

@@ -63,8 +63,9 @@ void gap_release(struct gap_answer *a);
 /* Prices for capacity, and the bound that they prove: for prices p >= 0 no plan costs less than
  *     sum over jobs of min over nodes of (cost + p x use)  -  sum over nodes of p x capacity
  * (Lagrange; a job may also be nowhere, for gap_nowhere). Raises it by `rounds` subgradient steps towards `target`, the cost of
- * a known plan (or INFINITY). price: [nodes][resources], in and out, 0 to begin with. -INFINITY: out of memory. */
-double gap_bound(const struct gap *g, double target, int rounds, double *price);
+ * a known plan (or INFINITY), more than a few of them only while half of what is left of the budget (or NULL) is not spent. price:
+ * [nodes][resources], in and out, 0 to begin with. -INFINITY: out of memory. */
+double gap_bound(const struct gap *g, double target, int rounds, const struct gap_budget *budget, double *price);
 
 /* More than it costs to have a job anywhere instead of nowhere. */
 double gap_nowhere(const struct gap *g);

@@ -6,9 +6,7 @@
 
 #include "lib/base/json_put.h"
 #include "lib/place/invitation.h"
-
-#define HUGE_CAPACITY 1e17 /* nobody has told one */
-#define UNMEASURED "a latency is only an estimate: measure it first (edge-latency)"
+#include "lib/place/reasons.h"
 
 static const char *node_name(const struct problem *p, int i)
 {
@@ -25,67 +23,23 @@ static const char *name_of(const struct problem *p, int j)
 	return world_text(p->w, service_of(p, j)->name);
 }
 
-/* What a record says against it. */
-static void refusal_told(const struct problem *p, int j, int i, char why[200])
-{
-	const struct world *w = p->w;
-
-	snprintf(why, 200, "not eligible by its score");
-	for (int k = 0; k < w->n_scored; k++) {
-		const struct world_score *c = &w->scored[k];
-
-		if (c->why >= 0 && c->node == w->node[i].name && (c->service < 0 ? c->app == service_of(p, j)->app : c->service == p->service[j]))
-			snprintf(why, 200, "has refused it: %s", world_text(w, c->why));
-	}
-}
-
-/* The first reason against it, of any kind; false if there is none. */
-static bool refusal(const struct problem *p, int j, int i, char why[200])
-{
-	size_t at = (size_t)j * p->g.nodes + i;
-	double rtt = p->predicted[at] & PREDICTED_USERS ? NAN : p->rtt[at];
-	unsigned bits = eligible_refusals(p->w, p->service[j], i, rtt, &p->o->rules, false) & ~(1u << ELIGIBLE_MEMORY);
-
-	if (p->o->failed && p->o->failed[i]) {
-		snprintf(why, 200, "not there");
-		return true;
-	}
-	for (int c = 0; c < ELIGIBLE_CHECKS; c++)
-		if (bits & 1u << c) {
-			eligible_why(p->w, p->service[j], i, rtt, &p->o->rules, (enum eligible_check)c, why);
-			return true;
-		}
-	if (p->cost[at] < GAP_NEVER)
-		return false;
-	refusal_told(p, j, i, why);
-	return true;
-}
-
-/* The resource of which there is too much at node i, with the job if it is not -1; -1: none. */
-static int lacking(const struct bearing *b, int i, int job)
-{
-	const struct gap *g = &b->p->g;
-
-	for (int r = 0; r < TAKES; r++) {
-		double use = job < 0 ? 0 : gap_use(g, job, i, r);
-
-		if ((job < 0 || use > 0) && gap_over(b->load[i * TAKES + r] + use, g->capacity[i * TAKES + r]))
-			return r;
-	}
-	return -1;
-}
-
 static void why_forced(const struct problem *p, const struct plan_move *m, char why[WHY_SIZE])
 {
 	AUTO_BEARING struct bearing b = { 0 };
-	char text[200];
+	AUTO_REASONS struct reasons reasons = { 0 };
+	char text[REASONS_SIZE];
 	int r;
 
 	if (m->from < 0) {
 		snprintf(why, WHY_SIZE, "has no node");
-	} else if (refusal(p, m->job, m->from, text)) {
-		snprintf(why, WHY_SIZE, "may not be at %s: %s", node_name(p, m->from), text);
-	} else if (bearing_init(&b, p, p->at) == 0 && (r = lacking(&b, m->from, -1)) >= 0) {
+		return;
+	}
+	if (bearing_init(&b, p, p->at))
+		abort();
+	reasons_init(&reasons, &b, m->job);
+	if (reasons_refused(&reasons, m->from, false, text)) {
+		snprintf(why, WHY_SIZE, "may not be at %s: %.180s", node_name(p, m->from), text);
+	} else if ((r = reasons_lacking(&b, m->from, -1)) >= 0) {
 		snprintf(why, WHY_SIZE, "%s has too little: %s", node_name(p, m->from), problem_resource(r));
 	} else {
 		snprintf(why, WHY_SIZE, "goes on from where it went aside");
@@ -115,19 +69,23 @@ void plan_why(const struct problem *p, const struct plan *plan, const struct pla
 void plan_why_not(const struct problem *p, const struct plan *plan, int job, char why[WHY_SIZE])
 {
 	AUTO_BEARING struct bearing b = { 0 };
-	int refused = 0, full[TAKES] = { 0 }, unmeasured = 0, other = 0;
-	char text[200], first[200] = "";
+	AUTO_REASONS struct reasons reasons = { 0 };
+	int refused = 0, full[TAKES] = { 0 }, shunned = 0, unmeasured = 0, other = 0;
+	char text[REASONS_SIZE], first[200] = "";
 
 	if (bearing_init(&b, p, plan->end))
 		abort();
+	reasons_init(&reasons, &b, job);
 	for (int i = 0; i < p->g.nodes; i++) {
 		int r = -1;
 
-		if (refusal(p, job, i, text)) {
+		if (reasons_refused(&reasons, i, false, text)) {
 			if (!refused++)
 				snprintf(first, sizeof(first), "%s: %.150s", node_name(p, i), text);
-		} else if ((r = lacking(&b, i, job)) >= 0) {
+		} else if ((r = reasons_lacking(&b, i, job)) >= 0) {
 			full[r]++;
+		} else if (reasons_hindered(&reasons, i, false, text)) {
+			shunned++;
 		} else if (problem_unmeasured(p, job, i)) {
 			unmeasured++;
 		} else {
@@ -142,8 +100,10 @@ void plan_why_not(const struct problem *p, const struct plan *plan, int job, cha
 		if (full[r] && n < WHY_SIZE - 60)
 			n += snprintf(why + n, WHY_SIZE - (size_t)n, "%s%d lack %s", why[n - 2] == ':' ? "" : ", ", full[r],
 				      problem_resource(r));
+	if (shunned && n < WHY_SIZE - 60)
+		n += snprintf(why + n, WHY_SIZE - (size_t)n, "%s%d have one that it must not be with", why[n - 2] == ':' ? "" : ", ", shunned);
 	if (unmeasured && n < WHY_SIZE - 90)
-		n += snprintf(why + n, WHY_SIZE - (size_t)n, "%s%d where " UNMEASURED, why[n - 2] == ':' ? "" : ", ", unmeasured);
+		n += snprintf(why + n, WHY_SIZE - (size_t)n, "%s%d where " REASON_UNMEASURED, why[n - 2] == ':' ? "" : ", ", unmeasured);
 	if (other && n < WHY_SIZE - 60)
 		snprintf(why + n, WHY_SIZE - (size_t)n, "%s%d withheld", why[n - 2] == ':' ? "" : ", ", other);
 }
@@ -250,7 +210,7 @@ static int preferred(const struct bearing *b, int j)
 	int best = -1;
 
 	for (int i = 0; i < p->g.nodes; i++)
-		if (i != b->at[j] && problem_unmeasured(p, j, i) && cost[i] < least && lacking(b, i, j) < 0) {
+		if (i != b->at[j] && problem_unmeasured(p, j, i) && cost[i] < least && reasons_lacking(b, i, j) < 0) {
 			best = i;
 			least = cost[i];
 		}
@@ -268,7 +228,7 @@ static bool why_stay(const struct bearing *b, const struct plan *plan, int j, ch
 	}
 	best = preferred(b, j);
 	if (best >= 0)
-		snprintf(why, WHY_SIZE, "%.100s may be better: " UNMEASURED, node_name(b->p, best));
+		snprintf(why, WHY_SIZE, "%.100s may be better: " REASON_UNMEASURED, node_name(b->p, best));
 	return best >= 0;
 }
 
@@ -281,18 +241,29 @@ static bool bounded(const struct problem *p, const struct plan *plan)
 	return isfinite(plan->bound);
 }
 
+double plan_above_percent(double cost, double bound)
+{
+	return cost <= bound ? 0 : bound == 0 ? NAN : round(1e5 * (cost - bound) / fabs(bound)) / 1e3;
+}
+
+/* Does it lose its last service? */
+static bool idle(const struct problem *p, const struct plan *plan, int i)
+{
+	int now = 0, then = 0;
+
+	for (int j = 0; j < p->g.jobs; j++) {
+		now += p->at[j] == i;
+		then += plan->end[j] == i;
+	}
+	return now && !then;
+}
+
 static void put_idle(FILE *f, const struct problem *p, const struct plan *plan)
 {
 	const char *comma = ",\"idle\":[";
 
 	for (int i = 0; i < p->g.nodes; i++) {
-		int now = 0, then = 0;
-
-		for (int j = 0; j < p->g.jobs; j++) {
-			now += p->at[j] == i;
-			then += plan->end[j] == i;
-		}
-		if (!now || then)
+		if (!idle(p, plan, i))
 			continue;
 		fputs(comma, f);
 		json_put_string(f, node_name(p, i));
@@ -309,9 +280,9 @@ void plan_put(FILE *f, const struct problem *p, const struct plan *plan, const s
 	char why[WHY_SIZE];
 	int extra;
 
-	invitations_init(&v, p);
 	if (bearing_init(&b, p, plan->end))
 		abort();
+	invitations_init(&v, p);
 	for (int k = 0; k < plan->n; k++) {
 		const struct plan_move *m = &plan->moves[k];
 
@@ -337,6 +308,7 @@ void plan_put(FILE *f, const struct problem *p, const struct plan *plan, const s
 	if (bounded(p, plan)) {
 		put_number(f, "cost_paid", objective(p, plan), 9);
 		put_number(f, "bound", plan->bound, 9);
+		put_number(f, "above_percent", plan_above_percent(objective(p, plan), plan->bound), 9);
 	}
 	put_idle(f, p, plan);
 	fputs("}\n", f);
@@ -344,11 +316,13 @@ void plan_put(FILE *f, const struct problem *p, const struct plan *plan, const s
 
 /* --- for people */
 
-static void show_bound(FILE *f, double cost, double bound)
+void plan_show_bound(FILE *f, double cost, double bound)
 {
-	fprintf(f, ", with moving %.6g, no plan is below %.6g", cost, bound);
-	if (bound > 0 && cost > bound)
-		fprintf(f, " (%.2g %% less)", 100 * (cost - bound) / cost);
+	double above = plan_above_percent(cost, bound);
+
+	fprintf(f, ", no plan is below %.6g", bound);
+	if (above > 0)
+		fprintf(f, " (%.4g %% above it)", above);
 }
 
 void plan_show(FILE *f, const struct problem *p, const struct plan *plan, const struct near_plan *more)
@@ -357,9 +331,9 @@ void plan_show(FILE *f, const struct problem *p, const struct plan *plan, const 
 	AUTO_BEARING struct bearing b = { 0 };
 	char why[WHY_SIZE];
 
-	invitations_init(&v, p);
 	if (bearing_init(&b, p, plan->end))
 		abort();
+	invitations_init(&v, p);
 	for (int k = 0; k < plan->n; k++) {
 		const struct plan_move *m = &plan->moves[k];
 		const char *fleet = invitations_fleet(&v, m->from, m->to);
@@ -378,85 +352,14 @@ void plan_show(FILE *f, const struct problem *p, const struct plan *plan, const 
 				plan->end[j] < 0 ? "without a node" : lawful(p, plan, j) ? "where it is" : "where it may not be", why);
 	if (more)
 		near_show(f, p, more);
+	for (int i = 0; i < p->g.nodes; i++)
+		if (idle(p, plan, i))
+			fprintf(f, "%-20s becomes idle\n", node_name(p, i));
 	fprintf(f, "%d services, %d moves, %d withheld, %d without a node; cost %.6g -> %.6g", p->g.jobs, plan->n,
 		plan->withheld, plan->unplaced, plan->before, plan->after);
-	if (bounded(p, plan))
-		show_bound(f, objective(p, plan), plan->bound);
+	if (bounded(p, plan)) {
+		fprintf(f, ", with moving %.6g", objective(p, plan));
+		plan_show_bound(f, objective(p, plan), plan->bound);
+	}
 	fputc('\n', f);
-}
-
-/* --- what a job would cost at each node */
-
-static int by_cost(const void *a, const void *b)
-{
-	const struct plan_choice *x = a, *y = b;
-
-	return x->cost != y->cost ? (x->cost > y->cost) - (x->cost < y->cost) : x->node - y->node;
-}
-
-/* Without what the job itself takes there. */
-static void weigh(const struct bearing *b, int job, struct plan_choice *c)
-{
-	const struct problem *p = b->p;
-	int i = c->node, r = lacking(b, i, job);
-	size_t at = (size_t)job * p->g.nodes + i;
-
-	if (refusal(p, job, i, c->why)) {
-		c->refused = true;
-		return;
-	}
-	c->cost = p->cost[at];
-	c->rtt_ms = p->rtt[at];
-	if (p->paid[at] < GAP_NEVER && p->paid[at] > p->cost[at])
-		c->to_move = p->paid[at] - p->cost[at];
-	if (p->g.capacity[i * TAKES] < HUGE_CAPACITY)
-		c->free_cores = p->g.capacity[i * TAKES] - b->load[i * TAKES];
-	if (!(p->paid[at] < GAP_NEVER))
-		snprintf(c->why, sizeof(c->why), "%s", problem_unmeasured(p, job, i) ? UNMEASURED : "it has moved a short time ago");
-	else if (r >= 0)
-		snprintf(c->why, sizeof(c->why), "too little: %s: needs %.4g, has %.4g", problem_resource(r), gap_use(&p->g, job, i, r),
-			 fmax(0, p->g.capacity[i * TAKES + r] - b->load[i * TAKES + r]));
-}
-
-struct plan_choice *plan_choices(const struct problem *p, const struct plan *plan, int job)
-{
-	struct plan_choice *all = calloc((size_t)p->g.nodes + 1, sizeof(*all));
-	AUTO_BEARING struct bearing b = { 0 };
-
-	if (!all || bearing_init(&b, p, plan->end))
-		abort();
-	if (plan->end[job] >= 0)
-		bearing_move(&b, job, -1);
-	for (int i = 0; i < p->g.nodes; i++)
-		all[i] = (struct plan_choice){ .node = i, .cost = gap_cost(&p->g, job, i), .rtt_ms = NAN, .free_cores = NAN };
-	qsort(all, (size_t)p->g.nodes, sizeof(*all), by_cost);
-	for (int i = 0; i < p->g.nodes; i++)
-		weigh(&b, job, &all[i]);
-	return all;
-}
-
-void plan_explain(FILE *f, const struct problem *p, const struct plan *plan, int job)
-{
-	AUTO_FREE struct plan_choice *all = plan_choices(p, plan, job);
-
-	fprintf(f, "%s: now at %s, then at %s\n", name_of(p, job), node_name(p, p->at[job]), node_name(p, plan->end[job]));
-	for (int k = 0; k < p->g.nodes; k++) {
-		const struct plan_choice *c = &all[k];
-
-		fprintf(f, "%c %-20s ", c->node == plan->end[job] ? '*' : ' ', node_name(p, c->node));
-		if (c->refused) {
-			fprintf(f, "no: %s\n", c->why);
-			continue;
-		}
-		fprintf(f, "cost %.6g", c->cost);
-		if (c->to_move > 0)
-			fprintf(f, " + %.4g to move", c->to_move);
-		if (!isnan(c->rtt_ms))
-			fprintf(f, ", users' RTT %.4g ms", c->rtt_ms);
-		if (c->why[0])
-			fprintf(f, ", no: %s", c->why);
-		else if (!isnan(c->free_cores))
-			fprintf(f, ", %.4g of %.4g cores free", c->free_cores, p->g.capacity[c->node * TAKES]);
-		fputc('\n', f);
-	}
 }

@@ -16,9 +16,13 @@ void plan_why(const struct problem *p, const struct plan *plan, const struct pla
 /* Why a service that has no node has none: how many nodes each reason keeps away. */
 void plan_why_not(const struct problem *p, const struct plan *plan, int job, char why[WHY_SIZE]);
 
-/* The move records, "stay" for those without a node, at one where they may not be, or that an estimate alone would move, those of `more` (or NULL: what replicas.h
- * adds), and the plan record. */
+/* The move records, "stay" for those without a node, at one where they may not be, or that an estimate alone would move, those of
+ * `more` (or NULL: what replicas.h adds), and the plan record. */
 void plan_put(FILE *f, const struct problem *p, const struct plan *plan, const struct near_plan *more, const char *policy);
+/* How far a plan's cost is above a bound, in thousandths of a per cent; NAN: that bound is 0, and the cost is not. */
+double plan_above_percent(double cost, double bound);
+/* For people: ", no plan is below 10 (2.5 % above it)". */
+void plan_show_bound(FILE *f, double cost, double bound);
 /* For users: a move record "redirect" for each that is to be served elsewhere, and the plan record. */
 void users_put(FILE *f, const struct world *w, const struct users_plan *p);
 /* For people: a line about the whole. */
@@ -33,17 +37,4 @@ void plan_put_spec(FILE *f, const struct world *w, int service, int nth);
 int near_put_steps(FILE *f, const struct problem *p, const struct near_plan *plan);
 /* For people: each change with its before, after and why, and a line about the whole. */
 void plan_show(FILE *f, const struct problem *p, const struct plan *plan, const struct near_plan *more);
-/* What a job would cost at a node, where everything else is as the plan wants it. */
-struct plan_choice {
-	int node;
-	bool refused;    /* it may not be there: then only `why` tells something */
-	double cost, to_move, rtt_ms, free_cores; /* rtt_ms, free_cores: NAN when unknown */
-	char why[200];   /* why it cannot go there, "" if it can */
-};
-
-/* Of all nodes, the cheapest first; a new array. */
-struct plan_choice *plan_choices(const struct problem *p, const struct plan *plan, int job);
-/* For people: the same, the cheapest first, or why it may not be there. */
-void plan_explain(FILE *f, const struct problem *p, const struct plan *plan, int job);
-
 #endif

@@ -15,10 +15,8 @@
 #define HOUR       3600.0
 #define OVER_WANTED 10.0  /* a millisecond beyond wants.rtt_ms counts as so many */
 #define QUANTILE   0.95    /* of the users' RTT, which needs.rtt_ms bounds */
-#define SPREAD     1e4     /* user ms for two instances on one network that should be spread */
-#define TOGETHER   1e4     /* user ms for each ms between services that should be on one node */
 
-static const char *const names[WEIGHTS] = { "latency", "score", "load", "energy", "price", "traffic", "move" };
+static const char *const names[PARTS] = { "latency", "score", "load", "energy", "price", "traffic", "move", "together", "spread" };
 static const double defaults[WEIGHTS] = { 1, 1, 0.01, 0.1, 100, 1, 1 };
 
 void problem_defaults(double weight[WEIGHTS])
@@ -51,6 +49,11 @@ const char *problem_resource(int r)
 	static const char *const what[TAKES] = { "processors", "memory", "graphics processors", "network" };
 
 	return what[r];
+}
+
+const char *problem_part(int part)
+{
+	return names[part];
 }
 
 static double known_or(double v, double otherwise)
@@ -87,11 +90,23 @@ static void take(struct problem *p, int j)
 	p->use[TAKES_NET][j] = (float)known_or(s->net_bps, 0);
 }
 
+/* Of processors, those that may be taken. Use is measured, and wobbles: what is there may stay up to the limit, but more comes only up to
+ * the margin below it, or what had to go when use was high would come back when it is low. Who has no node yet need not wait for that. */
+static double steady(const struct problem *p, int i, double all, double load)
+{
+	double less = fmax(0, all - p->o->margin * known_or(p->w->node[i].use * p->w->node[i].cores, 0));
+
+	for (int j = 0; j < p->g.jobs; j++)
+		if (p->at[j] < 0)
+			return all;
+	return load > all ? all : fmax(load, less);
+}
+
 /* What is left for services, all of ours gone: others' use is what the node says, less what ours use there. */
 static void give(struct problem *p, int i)
 {
 	const struct world_node *n = &p->w->node[i];
-	double *c = p->capacity + (size_t)i * TAKES, ours = 0, memory = 0;
+	double *c = p->capacity + (size_t)i * TAKES, ours = 0, memory = 0, load = 0;
 
 	for (int j = 0; j < p->g.jobs; j++)
 		if (p->at[j] == i) {
@@ -99,8 +114,10 @@ static void give(struct problem *p, int i)
 
 			ours += known_or(s->cpu, 0) * known_or(n->cores, 0);
 			memory += known_or(s->mem, 0);
+			load += gap_use(&p->g, j, i, TAKES_CPU);
 		}
 	c[TAKES_CPU] = known_or(n->cores * p->o->limit - fmax(0, known_or(n->use * n->cores, ours) - ours), ENDLESS);
+	c[TAKES_CPU] = steady(p, i, c[TAKES_CPU], load);
 	c[TAKES_MEM] = known_or(n->mem_available + memory, known_or(n->mem_total, ENDLESS));
 	c[TAKES_GPU] = known_or(n->gpus, ENDLESS);
 	c[TAKES_NET] = known_or(n->net_bps, ENDLESS);
@@ -137,6 +154,25 @@ static int crowd_of(const struct world *w, const struct world_service *s, struct
 	return n;
 }
 
+/* What its users cost that wait so long. */
+static double waiting(const struct problem *p, int j, double ms)
+{
+	double over = fmax(0, ms - known_or(p->w->service[p->service[j]].want_rtt_ms, INFINITY));
+
+	return p->o->weight[WEIGHT_LATENCY] * p->users[j] * (ms + (OVER_WANTED - 1) * over);
+}
+
+/* Users' mean RTT where nothing is known of it. */
+static float worst_rtt(const struct problem *p, int j)
+{
+	const float *rtt = p->rtt + (size_t)j * p->g.nodes;
+	float worst = 0;
+
+	for (int i = 0; i < p->g.nodes; i++)
+		worst = fmaxf(worst, rtt[i]);
+	return worst;
+}
+
 /* Users' mean RTT at each node; where nothing is known it counts as the worst that is. */
 static int latency(struct problem *p, int j)
 {
@@ -144,73 +180,101 @@ static int latency(struct problem *p, int j)
 	const struct world_service *s = &w->service[p->service[j]];
 	size_t room = (size_t)w->app[s->app].n_users + (size_t)w->app[s->app].n_groups + 1;
 	AUTO_FREE struct crowd *c = malloc(room * sizeof(*c));
-	float *rtt = p->rtt + (size_t)j * p->g.nodes, *cost = p->cost + (size_t)j * p->g.nodes, worst = 0;
-	unsigned char *predicted = p->predicted + (size_t)j * p->g.nodes;
-	double all = 0;
+	float *rtt = p->rtt + (size_t)j * p->g.nodes, *cost = p->cost + (size_t)j * p->g.nodes, worst;
+	bool *predicted = p->predicted + (size_t)j * p->g.nodes;
 	int n;
 
 	if (!c)
 		return -1;
 	n = crowd_of(w, s, c);
 	for (int k = 0; k < n; k++)
-		all += c[k].weight;
-	p->users[j] = fmax(1, all);
+		p->users[j] += c[k].weight;
 	for (int i = 0; i < p->g.nodes; i++) {
 		double sum = 0, known = 0;
-		bool guessed = false;
 
 		for (int k = 0; k < n; k++) {
-			double ms = distance_user_estimate(w, &c[k].u, w->node[i].name, &guessed);
+			double ms = distance_user_estimate(w, &c[k].u, w->node[i].name, &predicted[i]);
 
 			sum += isnan(ms) ? 0 : c[k].weight * ms;
 			known += isnan(ms) ? 0 : c[k].weight;
 		}
 		rtt[i] = known > 0 ? (float)(sum / known) : NAN;
-		predicted[i] = guessed ? PREDICTED_USERS : 0;
-		worst = fmaxf(worst, rtt[i]);
 	}
-	for (int i = 0; i < p->g.nodes; i++) {
-		double ms = isnan(rtt[i]) ? worst : rtt[i], over = fmax(0, ms - known_or(s->want_rtt_ms, INFINITY));
-
-		cost[i] = (float)(p->o->weight[WEIGHT_LATENCY] * all * (ms + (OVER_WANTED - 1) * over));
-	}
+	worst = worst_rtt(p, j);
+	for (int i = 0; i < p->g.nodes; i++)
+		cost[i] = (float)waiting(p, j, isnan(rtt[i]) ? worst : rtt[i]);
 	return 0;
 }
 
-double problem_running_cost(const struct problem *p, int j, int i)
+static void running(const struct problem *p, int j, int i, double part[PARTS])
 {
 	const struct world_node *n = &p->w->node[i];
 	const struct world_service *s = &p->w->service[p->service[j]];
 	const double *weight = p->o->weight;
-	double cores = gap_use(&p->g, j, i, TAKES_CPU), part = known_or(cores / n->cores, 0);
+	double cores = gap_use(&p->g, j, i, TAKES_CPU), used = known_or(cores / n->cores, 0);
 	double price = known_or(n->cpu_hour, 0) * cores + known_or(n->gb_hour, 0) * memory_of(s) / 1e9 +
 		       known_or(n->egress_gb, 0) * known_or(s->net_bps, 0) / 2 * HOUR / 1e9;
 
-	return weight[WEIGHT_LOAD] * 100 * part + weight[WEIGHT_ENERGY] * known_or(n->max_w - n->idle_w, 0) * part +
-	       weight[WEIGHT_PRICE] * price;
+	part[WEIGHT_LOAD] = weight[WEIGHT_LOAD] * 100 * used;
+	part[WEIGHT_ENERGY] = weight[WEIGHT_ENERGY] * known_or(n->max_w - n->idle_w, 0) * used;
+	part[WEIGHT_PRICE] = weight[WEIGHT_PRICE] * price;
 }
 
-static void scores(struct problem *p)
+double problem_running_cost(const struct problem *p, int j, int i)
+{
+	double part[PARTS];
+
+	running(p, j, i, part);
+	return part[WEIGHT_LOAD] + part[WEIGHT_ENERGY] + part[WEIGHT_PRICE];
+}
+
+void problem_parts(const struct problem *p, int j, int i, double part[PARTS])
+{
+	size_t at = (size_t)j * p->g.nodes + i;
+
+	memset(part, 0, PARTS * sizeof(*part));
+	running(p, j, i, part);
+	part[WEIGHT_LATENCY] = waiting(p, j, isnan(p->rtt[at]) ? worst_rtt(p, j) : p->rtt[at]);
+	if (p->paid[at] < GAP_NEVER)
+		part[WEIGHT_MOVE] = p->paid[at] - p->cost[at];
+}
+
+static void score(struct problem *p, const struct world_score *c, int j, int i)
+{
+	size_t at = (size_t)j * p->g.nodes + (size_t)i;
+	float *cost = &p->cost[at];
+
+	p->predicted[at] |= c->predicted;
+	if (!c->eligible)
+		*cost = GAP_NEVER;
+	else
+		*cost -= (float)(p->o->weight[WEIGHT_SCORE] * known_or(c->score, 0));
+}
+
+/* What records say of an instance, or of all of one name. */
+static int scores(struct problem *p)
 {
 	const struct world *w = p->w;
+	AUTO_FREE int *job = malloc(((size_t)w->n_services + 1) * sizeof(*job));
 
+	if (!job)
+		return -1;
+	for (int s = 0; s < w->n_services; s++)
+		job[s] = -1;
+	for (int j = 0; j < p->g.jobs; j++)
+		job[p->service[j]] = j;
 	for (int k = 0; k < w->n_scored; k++) {
-		int i = world_node(w, w->scored[k].node);
+		const struct world_score *c = &w->scored[k];
+		const struct world_app *app = &w->app[c->app];
+		int i = world_node(w, c->node);
 
-		for (int j = 0; i >= 0 && j < p->g.jobs; j++) {
-			size_t at = (size_t)j * p->g.nodes + i;
-			float *c = &p->cost[at];
-
-			if (w->scored[k].service >= 0 ? p->service[j] != w->scored[k].service :
-							w->service[p->service[j]].app != w->scored[k].app)
-				continue;
-			if (!w->scored[k].eligible)
-				*c = GAP_NEVER;
-			else
-				*c -= (float)(p->o->weight[WEIGHT_SCORE] * known_or(w->scored[k].score, 0));
-			p->predicted[at] |= w->scored[k].predicted ? PREDICTED_SCORE : 0;
-		}
+		if (i >= 0 && c->service >= 0 && job[c->service] >= 0)
+			score(p, c, job[c->service], i);
+		for (int n = 0; i >= 0 && c->service < 0 && n < app->n_services; n++)
+			if (job[w->of_app[app->first_service + n]] >= 0)
+				score(p, c, job[w->of_app[app->first_service + n]], i);
 	}
+	return 0;
 }
 
 /* Why it may not be there. Memory is a capacity here: what moves away makes room. */
@@ -224,24 +288,34 @@ static bool refused(const struct problem *p, int j, int i, double rtt_ms)
 	return why || (p->o->failed && p->o->failed[i]);
 }
 
+double problem_bounded_rtt(const struct problem *p, int j, int i)
+{
+	bool predicted = false;
+	double rtt = NAN;
+
+	if (!isnan(p->w->service[p->service[j]].needs.rtt_ms))
+		score_users_rtt(p->w, p->service[j], &i, 1, QUANTILE, &rtt, &predicted);
+	return predicted ? NAN : rtt;
+}
+
 static int prices(struct problem *p, int j)
 {
 	const struct world_service *s = &p->w->service[p->service[j]];
 	AUTO_FREE double *rtt = malloc(((size_t)p->g.nodes + 1) * sizeof(*rtt));
+	AUTO_FREE bool *predicted = calloc((size_t)p->g.nodes + 1, sizeof(*predicted));
 	AUTO_FREE int *all = malloc(((size_t)p->g.nodes + 1) * sizeof(*all));
 	float *cost = p->cost + (size_t)j * p->g.nodes;
-	const unsigned char *predicted = p->predicted + (size_t)j * p->g.nodes;
 
-	if (!rtt || !all)
+	if (!rtt || !predicted || !all)
 		return -1;
 	for (int i = 0; i < p->g.nodes; i++) {
 		all[i] = i;
 		rtt[i] = NAN;
 	}
 	if (!isnan(s->needs.rtt_ms))
-		score_users_rtt(p->w, p->service[j], all, p->g.nodes, QUANTILE, rtt, NULL);
+		score_users_rtt(p->w, p->service[j], all, p->g.nodes, QUANTILE, rtt, predicted);
 	for (int i = 0; i < p->g.nodes; i++)
-		cost[i] = refused(p, j, i, predicted[i] & PREDICTED_USERS ? NAN : rtt[i]) ? GAP_NEVER : cost[i] + (float)problem_running_cost(p, j, i);
+		cost[i] = refused(p, j, i, predicted[i] ? NAN : rtt[i]) ? GAP_NEVER : cost[i] + (float)problem_running_cost(p, j, i);
 	p->rests[j] = !isnan(s->moved) && p->o->rules.now - s->moved < p->o->cooldown;
 	return 0;
 }
@@ -254,7 +328,7 @@ bool problem_unmeasured(const struct problem *p, int job, int node)
 	return at >= 0 && node != at && (p->predicted[row + node] || (p->predicted[row + at] && p->cost[row + at] < GAP_NEVER));
 }
 
-/* With the cost of moving, and not at all while it rests, or to where it is not known how far that is. A service that may not be where it is must move whatever it costs. */
+/* With the cost of moving, and not at all while it rests, or to where a latency is to be measured first. A service that may not be where it is must move whatever it costs. */
 static void pay(struct problem *p, int j)
 {
 	const float *cost = p->cost + (size_t)j * p->g.nodes;
@@ -268,104 +342,8 @@ static void pay(struct problem *p, int j)
 			paid[i] = GAP_NEVER;
 		else
 			paid[i] += (float)(p->o->weight[WEIGHT_MOVE] * problem_predict(p, j, p->at[j], i, 0).pause_ms *
-						   p->users[j] / HOUR +
+						   fmax(1, p->users[j]) / HOUR +
 					   p->o->margin * fabs((double)now));
-	}
-}
-
-/* --- services that depend on each other */
-
-static int add_link(struct problem *p, int *room, int a, int b, float weight, bool apart)
-{
-	if (a == b || weight <= 0)
-		return 0;
-	if (p->g.n_links == *room) {
-		struct gap_link *more = realloc(p->links, (size_t)(*room = 2 * *room + 16) * sizeof(*more));
-
-		if (!more)
-			return -1;
-		p->links = more;
-	}
-	p->links[p->g.n_links++] = (struct gap_link){ a, b, weight, apart };
-	return 0;
-}
-
-/* Links of job j to all instances of that name. */
-static int link_all(struct problem *p, int *room, int j, int name, float weight)
-{
-	for (int k = 0; k < p->g.jobs; k++)
-		if (p->w->service[p->service[k]].name == name && add_link(p, room, j, k, weight, false))
-			return -1;
-	return 0;
-}
-
-/* A name is used once at a node; and who wants to be spread is better on different networks. */
-static int link_instances(struct problem *p, int *room, int j)
-{
-	const struct world_service *s = &p->w->service[p->service[j]];
-
-	for (int k = j + 1; k < p->g.jobs && p->w->app[s->app].n_services > 1; k++)
-		if (p->w->service[p->service[k]].app == s->app &&
-		    (add_link(p, room, j, k, INFINITY, false) || (s->needs.spread && add_link(p, room, j, k, SPREAD, true))))
-			return -1;
-	return 0;
-}
-
-static int links(struct problem *p)
-{
-	const struct world *w = p->w;
-	int room = 0, n;
-
-	for (int j = 0; j < p->g.jobs; j++) {
-		const struct world_service *s = &w->service[p->service[j]];
-		const int *list = world_list(w, s->needs.avoid, &n);
-
-		for (int k = 0; k < n; k++)
-			if (link_all(p, &room, j, list[k], INFINITY))
-				return -1;
-		if (link_instances(p, &room, j))
-			return -1;
-		list = world_list(w, s->needs.together, &n);
-		for (int k = 0; k < n; k++)
-			if (link_all(p, &room, j, list[k], TOGETHER))
-				return -1;
-		for (int k = 0; k < s->n_peers; k++)
-			if (link_all(p, &room, j, w->peer[s->peers + k].name,
-				     (float)(p->o->weight[WEIGHT_TRAFFIC] * known_or(w->peer[s->peers + k].net_bps, 0) /
-					     SCORE_WINDOW_BYTES)))
-				return -1;
-	}
-	if (!p->g.n_links)
-		return 0;
-	p->distance = malloc((size_t)p->g.nodes * p->g.nodes * sizeof(float));
-	for (int a = 0; p->distance && a < p->g.nodes; a++)
-		for (int b = 0; b < p->g.nodes; b++)
-			p->distance[(size_t)a * p->g.nodes + b] =
-				a == b ? 0 : (float)fmax(0.05, known_or(distance_nodes_ms(w, w->node[a].name, w->node[b].name), 1));
-	p->network = malloc(((size_t)p->g.nodes + 1) * sizeof(int));
-	for (int i = 0; p->network && i < p->g.nodes; i++)
-		p->network[i] = w->node[i].network;
-	return p->distance && p->network ? 0 : -1;
-}
-
-/* Of services that talk: how far a node is from the other's. */
-static void link_predictions(struct problem *p)
-{
-	const struct world *w = p->w;
-
-	for (int l = 0; l < p->g.n_links; l++) {
-		const struct gap_link *k = &p->g.links[l];
-
-		for (int i = 0; i < p->g.nodes && !isinf(k->weight) && !k->apart; i++) {
-			const int job[] = { k->a, k->b }, other[] = { p->at[k->b], p->at[k->a] };
-
-			for (int side = 0; side < 2; side++) {
-				int known = other[side] < 0 ? -1 : world_latency(w, w->node[i].name, w->node[other[side]].name);
-
-				if (known >= 0 && w->latency[known].predicted)
-					p->predicted[(size_t)job[side] * p->g.nodes + i] |= PREDICTED_PEERS;
-			}
-		}
 	}
 }
 
@@ -379,7 +357,7 @@ static int allocate(struct problem *p)
 	p->cost = calloc(all, sizeof(float));
 	p->paid = calloc(all, sizeof(float));
 	p->rtt = calloc(all, sizeof(float));
-	p->predicted = calloc(all, sizeof(*p->predicted));
+	p->predicted = calloc(all, sizeof(bool));
 	p->users = calloc(jobs, sizeof(double));
 	p->rests = calloc(jobs, sizeof(bool));
 	p->capacity = calloc(((size_t)p->g.nodes + 1) * TAKES, sizeof(double));
@@ -418,20 +396,20 @@ struct problem *problem_new(const struct world *w, const struct problem_options 
 		if (latency(p, j))
 			return NULL;
 	}
-	scores(p);
+	if (scores(p))
+		return NULL;
 	for (int i = 0; i < p->g.nodes; i++)
 		give(p, i);
 	for (int j = 0; j < p->g.jobs; j++)
 		if (prices(p, j))
 			return NULL;
-	if (links(p))
+	if (problem_link(p))
 		return NULL;
-	p->g.links = p->links;
-	link_predictions(p);
 	for (int j = 0; j < p->g.jobs; j++)
 		pay(p, j);
 	p->g.cost = p->paid;
 	p->g.capacity = p->capacity;
+	p->g.links = p->links;
 	p->g.distance = p->distance;
 	p->g.network = p->network;
 	return TAKE_PTR(p);
@@ -466,6 +444,6 @@ struct prediction problem_predict(const struct problem *p, int job, int from, in
 	out.transfer_ms = SETTLE_MS + known_or(out.bytes, 0) / link * 1e3;
 	/* A stateless one is started there before it is stopped here. */
 	out.pause_ms = s->stateless || from < 0 ? 0 : PAUSE_MS + PAUSE_MB * known_or(s->mem, 0) / 1e6;
-	out.break_even_s = gain > 0 ? out.pause_ms * p->users[job] / gain : INFINITY;
+	out.break_even_s = gain > 0 ? out.pause_ms * fmax(1, p->users[job]) / gain : INFINITY;
 	return out;
 }

@@ -17,6 +17,9 @@
 #include "lib/place/gap.h"
 
 enum problem_weight { WEIGHT_LATENCY, WEIGHT_SCORE, WEIGHT_LOAD, WEIGHT_ENERGY, WEIGHT_PRICE, WEIGHT_TRAFFIC, WEIGHT_MOVE, WEIGHTS };
+/* What the cost of a job at a node is made of: one part for each weight, and what it costs to be away from what it should be together
+ * with, or in one network with what it should be spread from. */
+enum problem_part { PART_TOGETHER = WEIGHTS, PART_SPREAD, PARTS };
 
 struct problem_options {
 	double weight[WEIGHTS];
@@ -30,9 +33,6 @@ struct problem_options {
 };
 
 enum problem_resource { TAKES_CPU, TAKES_MEM, TAKES_GPU, TAKES_NET, TAKES };
-
-/* Latencies that nobody has measured. They rank nodes in `cost`; no running job is moved by them. */
-enum problem_predicted { PREDICTED_USERS = 1, PREDICTED_SCORE = 2, PREDICTED_PEERS = 4 };
 
 /* What a move would take. */
 struct prediction {
@@ -51,10 +51,10 @@ struct problem {
 	float *cost;      /* [jobs][nodes], without the cost of moving; GAP_NEVER where not eligible */
 	float *paid;      /* [jobs][nodes]: the same with it: g.cost */
 	float *rtt;       /* [jobs][nodes]: its users' mean, NAN */
-	unsigned char *predicted; /* [jobs][nodes]: what is only predicted there (enum problem_predicted), bits */
+	bool *predicted;  /* [jobs][nodes]: a latency that nobody has measured is in it: it ranks nodes, and moves nothing that runs */
 	float *use[TAKES];
 	double *capacity; /* [nodes][TAKES] */
-	double *users;    /* [jobs]: at least 1 */
+	double *users;    /* [jobs]: what they ask for, all together */
 	struct gap_link *links;
 	float *distance;
 	int *network;
@@ -72,8 +72,18 @@ int problem_weights(const char *text, double weight[WEIGHTS], struct err *e);
 void problem_defaults(double weight[WEIGHTS]);
 const char *problem_resource(int r); /* "processors" */
 
+const char *problem_part(int part); /* "latency" */
+
 /* What a job costs at a node beside its users' RTT and its score: load, energy, price. */
 double problem_running_cost(const struct problem *p, int job, int node);
+/* That and its users' RTT, in part[]; in WEIGHT_MOVE what going there costs. The others, which are not of this job and node alone, are 0. */
+void problem_parts(const struct problem *p, int job, int node, double part[PARTS]);
+/* For problem_new(): the links between its jobs, and what is predicted of them. -1: out of memory. */
+int problem_link(struct problem *p);
+/* Which part a link of finite weight belongs to. */
+int problem_link_part(const struct problem *p, const struct gap_link *l);
+/* The RTT that needs.rtt_ms bounds: that of most of the users, there; NAN: unknown, only predicted, or nothing bounds it. */
+double problem_bounded_rtt(const struct problem *p, int job, int node);
 
 /* Is a latency to be measured first, before the job, which runs elsewhere, may move there? */
 bool problem_unmeasured(const struct problem *p, int job, int node);

@@ -188,6 +188,12 @@ static int renew_nodes(const struct users *s, int app)
 	return 0;
 }
 
+/* How many users it can serve, of all services together. */
+static double room_of(const struct users *s, int node)
+{
+	return isnan(s->w->node[node].users_max) ? ENDLESS : s->w->node[node].users_max;
+}
+
 /* --- users */
 
 static float demand_of(const struct world_user *u)
@@ -274,6 +280,21 @@ static void stay(const struct users *s, struct crowd *c, const int *at)
 	}
 }
 
+/* The bound of one service's users. What others have taken of its nodes is not certain, so it is asked for all that these have. */
+static double bound_of(const struct users *s, struct crowd *c, const double *capacity)
+{
+	AUTO_FREE double *all = malloc(((size_t)c->nodes + 1) * sizeof(*all));
+	bool shared = false;
+
+	if (!all)
+		return NAN;
+	for (int i = 0; i < c->nodes; i++) {
+		all[i] = fmax(0, fmin(c->capacity[i], room_of(s, c->node[i])));
+		shared |= all[i] != capacity[i];
+	}
+	return shared ? assigner_bound(c->a, all) : assigner_answer(c->a).bound;
+}
+
 static void tell(const struct users *s, const struct crowd *c, const int *at, double *room, struct users_plan *p)
 {
 	struct assign_answer answer = assigner_answer(c->a);
@@ -290,7 +311,6 @@ static void tell(const struct users *s, const struct crowd *c, const int *at, do
 	}
 	p->unplaced += answer.unplaced;
 	p->after += answer.cost;
-	p->bound += answer.bound;
 	p->services++;
 }
 
@@ -298,6 +318,7 @@ static int place_crowd(const struct users *s, struct crowd *c, const struct gap_
 {
 	AUTO_FREE double *capacity = malloc(((size_t)c->nodes + 1) * sizeof(*capacity));
 	AUTO_FREE int *at = malloc(((size_t)s->w->n_nodes + 1) * sizeof(int));
+	double bound;
 
 	if (!capacity || !at)
 		return -1;
@@ -325,6 +346,10 @@ static int place_crowd(const struct users *s, struct crowd *c, const struct gap_
 		return -1;
 	p->first += assigner_answer(c->a).first;
 	stay(s, c, at);
+	bound = bound_of(s, c, capacity);
+	if (isnan(bound))
+		return -1;
+	p->bound += bound;
 	tell(s, c, at, room, p);
 	return 0;
 }
@@ -358,7 +383,7 @@ int users_place(struct users *s, const struct gap_budget *budget, struct users_p
 
 	made.node = malloc(((size_t)s->w->n_users + 1) * sizeof(int));
 	for (int i = 0; room && i < s->w->n_nodes; i++)
-		room[i] = isnan(s->w->node[i].users_max) ? ENDLESS : s->w->node[i].users_max;
+		room[i] = room_of(s, i);
 	if (!room || !made.node || place_all(s, budget, room, &made))
 		return err_set(e, EX_OSERR, "out of memory");
 	*p = made;

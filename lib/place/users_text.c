@@ -11,6 +11,8 @@ static void put_string(FILE *f, const char *before, const char *value)
 
 void users_put(FILE *f, const struct world *w, const struct users_plan *p)
 {
+	double above = plan_above_percent(p->after, p->bound);
+
 	for (int u = 0; u < w->n_users; u++) {
 		const struct world_user *x = &w->user[u];
 
@@ -43,6 +45,10 @@ void users_put(FILE *f, const struct world *w, const struct users_plan *p)
 	if (!p->unplaced) {
 		fputs(",\"bound\":", f);
 		json_put_number(f, p->bound, 9);
+		if (!isnan(above)) {
+			fputs(",\"above_percent\":", f);
+			json_put_number(f, above, 9);
+		}
 	}
 	fputs("}\n", f);
 }
@@ -52,7 +58,7 @@ void users_show(FILE *f, const struct world *w, const struct users_plan *p)
 	fprintf(f, "%d users of %d services: %d sent elsewhere, %d without room; users' ms %.6g -> %.6g", w->n_users, p->services, p->moves,
 		p->unplaced, p->before, p->after);
 	if (!p->unplaced)
-		fprintf(f, ", no plan is below %.6g", p->bound);
+		plan_show_bound(f, p->after, p->bound);
 	fputc('\n', f);
 }
 

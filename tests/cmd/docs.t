@@ -162,6 +162,7 @@ sub check_all_manuals {
 		like($concepts, qr/^\.(It )?Xr \Q$p\E [18]/m, "edge(7) names $p");
 	}
 	is(join(' ', grep { !$program{$_} } sort keys %pages), '', 'each manual of a program has its program');
+	is_deeply([run('edge', 'help', 'score')], [run('edge-score', '--help')], 'edge help NAME is edge-NAME --help');
 	my ($version) = (run('edge', '--version'))[1] =~ / (\S+)/;
 	for my $page (glob('man/*')) {
 		my $text = slurp($page);

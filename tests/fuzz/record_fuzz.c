@@ -2,8 +2,8 @@
 /* Records, damaged, and what is decided by them. What the quick reader takes, libjq must take too. Not built by default:
  *
  *     clang -g -O1 -fsanitize=fuzzer,address,undefined -D_GNU_SOURCE -I. tests/fuzz/record_fuzz.c \
- *         lib/place/{map,world,world_take,distance,eligible,score,score_users}.c lib/base/{json,json_scan,file,err}.c \
- *         -ljq -lm -o record_fuzz
+ *         lib/place/{map,world,world_read,world_spec,world_take,distance,eligible,score,score_users}.c lib/engine/ability.c \
+ *         lib/base/{json,json_scan,json_put,file,err}.c -ljq -lm -o record_fuzz
  */
 #include <string.h>
 

@@ -58,4 +58,25 @@ is '... and ends there when the link is back' 'running none' "$(states)"
 ok '... it answers' answers # who was connected may have heard the other one
 await 45 no_sessions
 is '... and nothing is left of the move' '' "$(traces "$there" "$here")"
+
+# The power of the source fails before its last step has come to the disk: it asks all the same what has become of the service.
+drop_service
+here=edge1 there=edge2
+counter memory
+step=running end=destination what=power:lost at=$there
+begin_cell destination
+power_off "$here"
+release "$there" running
+right "$there" "$serve"
+power_on "$here"
+on "$here" sh -c 'sed -i "/\"step\":\"go\"/d" /var/lib/edge/journal/*'
+like 'a source that has lost its "go" has to ask' '"step":"frozen",.*"why":"the destination has to be asked"' "$(on "$here" edge-migrate --status counter)"
+recover
+await 10 settled
+is '... and hears that the service is there' 'none running' "$(states)"
+like '... and not here any more' '"moved":true' "$(on "$here" cat /var/lib/edge/services/counter/service.json)"
+ok '... it answers' answers
+ok '... on the connection that was open' connected
+await 45 no_sessions
+is '... and nothing is left of the move' '' "$(traces "$here" "$there")"
 finish

@@ -125,6 +125,29 @@ static void test_small(int count)
 		printf("# %d of %d are not the cheapest\n", dear, count);
 }
 
+static double at_end(void *ctx, long done)
+{
+	(void)done;
+	++*(int *)ctx;
+	return 1;
+}
+
+/* Prices are made within the budget, too. */
+static void test_budget(const struct gap *g, int nodes)
+{
+	AUTO_FREE double *price = calloc((size_t)nodes * 4, sizeof(*price));
+	long budget = 1;
+	int asked = 0;
+	const struct gap_budget none = { at_end, &asked }, some = { steps, &budget };
+	double all = gap_bound(g, INFINITY, 600, NULL, price), few, stopped, stepped;
+
+	few = gap_bound(g, INFINITY, 1 + 1000000 / (g->jobs * g->nodes), NULL, price + nodes);
+	stopped = gap_bound(g, INFINITY, 600, &none, price + 2 * (size_t)nodes);
+	stepped = gap_bound(g, INFINITY, 600, &some, price + 3 * (size_t)nodes);
+	ok(few < all && stopped == few && asked > 0, "a budget that is spent ends the making of prices after a few rounds");
+	ok(stepped == all, "... but one of steps does not, so that the same steps give the same prices");
+}
+
 /* A larger one, with real numbers, where the answer is known to fit: capacities are those of a plan that was made first. */
 static void test_larger(void)
 {
@@ -158,6 +181,7 @@ static void test_larger(void)
 	printf("# cost %.2f bound %.2f known %.2f\n", a.cost, a.bound, gap_check(&g, was, NULL));
 	ok(gap_solve(&g, was, &b, &again, NULL) == 0 && again.cost <= gap_check(&g, was, NULL),
 	   "a plan to begin with is not made worse");
+	test_budget(&g, M);
 }
 
 int main(void)

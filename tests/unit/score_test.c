@@ -67,7 +67,9 @@ static void test_offload(void)
 {
 	AUTO_WORLD struct world *w = world_of(
 		MACHINES "{'kind':'service','name':'speech','node':'laptop','usage':{'cpu':0.85,'mem_bytes':325e6,'net_bps':40000}}\n"
-			 "{'kind':'service','name':'sender','node':'laptop','usage':{'cpu':0.001,'mem_bytes':30e6,'net_bps':80000}}\n"
+			 "{'kind':'service','name':'chatter','node':'laptop','usage':{'cpu':0.001,'mem_bytes':30e6,'net_bps':80000}}\n"
+			 "{'kind':'service','name':'translation','node':'laptop','usage':{'cpu':0.1,'mem_bytes':215e6,'net_bps':1000}}\n"
+			 "{'kind':'service','name':'sender','node':'laptop','usage':{'cpu':0.03,'mem_bytes':30e6,'net_bps':80000}}\n"
 			 "{'kind':'service','name':'large','node':'laptop','usage':{'cpu':0.85,'mem_bytes':6e9,'net_bps':1}}\n"
 			 "{'kind':'service','name':'mute','node':'laptop','usage':{'cpu':0.5,'mem_bytes':1}}\n"
 			 "{'kind':'service','name':'unseen','node':'laptop'}\n{'kind':'node','name':'far','cpu':{'cores':9,'score':9999},"
@@ -80,7 +82,9 @@ static void test_offload(void)
 	ok(fabs(s.value - 578.452139) < 1e-6, "... which is 578.452139, by hand");
 	ok(at(w, "speech", "laptop", &plain).value == 0, "the local device scores 0");
 	is_str(ranking(w, "speech", &plain), "server device laptop far", "the document's choice: speech goes to the edge server");
-	is_str(ranking(w, "sender", &plain), "laptop device server far", "what talks much and computes little stays");
+	is_str(ranking(w, "translation", &plain), "server device laptop far", "... so does translation");
+	is_str(ranking(w, "sender", &plain), "server device laptop far", "... and the sender");
+	is_str(ranking(w, "chatter", &plain), "laptop device server far", "one that it does not have, which talks more and computes less, stays");
 	is_str(ranking(w, "large", &plain), "laptop -device -server -far", "memory use must be less than what is available, not equal");
 	is_str(ranking(w, "mute", &plain), "far server device laptop", "without traffic, nobody need know the RTT");
 	s = at(w, "speech", "far", &plain);

@@ -6,15 +6,7 @@
 #include <stdlib.h>
 
 #include "lib/place/replicas.h"
-#include "tests/unit/world_lab.h"
-
-static unsigned long seed = 1;
-
-static unsigned draw(unsigned below)
-{
-	seed = seed * 6364136223846793005u + 1442695040888963407u;
-	return (unsigned)(seed >> 33) % below;
-}
+#include "tests/unit/trace_lab.h"
 
 static double steps(void *ctx, long done)
 {
@@ -30,32 +22,6 @@ static struct problem_options defaults(void)
 
 	problem_defaults(o.weight);
 	return o;
-}
-
-/* A record with ' for ", into the simulation; what is wrong with it, or "". Static storage. */
-__attribute__((format(printf, 2, 3))) static const char *tell(struct simulation *s, const char *fmt, ...)
-{
-	static struct err e;
-	char line[1024];
-	va_list ap;
-
-	va_start(ap, fmt);
-	vsnprintf(line, sizeof(line), fmt, ap);
-	va_end(ap);
-	for (char *p = line; *p; p++)
-		if (*p == '\'')
-			*p = '"';
-	e = (struct err){ 0 };
-	return simulation_take(s, line, strlen(line), &e) ? e.text : "";
-}
-
-/* "h:mm:ss" of a day, for `at`. Static storage. */
-static const char *at(int second)
-{
-	static char text[32];
-
-	snprintf(text, sizeof(text), "2026-01-%02dT%02d:%02d:%02dZ", 1 + second / 86400, second / 3600 % 24, second / 60 % 60, second % 60);
-	return text;
 }
 
 static struct simulation *begin(const struct problem_options *o, enum policy policy)
@@ -95,49 +61,12 @@ static void test_account(void)
 	is_str(tell(s, "{'kind':'node','name':'a','cpu':{'cores':-1}}"), "node a: cpu.cores: -1: not from 0 to 1000000", "nor do numbers make sense");
 }
 
-/* The margin is wider than the noise. */
-static struct problem_options noisy(void)
-{
-	struct problem_options o = defaults();
-
-	o.margin = 0.15;
-	return o;
-}
-
-/* Most of a day in which everybody's RTT and every node's load wobbles. */
-static void noise(enum policy policy, int rounds, const char *name)
-{
-	struct problem_options o = noisy();
-	AUTO_SIMULATION struct simulation *s = begin(&o, policy);
-	const struct simulate_totals *t = simulation_totals(s);
-	char text[160];
-
-	for (int n = 0; n < rounds; n++) {
-		for (int i = 0; i < 5; i++)
-			tell(s, "{'kind':'node','name':'n%d','at':'%s','network':'%c','cpu':{'cores':16,'score':1000,'use':%.3f}}", i, at(60 * n),
-			     i % 2 ? 'a' : 'b', 0.2 + draw(50) / 1000.0);
-		for (int j = 0; j < 8; j++)
-			for (int i = 0; i < 5; i++)
-				tell(s, "{'kind':'latency','from':'n%d','to':'192.0.2.%d','rtt_ms':{'p50':%.2f}}", i, j,
-				     20 * (0.96 + draw(80) / 1000.0) + (i == j % 5 ? 0 : 0.3));
-		for (int j = 0; j < 8 && !n; j++) {
-			tell(s, "{'kind':'service','name':'s%d','node':'n%d','usage':{'cpu':0.02,'mem_bytes':1e6}}", j, j % 3);
-			tell(s, "{'kind':'user','addr':'192.0.2.%d','service':'s%d','node':'n%d','demand':1000}", j, j, j % 3);
-		}
-	}
-	tell(s, "{'kind':'end','at':'%s'}", at(60 * rounds));
-	snprintf(text, sizeof(text), "%s: nothing goes to and fro in %d noisy steps", name, rounds);
-	is_int(t->returns, 0, text);
-	snprintf(text, sizeof(text), "... and no service moves more than once (%d moves)", t->moves);
-	ok(t->moves <= 8 && t->decisions == rounds, text);
-}
-
 /* The same lines through two simulations. Load stays, nodes come and go, users wander. */
 static void chance(struct simulation *s, unsigned long from)
 {
 	int nodes, services;
 
-	seed = from;
+	draw_seed = from;
 	nodes = 2 + (int)draw(5);
 	services = 1 + (int)draw(6);
 	for (int i = 0; i < nodes; i++)
@@ -332,10 +261,6 @@ static void test_nonsense(int count)
 int main(void)
 {
 	test_account();
-	noise(POLICY_OPTIMAL, 1000, "optimal");
-	noise(POLICY_GREEDY, 1000, "greedy");
-	noise(POLICY_SAME_NETWORK, 1000, "same-network-first");
-	noise(POLICY_SPREAD, 1000, "spread");
 	test_chance(600);
 	test_replicas(2000);
 	test_nonsense(2000);

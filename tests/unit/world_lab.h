@@ -9,6 +9,14 @@
 #include "lib/place/world.h"
 #include "tests/unit/tap.h"
 
+__attribute__((unused)) static unsigned long draw_seed = 1;
+
+__attribute__((unused)) static unsigned draw(unsigned below)
+{
+	draw_seed = draw_seed * 6364136223846793005u + 1442695040888963407u;
+	return (unsigned)(draw_seed >> 33) % below;
+}
+
 /* One record, printf-like, with ' for ". What is wrong with it, or "". Static storage. */
 __attribute__((format(printf, 2, 3), unused)) static const char *take(struct world *w, const char *fmt, ...)
 {
