@@ -113,6 +113,65 @@ static int try_move(struct ordering *o, int j, bool detour)
 	return 1;
 }
 
+#define COMPANY 32 /* services that are tried together */
+
+/* The jobs that talk to j, or to one that does, and are to move like it; j is the first. How many. */
+static int company(const struct ordering *o, int j, int jobs[COMPANY])
+{
+	const struct gap *g = &o->b.p->g;
+	int n = 1;
+
+	jobs[0] = j;
+	for (int k = 0; k < n; k++)
+		for (int l = 0; l < g->n_links; l++) {
+			const struct gap_link *x = &g->links[l];
+			int other = x->a == jobs[k] ? x->b : x->b == jobs[k] ? x->a : -1, seen = 0;
+
+			if (other < 0 || isinf(x->weight) || x->apart || !pending(o, other))
+				continue;
+			while (seen < n && jobs[seen] != other)
+				seen++;
+			if (seen == n && n < COMPANY)
+				jobs[n++] = other;
+		}
+	return n;
+}
+
+/* Do they fit, one after the other, and pay all together? */
+static bool pay_together(struct ordering *o, const int *jobs, int n)
+{
+	const struct problem *p = o->b.p;
+	const int *to = o->plan->target;
+	double gain = 0, break_even = 0;
+	int made = 0;
+
+	for (; made < n && bearing_fits(&o->b, jobs[made], to[jobs[made]]); made++) {
+		gain += bearing_gain(&o->b, jobs[made], to[jobs[made]], true);
+		bearing_move(&o->b, jobs[made], to[jobs[made]]);
+	}
+	for (int k = made - 1; k >= 0; k--)
+		bearing_move(&o->b, jobs[k], p->at[jobs[k]]);
+	for (int k = 0; k < n && gain > 0; k++)
+		break_even += problem_predict(p, jobs[k], p->at[jobs[k]], to[jobs[k]], gain).break_even_s;
+	return made == n && gain > 0 && break_even <= p->o->payback;
+}
+
+/* Services that talk to each other may pay together where none does alone. As try_move(). */
+static int try_company(struct ordering *o, int j)
+{
+	int jobs[COMPANY], n = company(o, j, jobs);
+
+	for (int k = 0; k < n; k++)
+		if (o->b.at[jobs[k]] != o->b.p->at[jobs[k]])
+			return 0; /* it has gone aside */
+	if (n < 2 || n > o->room || !pay_together(o, jobs, n))
+		return 0;
+	for (int k = 0; k < n; k++)
+		if (make(o, jobs[k], o->plan->target[jobs[k]], -1))
+			return -1;
+	return 1;
+}
+
 struct rated {
 	int job;
 	bool must;
@@ -145,6 +204,8 @@ static int order(struct ordering *o, struct rated *list)
 		for (int k = 0; k < n && o->room > 0; k++) {
 			int rc = pending(o, list[k].job) ? try_move(o, list[k].job, detour) : 0;
 
+			if (!rc && !detour && o->must_pay && p->g.n_links && pending(o, list[k].job))
+				rc = try_company(o, list[k].job);
 			if (rc < 0)
 				return -1;
 			again |= rc;

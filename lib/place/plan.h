@@ -18,7 +18,8 @@ enum policy {
 
 struct plan_move {
 	int job, from, to;   /* from -1: it is to be started */
-	double gain;         /* by how much it lessens the cost when it is made; negative for one that makes room */
+	double gain;         /* by how much it lessens the cost when it is made; negative for one that makes room, or
+	                        goes before another to which it talks */
 	bool forced;         /* it may not be where it is, or there is too much */
 	int detour_of;       /* job that this one makes room for by way of a third node, or -1 */
 	struct prediction predicted;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* gap FILE MS: solves an instance in OR-Library's format within so many milliseconds and prints one JSON object; beside it what simple
  * rules come to, job after job: "greedy" (the cheapest node with room), "least_used" (the least used one: the rule of
- * same-network-first), "filter_and_score" (half by cost, half by what stays free: as Kubernetes' scheduler does).
+ * same-network-first where all nodes are one network), "filter_and_score" (half by cost, half by what stays free: as Kubernetes' scheduler does).
  * gap FILE lp: prints the instance as a linear program instead. */
 #include <stdio.h>
 #include <stdlib.h>
