@@ -346,11 +346,11 @@ static int decide(struct world *w, struct lines *in, struct problem_options *o, 
 		fprintf(stderr, "%s: latencies, users and groups older than %.10g s: %d not used\n", cmd.name, stale, w->n_old);
 	for (int i = 0; i < w->n_nodes && users && !isnan(stale); i++)
 		gone[i] = !(o->rules.now - w->node[i].seen <= stale);
+	world_index(w);
 	for (int k = 0; k < questions.n; k++)
 		if (what_if(w, gone, questions.items[k], e))
 			return -1;
 	o->failed = gone;
-	world_index(w);
 	return users ? place_all_users(w, o, failed, e) : place(w, o, how, failed, e);
 }
 

@@ -143,6 +143,22 @@ static int take_options(struct service **out, int n, char **operands, struct err
 	return 0;
 }
 
+static char failure[1024]; /* why the last start has failed, for the record of it */
+
+static int fail(const struct err *e)
+{
+	snprintf(failure, sizeof(failure), "%s", e->text);
+	return cmd_fail(&cmd, e);
+}
+
+static void relay(const char *line)
+{
+	const char *said = strncmp(line, "edge-run: ", 10) ? line : line + 10;
+
+	snprintf(failure, sizeof(failure), "%s", said);
+	cmd_relay(line);
+}
+
 /* Gives the exit status, an error being told already. */
 static int start(struct service *s, const char *node)
 {
@@ -151,9 +167,9 @@ static int start(struct service *s, const char *node)
 	int rc;
 
 	if (!node || !strcmp(node, node_self()))
-		return launch_here(s, &rec, &e) || record_print(stdout, rec, &e) ? cmd_fail(&cmd, &e) : 0;
-	rc = launch_there(node, s, stdout, cmd_relay, &e);
-	return rc < 0 ? cmd_fail(&cmd, &e) : rc;
+		return launch_here(s, &rec, &e) || record_print(stdout, rec, &e) ? fail(&e) : 0;
+	rc = launch_there(node, s, stdout, relay, &e);
+	return rc < 0 ? fail(&e) : rc;
 }
 
 static int start_spec(const struct json *spec, const char *id, const char *node)
@@ -222,6 +238,28 @@ static struct json *find_wanted(const char *id)
 	return NULL;
 }
 
+/* That it has not been started at the node of the move, so that another one is chosen. Of a replica the id is that of the instance
+ * that is copied: it is the name that is not to be there. */
+static void tell_refusal(const struct json *move)
+{
+	AUTO_JSON struct json *rec = json_object(), *all = json_array();
+	struct json *one = json_object();
+	struct err e;
+
+	json_set_str(rec, "kind", "move");
+	json_set_str(rec, "action", "stay");
+	json_set_str(rec, "service", json_str(move, "service"));
+	json_set_str(rec, "id", strcmp(json_str(move, "action"), "start") ? NULL : json_str(move, "id"));
+	json_set_str(rec, "from", json_str(move, "from"));
+	json_set_str(rec, "to", json_str(move, "to"));
+	json_set_str(one, "check", "start");
+	json_set_str(one, "why", failure);
+	json_add(all, one);
+	json_set(rec, "refusals", TAKE_PTR(all));
+	if (record_print(stdout, rec, &e))
+		cmd_fail(&cmd, &e);
+}
+
 /* The definition that the move carries, or that came before it, or that the node has where it runs. */
 static int start_of_move(const struct json *rec)
 {
@@ -233,8 +271,14 @@ static int start_of_move(const struct json *rec)
 		spec = json_get(defined, "service_spec");
 	if (!spec && from && service && !(spec = ask_definition(from, service, &e)))
 		return cmd_fail(&cmd, &e);
+	failure[0] = '\0';
+	if (spec && start_spec(spec, defined ? id : NULL, json_str(rec, "to"))) {
+		if (failure[0] && service && json_str(rec, "to"))
+			tell_refusal(rec);
+		return EX_NO;
+	}
 	if (spec)
-		return start_spec(spec, defined ? id : NULL, json_str(rec, "to"));
+		return 0;
 	err_set(&e, EX_DATAERR, "service %s: the record to start it has no service_spec", service ? service : "(unnamed)");
 	return cmd_fail(&cmd, &e);
 }

@@ -15,6 +15,7 @@ struct nearest {
 	struct near_plan *plan;
 	double bound_ms, *room; /* [nodes]: users that it may still serve */
 	bool *has;              /* [apps][nodes]: an instance is or will be there */
+	bool *refuses;          /* [apps][nodes]: the node has refused one of that name, or its users */
 	int *served;            /* [groups]: by which node */
 	int left;               /* steps that may still be taken */
 	bool failed;            /* out of memory */
@@ -28,6 +29,11 @@ static bool *has(const struct nearest *x, int app, int node)
 static double users_of(const struct world_group *g)
 {
 	return isnan(g->users) ? 1 : g->users;
+}
+
+bool near_may_vary(const struct world_service *s)
+{
+	return !s->stateful || !isnan(s->needs.max);
 }
 
 const char *near_action_name(enum near_action action)
@@ -93,6 +99,7 @@ static double ms_at(const struct nearest *x, int group, int node)
 static bool takes(const struct nearest *x, int group, int node)
 {
 	return x->room[node] >= users_of(&x->w->group[group]) && !bearing_over(&x->b, node) &&
+	       !x->refuses[(size_t)x->w->group[group].app * x->p->g.nodes + node] &&
 	       !(x->p->o->failed && x->p->o->failed[node]);
 }
 
@@ -136,8 +143,9 @@ static int count(const struct nearest *x, int app)
 /* A node for a copy of job j, the one with the least way; NAN ways do not count. -1. */
 static int copy_node(const struct nearest *x, int j, const double *way, double limit)
 {
-	int app = x->w->service[x->p->service[j]].app, best = -1;
-	double most = x->w->service[x->p->service[j]].needs.max;
+	const struct world_service *s = &x->w->service[x->p->service[j]];
+	int app = s->app, best = -1;
+	double most = near_may_vary(s) ? s->needs.max : 0;
 
 	for (int i = 0; i < x->p->g.nodes && !(count(x, app) >= most); i++)
 		if (!*has(x, app, i) && way[i] < limit && bearing_fits(&x->b, j, i) && (best < 0 || way[i] < way[best]))
@@ -161,7 +169,9 @@ static void bad_group(struct nearest *x, int group, double bound)
 {
 	const struct world_group *g = &x->w->group[group];
 	AUTO_FREE double *way = malloc(((size_t)x->p->g.nodes + 1) * sizeof(*way));
-	int to = nearer_instance(x, group, fmin(g->p50, bound)), j = instance(x, g->app, x->served[group]);
+	/* What is hardly better may be worse at the next look. */
+	double better = g->p50 * (1 - x->p->o->margin);
+	int to = nearer_instance(x, group, fmin(better, bound)), j = instance(x, g->app, x->served[group]);
 
 	if (to >= 0) {
 		redirect(x, group, to, "served badly: a nearer instance");
@@ -169,13 +179,15 @@ static void bad_group(struct nearest *x, int group, double bound)
 	}
 	for (int i = 0; way && i < x->p->g.nodes; i++)
 		way[i] = takes(x, group, i) ? ms_at(x, group, i) : NAN;
-	to = way && j >= 0 && x->left >= 2 ? copy_node(x, j, way, g->p50) : -1;
+	to = way && j >= 0 && x->left >= 2 ? copy_node(x, j, way, better) : -1;
 	if (to >= 0) {
 		replicate(x, j, to, "served badly: no instance is near enough");
 		redirect(x, group, to, "served badly: a new instance");
 	} else {
 		add(x, (struct near_step){ NEAR_STAY, g->app, -1, group, -1, x->served[group], -1, NAN,
-					   "served badly: no instance and no node is nearer" });
+					   j >= 0 && !near_may_vary(&x->w->service[x->p->service[j]]) ?
+						   "served badly: no instance is nearer, and there may be no more with a state" :
+						   "served badly: no instance and no node is nearer" });
 		x->plan->unsolved++;
 	}
 }
@@ -239,7 +251,7 @@ static void idle(struct nearest *x)
 	for (int j = 0; j < x->p->g.jobs && x->left > 0; j++) {
 		const struct world_service *s = &x->w->service[x->p->service[j]];
 		const struct world_app *app = &x->w->app[s->app];
-		bool used = x->p->at[j] < 0 || app->n_users + app->n_groups == 0;
+		bool used = x->p->at[j] < 0 || x->p->rests[j] || !near_may_vary(s) || app->n_users + app->n_groups == 0;
 
 		for (int k = 0; k < app->n_users && !used; k++)
 			used = x->w->user[x->w->of_app[app->first_user + k]].node == s->node;
@@ -262,15 +274,23 @@ static int begin(struct nearest *x)
 	const struct world *w = x->w;
 
 	x->has = calloc(((size_t)w->n_apps + 1) * ((size_t)x->p->g.nodes + 1), sizeof(bool));
+	x->refuses = calloc(((size_t)w->n_apps + 1) * ((size_t)x->p->g.nodes + 1), sizeof(bool));
 	x->room = malloc(((size_t)x->p->g.nodes + 1) * sizeof(double));
 	x->served = malloc(((size_t)w->n_groups + 1) * sizeof(int));
-	if (!x->has || !x->room || !x->served || bearing_init(&x->b, x->p, x->p->at))
+	if (!x->has || !x->refuses || !x->room || !x->served || bearing_init(&x->b, x->p, x->p->at))
 		return -1;
 	for (int i = 0; i < x->p->g.nodes; i++)
 		x->room[i] = isnan(w->node[i].users_max) ? ROOMY : w->node[i].users_max;
 	for (int j = 0; j < x->p->g.jobs; j++)
 		if (x->p->at[j] >= 0)
 			*has(x, w->service[x->p->service[j]].app, x->p->at[j]) = true;
+	for (int k = 0; k < w->n_scored; k++) {
+		const struct world_score *c = &w->scored[k];
+		int node = world_node(w, c->node);
+
+		if (node >= 0 && c->service < 0 && c->why >= 0 && !c->eligible)
+			x->refuses[(size_t)c->app * x->p->g.nodes + node] = true;
+	}
 	for (int k = 0; k < w->n_groups; k++) {
 		x->served[k] = w->group[k].node < 0 ? -1 : world_node(w, w->group[k].node);
 		if (x->served[k] >= 0)
@@ -304,6 +324,7 @@ struct near_plan *near_plan_new(const struct problem *p, double bound_ms, int ma
 
 	bearing_release(&x.b);
 	free(x.has);
+	free(x.refuses);
 	free(x.room);
 	free(x.served);
 	return rc ? NULL : TAKE_PTR(plan);

@@ -23,6 +23,9 @@ struct near_plan {
 	int n, unsolved; /* groups that are served badly and stay so, or users whom no instance has room for */
 };
 
+/* May instances of it be started beside it, without its state, and end? One that says that it is stateful must say in needs.max that
+ * there may be several. */
+bool near_may_vary(const struct world_service *s);
 const char *near_action_name(enum near_action action); /* as in the record */
 /* One more step; -1: out of memory. */
 int near_plan_add(struct near_plan *p, struct near_step s);

@@ -11,7 +11,7 @@ enum policy {
 	POLICY_SAME_NETWORK, /* what is on nodes over the limit goes to the least used of the same network that stays under it,
 	                        else of another, else to the cloud (Tufail 2018, algorithm I) */
 	POLICY_PACK,         /* ... to the most used that stays under it, else to the cloud (algorithm II); then nodes are emptied
-	                        whose services fit on fuller ones */
+	                        whose services fit on fuller ones, and that have no other work */
 	POLICY_SPREAD,       /* instances of one name on different networks, then nodes; else the least used */
 	POLICIES
 };

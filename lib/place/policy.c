@@ -92,6 +92,18 @@ static void rescue(struct bearing *b, bool fullest)
 	}
 }
 
+/* Is there work that is none of ours? Then it would not sleep without that. Who tells no use is taken to use what it is due. */
+static bool awake(const struct problem *p, int i)
+{
+	const struct world_node *n = &p->w->node[i];
+	double use = n->use;
+
+	for (int j = 0; j < p->g.jobs; j++)
+		if (p->at[j] == i)
+			use -= isnan(p->w->service[p->service[j]].cpu) ? gap_use(&p->g, j, i, TAKES_CPU) / n->cores : p->w->service[p->service[j]].cpu;
+	return use >= WORLD_ASLEEP;
+}
+
 /* Empties node i if all its services fit on nodes that are used more, and not only because of these. */
 static bool empty_node(struct bearing *b, int i, int *moved)
 {
@@ -134,7 +146,8 @@ static void pack(struct bearing *b)
 		if (least < 0)
 			break;
 		seen[least] = true;
-		empty_node(b, least, moved);
+		if (!awake(b->p, least))
+			empty_node(b, least, moved);
 	}
 }
 

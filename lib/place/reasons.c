@@ -27,7 +27,7 @@ static void collect_scores(struct reasons *r)
 			continue;
 		if (c->eligible)
 			r->score[i] += isnan(c->score) ? 0 : c->score;
-		else if (r->told[i] < 0 || c->why >= 0)
+		else if (c->why < 0 ? r->told[i] < 0 : i != p->at[r->job])
 			r->told[i] = k;
 	}
 }

@@ -407,7 +407,7 @@ static int serve(const struct problem *p, struct bearing *b, int app, struct nea
 	collect(&x);
 	had = count(&x);
 	needs = &service_of(&x)->needs;
-	if ((!isnan(needs->min) || !isnan(needs->max)) && change(&x))
+	if ((!isnan(needs->min) || !isnan(needs->max)) && near_may_vary(service_of(&x)) && change(&x))
 		return -1;
 	if ((count(&x) > 1 || count(&x) < had || plan->n > before) && redirect(&x))
 		return -1;

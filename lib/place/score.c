@@ -124,14 +124,12 @@ static void score_load(const struct scoring *c, const struct world_node *n, stru
 	r->value = 100 * (1 - fmax(cpu, full));
 }
 
-#define ASLEEP 0.02 /* less use than this is what a node without work has */
-
 /* Is there work at the node beside this instance? */
 static bool awake(const struct scoring *c, const struct world_node *n)
 {
 	bool here = n == c->home;
 
-	return n->running > (here && c->s->running) || n->use - (here && c->s->cpu > 0 ? c->s->cpu : 0) >= ASLEEP;
+	return n->running > (here && c->s->running) || n->use - (here && c->s->cpu > 0 ? c->s->cpu : 0) >= WORLD_ASLEEP;
 }
 
 static void score_energy(const struct scoring *c, const struct world_node *n, struct score *r)

@@ -7,8 +7,6 @@
 #include "lib/place/simulate_int.h"
 #include "lib/place/world_int.h"
 
-#define ASLEEP 0.02 /* less use than this is what a node without work has */
-
 /* --- what is told */
 
 static bool says(struct simulation *s, const char *member, const char *word)
@@ -323,7 +321,7 @@ static void measure_node(struct simulation *s, int i)
 		return;
 	use = known_or(n->use, use);
 	s->rate.overload_s += use > s->problem.limit + 1e-9 || memory < 0;
-	if (!instances && use < ASLEEP) {
+	if (!instances && use < WORLD_ASLEEP) {
 		if (!isnan(n->max_w - n->idle_w))
 			s->rate.joules = known_or(s->rate.joules, 0);
 		return;

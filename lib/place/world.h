@@ -15,6 +15,8 @@
 #include "lib/base/auto.h"
 #include "lib/base/err.h"
 
+#define WORLD_ASLEEP 0.02 /* less use than this is what a node without work has */
+
 struct geo {
 	double lat, lon; /* degrees; both NAN when unknown */
 };
@@ -134,7 +136,8 @@ struct world {
 	struct world_private *in;
 };
 
-/* A move is what came of one, from edge-migrate: of the action stay and with refusals, its destination is not eligible. */
+/* A move is what came of one, from edge-migrate or edge-run: of the action stay and with refusals, its destination is not eligible, but
+ * for what is there all the same. */
 enum world_kind { WORLD_OTHER, WORLD_NODE, WORLD_SERVICE, WORLD_LATENCY, WORLD_USER, WORLD_GROUP, WORLD_SCORE, WORLD_MOVE };
 
 struct world *world_new(void);

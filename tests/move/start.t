@@ -38,7 +38,7 @@ is 'a node tells what is needed to start a service anew' "[\"web\",[\"perl\",\"/
 	"$(jq -c '[.name, .argv, .env, .addr, .node]' "$tmp/definition")"
 is 'as the schema says' '' "$(tests/schema/check <"$tmp/definition" 2>&1)"
 group='{"kind":"group","service":"web","node":"edge1","users":9,"qoe":0.5,"rtt_ms":{"p50":90},"geo":{"lat":52.5,"lon":13.3}}'
-world "$(jq -c '.addrs = ["'"$addr"'", "'"$subnet.61"'"] | .wants.rtt_ms = 2' "$tmp/definition")" "${group/90/11}" |
+world "$(jq -c '.addrs = ["'"$addr"'", "'"$subnet.61"'"] | .needs.max = 2 | .wants.rtt_ms = 2' "$tmp/definition")" "${group/90/11}" |
 	carried_out --policy nearest >"$tmp/out2"
 is 'a replica is started near its users, at an address of its own' "[\"web\",\"edge2\",\"$subnet.61\"]" \
 	"$(jq -c 'select(.kind == "service" and .node == "edge2") | [.name, .node, .addr]' "$tmp/out2")$(<"$tmp/err")"
@@ -49,11 +49,14 @@ is 'where its users are to go is passed on' '["redirect","edge1","edge2"]' \
 stop edge2 web
 
 # the record in the registry has no command
-world "$(jq -c '.wants.rtt_ms = 2' "$tmp/record")" "${group/90/11}" | carried_out --policy nearest >"$tmp/out3"
+world "$(jq -c '.needs.max = 2 | .wants.rtt_ms = 2' "$tmp/record")" "${group/90/11}" | carried_out --policy nearest >"$tmp/out3"
 like 'what the record does not tell the node is asked: the address that it tells is taken' 'address .*already in use' "$(<"$tmp/err")"
+is 'that it could not be started is a record, behind which another node is chosen' '["stay","web",null,"edge1","edge2","start",true]' \
+	"$(jq -c 'select(.action == "stay") | [.action, .service, .id, .from, .to, .refusals[0].check, (.refusals[0].why | test("already in use"))]' "$tmp/out3")"
+is 'as the schema says' '' "$(jq -c 'select(.action == "stay")' "$tmp/out3" | tests/schema/check 2>&1)"
 is 'and nothing is started there' '' "$(on edge2 edge-run --list)"
 on edge1 edge-run --name mute -- sleep 1000 >"$tmp/record"
-world "$(jq -c '.wants.rtt_ms = 2' "$tmp/record")" "${group//web/mute}" | sed 's/"p50":90/"p50":11/' | carried_out --policy nearest >"$tmp/out4"
+world "$(jq -c '.needs.max = 2 | .wants.rtt_ms = 2' "$tmp/record")" "${group//web/mute}" | sed 's/"p50":90/"p50":11/' | carried_out --policy nearest >"$tmp/out4"
 is 'one without an address needs none' '["mute","edge2"]' \
 	"$(jq -c 'select(.kind == "service" and .node == "edge2") | [.name, .node]' "$tmp/out4")$(<"$tmp/err")"
 stop edge1 mute
