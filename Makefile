@@ -23,11 +23,11 @@ WARN := -Wall -Wextra -Wmissing-prototypes -Wstrict-prototypes -Wshadow -Wvla -W
 FLAGS := -std=gnu11 -D_GNU_SOURCE -D_FILE_OFFSET_BITS=64 -DEDGE_VERSION='"$(VERSION)"' -I.
 # Nobody unwinds stacks but a debugger, which has -g. What is not called a million times a second is made small.
 ALL_CFLAGS = $(FLAGS) $(WARN) -fstack-protector-strong -fno-asynchronous-unwind-tables -MMD -MP $(CFLAGS)
-HOT := tests/% examples/% lib/place/% lib/base/json% lib/base/stream lib/base/lines lib/measure/probe% lib/move/pages% \
+HOT := tests/% examples/% lib/place/% lib/base/json_scan lib/base/stream lib/base/lines lib/measure/probe% lib/move/pages% \
 	lib/move/image% lib/move/memory lib/move/pagemap lib/move/track lib/move/lazy% lib/move/receiver lib/move/wire lib/move/store
 SIZE = $(if $(filter -O2,$(CFLAGS)),$(if $(filter $(HOT),$*),,-Os))
 ALL_LDFLAGS := -Wl,--as-needed -Wl,-z,relro -Wl,-z,now -Wl,-z,noseparate-code -Wl,-z,pack-relative-relocs $(LDFLAGS)
-LDLIBS := -ljq -lyaml -lssh2 -lcrypto -lzstd -lxxhash -lbpf -lmaxminddb -lncursesw -ltinfo -lresolv -lpthread -lm
+LDLIBS := -ljq -lyaml -lzstd -lxxhash -lbpf -lmaxminddb -lncursesw -ltinfo -lresolv -lpthread -lm
 
 # One program per file in cmds/; each links only what it uses of the archive and, by --as-needed, of the libraries.
 PROGRAMS := $(patsubst cmds/%.c,%,$(wildcard cmds/edge*.c))
@@ -57,7 +57,8 @@ $(B)/%.bpf.o: %.bpf.c bpf/rtt.h
 	$(Q)$(CLANG) $(BPF_CFLAGS) -c -o $@ $<
 
 $(B)/%.skel.h: $(B)/%.bpf.o
-	$(Q)$(BPFTOOL) gen skeleton $< name $(*F)_bpf >$@.new && mv $@.new $@
+	$(Q)$(BPFTOOL) gen object $@.o $< # without the debugger's sections
+	$(Q)$(BPFTOOL) gen skeleton $@.o name $(*F)_bpf >$@.new && mv $@.new $@
 
 $(B)/lib/measure/rtt.o $(B)/lint/lib/measure/rtt.c.tidy: $(B)/bpf/rtt.skel.h
 $(B)/lib/measure/rtt.o $(B)/lint/lib/measure/rtt.c.tidy: FLAGS += -I$(B)

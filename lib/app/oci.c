@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "lib/app/unpack.h"
+#include "lib/base/digest.h"
 #include "lib/base/file.h"
 #include "lib/move/check.h"
 #include "lib/move/layer.h"
@@ -181,6 +182,8 @@ int oci_take(struct oci *o, const char *folder, const char *tag, struct err *e)
 
 	if (dir < 0 || !p)
 		return err_sys(e, "%s", folder);
+	if (digest_load(e))
+		return -1;
 	bool layout = !faccessat(dir, "index.json", F_OK, 0);
 	if (layout ? parts_of_layout(p, folder, dir, tag, e) : parts_of_save(p, dir, e))
 		return -1;

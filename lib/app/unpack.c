@@ -4,7 +4,6 @@
 #include <archive.h>
 #include <archive_entry.h>
 #include <dirent.h>
-#include <dlfcn.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
@@ -18,59 +17,23 @@
 
 #include "lib/base/auto.h"
 #include "lib/base/file.h"
+#include "lib/base/library.h"
 
 #define BLOCK   65536
 #define ENTRIES_MAX (4u << 20)
 
-/* What we use of the library, in the order of the names in load(). */
+#define FUNCTIONS(F)                                                                                                            \
+	F(read_new) F(read_support_format_tar) F(read_support_filter_gzip) F(read_support_filter_zstd) F(read_support_filter_xz)  \
+	F(read_support_filter_bzip2) F(read_set_options) F(read_open_fd) F(read_next_header) F(read_data_block) F(read_free)      \
+	F(error_string) F(entry_pathname) F(entry_mode) F(entry_uid) F(entry_gid) F(entry_size) F(entry_mtime)                    \
+	F(entry_mtime_nsec) F(entry_symlink) F(entry_hardlink) F(entry_xattr_reset) F(entry_xattr_next)
+#define POINTER(NAME) __typeof__(&archive_##NAME)(NAME);
+
 static struct {
-	__typeof__(&archive_read_new) new;
-	__typeof__(&archive_read_support_format_tar) tar;
-	__typeof__(&archive_read_support_filter_gzip) gzip;
-	__typeof__(&archive_read_support_filter_zstd) zstd;
-	__typeof__(&archive_read_support_filter_xz) xz;
-	__typeof__(&archive_read_support_filter_bzip2) bzip2;
-	__typeof__(&archive_read_set_options) options;
-	__typeof__(&archive_read_open_fd) open;
-	__typeof__(&archive_read_next_header) next;
-	__typeof__(&archive_read_data_block) block;
-	__typeof__(&archive_error_string) error;
-	__typeof__(&archive_entry_pathname) path;
-	__typeof__(&archive_entry_mode) mode;
-	__typeof__(&archive_entry_uid) uid;
-	__typeof__(&archive_entry_gid) gid;
-	__typeof__(&archive_entry_size) size;
-	__typeof__(&archive_entry_mtime) mtime;
-	__typeof__(&archive_entry_mtime_nsec) mtime_nsec;
-	__typeof__(&archive_entry_symlink) symlink;
-	__typeof__(&archive_entry_hardlink) hardlink;
-	__typeof__(&archive_entry_xattr_reset) xattr_reset;
-	__typeof__(&archive_entry_xattr_next) xattr_next;
-	__typeof__(&archive_read_free) free;
+	FUNCTIONS(POINTER)
 } lib;
 
-static int load(struct err *e)
-{
-	static const char *const names[] = {
-		"archive_read_new", "archive_read_support_format_tar", "archive_read_support_filter_gzip",
-		"archive_read_support_filter_zstd", "archive_read_support_filter_xz", "archive_read_support_filter_bzip2",
-		"archive_read_set_options", "archive_read_open_fd", "archive_read_next_header", "archive_read_data_block",
-		"archive_error_string", "archive_entry_pathname", "archive_entry_mode", "archive_entry_uid", "archive_entry_gid",
-		"archive_entry_size", "archive_entry_mtime", "archive_entry_mtime_nsec", "archive_entry_symlink",
-		"archive_entry_hardlink", "archive_entry_xattr_reset", "archive_entry_xattr_next", "archive_read_free" };
-	void **slot = (void **)&lib, *so;
-
-	if (lib.free)
-		return 0;
-	if (!(so = dlopen("libarchive.so.13", RTLD_NOW | RTLD_LOCAL)))
-		return err_set(e, EX_UNAVAILABLE, "libarchive: cannot load: %s", dlerror());
-	for (size_t i = 0; i < sizeof(names) / sizeof(*names); i++)
-		if (!(slot[i] = dlsym(so, names[i]))) {
-			lib.free = NULL;
-			return err_set(e, EX_UNAVAILABLE, "libarchive: has no %s", names[i]);
-		}
-	return 0;
-}
+static struct library library = { LIBRARY_ARCHIVE, "archive_", FUNCTIONS(LIBRARY_NAME), &lib, NULL, false };
 
 /* A folder's time of modification, which goes when something is put into it: as it was, or as the archive says. */
 struct stamp {
@@ -222,8 +185,8 @@ static int set_xattrs(struct unpacking *u, struct archive_entry *en, int fd, con
 	const void *value;
 	size_t size;
 
-	lib.xattr_reset(en);
-	while (!lib.xattr_next(en, &name, &value, &size))
+	lib.entry_xattr_reset(en);
+	while (!lib.entry_xattr_next(en, &name, &value, &size))
 		if ((!strcmp(name, "security.capability") || !strncmp(name, "user.", 5)) && fsetxattr(fd, name, value, size, 0))
 			return err_sys(u->e, "%s: %s", path, name);
 	return 0;
@@ -233,9 +196,9 @@ static int set_xattrs(struct unpacking *u, struct archive_entry *en, int fd, con
 static int set_meta(struct unpacking *u, struct archive_entry *en, int fd, const char *path)
 {
 	const struct timespec times[2] = { { .tv_nsec = UTIME_OMIT },
-					   { .tv_sec = lib.mtime(en), .tv_nsec = lib.mtime_nsec(en) } };
+					   { .tv_sec = lib.entry_mtime(en), .tv_nsec = lib.entry_mtime_nsec(en) } };
 
-	if (fchown(fd, (uid_t)lib.uid(en), (gid_t)lib.gid(en)) || fchmod(fd, lib.mode(en) & 07777))
+	if (fchown(fd, (uid_t)lib.entry_uid(en), (gid_t)lib.entry_gid(en)) || fchmod(fd, lib.entry_mode(en) & 07777))
 		return err_sys(u->e, "%s", path);
 	if (set_xattrs(u, en, fd, path))
 		return -1;
@@ -252,12 +215,12 @@ static int put_file(struct unpacking *u, struct archive_entry *en, int at, const
 
 	if (fd < 0)
 		return err_sys(u->e, "%s", path);
-	while ((rc = lib.block(u->a, &data, &n, &offset)) == ARCHIVE_OK)
+	while ((rc = lib.read_data_block(u->a, &data, &n, &offset)) == ARCHIVE_OK)
 		if (fd_pwrite_all(fd, data, n, offset))
 			return err_sys(u->e, "%s", path);
 	if (rc != ARCHIVE_EOF)
-		return err_set(u->e, EX_DATAERR, "%s: %s", path, lib.error(u->a));
-	if (ftruncate(fd, lib.size(en)))
+		return err_set(u->e, EX_DATAERR, "%s: %s", path, lib.error_string(u->a));
+	if (ftruncate(fd, lib.entry_size(en)))
 		return err_sys(u->e, "%s", path);
 	return set_meta(u, en, fd, path);
 }
@@ -274,7 +237,7 @@ static int put_folder(struct unpacking *u, struct archive_entry *en, int at, con
 	if (fd < 0)
 		return err_sys(u->e, "%s", path);
 	return set_meta(u, en, fd, path) ||
-	       stamp_add(u, path, (struct timespec){ .tv_sec = lib.mtime(en), .tv_nsec = lib.mtime_nsec(en) }, true) ? -1 : 0;
+	       stamp_add(u, path, (struct timespec){ .tv_sec = lib.entry_mtime(en), .tv_nsec = lib.entry_mtime_nsec(en) }, true) ? -1 : 0;
 }
 
 static int put_link(struct unpacking *u, const char *target, int at, const char *base, const char *path)
@@ -292,10 +255,10 @@ static int put_link(struct unpacking *u, const char *target, int at, const char 
 static int put_symlink(struct unpacking *u, struct archive_entry *en, int at, const char *base, const char *path)
 {
 	const struct timespec times[2] = { { .tv_nsec = UTIME_OMIT },
-					   { .tv_sec = lib.mtime(en), .tv_nsec = lib.mtime_nsec(en) } };
+					   { .tv_sec = lib.entry_mtime(en), .tv_nsec = lib.entry_mtime_nsec(en) } };
 
-	if (!lib.symlink(en) || symlinkat(lib.symlink(en), at, base) ||
-	    fchownat(at, base, (uid_t)lib.uid(en), (gid_t)lib.gid(en), AT_SYMLINK_NOFOLLOW) ||
+	if (!lib.entry_symlink(en) || symlinkat(lib.entry_symlink(en), at, base) ||
+	    fchownat(at, base, (uid_t)lib.entry_uid(en), (gid_t)lib.entry_gid(en), AT_SYMLINK_NOFOLLOW) ||
 	    utimensat(at, base, times, AT_SYMLINK_NOFOLLOW))
 		return err_sys(u->e, "%s", path);
 	return 0;
@@ -303,8 +266,8 @@ static int put_symlink(struct unpacking *u, struct archive_entry *en, int at, co
 
 static int put(struct unpacking *u, struct archive_entry *en, const char *path)
 {
-	const char *base, *hard = lib.hardlink(en);
-	mode_t mode = lib.mode(en);
+	const char *base, *hard = lib.entry_hardlink(en);
+	mode_t mode = lib.entry_mode(en);
 	AUTO_FD int at = open_parent(u, path, &base);
 
 	if (at < 0)
@@ -321,7 +284,7 @@ static int put(struct unpacking *u, struct archive_entry *en, const char *path)
 		return put_symlink(u, en, at, base, path);
 	if (!S_ISFIFO(mode)) /* a device: a service gets those of /dev that it may have, and no others */
 		return 0;
-	if (mkfifoat(at, base, mode & 07777) || fchownat(at, base, (uid_t)lib.uid(en), (gid_t)lib.gid(en), 0))
+	if (mkfifoat(at, base, mode & 07777) || fchownat(at, base, (uid_t)lib.entry_uid(en), (gid_t)lib.entry_gid(en), 0))
 		return err_sys(u->e, "%s", path);
 	return 0;
 }
@@ -364,10 +327,10 @@ static int pass(struct unpacking *u, bool whiteouts)
 	unsigned n = 0;
 	int rc;
 
-	while ((rc = lib.next(u->a, &en)) == ARCHIVE_OK || rc == ARCHIVE_WARN) {
+	while ((rc = lib.read_next_header(u->a, &en)) == ARCHIVE_OK || rc == ARCHIVE_WARN) {
 		char copy[PATH_MAX];
 		bool bad;
-		const char *path = plain_path(u, lib.path(en), &bad), *slash;
+		const char *path = plain_path(u, lib.entry_pathname(en), &bad), *slash;
 
 		if (bad)
 			return -1;
@@ -386,22 +349,22 @@ static int pass(struct unpacking *u, bool whiteouts)
 		if (white == whiteouts && (white ? white_out(u, copy) : put(u, en, copy)))
 			return -1;
 	}
-	return rc == ARCHIVE_EOF ? 0 : err_set(u->e, EX_DATAERR, "%s", lib.error(u->a));
+	return rc == ARCHIVE_EOF ? 0 : err_set(u->e, EX_DATAERR, "%s", lib.error_string(u->a));
 }
 
 static int read_once(struct unpacking *u, int fd, bool whiteouts)
 {
-	if (lseek(fd, 0, SEEK_SET) < 0 || !(u->a = lib.new()))
+	if (lseek(fd, 0, SEEK_SET) < 0 || !(u->a = lib.read_new()))
 		return err_sys(u->e, "archive");
-	lib.tar(u->a);
-	lib.gzip(u->a);
-	lib.zstd(u->a);
-	lib.xz(u->a);
-	lib.bzip2(u->a);
+	lib.read_support_format_tar(u->a);
+	lib.read_support_filter_gzip(u->a);
+	lib.read_support_filter_zstd(u->a);
+	lib.read_support_filter_xz(u->a);
+	lib.read_support_filter_bzip2(u->a);
 	/* names are bytes: no character sets of the C library, which it would load */
-	lib.options(u->a, "hdrcharset=BINARY");
-	int rc = lib.open(u->a, fd, BLOCK) ? err_set(u->e, EX_DATAERR, "%s", lib.error(u->a)) : pass(u, whiteouts);
-	lib.free(u->a);
+	lib.read_set_options(u->a, "hdrcharset=BINARY");
+	int rc = lib.read_open_fd(u->a, fd, BLOCK) ? err_set(u->e, EX_DATAERR, "%s", lib.error_string(u->a)) : pass(u, whiteouts);
+	lib.read_free(u->a);
 	return rc;
 }
 
@@ -409,7 +372,7 @@ int unpack(int fd, int root, bool whiteouts, struct err *e)
 {
 	struct unpacking u = { .root = root, .whiteouts = whiteouts, .e = e };
 
-	if (load(e))
+	if (library_load(&library, e))
 		return -1;
 	int rc = (whiteouts && read_once(&u, fd, true)) || read_once(&u, fd, false) ? -1 : 0;
 	stamps_set(&u);

@@ -6,7 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* libresolv's: libcrypto's would have to be loaded, which takes longer than all else that edge-lock does. */
+/* libresolv's: libcrypto takes longer to load than all else that edge-lock does. */
 
 char *base64_encode(const void *data, size_t n)
 {

@@ -14,6 +14,7 @@
 
 #include "lib/base/clock.h"
 #include "lib/base/dial.h"
+#include "lib/base/library.h"
 
 #define WINDOW      (8u << 20) /* what may be under way to us: 1 Gbit/s at 64 ms */
 #define PACKET      32768
@@ -98,7 +99,7 @@ static int stopped(struct err *e)
 int ssh_lost(struct ssh *s, const char *what, struct err *e)
 {
 	char *msg = NULL;
-	int code = libssh2_session_last_error(s->session, &msg, NULL, 0);
+	int code = ssh2.session_last_error(s->session, &msg, NULL, 0);
 
 	if (atomic_load(&s->stopped))
 		return stopped(e);
@@ -131,7 +132,7 @@ static void hear_stderr(struct ssh *s)
 	char buf[1024];
 	ssize_t r;
 
-	while ((r = libssh2_channel_read_stderr(s->channel, buf, sizeof(buf))) > 0) {
+	while ((r = ssh2.channel_read_ex(s->channel, SSH_EXTENDED_DATA_STDERR, buf, sizeof(buf))) > 0) {
 		size_t n = (size_t)r, keep = sizeof(s->said) - 1 - n;
 
 		if (n >= sizeof(s->said))
@@ -158,7 +159,7 @@ static ssize_t ended(struct ssh *s, struct err *e)
 	line = line ? line + 1 : s->said;
 	ours = strstr(line, "edge-serve: "); /* a shell puts its own name before */
 	line = ours ? ours : line;
-	status = libssh2_channel_get_exit_status(s->channel);
+	status = ssh2.channel_get_exit_status(s->channel);
 	if (*line && s->heard)
 		return err_set(e, EX_UNAVAILABLE, "connection closed: %.800s", line);
 	if (*line)
@@ -194,7 +195,7 @@ static ssize_t try_read(struct ssh *s, void *buf, size_t n, struct err *e)
 	uint64_t before;
 
 	do {
-		r = libssh2_channel_read(s->channel, buf, n);
+		r = ssh2.channel_read_ex(s->channel, 0, buf, n);
 		if (r > 0) {
 			s->heard = true;
 			return r;
@@ -203,7 +204,7 @@ static ssize_t try_read(struct ssh *s, void *buf, size_t n, struct err *e)
 		hear_stderr(s);
 		/* that may have taken in what belongs to stdout, and the socket would not tell any more */
 	} while (r == LIBSSH2_ERROR_EAGAIN && s->taken != before);
-	if (libssh2_channel_eof(s->channel))
+	if (ssh2.channel_eof(s->channel))
 		return ended(s, e);
 	if (r == 0 || r == LIBSSH2_ERROR_EAGAIN)
 		return LIBSSH2_ERROR_EAGAIN;
@@ -248,13 +249,13 @@ static ssize_t try_write(struct ssh *s, const void *buf, size_t n, struct err *e
 		return err_set(e, EX_UNAVAILABLE, "connection lost: %s", strerror(errno));
 	if (s->out_len > 0 || n == 0)
 		return n ? LIBSSH2_ERROR_EAGAIN : 0;
-	r = libssh2_channel_write(s->channel, buf, n);
+	r = ssh2.channel_write_ex(s->channel, 0, buf, n);
 	if (r > 0)
 		return r;
 	if (r == 0 || r == LIBSSH2_ERROR_EAGAIN)
 		return LIBSSH2_ERROR_EAGAIN;
 	hear_stderr(s);
-	if (libssh2_channel_eof(s->channel) && ended(s, e) < 0)
+	if (ssh2.channel_eof(s->channel) && ended(s, e) < 0)
 		return -1;
 	return ssh_lost(s, "connection lost", e);
 }
@@ -315,9 +316,9 @@ static bool ssh_heard(void *self)
 static void farewell(struct ssh *s)
 {
 	s->deadline = clock_ms() + FAREWELL_MS;
-	if (FINISH(s, libssh2_channel_send_eof(s->channel)) == 0)
-		FINISH(s, libssh2_channel_close(s->channel));
-	FINISH(s, libssh2_session_disconnect(s->session, "done"));
+	if (FINISH(s, ssh2.channel_send_eof(s->channel)) == 0)
+		FINISH(s, ssh2.channel_close(s->channel));
+	FINISH(s, ssh2.session_disconnect_ex(s->session, SSH_DISCONNECT_BY_APPLICATION, "done", ""));
 	flush_out(s);
 }
 
@@ -329,7 +330,7 @@ static void ssh_free(void *self)
 		farewell(s);
 	s->mute = true; /* from here on libssh2 only tidies up */
 	if (s->session)
-		while (libssh2_session_free(s->session) == LIBSSH2_ERROR_EAGAIN)
+		while (ssh2.session_free(s->session) == LIBSSH2_ERROR_EAGAIN)
 			;
 	if (s->fd >= 0)
 		close(s->fd);
@@ -349,49 +350,47 @@ static const struct stream_ops ssh_ops = {
 	.heard = ssh_heard,
 };
 
-static int init_rc;
+struct libssh2 ssh2;
 
-static void init_library(void)
+static int start_library(void)
 {
-	init_rc = libssh2_init(0);
+	return ssh2.init(0);
+}
+
+static int load_library(struct err *e)
+{
+	static struct library l = { LIBRARY_SSH2, "libssh2_", LIBSSH2_NAMES, &ssh2, start_library, false };
+
+	return library_load(&l, e);
 }
 
 static struct ssh *ssh_new(int timeout_ms, struct err *e)
 {
-	static pthread_once_t once = PTHREAD_ONCE_INIT;
-	struct ssh *s = calloc(1, sizeof(*s));
+	struct ssh *s = load_library(e) ? NULL : calloc(1, sizeof(*s));
 
-	pthread_once(&once, init_library);
-	if (!s) {
-		err_sys(e, "ssh");
+	if (!s)
 		return NULL;
-	}
 	s->fd = -1;
 	s->deadline = clock_ms() + timeout_ms;
 	pthread_mutex_init(&s->lock, NULL);
 	s->wake[READER] = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	s->wake[WRITER] = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-	s->session = init_rc ? NULL : libssh2_session_init_ex(NULL, NULL, NULL, s);
+	s->session = ssh2.session_init_ex(NULL, NULL, NULL, s);
 	if (s->wake[READER] < 0 || s->wake[WRITER] < 0 || !s->session) {
 		err_set(e, EX_OSERR, "cannot make an SSH session");
 		ssh_free(s);
 		return NULL;
 	}
-	libssh2_session_set_blocking(s->session, 0);
-#if LIBSSH2_VERSION_NUM >= 0x010b01 /* which wants the same as a pointer to a function */
-	libssh2_session_callback_set2(s->session, LIBSSH2_CALLBACK_SEND, (libssh2_cb_generic *)take_packet);
-	libssh2_session_callback_set2(s->session, LIBSSH2_CALLBACK_RECV, (libssh2_cb_generic *)take_bytes);
-#else
-	libssh2_session_callback_set(s->session, LIBSSH2_CALLBACK_SEND, take_packet);
-	libssh2_session_callback_set(s->session, LIBSSH2_CALLBACK_RECV, take_bytes);
-#endif
+	ssh2.session_set_blocking(s->session, 0);
+	ssh2.session_callback_set(s->session, LIBSSH2_CALLBACK_SEND, take_packet);
+	ssh2.session_callback_set(s->session, LIBSSH2_CALLBACK_RECV, take_bytes);
 	return s;
 }
 
 static int open_channel(struct ssh *s)
 {
-	s->channel = libssh2_channel_open_ex(s->session, "session", 7, WINDOW, PACKET, NULL, 0);
-	return s->channel ? 0 : libssh2_session_last_errno(s->session);
+	s->channel = ssh2.channel_open_ex(s->session, "session", 7, WINDOW, PACKET, NULL, 0);
+	return s->channel ? 0 : ssh2.session_last_errno(s->session);
 }
 
 static int start(struct ssh *s, const struct ssh_target *t, struct err *e)
@@ -403,7 +402,7 @@ static int start(struct ssh *s, const struct ssh_target *t, struct err *e)
 		return -1;
 	rc = FINISH(s, open_channel(s));
 	if (rc == 0)
-		rc = FINISH(s, libssh2_channel_process_startup(s->channel, "exec", 4, "edge-serve", 10));
+		rc = FINISH(s, ssh2.channel_process_startup(s->channel, "exec", 4, "edge-serve", 10));
 	if (rc == LIBSSH2_ERROR_EAGAIN)
 		return err_set(e, EX_UNAVAILABLE, "cannot start edge-serve: timed out");
 	return rc ? ssh_lost(s, "cannot start edge-serve", e) : 0;

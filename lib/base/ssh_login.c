@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT */
-#include <openssl/evp.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "lib/base/base64.h"
 #include "lib/base/file.h"
 #include "lib/base/ssh_session.h"
 
@@ -13,7 +13,7 @@ static void prefer(struct ssh *s, int method, const char *names)
 {
 	char prefs[512] = "";
 	const char **has = NULL;
-	int n_has = libssh2_session_supported_algs(s->session, method, &has);
+	int n_has = ssh2.session_supported_algs(s->session, method, &has);
 	size_t n = 0;
 
 	while (*names) {
@@ -26,9 +26,9 @@ static void prefer(struct ssh *s, int method, const char *names)
 		names += len + (names[len] == ',');
 	}
 	if (n_has > 0)
-		libssh2_free(s->session, has);
+		ssh2.free(s->session, has);
 	if (n > 0)
-		libssh2_session_method_pref(s->session, method, prefs);
+		ssh2.session_method_pref(s->session, method, prefs);
 }
 
 /* Host keys. */
@@ -46,8 +46,13 @@ static const struct key_type {
 
 #define N_KEY_TYPES (sizeof(key_types) / sizeof(*key_types))
 
-AUTO_DEFINE(LIBSSH2_KNOWNHOSTS, libssh2_knownhost_free)
-#define AUTO_KNOWNHOSTS AUTO(libssh2_knownhost_free_auto)
+static void known_free(LIBSSH2_KNOWNHOSTS *k)
+{
+	ssh2.knownhost_free(k);
+}
+
+AUTO_DEFINE(LIBSSH2_KNOWNHOSTS, known_free)
+#define AUTO_KNOWNHOSTS AUTO(known_free_auto)
 
 struct host_keys {
 	char host[300];              /* "host", or "[host]:port" */
@@ -60,27 +65,27 @@ struct host_keys {
 static void host_keys_release(struct host_keys *k)
 {
 	if (k->here)
-		libssh2_knownhost_free(k->here);
+		ssh2.knownhost_free(k->here);
 	if (k->revoked)
-		libssh2_knownhost_free(k->revoked);
+		ssh2.knownhost_free(k->revoked);
 }
 
 /* Index of the type of a known_hosts line's key if the line is about the host, else -1. libssh2 can only look
  * up host and key together, so the line's own key is looked up. */
 static int line_type(struct ssh *s, const char *host, const char *line)
 {
-	AUTO_KNOWNHOSTS LIBSSH2_KNOWNHOSTS *one = libssh2_knownhost_init(s->session);
+	AUTO_KNOWNHOSTS LIBSSH2_KNOWNHOSTS *one = ssh2.knownhost_init(s->session);
 	struct libssh2_knownhost *entry = NULL;
 
-	if (!one || libssh2_knownhost_readline(one, line, strlen(line), LIBSSH2_KNOWNHOST_FILE_OPENSSH) ||
-	    libssh2_knownhost_get(one, &entry, NULL) || !entry->key)
+	if (!one || ssh2.knownhost_readline(one, line, strlen(line), LIBSSH2_KNOWNHOST_FILE_OPENSSH) ||
+	    ssh2.knownhost_get(one, &entry, NULL) || !entry->key)
 		return -1;
 	for (size_t i = 0; i < N_KEY_TYPES; i++) {
 		int mask =
 			LIBSSH2_KNOWNHOST_TYPE_PLAIN | LIBSSH2_KNOWNHOST_KEYENC_BASE64 | key_types[i].known;
 
 		if ((entry->typemask & LIBSSH2_KNOWNHOST_KEY_MASK) == key_types[i].known &&
-		    libssh2_knownhost_check(one, host, entry->key, 0, mask, NULL) ==
+		    ssh2.knownhost_check(one, host, entry->key, 0, mask, NULL) ==
 		            LIBSSH2_KNOWNHOST_CHECK_MATCH)
 			return (int)i;
 	}
@@ -102,13 +107,13 @@ static bool read_lines(struct ssh *s, struct host_keys *k, FILE *f)
 		if (strncmp(p, revoked, sizeof(revoked) - 1) == 0) {
 			p += sizeof(revoked) - 1;
 			p += strspn(p, " \t");
-			libssh2_knownhost_readline(k->revoked, p, strlen(p), LIBSSH2_KNOWNHOST_FILE_OPENSSH);
+			ssh2.knownhost_readline(k->revoked, p, strlen(p), LIBSSH2_KNOWNHOST_FILE_OPENSSH);
 			continue;
 		}
 		type = *p == '@' || *p == '#' || *p == '\n' ? -1 : line_type(s, k->host, p);
 		if (type < 0)
 			continue;
-		libssh2_knownhost_readline(k->here, p, strlen(p), LIBSSH2_KNOWNHOST_FILE_OPENSSH);
+		ssh2.knownhost_readline(k->here, p, strlen(p), LIBSSH2_KNOWNHOST_FILE_OPENSSH);
 		k->has[type] = any = true;
 	}
 	return any;
@@ -121,8 +126,8 @@ static int host_keys_load(struct ssh *s, struct host_keys *k, const struct ssh_t
 
 	if (!path)
 		path = ssh_home_file("known_hosts");
-	k->here = libssh2_knownhost_init(s->session);
-	k->revoked = libssh2_knownhost_init(s->session);
+	k->here = ssh2.knownhost_init(s->session);
+	k->revoked = ssh2.knownhost_init(s->session);
 	if (!k->here || !k->revoked)
 		return err_set(e, EX_OSERR, "out of memory");
 	f = fopen(path, "re");
@@ -158,16 +163,15 @@ static void prefer_known_types(struct ssh *s, const struct host_keys *k)
 
 static int host_keys_check(struct ssh *s, const struct host_keys *k, struct err *e)
 {
-	unsigned char print[64] = "";
 	int offered = 0, mask;
 	size_t len = 0, i;
-	const char *key = libssh2_session_hostkey(s->session, &len, &offered);
-	const char *hash = libssh2_hostkey_hash(s->session, LIBSSH2_HOSTKEY_HASH_SHA256);
+	const char *key = ssh2.session_hostkey(s->session, &len, &offered);
+	const char *hash = ssh2.hostkey_hash(s->session, LIBSSH2_HOSTKEY_HASH_SHA256);
+	AUTO_FREE char *print = hash ? base64_encode(hash, 32) : NULL;
 	bool any = false;
 
-	if (!key || !hash)
+	if (!key || !print)
 		return err_set(e, EX_NOPERM, "host key is missing");
-	EVP_EncodeBlock(print, (const unsigned char *)hash, 32);
 	print[43] = '\0'; /* without the padding, as ssh-keygen shows it */
 	for (i = 0; i < N_KEY_TYPES && key_types[i].offered != offered; i++)
 		any |= k->has[i];
@@ -176,10 +180,10 @@ static int host_keys_check(struct ssh *s, const struct host_keys *k, struct err 
 	for (size_t j = i; j < N_KEY_TYPES; j++)
 		any |= k->has[j];
 	mask = LIBSSH2_KNOWNHOST_TYPE_PLAIN | LIBSSH2_KNOWNHOST_KEYENC_RAW | key_types[i].known;
-	if (libssh2_knownhost_check(k->revoked, k->host, key, len, mask, NULL) ==
+	if (ssh2.knownhost_check(k->revoked, k->host, key, len, mask, NULL) ==
 	    LIBSSH2_KNOWNHOST_CHECK_MATCH)
 		return err_set(e, EX_NOPERM, "host key has been revoked: SHA256:%s", print);
-	switch (libssh2_knownhost_check(k->here, k->host, key, len, mask, NULL)) {
+	switch (ssh2.knownhost_check(k->here, k->host, key, len, mask, NULL)) {
 	case LIBSSH2_KNOWNHOST_CHECK_MATCH:
 		return 0;
 	case LIBSSH2_KNOWNHOST_CHECK_MISMATCH:
@@ -222,7 +226,7 @@ int ssh_handshake(struct ssh *s, const struct ssh_target *t, struct err *e)
 		return -1;
 	prefer_known_types(s, &keys);
 	prefer_methods(s);
-	rc = FINISH(s, libssh2_session_handshake(s->session, s->fd));
+	rc = FINISH(s, ssh2.session_handshake(s->session, s->fd));
 	if (rc == LIBSSH2_ERROR_EAGAIN)
 		return err_set(e, EX_UNAVAILABLE, "cannot connect: no answer in SSH in time");
 	if (rc)
@@ -232,27 +236,32 @@ int ssh_handshake(struct ssh *s, const struct ssh_target *t, struct err *e)
 
 /* Authentication. */
 
-AUTO_DEFINE(LIBSSH2_AGENT, libssh2_agent_free)
+static void agent_free(LIBSSH2_AGENT *agent)
+{
+	ssh2.agent_free(agent);
+}
+
+AUTO_DEFINE(LIBSSH2_AGENT, agent_free)
 
 /* 0, or LIBSSH2_ERROR_*. */
 static int try_agent(struct ssh *s, const char *user)
 {
-	AUTO(libssh2_agent_free_auto) LIBSSH2_AGENT *agent = libssh2_agent_init(s->session);
+	AUTO(agent_free_auto) LIBSSH2_AGENT *agent = ssh2.agent_init(s->session);
 	struct libssh2_agent_publickey *id = NULL;
 	int rc = LIBSSH2_ERROR_AUTHENTICATION_FAILED;
 
-	if (!agent || libssh2_agent_connect(agent) || libssh2_agent_list_identities(agent))
+	if (!agent || ssh2.agent_connect(agent) || ssh2.agent_list_identities(agent))
 		return rc;
-	while (rc && rc != LIBSSH2_ERROR_EAGAIN && libssh2_agent_get_identity(agent, &id, id) == 0)
-		rc = FINISH(s, libssh2_agent_userauth(agent, user, id));
-	libssh2_agent_disconnect(agent);
+	while (rc && rc != LIBSSH2_ERROR_EAGAIN && ssh2.agent_get_identity(agent, &id, id) == 0)
+		rc = FINISH(s, ssh2.agent_userauth(agent, user, id));
+	ssh2.agent_disconnect(agent);
 	return rc;
 }
 
 static int try_key(struct ssh *s, const char *user, const char *path)
 {
 	/* an empty passphrase: a NULL would make OpenSSL ask the terminal */
-	return FINISH(s, libssh2_userauth_publickey_fromfile(s->session, user, NULL, path, ""));
+	return FINISH(s, ssh2.userauth_publickey_fromfile_ex(s->session, user, (unsigned)strlen(user), NULL, path, ""));
 }
 
 /* The keys to try, in order; the number of them. `own` says that they were named, not just found in ~/.ssh.

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* One SSH session, for ssh.c and ssh_login.c alone; the only door to libssh2. */
+/* One SSH session, for ssh.c and ssh_login.c alone; the only door to libssh2, which is loaded for the first session. */
 #ifndef EDGE_BASE_SSH_SESSION_H
 #define EDGE_BASE_SSH_SESSION_H
 
@@ -9,6 +9,23 @@
 #include <stdbool.h>
 
 #include "lib/base/ssh.h"
+
+/* What we use of it, by their usual names without "libssh2_". */
+#define LIBSSH2_FUNCTIONS(F)                                                                                                   \
+	F(init) F(free) F(session_init_ex) F(session_free) F(session_handshake) F(session_hostkey) F(session_disconnect_ex)      \
+	F(session_last_errno) F(session_last_error) F(session_method_pref) F(session_set_blocking) F(session_supported_algs)     \
+	F(hostkey_hash) F(knownhost_init) F(knownhost_free) F(knownhost_readline) F(knownhost_get) F(knownhost_check)            \
+	F(userauth_publickey_fromfile_ex) F(agent_init) F(agent_free) F(agent_connect) F(agent_disconnect) F(agent_userauth)     \
+	F(agent_list_identities) F(agent_get_identity) F(channel_open_ex) F(channel_process_startup) F(channel_read_ex)          \
+	F(channel_write_ex) F(channel_eof) F(channel_send_eof) F(channel_close) F(channel_get_exit_status)
+#define LIBSSH2_POINTER(NAME) __typeof__(&libssh2_##NAME)(NAME);
+/* 1.11 warns of this one, whose successor 1.10 does not have. */
+#define LIBSSH2_NAMES LIBSSH2_FUNCTIONS(LIBRARY_NAME) "session_callback_set\0"
+
+extern struct libssh2 {
+	LIBSSH2_FUNCTIONS(LIBSSH2_POINTER)
+	void *(*session_callback_set)(LIBSSH2_SESSION *s, int type, void *callback);
+} ssh2;
 
 /* A session is libssh2's, which is neither for two threads nor able to do two things at once: each call is
  * under `lock`, and none of them blocks. Packets that it makes are always taken whole (put into `out` where

@@ -7,7 +7,6 @@
 
 #include "lib/base/file.h"
 #include "lib/discover/node.h"
-#include "lib/engine/service.h"
 
 #define SERVICES_AT "services@"
 
@@ -37,13 +36,17 @@ static int not_hidden(const struct dirent *d)
 	return d->d_name[0] != '.';
 }
 
-static void print_folder(const char *path, FILE *f)
+/* What is in the folder; `with` (or NULL): of folders those that have such a file, and in it JSON. */
+static void print_folder(const char *path, const char *with, FILE *f)
 {
 	struct dirent **entries = NULL;
-	int n = scandir(path, &entries, not_hidden, alphasort);
+	int n = scandir(file_path("%s", path), &entries, not_hidden, alphasort);
 
 	for (int i = 0; i < n; i++) {
-		fprintf(f, "%s\n", entries[i]->d_name);
+		AUTO_JSON struct json *j = with ? json_read_file(file_path("%s/%s/%s", path, entries[i]->d_name, with), NULL) : NULL;
+
+		if (j || !with)
+			fprintf(f, "%s\n", entries[i]->d_name);
 		free(entries[i]);
 	}
 	free(entries);
@@ -56,14 +59,14 @@ int names_print(const char *what, FILE *f)
 	if (!strcmp(what, "nodes")) {
 		print_of_registry("node", NULL, f);
 	} else if (!strcmp(what, "checkpoints")) {
-		print_folder(file_path("/var/lib/edge/checkpoints"), f);
+		print_folder("/var/lib/edge/checkpoints", NULL, f);
 	} else if (strncmp(what, SERVICES_AT, strlen(SERVICES_AT))) {
 		return -1;
 	} else if (*node && strcmp(node, node_self())) {
 		print_of_registry("service", node, f);
 	} else {
-		AUTO_JSON struct json *here = service_list(NULL);
-		print_names(here, NULL, f);
+		/* as they are on the disk: their engines would have to be part of every program */
+		print_folder("/var/lib/edge/services", "service.json", f);
 	}
 	return 0;
 }

@@ -3,14 +3,13 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <openssl/crypto.h>
-#include <openssl/hmac.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/random.h>
 #include <unistd.h>
 
 #include "lib/base/clock.h"
+#include "lib/base/digest.h"
 #include "lib/base/file.h"
 #include "lib/base/random.h"
 #include "lib/discover/node.h"
@@ -19,12 +18,6 @@
 #define SECRET_BYTES 32
 #define NONCE_BYTES 16
 #define USED_MAX 1000
-
-static void hex(char *to, const unsigned char *from, size_t n)
-{
-	for (size_t i = 0; i < n; i++)
-		snprintf(to + 2 * i, 3, "%02x", from[i]);
-}
 
 /* This node's own; made at the first need. */
 static int secret(unsigned char key[SECRET_BYTES], struct err *e)
@@ -51,18 +44,18 @@ static int secret(unsigned char key[SECRET_BYTES], struct err *e)
 /* The parts are joined by newlines, which none of them can contain. */
 static int token_make(char token[65], const char *key, const char *nonce, const char *expires, struct err *e)
 {
-	unsigned char own[SECRET_BYTES], mac[EVP_MAX_MD_SIZE];
+	uint8_t own[SECRET_BYTES], mac[DIGEST_BYTES];
 	AUTO_FREE char *text = NULL;
-	unsigned len = 0;
 	int n;
 
-	if (secret(own, e))
+	if (digest_load(e) || secret(own, e))
 		return -1;
 	n = asprintf(&text, "edge-ticket 1\n%s\n%s\n%s\n%s\n", node_self(), key, nonce, expires);
-	if (n < 0 || !HMAC(EVP_sha256(), own, SECRET_BYTES, (unsigned char *)text, (size_t)n, mac, &len))
+	if (n < 0)
 		return err_set(e, EX_OSERR, "out of memory");
-	OPENSSL_cleanse(own, sizeof(own));
-	hex(token, mac, 32);
+	digest_hmac(own, sizeof(own), text, (size_t)n, mac);
+	explicit_bzero(own, sizeof(own));
+	digest_hex(mac, token);
 	return 0;
 }
 
@@ -132,7 +125,7 @@ int ticket_check(const struct json *token, const struct json *grant, time_t now,
 		return err_set(e, EX_NOPERM, "token: not one of this node for this inviter");
 	if (token_make(right, json_str(grant, "key"), nonce, expires, e))
 		return -1;
-	if (strlen(given) != 64 || CRYPTO_memcmp(given, right, 64))
+	if (strlen(given) != 64 || !digest_same(given, right, 64))
 		return err_set(e, EX_NOPERM, "token: not one of this node for this inviter");
 	if (now >= clock_time(expires))
 		return err_set(e, EX_NOPERM, "token: expired at %s", expires);

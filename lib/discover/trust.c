@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 #include "lib/discover/trust.h"
 
-#include <openssl/hmac.h>
 #include <string.h>
 #include <sys/stat.h>
 
 #include "lib/base/base64.h"
+#include "lib/base/digest.h"
 #include "lib/base/file.h"
 #include "lib/base/proc.h"
 #include "lib/base/ssh.h"
@@ -185,15 +185,16 @@ struct host {
 static bool hash_names(const char *line, const char *host)
 {
 	char salt64[64], hash64[64];
-	unsigned char got[EVP_MAX_MD_SIZE];
-	unsigned got_len = 0;
+	uint8_t own[DIGEST_SHA1_BYTES];
 	size_t salt_len = 0, len = 0;
 
 	if (sscanf(line, "|1|%63[^|]|%63[^ \t]", salt64, hash64) != 2)
 		return false;
 	AUTO_FREE char *salt = base64_decode(salt64, &salt_len), *hash = base64_decode(hash64, &len);
-	return salt && hash && HMAC(EVP_sha1(), salt, (int)salt_len, (const unsigned char *)host, strlen(host), got, &got_len) &&
-	       got_len == len && !memcmp(got, hash, len);
+	if (!salt || !hash || len != sizeof(own))
+		return false;
+	digest_hmac_sha1(salt, salt_len, host, strlen(host), own);
+	return !memcmp(own, hash, len);
 }
 
 static bool names(const char *line, const char *host)
@@ -260,7 +261,8 @@ int trust_pin(const char *host, int port, const struct json *keys, struct err *e
 		if (!json_value(key) || pubkey_parse(&k, json_value(key), e))
 			return err_set(e, EX_DATAERR, "host key of %s: not a public key", host);
 	}
-	if (!access(path, F_OK) && rewrite(path, 0644, look_at_host, &h, "", e))
+	/* for names that are hashed */
+	if (!access(path, F_OK) && (digest_load(e) || rewrite(path, 0644, look_at_host, &h, "", e)))
 		return -1;
 	if (h.other)
 		return err_set(e, EX_NOPERM, "host key of %s is known already, and is another: see %s", name, path);

@@ -9,8 +9,7 @@
 #include <sys/utsname.h>
 #include <unistd.h>
 
-#include <openssl/evp.h>
-
+#include "lib/base/digest.h"
 #include "lib/base/file.h"
 #include "lib/base/proc.h"
 #include "lib/discover/registry.h"
@@ -27,27 +26,11 @@
 
 void check_file_digest(const char *path, char hex[65])
 {
-	uint8_t buf[1 << 17];
-	unsigned char sum[EVP_MAX_MD_SIZE];
-	unsigned len = 0;
-	ssize_t n;
 	AUTO_FD int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NOCTTY | O_NONBLOCK);
-	EVP_MD_CTX *ctx;
 	struct stat st;
 
-	*hex = 0;
-	if (fd < 0 || fstat(fd, &st) || !S_ISREG(st.st_mode))
-		return;
-	ctx = EVP_MD_CTX_new();
-	EVP_DigestInit_ex(ctx, EVP_sha256(), NULL);
-	while ((n = read(fd, buf, sizeof(buf))) > 0)
-		EVP_DigestUpdate(ctx, buf, (size_t)n);
-	if (!n) {
-		EVP_DigestFinal_ex(ctx, sum, &len);
-		for (unsigned i = 0; i < len; i++)
-			snprintf(hex + 2 * i, 3, "%02x", sum[i]);
-	}
-	EVP_MD_CTX_free(ctx);
+	if (fd < 0 || fstat(fd, &st) || !S_ISREG(st.st_mode) || digest_file(fd, hex, NULL))
+		*hex = '\0';
 }
 
 /* ---- the source ---- */

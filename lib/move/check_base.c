@@ -4,6 +4,7 @@
 #include <string.h>
 #include <sys/stat.h>
 
+#include "lib/base/digest.h"
 #include "lib/base/file.h"
 #include "lib/move/check_int.h"
 
@@ -128,6 +129,8 @@ static struct json *base_list(const struct service *s, const struct paths *p, st
 	size_t bytes = 0, files = 0;
 	char hex[65];
 
+	if (digest_load(e))
+		return NULL;
 	for (size_t i = 0; i < p->n; i++) {
 		if (!is_base(s, p->item[i]))
 			continue;

@@ -128,8 +128,7 @@ static int digest_of_tree(struct tree *t, char hex[65], struct err *e)
 
 	if (tree_id(t, id, e))
 		return -1;
-	for (int i = 0; i < TREE_DIGEST; i++)
-		snprintf(hex + 2 * i, 3, "%02x", id[i]);
+	digest_hex(id, hex);
 	return 0;
 }
 

@@ -18,7 +18,7 @@ bool checkpoint_is_image(const char *name)
 
 struct json *checkpoint_digests(const struct checkpoint *ck, struct err *e)
 {
-	DIR *d = opendir(ck->dir);
+	DIR *d = digest_load(e) ? NULL : opendir(ck->dir);
 	struct json *list;
 	struct dirent *de;
 

@@ -4,10 +4,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
-#include <pthread.h>
 #include <string.h>
-
-#include <openssl/evp.h>
 
 #include "lib/base/file.h"
 #include "lib/move/image_int.h"
@@ -15,38 +12,6 @@
 bool digest_equal(const struct digest *a, const struct digest *b)
 {
 	return !memcmp(a, b, sizeof(*a));
-}
-
-static pthread_once_t sha256_once = PTHREAD_ONCE_INIT;
-static pthread_key_t sha256_ctx; /* frees a thread's context when the thread ends */
-static EVP_MD *sha256;
-
-static void free_ctx(void *ctx)
-{
-	EVP_MD_CTX_free(ctx);
-}
-
-static void sha256_init(void)
-{
-	sha256 = EVP_MD_fetch(NULL, "SHA256", NULL);
-	if (!sha256 || pthread_key_create(&sha256_ctx, free_ctx))
-		abort();
-}
-
-void digest_of(const void *data, size_t n, struct digest *d)
-{
-	/* Fetching the algorithm and allocating a context cost more than hashing a page does. */
-	static __thread EVP_MD_CTX *ctx;
-
-	if (!ctx) {
-		pthread_once(&sha256_once, sha256_init);
-		ctx = EVP_MD_CTX_new();
-		pthread_setspecific(sha256_ctx, ctx);
-	}
-	/* Without memory: a digest that was not taken would make pages equal that are not. */
-	if (!ctx || !EVP_DigestInit_ex(ctx, sha256, NULL) || !EVP_DigestUpdate(ctx, data, n) ||
-	    !EVP_DigestFinal_ex(ctx, d->byte, NULL))
-		abort();
 }
 
 /* ---- objects, windows, chunks: by address; the lock is held ---- */

@@ -15,13 +15,14 @@
 #include <stdint.h>
 
 #include "lib/base/auto.h"
+#include "lib/base/digest.h"
 #include "lib/base/err.h"
 
 #define PAGE_BYTES 4096u
 #define WINDOW_BITS 30
 
 struct digest {
-	uint8_t byte[32];
+	uint8_t byte[DIGEST_BYTES];
 };
 
 enum page_state { PAGE_NONE, PAGE_ZERO, PAGE_DATA };
@@ -84,7 +85,6 @@ int image_link_parents(struct image *im, const char *images, struct err *e);
 
 uint64_t image_pages(struct image *im); /* pages with data */
 
-void digest_of(const void *data, size_t n, struct digest *d);
 bool digest_equal(const struct digest *a, const struct digest *b);
 
 #endif

@@ -8,7 +8,6 @@
 #include <string.h>
 #include <sys/stat.h>
 
-#include <openssl/evp.h>
 
 #include "lib/base/clock.h"
 #include "lib/base/file.h"
@@ -94,20 +93,20 @@ void image_hash_all(struct image *im)
 
 struct index_file {
 	FILE *f;
-	EVP_MD_CTX *sum;
+	struct digest_run *sum;
 	bool bad;
 };
 
 static void put(struct index_file *x, const void *p, size_t n)
 {
-	EVP_DigestUpdate(x->sum, p, n);
+	digest_add(x->sum, p, n);
 	x->bad |= fwrite(p, 1, n, x->f) != n;
 }
 
 static void get(struct index_file *x, void *p, size_t n)
 {
 	x->bad |= fread(p, 1, n, x->f) != n;
-	EVP_DigestUpdate(x->sum, p, n);
+	digest_add(x->sum, p, n);
 }
 
 static uint64_t get64(struct index_file *x)
@@ -195,7 +194,7 @@ static bool index_sum_ok(struct index_file *x)
 {
 	struct digest mine, theirs;
 
-	EVP_DigestFinal_ex(x->sum, mine.byte, NULL);
+	digest_end(x->sum, &mine);
 	return fread(&theirs, sizeof(theirs), 1, x->f) == 1 && digest_equal(&mine, &theirs);
 }
 
@@ -208,15 +207,12 @@ static bool index_load(struct image *im, const char *name)
 	AUTO_FILE FILE *f = fopen(path, "re");
 	if (!f)
 		return false;
-	struct index_file x = { f, EVP_MD_CTX_new(), false };
-	EVP_DigestInit_ex(x.sum, EVP_sha256(), NULL);
+	struct index_file x = { f, digest_begin(), false };
 	get(&x, magic, sizeof(magic));
 	ok = !x.bad && !memcmp(magic, INDEX_MAGIC, sizeof(magic));
 	for (uint64_t n = ok ? get64(&x) : 0; ok && n; n--)
 		ok = get_object(&x, im);
-	ok = ok && index_sum_ok(&x);
-	EVP_MD_CTX_free(x.sum);
-	return ok;
+	return index_sum_ok(&x) && ok;
 }
 
 static void forget_objects(struct image *im)
@@ -319,7 +315,7 @@ int image_open(struct image **out, const char *dir, struct err *e)
 		return err_set(e, EX_OSERR, "out of memory");
 	pthread_mutex_init(&im->lock, NULL);
 	snprintf(im->dir, sizeof(im->dir), "%s", dir);
-	if (file_mkdirs(dir, 0700, e))
+	if (digest_load(e) || file_mkdirs(dir, 0700, e))
 		return -1;
 	bool known = index_load(im, "index");
 	if (!known) {
@@ -405,14 +401,12 @@ static int index_write(struct image *im, const char *name, bool sync, struct err
 	AUTO_FILE FILE *f = fopen(tmp, "we");
 	if (!f)
 		return err_sys(e, "%s", tmp);
-	struct index_file x = { f, EVP_MD_CTX_new(), false };
-	EVP_DigestInit_ex(x.sum, EVP_sha256(), NULL);
+	struct index_file x = { f, digest_begin(), false };
 	put(&x, INDEX_MAGIC, 8);
 	put64(&x, im->n_objects);
 	for (size_t i = 0; i < im->n_objects; i++)
 		put_object(&x, im->object[i]);
-	EVP_DigestFinal_ex(x.sum, sum.byte, NULL);
-	EVP_MD_CTX_free(x.sum);
+	digest_end(x.sum, &sum);
 	x.bad |= fwrite(&sum, sizeof(sum), 1, f) != 1;
 	if (x.bad || fflush(f) || (sync && fsync(fileno(f))) || rename(tmp, path)) {
 		err_sys(e, "%s", path);

@@ -2,13 +2,14 @@
 #include "lib/move/install_list.h"
 
 #include <dirent.h>
-#include <openssl/evp.h>
+#include <fcntl.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
 
-#include "lib/base/file.h"
+#include "lib/base/digest.h"
+#include "lib/base/library.h"
 #include "lib/base/proc.h"
 
 #define LOADER_MS 20000
@@ -18,19 +19,13 @@ void install_list_release(struct install_list *l)
 	free(l->files);
 }
 
-static int digest_file(const char *path, char digest[65], struct err *e)
+static int digest_of_file(const char *path, char digest[65], struct err *e)
 {
-	AUTO_FREE char *data = NULL;
-	unsigned char sum[32];
-	size_t n = 0;
+	AUTO_FD int fd = open(path, O_RDONLY | O_CLOEXEC);
 
-	if (!(data = file_slurp(path, &n, e)))
-		return -1;
-	if (!EVP_Digest(data, n, sum, NULL, EVP_sha256(), NULL))
-		return err_set(e, EX_OSERR, "out of memory");
-	for (int i = 0; i < 32; i++)
-		snprintf(digest + 2 * i, 3, "%02x", sum[i]);
-	return 0;
+	if (fd < 0)
+		return err_sys(e, "%s", path);
+	return digest_file(fd, digest, e) ? err_wrap(e, "%s", path) : 0;
 }
 
 /* Names and paths go to a shell's `read` there: no blanks. */
@@ -52,17 +47,18 @@ static int add(struct install_list *l, const char *folder, const char *base, con
 	more += l->n;
 	snprintf(more->name, sizeof(more->name), "%s", name);
 	snprintf(more->path, sizeof(more->path), "%s", path);
-	if (digest_file(path, more->digest, e))
+	if (digest_of_file(path, more->digest, e))
 		return -1;
 	l->n++;
 	return 0;
 }
 
 /* What the program's own loader says when it is asked to name what it would load: lines "libjq.so.1 => /lib/libjq.so.1 (0x...)"
- * and, for the loader itself, "/lib64/ld-linux-x86-64.so.2 (0x...)". */
-static int add_needed(struct install_list *l, const char *folder, const char *program, struct err *e)
+ * and, for the loader itself, "/lib64/ld-linux-x86-64.so.2 (0x...)". The program itself loads `late`; what of these is not
+ * installed here it does without there, too. */
+static int add_needed(struct install_list *l, const char *folder, const char *program, const char *late, struct err *e)
 {
-	const char *const argv[] = { "env", "LD_TRACE_LOADED_OBJECTS=1", program, NULL };
+	const char *const argv[] = { "env", "LD_TRACE_LOADED_OBJECTS=1", late, program, NULL };
 	AUTO_FREE char *text = NULL;
 	char *rest;
 
@@ -107,7 +103,7 @@ static int add_programs(struct install_list *l, struct err *e)
 	for (int i = 0; i < n; i++) {
 		snprintf(path, sizeof(path), "%s/%s", dir, entries[i]->d_name);
 		if (!rc)
-			rc = add(l, "bin", entries[i]->d_name, path, e) || add_needed(l, "lib", path, e);
+			rc = add(l, "bin", entries[i]->d_name, path, e) || add_needed(l, "lib", path, "LD_PRELOAD=" LIBRARY_ALL, e);
 		free(entries[i]);
 	}
 	free(entries);
@@ -124,7 +120,7 @@ static int add_criu(struct install_list *l, struct err *e)
 
 	if (!found || !realpath(found, path))
 		return err_set(e, EX_UNAVAILABLE, "install: no criu here to bring along (examples/get-criu gets one)");
-	return add(l, "criu", "criu", path, e) || add_needed(l, "criu", path, e) ? -1 : 0;
+	return add(l, "criu", "criu", path, e) || add_needed(l, "criu", path, "LD_PRELOAD=", e) ? -1 : 0;
 }
 
 int install_list(struct install_list *l, struct err *e)

@@ -20,7 +20,8 @@ struct install_list {
 };
 
 /* The programs beside this one, the criu that is used here, and for each of the two kinds the loader and the shared objects
- * that it finds. They are kept apart, as a criu may have come with a C library of its own. */
+ * that it finds, also those that are loaded late (lib/base/library.h). They are kept apart, as a criu may have come with a C
+ * library of its own. */
 int install_list(struct install_list *l, struct err *e);
 void install_list_release(struct install_list *l);
 #define AUTO_INSTALL_LIST AUTO(install_list_release)

@@ -16,12 +16,6 @@ static bool hex_valid(const char *hex)
 	return strlen(hex) == 64 && strspn(hex, "0123456789abcdef") == 64;
 }
 
-static void to_hex(const uint8_t id[TREE_DIGEST], char hex[65])
-{
-	for (int i = 0; i < TREE_DIGEST; i++)
-		snprintf(hex + 2 * i, 3, "%02x", id[i]);
-}
-
 /* Beside a layer that is not whole yet. */
 static void part_path(const char *hex, char path[PATH_MAX])
 {
@@ -56,7 +50,7 @@ int layer_digest(const char *root, char hex[65], struct err *e)
 		return err_sys(e, "root %s", root);
 	if (tree_scan(&t, fd, NULL, NULL, 0, e) || tree_id(t, id, e))
 		return err_wrap(e, "root %s", root);
-	to_hex(id, hex);
+	digest_hex(id, hex);
 	return 0;
 }
 
@@ -84,7 +78,7 @@ int layer_arrived(const char *hex, struct tree *t, struct err *e)
 
 	if (tree_id(t, id, e))
 		return -1;
-	to_hex(id, got);
+	digest_hex(id, got);
 	if (strcmp(hex, got))
 		return err_set(e, EX_DATAERR, "layer %.12s: is another one, %.12s", hex, got);
 	part_path(hex, part);

@@ -33,10 +33,11 @@
 #include <sys/types.h>
 
 #include "lib/base/auto.h"
+#include "lib/base/digest.h"
 #include "lib/base/err.h"
 
 #define TREE_BLOCK 65536u
-#define TREE_DIGEST 32
+#define TREE_DIGEST DIGEST_BYTES
 #define TREE_ENTRIES_MAX (4u << 20)
 #define TREE_DEPTH_MAX 256
 #define TREE_FILE_MAX (1ull << 44) /* 16 TiB, ext4's limit */

@@ -20,7 +20,6 @@ void tree_apply_free(struct tree_apply *a)
 		close(a->root);
 	if (a->spool >= 0)
 		close(a->spool);
-	hasher_release(&a->hash);
 	free(a->touched);
 	free(a->buf);
 	free(a);
@@ -124,8 +123,7 @@ static int place(struct tree_apply *a, struct plan_block *b, const void *data, s
 	uint8_t now[TREE_DIGEST];
 	uint32_t next;
 
-	if (hasher_sum(&a->hash, data, len, now, e))
-		return -1;
+	digest_of(data, len, now);
 	if (len != block_len(en->size, b->at.block) || memcmp(now, b->digest, TREE_DIGEST))
 		return err_set(e, EX_DATAERR, "%s: block %u is not what the manifest says", path_show(en),
 			       b->at.block);
@@ -398,7 +396,7 @@ int tree_apply_start(struct tree_apply **out, const struct tree_plan *p, int roo
 		err_sys(e, "files: cannot open folder");
 	else if (!a->buf || !a->touched)
 		no_memory(e);
-	else if (!hasher_init(&a->hash, e) && !save_sources(a, e) && !remove_old(a, e) && !make_new(a, e) &&
+	else if (!digest_load(e) && !save_sources(a, e) && !remove_old(a, e) && !make_new(a, e) &&
 		 !copy_sources(a, e)) {
 		*out = a;
 		return 0;

@@ -17,7 +17,6 @@ struct tree_apply {
 	struct cached folder, file, source;
 	const char *folder_path; /* of folder, its first folder_len bytes */
 	size_t folder_len;
-	struct hasher hash;
 	uint8_t *buf;     /* TREE_BLOCK */
 	uint8_t *touched; /* per entry of want: a folder whose names changed */
 };

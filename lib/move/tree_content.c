@@ -7,33 +7,6 @@
 #include <stdlib.h>
 #include <xxhash.h>
 
-int hasher_init(struct hasher *h, struct err *e)
-{
-	h->md = EVP_MD_fetch(NULL, "SHA256", NULL);
-	h->ctx = EVP_MD_CTX_new();
-	if (!h->md || !h->ctx) {
-		hasher_release(h);
-		return err_set(e, EX_OSERR, "files: libcrypto has no SHA-256");
-	}
-	return 0;
-}
-
-void hasher_release(struct hasher *h)
-{
-	EVP_MD_CTX_free(h->ctx);
-	EVP_MD_free(h->md);
-	h->ctx = NULL;
-	h->md = NULL;
-}
-
-int hasher_sum(struct hasher *h, const void *p, size_t n, uint8_t out[TREE_DIGEST], struct err *e)
-{
-	if (!EVP_DigestInit_ex(h->ctx, h->md, NULL) || !EVP_DigestUpdate(h->ctx, p, n) ||
-	    !EVP_DigestFinal_ex(h->ctx, out, NULL))
-		return err_set(e, EX_SOFTWARE, "files: SHA-256 failed");
-	return 0;
-}
-
 int content_init(struct content *c, uint64_t seed, struct err *e)
 {
 	memset(c, 0, sizeof *c);
@@ -41,12 +14,11 @@ int content_init(struct content *c, uint64_t seed, struct err *e)
 	c->buf = malloc(TREE_BLOCK);
 	if (!c->buf)
 		return no_memory(e);
-	return hasher_init(&c->hash, e);
+	return digest_load(e);
 }
 
 void content_release(struct content *c)
 {
-	hasher_release(&c->hash);
 	free(c->buf);
 	free(c->digests);
 	free(c->quick);
@@ -98,8 +70,8 @@ static int content_add(struct content *c, uint32_t block, uint32_t len, const st
 	    !memcmp(was->quick + (size_t)(block - was->first) * TREE_QUICK, &q, TREE_QUICK))
 		memcpy(c->digests + c->n * TREE_DIGEST,
 		       was->digests + (size_t)(block - was->first) * TREE_DIGEST, TREE_DIGEST);
-	else if (hasher_sum(&c->hash, c->buf, len, c->digests + c->n * TREE_DIGEST, e))
-		return -1;
+	else
+		digest_of(c->buf, len, c->digests + c->n * TREE_DIGEST);
 	last = c->n_runs ? &c->runs[c->n_runs - 1] : NULL;
 	if (last && last->first + last->n == block)
 		last->n++;
@@ -187,7 +159,6 @@ int content_read(struct content *c, int fd, struct tree *t, struct tree_entry *e
 
 struct tree_reader {
 	const struct tree *tree;
-	struct hasher hash;
 	int root, fd;
 	uint32_t entry, hint;
 };
@@ -201,7 +172,7 @@ int tree_reader_open(struct tree_reader **out, int root, const struct tree *t, s
 	r->fd = -1;
 	r->tree = t;
 	r->root = fcntl(root, F_DUPFD_CLOEXEC, 3);
-	if (r->root < 0 || hasher_init(&r->hash, e)) {
+	if (r->root < 0 || digest_load(e)) {
 		if (r->root < 0)
 			err_sys(e, "files: cannot open");
 		tree_reader_free(r);
@@ -219,7 +190,6 @@ void tree_reader_free(struct tree_reader *r)
 		close(r->fd);
 	if (r->root >= 0)
 		close(r->root);
-	hasher_release(&r->hash);
 	free(r);
 }
 
@@ -267,8 +237,7 @@ int tree_read(struct tree_reader *r, struct tree_block b, void *buf, size_t *len
 	*len = block_len(en->size, b.block);
 	if (read_block(r->fd, buf, (uint32_t)*len, (off_t)b.block * TREE_BLOCK))
 		return err_sys(e, "%s: cannot read", path_show(en));
-	if (hasher_sum(&r->hash, buf, *len, now, e))
-		return -1;
+	digest_of(buf, *len, now);
 	digest = entry_digest(en, b.block, &r->hint);
 	return !digest || memcmp(digest, now, TREE_DIGEST) ? 1 : 0;
 }

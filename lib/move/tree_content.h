@@ -7,7 +7,6 @@
 
 /* Scratch memory, kept from file to file. */
 struct content {
-	struct hasher hash;
 	uint64_t seed;
 	uint8_t *buf; /* TREE_BLOCK */
 	uint8_t *digests, *quick;

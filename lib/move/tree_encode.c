@@ -181,17 +181,12 @@ int tree_encode(const struct tree *t, uint8_t **buf, size_t *len, struct err *e)
 int tree_id(struct tree *t, uint8_t id[TREE_DIGEST], struct err *e)
 {
 	AUTO_FREE uint8_t *buf = NULL;
-	struct hasher h;
 	size_t len;
-	int rc;
 
 	if (!t->has_id) {
-		if (tree_encode(t, &buf, &len, e) || hasher_init(&h, e))
+		if (tree_encode(t, &buf, &len, e) || digest_load(e))
 			return -1;
-		rc = hasher_sum(&h, buf, len, t->id, e);
-		hasher_release(&h);
-		if (rc)
-			return -1;
+		digest_of(buf, len, t->id);
 		t->has_id = true;
 	}
 	memcpy(id, t->id, TREE_DIGEST);

@@ -3,7 +3,6 @@
 #ifndef EDGE_MOVE_TREE_INT_H
 #define EDGE_MOVE_TREE_INT_H
 
-#include <openssl/evp.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <time.h>
@@ -112,14 +111,6 @@ size_t xattr_put(uint8_t *to, const struct xattr *x); /* to NULL: the size only 
 #define TREE_MAGIC "ETREE\1"
 #define TREE_MAGIC_LEN 6
 enum tree_op { OP_ZERO, OP_DATA, OP_SAME };
-
-struct hasher {
-	EVP_MD *md;
-	EVP_MD_CTX *ctx;
-};
-int hasher_init(struct hasher *h, struct err *e);
-void hasher_release(struct hasher *h);
-int hasher_sum(struct hasher *h, const void *p, size_t n, uint8_t out[TREE_DIGEST], struct err *e);
 
 /* One component or a whole relative path, beneath `dir` in every sense. */
 int open_beneath(int dir, const char *path, int flags, mode_t mode);

@@ -2,7 +2,7 @@
 /* The index of a memory image, damaged. Its checksum is made to fit. Not built by default:
  *
  *     clang -g -O1 -fsanitize=fuzzer,address,undefined -D_GNU_SOURCE -I. tests/fuzz/index_fuzz.c \
- *         lib/move/image*.c lib/move/pagemap.c lib/base/file.c lib/base/err.c -lcrypto -lpthread -o index_fuzz
+ *         lib/move/image{,_index,_link,_used}.c lib/move/pagemap.c lib/base/{digest,library,file}.c lib/base/err.c -lpthread -o index_fuzz
  */
 #include <stdlib.h>
 #include <string.h>

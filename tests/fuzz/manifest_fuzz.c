@@ -2,7 +2,7 @@
 /* Manifests and deltas from a hostile peer. Not built by default:
  *
  *     clang -g -O1 -fsanitize=fuzzer,address,undefined -D_GNU_SOURCE -I. tests/fuzz/manifest_fuzz.c \
- *         lib/move/tree*.c lib/base/err.c -lcrypto -lxxhash -o manifest_fuzz
+ *         lib/move/tree*.c lib/base/{digest,library,err}.c -lxxhash -o manifest_fuzz
  *
  * For AFL++: the same with afl-clang-fast and -fsanitize=fuzzer, which it knows. */
 #include <stdlib.h>

@@ -3,7 +3,7 @@
  *
  *     clang -g -O1 -fsanitize=fuzzer,address,undefined -D_GNU_SOURCE -I. tests/fuzz/receiver_fuzz.c \
  *         lib/move/receiver.c lib/move/pages_head.c lib/move/image*.c lib/move/pagemap.c lib/move/wire.c lib/base/stream.c lib/base/json.c \
- *         lib/base/file.c lib/base/err.c -ljq -lcrypto -lzstd -lxxhash -lpthread -o receiver_fuzz
+ *         lib/base/{digest,library,file}.c lib/base/err.c -ljq -lzstd -lxxhash -lpthread -o receiver_fuzz
  *
  * An input is a list of frames: kind, then a length in two bytes, then the data. */
 #include <stdlib.h>
