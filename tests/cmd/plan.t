@@ -94,14 +94,29 @@ pair() { # FAR NEAR SERVICE: more members
 {"kind":"user","addr":"192.0.2.1","service":"web","demand":10,"geo":{"lat":48,"lon":11}}
 END
 }
-predicted() { edge-place | jq -c 'select(.kind == "move").predicted'; }
-# pause: 60 ms, and 1.65 for each MB; transfer: a second, and the bytes at 1 Gbit/s; break-even: the pause of 10 users / the gain of 93.43
-is "$(pair | predicted)" '{"pause_ms":165.6,"transfer_ms":1512,"bytes":64000000,"break_even_s":17.72}' "pause, transfer, bytes and break-even of a move"
-is "$(pair ',"net_bps":1000000' '' ',"size_bytes":36000000' | predicted)" '{"pause_ms":165.6,"transfer_ms":101000,"bytes":100000000,"break_even_s":17.72}' \
-	"... of one with files, over the link of where it is"
-is "$(pair ',"net_bps":8000000' ',"net_bps":2000000' ',"size_bytes":36000000,"moved_from":"near"' | predicted)" \
-	'{"pause_ms":165.6,"transfer_ms":33000,"bytes":64000000,"break_even_s":17.72}' "... to where its files are still, over the slower link"
-is "$(pair '' '' ',"type":"stateless"' | predicted)" '{"pause_ms":0,"transfer_ms":1512,"bytes":64000000,"break_even_s":0}' "what is stateless does not pause"
+predicted() { edge-place | jq -c 'select(.kind == "move") | .predicted + {gain}'; }
+with() { # JQ: of the moves with these names
+	jq -cn "def near(a; b): (a - b | fabs) <= 0.01 * b; [inputs] as [\$nothing, \$plain, \$twice, \$files, \$slow, \$back, \$stateless] | $1" "$tmp/predicted"
+}
+{ # of nothing, of 64 MB and of twice that; with files; by a slow link, too; to where the files are still, by another; stateless
+	pair '' '' '' | sed 's/64000000/0/' | predicted
+	pair '' '' '' | predicted
+	pair '' '' '' | sed 's/64000000/128000000/' | predicted
+	pair '' '' ',"size_bytes":36000000' | predicted
+	pair ',"net_bps":1000000' '' ',"size_bytes":36000000' | predicted
+	pair ',"net_bps":8000000' ',"net_bps":2000000' ',"size_bytes":36000000,"moved_from":"near"' | predicted
+	pair '' '' ',"type":"stateless"' | predicted
+} >"$tmp/predicted"
+is "$(with '[$nothing, $plain, $twice, $files, $slow, $back, $stateless] | map(.bytes)')" "[0,64000000,128000000,100000000,100000000,64000000,64000000]" \
+	"a move brings memory and files, but not those that are still there"
+# 36 MB more at 1 Gbit/s; 100 MB at 1 MB/s instead; 64 MB at 2 MB/s instead
+is "$(with '[$files.transfer_ms - $plain.transfer_ms > 270, near($slow.transfer_ms - $files.transfer_ms; 99200),
+	near($back.transfer_ms - $plain.transfer_ms; 31488)]')" "[true,true,true]" "... over the slower link of both, 1 Gbit/s where none is told"
+is "$(with '[$plain.pause_ms > $nothing.pause_ms, near($twice.pause_ms - $nothing.pause_ms; 2 * ($plain.pause_ms - $nothing.pause_ms)), $files.pause_ms == $plain.pause_ms]')" \
+	"[true,true,true]" "a pause grows with memory, and not with files"
+is "$(with '[near($plain.break_even_s; $plain.pause_ms * 10 / $plain.gain), near($twice.break_even_s; $twice.pause_ms * 10 / $twice.gain)]')" "[true,true]" \
+	"it is made up for when the ten users have gained as much"
+is "$(with '$stateless | [.pause_ms, .break_even_s]')" "[0,0]" "what is stateless does not pause"
 
 # --- which moves
 

@@ -14,11 +14,8 @@ __attribute__((format(printf, 2, 3), unused)) static const char *tell(struct sim
 	va_list ap;
 
 	va_start(ap, fmt);
-	vsnprintf(line, sizeof(line), fmt, ap);
+	quoted(line, sizeof(line), fmt, ap);
 	va_end(ap);
-	for (char *p = line; *p; p++)
-		if (*p == '\'')
-			*p = '"';
 	e = (struct err){ 0 };
 	return simulation_take(s, line, strlen(line), &e) ? e.text : "";
 }

@@ -17,6 +17,15 @@ __attribute__((unused)) static unsigned draw(unsigned below)
 	return (unsigned)(draw_seed >> 33) % below;
 }
 
+/* A record, with ' for ". */
+__attribute__((format(printf, 3, 0))) static void quoted(char *line, size_t size, const char *fmt, va_list ap)
+{
+	vsnprintf(line, size, fmt, ap);
+	for (char *p = line; *p; p++)
+		if (*p == '\'')
+			*p = '"';
+}
+
 /* One record, printf-like, with ' for ". What is wrong with it, or "". Static storage. */
 __attribute__((format(printf, 2, 3), unused)) static const char *take(struct world *w, const char *fmt, ...)
 {
@@ -25,11 +34,8 @@ __attribute__((format(printf, 2, 3), unused)) static const char *take(struct wor
 	va_list ap;
 
 	va_start(ap, fmt);
-	vsnprintf(line, sizeof(line), fmt, ap);
+	quoted(line, sizeof(line), fmt, ap);
 	va_end(ap);
-	for (char *p = line; *p; p++)
-		if (*p == '\'')
-			*p = '"';
 	e = (struct err){ 0 };
 	return world_take(w, line, strlen(line), NULL, NULL, &e) ? e.text : "";
 }
