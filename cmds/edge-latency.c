@@ -1,16 +1,19 @@
 /* SPDX-License-Identifier: MIT */
 /* Measures how far nodes are: node records in, the same and latency records out; and what users of services feel: user
  * records out. */
+#include <limits.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
 
+#include "lib/base/crowd.h"
 #include "lib/base/json_scan.h"
 #include "lib/base/lines.h"
 #include "lib/base/opt.h"
 #include "lib/discover/names.h"
 #include "lib/discover/node.h"
 #include "lib/discover/position.h"
+#include "lib/engine/service.h"
 #include "lib/measure/coord.h"
 #include "lib/measure/group.h"
 #include "lib/measure/probe.h"
@@ -18,6 +21,7 @@
 #include "lib/move/via.h"
 
 #define SILENT_WINDOWS 6 /* after which a user has left */
+#define VIA_AT_ONCE 8    /* nodes that measure for us */
 
 static struct probe_plan plan = { .method = "icmp", .count = 5, .interval_ms = 200, .timeout_ms = 1000, .rate = 5000 };
 static struct watch_plan watched = { .every_s = 10 };
@@ -73,6 +77,7 @@ struct run {
 	struct groups *groups;   /* NULL: not asked for */
 	struct coords *coords;   /* NULL: not asked for */
 	struct json *nodes;      /* with coords: held back until theirs are known */
+	bool bounds_read;        /* with groups, of --watch: of the services here, in this window */
 };
 
 static void complain(int code, const char *target, const char *why)
@@ -214,24 +219,63 @@ static int print_all(struct run *r, struct err *e)
 	return failed;
 }
 
+/* --- --via */
+
+struct elsewhere {
+	struct run *r;
+	int failed;
+};
+
+static int hand_over(void *out, struct json *made, struct err *e)
+{
+	AUTO_JSON struct json *latency = made;
+
+	return record_print(out, latency, e);
+}
+
+static int measure_from(void *ctx, size_t i, FILE *out)
+{
+	const struct elsewhere *w = ctx;
+	struct err why = { 0 };
+	int rc = via_run(via.items[i], w->r->probe, cmd_relay, hand_over, out, &why);
+
+	return rc < 0 ? cmd_fail(&cmd, &why) : rc;
+}
+
+static int take_from(void *ctx, size_t i, char *line, struct err *e)
+{
+	const struct elsewhere *w = ctx;
+	struct json *latency = json_parse(line, strlen(line), e);
+
+	(void)i;
+	return latency ? print_latency(w->r, latency, e) : -1;
+}
+
+static int ended_at(void *ctx, size_t i, int status, struct err *e)
+{
+	struct elsewhere *w = ctx;
+
+	(void)i;
+	(void)e;
+	w->failed += status != 0;
+	return 0;
+}
+
 /* Gives how many nodes could not measure, or not all of it. */
 static int measure_elsewhere(struct run *r, struct err *e)
 {
-	int failed = 0;
+	struct elsewhere w = { .r = r };
+	const struct crowd c = {
+		.n = (size_t)via.n,
+		.at_once = VIA_AT_ONCE,
+		.timeout_ms = INT_MAX,
+		.work = measure_from,
+		.line = take_from,
+		.ended = ended_at,
+		.ctx = &w,
+	};
 
-	for (int i = 0; i < via.n; i++) {
-		struct err why = { 0 };
-		int rc = via_run(via.items[i], r->probe, cmd_relay, print_latency, r, &why);
-
-		if (rc < 0 && why.code == EX_IOERR) {
-			*e = why;
-			return -1;
-		}
-		if (rc < 0)
-			cmd_fail(&cmd, &why);
-		failed += rc != 0;
-	}
-	return failed;
+	return crowd_run(&c, e) ? -1 : w.failed;
 }
 
 static int print_predicted(struct run *r, struct err *e)
@@ -287,10 +331,28 @@ static void note(void *ctx, const struct err *e)
 	cmd_fail(&cmd, e);
 }
 
+/* The bounds that the services here have themselves: other services may have come. */
+static int read_bounds(struct run *r, struct err *e)
+{
+	AUTO_JSON struct json *all = service_list(e);
+
+	for (size_t i = 0; all && i < json_len(all, NULL); i++) {
+		AUTO_JSON struct json *service = json_at(all, i);
+
+		groups_service(r->groups, service);
+	}
+	r->bounds_read = all;
+	return all ? 0 : -1;
+}
+
 static int take_user(void *ctx, struct json *user, struct err *e)
 {
 	struct run *r = ctx;
 
+	if (r->groups && !r->bounds_read && read_bounds(r, e)) {
+		json_free(user);
+		return -1;
+	}
 	if (r->places)
 		position_add(r->places, user);
 	if (r->groups)
@@ -304,6 +366,7 @@ static int windowed(void *ctx, struct err *e)
 
 	if (!r->groups)
 		return 0;
+	r->bounds_read = false;
 	groups_window(r->groups, SILENT_WINDOWS);
 	return groups_each(r->groups, print, NULL, e);
 }

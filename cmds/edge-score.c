@@ -168,7 +168,7 @@ static void put_refusals(const struct job *j, int service, const struct score *r
 	for (int c = 0; c < ELIGIBLE_CHECKS; c++) {
 		if (!(r->refusals & 1u << c))
 			continue;
-		eligible_why(j->w, service, r->node, r->rtt_ms, &j->o.rules, (enum eligible_check)c, why);
+		eligible_why(j->w, service, r->node, score_bound_ms(r), &j->o.rules, (enum eligible_check)c, why);
 		printf("%s{\"check\":\"%s\"", comma, eligible_name((enum eligible_check)c));
 		put_member("why", r->why ? r->why : why);
 		putchar('}');
@@ -199,6 +199,8 @@ static void put_score(const struct job *j, int service, const struct score *r)
 	printf("%s", r->n_parts ? "}" : "");
 	for (int i = 0; i < r->n_missing; i++)
 		printf("%s\"%s\"%s", i ? "," : ",\"missing\":[", r->missing[i], i == r->n_missing - 1 ? "]" : "");
+	if (r->predicted)
+		printf(",\"predicted\":true");
 	if (r->refusals)
 		put_refusals(j, service, r);
 	puts("}");

@@ -13,6 +13,8 @@
 #define DIMS 8
 #define PARTS (DIMS + 1)     /* the last one: the logarithm of the height */
 #define BEND 0.15            /* the error of a logarithm from which on more of it pulls no harder */
+#define OUTLYING 1.1         /* what a measurement's logarithm may be above what the others say, about three times as long ... */
+#define OUTLYING_TIMES 10    /* ... and as a multiple of how far off they are themselves, half of them at most */
 #define TWIN 0.04            /* how much worse a twin's coordinates may explain one's measurements */
 #define UPDATES 5e6          /* of pairs, in all rounds: about a quarter of a second */
 #define ROUNDS_MIN 60
@@ -179,7 +181,7 @@ static void descend(struct coords *c, const struct pair *pairs, size_t n)
 	size_t nodes = c->names.n;
 	AUTO_FREE double(*gradient)[PARTS] = calloc(nodes + 1, sizeof(*gradient));
 	AUTO_FREE double(*moments)[PARTS][2] = calloc(nodes + 1, sizeof(*moments));
-	AUTO_FREE double *logs = calloc(n, sizeof(*logs));
+	AUTO_FREE double *logs = calloc(n + 1, sizeof(*logs));
 	int rounds = (int)fmax(ROUNDS_MIN, fmin(ROUNDS_MAX, UPDATES / (double)n));
 
 	if (!gradient || !moments || !logs)
@@ -241,26 +243,41 @@ static double misfit(const struct coords *c, size_t i, size_t as)
 	return n ? sum / n : 1;
 }
 
-void coords_fit(struct coords *c)
+static int by_nodes(const void *p, const void *q)
 {
-	size_t n = 0;
-	AUTO_FREE struct pair *pairs = malloc((c->pairs.n + 1) * sizeof(*pairs));
-	AUTO_FREE double *rtts = malloc((c->pairs.n + 1) * sizeof(*rtts));
-	struct stats s;
-	uint64_t state = 1;
+	const struct pair *a = p, *b = q;
 
-	if (!pairs || !rtts)
+	return a->a != b->a ? (a->a > b->a) - (a->a < b->a) : (a->b > b->b) - (a->b < b->b);
+}
+
+/* All pairs, in an order that does not depend on what else was measured. */
+static struct pair *pairs_of(const struct coords *c, size_t *n)
+{
+	struct pair *pairs = malloc((c->pairs.n + 1) * sizeof(*pairs));
+
+	if (!pairs)
 		abort();
+	*n = 0;
 	for (size_t i = 0; i < c->pairs.room; i++) {
 		const struct pair *p = table_slot(&c->pairs, i);
 
-		if (p) {
-			pairs[n] = *p;
-			rtts[n++] = p->rtt;
-		}
+		if (p)
+			pairs[(*n)++] = *p;
 	}
-	if (!n)
-		return;
+	qsort(pairs, *n, sizeof(*pairs), by_nodes);
+	return pairs;
+}
+
+static void place(struct coords *c, const struct pair *pairs, size_t n)
+{
+	AUTO_FREE double *rtts = malloc((n + 1) * sizeof(*rtts));
+	struct stats s;
+	uint64_t state = 1;
+
+	if (!rtts)
+		abort();
+	for (size_t i = 0; i < n; i++)
+		rtts[i] = pairs[i].rtt;
 	stats_of(rtts, n, &s);
 	c->unit = s.p50;
 	for (size_t i = 0; i < c->names.n; i++) {
@@ -270,6 +287,47 @@ void coords_fit(struct coords *c)
 	}
 	descend(c, pairs, n);
 	collect(c, pairs, n);
+}
+
+/* Takes out the pairs that took far longer than the others say: a queue, a sleep, a wrong clock. Not the last one of a node. How many
+ * are left. */
+static size_t drop_outliers(struct coords *c, struct pair *pairs, size_t n)
+{
+	AUTO_FREE double *off = malloc((2 * n + 1) * sizeof(*off));
+	size_t left = 0;
+	struct stats s;
+
+	if (!off)
+		abort();
+	for (size_t i = 0; i < n; i++) {
+		off[i] = log(pairs[i].rtt / c->unit) - log(plain(&c->v[pairs[i].a], &c->v[pairs[i].b]));
+		off[n + i] = fabs(off[i]);
+	}
+	stats_of(off + n, n, &s);
+	for (size_t i = 0; i < n; i++) {
+		struct node *a = &c->v[pairs[i].a], *b = &c->v[pairs[i].b];
+
+		if (off[i] > fmax(OUTLYING, OUTLYING_TIMES * s.p50) && a->n > 1 && b->n > 1) {
+			a->n--;
+			b->n--;
+		} else {
+			pairs[left++] = pairs[i];
+		}
+	}
+	return left;
+}
+
+void coords_fit(struct coords *c)
+{
+	size_t n, left;
+	AUTO_FREE struct pair *pairs = pairs_of(c, &n);
+
+	if (!n)
+		return;
+	place(c, pairs, n);
+	left = drop_outliers(c, pairs, n);
+	if (left < n)
+		place(c, pairs, left);
 	for (size_t i = 0; i < c->names.n; i++) {
 		c->v[i].misfit = misfit(c, i, i);
 		c->v[i].error = c->v[i].misfit + PARTS / (PARTS + (double)c->v[i].n); /* few are explained too easily */

@@ -3,7 +3,8 @@
  *
  * A node is a point in eight dimensions and a height above them; the estimate for a pair is the distance of their points plus
  * both heights, as Vivaldi has it (Dabek et al., 2004). All measurements are fitted at once, by the error of the logarithm, of
- * which an outlier can only move so much. Heights alone keep two nodes behind one slow line far apart, so a pair's estimate
+ * which an outlier can only move so much; then those are left out that are far longer than the others make likely, and the rest is
+ * fitted anew. Heights alone keep two nodes behind one slow line far apart, so a pair's estimate
  * is lessened when the coordinates of either explain the measurements of the other as well as its own do. */
 #ifndef EDGE_MEASURE_COORD_H
 #define EDGE_MEASURE_COORD_H

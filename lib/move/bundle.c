@@ -2,15 +2,17 @@
 #include "lib/move/bundle.h"
 
 #include <limits.h>
+#include <link.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/utsname.h>
 #include <unistd.h>
 
+#include "lib/base/libcurl.h"
 #include "lib/move/openssh.h"
 #include "lib/move/tar.h"
 
-#define PARTS_MAX 64
+#define PARTS_MAX 128
 #define NOT_HERE 69
 
 struct part {
@@ -24,31 +26,36 @@ struct bundle {
 
 /* ---- what is in it ---- */
 
-/* The program, its loader and its libraries are what is mapped to be run. */
-static int collect(struct bundle *b, struct err *e)
+/* The program, its loader and a library, each by the name by which it is looked for. */
+static int add_part(struct dl_phdr_info *i, size_t size, void *ctx)
 {
-	AUTO_FILE FILE *f = fopen("/proc/self/maps", "re");
-	AUTO_FREE char *line = NULL;
-	char self[PATH_MAX] = "", path[PATH_MAX], mode[8];
-	size_t room = 0;
+	const char *base = strrchr(i->dlpi_name, '/');
+	struct bundle *b = ctx;
+	struct part *p = &b->parts[b->n];
 
-	if (!f || readlink("/proc/self/exe", self, sizeof(self) - 1) < 0)
-		return err_sys(e, "/proc/self/maps");
-	while (getline(&line, &room, f) > 0) {
-		if (sscanf(line, "%*s %7s %*s %*s %*s %4095[^\n]", mode, path) != 2 || *path != '/' || mode[2] != 'x')
-			continue;
-		const char *base = strrchr(path, '/') + 1;
-		struct part *p = &b->parts[b->n];
-		if (b->n && !strcmp(b->parts[b->n - 1].path, path))
-			continue;
-		if (b->n == PARTS_MAX)
-			return err_set(e, EX_SOFTWARE, "bundle: more than %d files", PARTS_MAX);
-		snprintf(p->path, sizeof(p->path), "%s", path);
-		snprintf(p->name, sizeof(p->name), "%.99s",
-			 !strncmp(base, "ld-", 3) || !strcmp(base, "ld.so") ? "ld.so" : !strcmp(path, self) ? "edge-probe" : base);
-		b->n++;
-	}
+	(void)size;
+	if (*i->dlpi_name && !base) /* the kernel's */
+		return 0;
+	if (b->n == PARTS_MAX)
+		return -1;
+	snprintf(p->path, sizeof(p->path), "%s", base ? i->dlpi_name : "/proc/self/exe");
+	snprintf(p->name, sizeof(p->name), "%.99s",
+		 !base ? "edge-probe" : !strncmp(base, "/ld-", 4) || !strcmp(base, "/ld.so") ? "ld.so" : base + 1);
+	b->n++;
 	return 0;
+}
+
+/* All that is loaded now; with --services what Docker's daemon is asked with, too, which is loaded late, and without which it is not
+ * asked. */
+static int collect(struct bundle *b, const struct json *args, struct err *e)
+{
+	for (size_t i = 0; i < json_len(args, NULL); i++) {
+		AUTO_JSON struct json *arg = json_at(args, i);
+
+		if (!strcmp(json_value(arg), "--services"))
+			libcurl_load(NULL);
+	}
+	return dl_iterate_phdr(add_part, b) ? err_set(e, EX_SOFTWARE, "bundle: more than %d files", PARTS_MAX) : 0;
 }
 
 static int send_all(const struct bundle *b, int to, struct err *e)
@@ -95,7 +102,7 @@ int bundle_run(const struct ssh_target *t, const struct json *args, FILE *out, v
 	if (!b || said < 0)
 		return err_sys(e, "bundle");
 	fflush(out);
-	if (collect(b, e) || command(args, script, sizeof(script), e) ||
+	if (collect(b, args, e) || command(args, script, sizeof(script), e) ||
 	    openssh_start(&ssh, t, script, false, fileno(out), said, e)) {
 		close(said);
 		return -1;

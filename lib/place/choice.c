@@ -44,7 +44,8 @@ static void weigh(const struct reasons *r, int i, struct choice *c)
 	if (p->g.capacity[i * TAKES] < HUGE_CAPACITY)
 		c->free_cores = p->g.capacity[i * TAKES] - r->b->load[i * TAKES];
 	if (!(p->paid[at] < GAP_NEVER))
-		snprintf(c->why, sizeof(c->why), "it has moved a short time ago");
+		snprintf(c->why, sizeof(c->why), "%s",
+			 problem_unmeasured(p, r->job, i) ? REASON_UNMEASURED : "it has moved a short time ago");
 	else
 		reasons_hindered(r, i, true, c->why);
 }

@@ -17,14 +17,14 @@ double distance_km(struct geo a, struct geo b)
 	return distance_points_km(&p, &q);
 }
 
-static double measured(const struct world *w, int from, int to)
+/* Sets *predicted if nobody has measured it. */
+static double told(const struct world *w, int from, int to, bool *predicted)
 {
 	int i = world_latency(w, from, to);
 
 	if (i < 0)
-		i = world_latency(w, to, from);
-	if (i < 0)
 		return NAN;
+	*predicted |= w->latency[i].predicted;
 	return isnan(w->latency[i].p50) ? w->latency[i].mean : w->latency[i].p50;
 }
 
@@ -35,11 +35,18 @@ static struct geo place_of(const struct world *w, int node)
 	return i < 0 ? (struct geo){ NAN, NAN } : w->node[i].geo;
 }
 
-double distance_nodes_ms(const struct world *w, int a, int b)
+double distance_nodes_estimate(const struct world *w, int a, int b, bool *predicted)
 {
-	double ms = a == b ? 0 : measured(w, a, b);
+	double ms = a == b ? 0 : told(w, a, b, predicted);
 
 	return isnan(ms) ? distance_km(place_of(w, a), place_of(w, b)) * RTT_MS_PER_KM : ms;
+}
+
+double distance_nodes_ms(const struct world *w, int a, int b)
+{
+	bool any = false;
+
+	return distance_nodes_estimate(w, a, b, &any);
 }
 
 double distance_access_ms(const struct world *w, const struct world_user *u)
@@ -49,15 +56,22 @@ double distance_access_ms(const struct world *w, const struct world_user *u)
 	return ms > 0 ? ms : 0;
 }
 
-double distance_user_ms(const struct world *w, const struct world_user *u, int node)
+double distance_user_estimate(const struct world *w, const struct world_user *u, int node, bool *predicted)
 {
 	double ms = u->node >= 0 && u->node == node ? u->p50 : NAN;
 
 	if (isnan(ms) && u->addr >= 0)
-		ms = measured(w, node, u->addr);
+		ms = told(w, node, u->addr, predicted);
 	if (isnan(ms))
 		ms = distance_km(u->geo, place_of(w, node)) * RTT_MS_PER_KM + distance_access_ms(w, u);
 	if (isnan(ms) && u->node >= 0)
-		ms = u->p50 + distance_nodes_ms(w, u->node, node);
+		ms = u->p50 + distance_nodes_estimate(w, u->node, node, predicted);
 	return ms;
+}
+
+double distance_user_ms(const struct world *w, const struct world_user *u, int node)
+{
+	bool any = false;
+
+	return distance_user_estimate(w, u, node, &any);
 }

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* How far things are from each other: measured where somebody has measured, else estimated from positions. */
+/* How far things are from each other: measured where somebody has measured, else predicted (edge-latency --predict), else estimated from
+ * positions. */
 #ifndef EDGE_PLACE_DISTANCE_H
 #define EDGE_PLACE_DISTANCE_H
 
@@ -35,8 +36,10 @@ static inline double distance_points_km(const struct point *a, const struct poin
 }
 
 /* RTT in ms between two nodes (names): 0 from a node to itself; the median measured in either direction, else the mean;
- * else from positions; NAN when nothing is known. */
+ * else what is predicted; else from positions; NAN when nothing is known. */
 double distance_nodes_ms(const struct world *w, int a, int b);
+/* The same; sets *predicted when it is: such a figure ranks nodes, and decides nothing. Never clears it. */
+double distance_nodes_estimate(const struct world *w, int a, int b, bool *predicted);
 /* What of a user's RTT does not come from the distance to where it is served now (its radio, its queue): at least 0, and
  * 0 when unknown. */
 double distance_access_ms(const struct world *w, const struct world_user *u);
@@ -44,5 +47,6 @@ double distance_access_ms(const struct world *w, const struct world_user *u);
  * measured between the node and its address; positions, and its access; its median and the way from there to the node;
  * NAN. */
 double distance_user_ms(const struct world *w, const struct world_user *u, int node);
+double distance_user_estimate(const struct world *w, const struct world_user *u, int node, bool *predicted); /* as above */
 
 #endif

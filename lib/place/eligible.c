@@ -231,7 +231,7 @@ static bool check_latency(const struct asking *a)
 
 	if (a->rtt_ms > a->needs->rtt_ms)
 		return refuse(a, "needs %.10g ms, users would have %.4g ms", a->needs->rtt_ms, a->rtt_ms);
-	return i >= 0 && a->w->latency[i].loss >= 1 && refuse(a, "answers nothing to %s", said(a, a->home->name));
+	return i >= 0 && a->w->latency[i].from == a->home->name && a->w->latency[i].loss >= 1 && refuse(a, "answers nothing to %s", said(a, a->home->name));
 }
 
 static bool check_stale(const struct asking *a)

@@ -21,7 +21,7 @@ enum eligible_check {
 	ELIGIBLE_POSITION, /* one of needs.country, within needs.area */
 	ELIGIBLE_TAINT,    /* none that needs.tolerates does not list */
 	ELIGIBLE_MEMBER,   /* of no fleet, of that of the node where it is, or of one of needs.member */
-	ELIGIBLE_LATENCY,  /* the users' RTT from there is not over needs.rtt_ms (when unknown it is not), and it has
+	ELIGIBLE_LATENCY,  /* the users' RTT from there is not over needs.rtt_ms (when unknown or only predicted it is not), and it has
 			      answered some of the probes from where the instance is */
 	ELIGIBLE_STALE,    /* seen within the last `stale` seconds */
 	ELIGIBLE_NODE,     /* needs.node */
@@ -34,7 +34,7 @@ struct eligible_rules {
 };
 
 /* The bits of all checks that fail; 0: it may be there. With `first` only one of them, which is quicker. `rtt_ms` is the
- * users' from there, NAN when unknown. `service` and `node` are indices. */
+ * users' from there, NAN when unknown or only predicted. `service` and `node` are indices. */
 unsigned eligible_refusals(const struct world *w, int service, int node, double rtt_ms, const struct eligible_rules *rules,
 			   bool first);
 /* "memory", and the reason in words: "needs 512 MB, has 100 MB available". */

@@ -85,13 +85,15 @@ static double bound_of(const struct nearest *x, int app)
 	return s && !isnan(s->needs.rtt_ms) ? s->needs.rtt_ms : x->bound_ms;
 }
 
-/* RTT of the group at a node: by distance, and what it has now beside that. */
+/* RTT of the group at a node: by distance, and what it has now beside that; NAN where it is only predicted. */
 static double ms_at(const struct nearest *x, int group, int node)
 {
 	const struct world_group *g = &x->w->group[group];
 	const struct world_user u = { .addr = -1, .node = g->node, .app = g->app, .p50 = g->p50, .geo = g->geo };
+	bool predicted = false;
+	double ms = distance_user_estimate(x->w, &u, x->w->node[node].name, &predicted);
 
-	return distance_user_ms(x->w, &u, x->w->node[node].name);
+	return predicted ? NAN : ms;
 }
 
 static bool takes(const struct nearest *x, int group, int node)

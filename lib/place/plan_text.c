@@ -70,7 +70,7 @@ void plan_why_not(const struct problem *p, const struct plan *plan, int job, cha
 {
 	AUTO_BEARING struct bearing b = { 0 };
 	AUTO_REASONS struct reasons reasons = { 0 };
-	int refused = 0, full[TAKES] = { 0 }, shunned = 0, other = 0;
+	int refused = 0, full[TAKES] = { 0 }, shunned = 0, unmeasured = 0, other = 0;
 	char text[REASONS_SIZE], first[200] = "";
 
 	if (bearing_init(&b, p, plan->end))
@@ -86,6 +86,8 @@ void plan_why_not(const struct problem *p, const struct plan *plan, int job, cha
 			full[r]++;
 		} else if (reasons_hindered(&reasons, i, false, text)) {
 			shunned++;
+		} else if (problem_unmeasured(p, job, i)) {
+			unmeasured++;
 		} else {
 			other++;
 		}
@@ -100,6 +102,8 @@ void plan_why_not(const struct problem *p, const struct plan *plan, int job, cha
 				      problem_resource(r));
 	if (shunned && n < WHY_SIZE - 60)
 		n += snprintf(why + n, WHY_SIZE - (size_t)n, "%s%d have one that it must not be with", why[n - 2] == ':' ? "" : ", ", shunned);
+	if (unmeasured && n < WHY_SIZE - 90)
+		n += snprintf(why + n, WHY_SIZE - (size_t)n, "%s%d where " REASON_UNMEASURED, why[n - 2] == ':' ? "" : ", ", unmeasured);
 	if (other && n < WHY_SIZE - 60)
 		snprintf(why + n, WHY_SIZE - (size_t)n, "%s%d withheld", why[n - 2] == ':' ? "" : ", ", other);
 }
@@ -197,6 +201,37 @@ static bool lawful(const struct problem *p, const struct plan *plan, int j)
 	return plan->end[j] >= 0 && p->cost[(size_t)j * p->g.nodes + plan->end[j]] < GAP_NEVER;
 }
 
+/* The node where it would cost least, and less by the margin, if estimates counted; -1. `b`: where all are after the plan. */
+static int preferred(const struct bearing *b, int j)
+{
+	const struct problem *p = b->p;
+	const float *cost = p->cost + (size_t)j * p->g.nodes;
+	double least = cost[b->at[j]] - p->o->margin * fabs((double)cost[b->at[j]]);
+	int best = -1;
+
+	for (int i = 0; i < p->g.nodes; i++)
+		if (i != b->at[j] && problem_unmeasured(p, j, i) && cost[i] < least && reasons_lacking(b, i, j) < 0) {
+			best = i;
+			least = cost[i];
+		}
+	return best;
+}
+
+/* Why a job stays for which something else would be better, or needed. */
+static bool why_stay(const struct bearing *b, const struct plan *plan, int j, char why[WHY_SIZE])
+{
+	int best;
+
+	if (!lawful(b->p, plan, j)) {
+		plan_why_not(b->p, plan, j, why);
+		return true;
+	}
+	best = preferred(b, j);
+	if (best >= 0)
+		snprintf(why, WHY_SIZE, "%.100s may be better: " REASON_UNMEASURED, node_name(b->p, best));
+	return best >= 0;
+}
+
 /* The bound is one of plans that place all where they may be. */
 static bool bounded(const struct problem *p, const struct plan *plan)
 {
@@ -241,9 +276,12 @@ static void put_idle(FILE *f, const struct problem *p, const struct plan *plan)
 void plan_put(FILE *f, const struct problem *p, const struct plan *plan, const struct near_plan *more, const char *policy)
 {
 	AUTO_INVITATIONS struct invitations v = { 0 };
+	AUTO_BEARING struct bearing b = { 0 };
 	char why[WHY_SIZE];
 	int extra;
 
+	if (bearing_init(&b, p, plan->end))
+		abort();
 	invitations_init(&v, p);
 	for (int k = 0; k < plan->n; k++) {
 		const struct plan_move *m = &plan->moves[k];
@@ -252,9 +290,8 @@ void plan_put(FILE *f, const struct problem *p, const struct plan *plan, const s
 		put_move(f, p, plan, m);
 	}
 	for (int j = 0; j < p->g.jobs; j++) {
-		if (lawful(p, plan, j))
+		if (!why_stay(&b, plan, j, why))
 			continue;
-		plan_why_not(p, plan, j, why);
 		put_head(f, p, j, "stay");
 		if (plan->end[j] >= 0)
 			put_string(f, "from", node_name(p, plan->end[j]));
@@ -291,8 +328,11 @@ void plan_show_bound(FILE *f, double cost, double bound)
 void plan_show(FILE *f, const struct problem *p, const struct plan *plan, const struct near_plan *more)
 {
 	AUTO_INVITATIONS struct invitations v = { 0 };
+	AUTO_BEARING struct bearing b = { 0 };
 	char why[WHY_SIZE];
 
+	if (bearing_init(&b, p, plan->end))
+		abort();
 	invitations_init(&v, p);
 	for (int k = 0; k < plan->n; k++) {
 		const struct plan_move *m = &plan->moves[k];
@@ -307,10 +347,9 @@ void plan_show(FILE *f, const struct problem *p, const struct plan *plan, const 
 		fputc('\n', f);
 	}
 	for (int j = 0; j < p->g.jobs; j++)
-		if (!lawful(p, plan, j)) {
-			plan_why_not(p, plan, j, why);
-			fprintf(f, plan->end[j] < 0 ? "%-20s stays without a node: %s\n" : "%-20s stays where it may not be: %s\n", name_of(p, j), why);
-		}
+		if (why_stay(&b, plan, j, why))
+			fprintf(f, "%-20s stays %s: %s\n", name_of(p, j),
+				plan->end[j] < 0 ? "without a node" : lawful(p, plan, j) ? "where it is" : "where it may not be", why);
 	if (more)
 		near_show(f, p, more);
 	for (int i = 0; i < p->g.nodes; i++)

@@ -16,8 +16,8 @@ void plan_why(const struct problem *p, const struct plan *plan, const struct pla
 /* Why a service that has no node has none: how many nodes each reason keeps away. */
 void plan_why_not(const struct problem *p, const struct plan *plan, int job, char why[WHY_SIZE]);
 
-/* The move records, "stay" for those without a node, or at one where they may not be, those of `more` (or NULL: what replicas.h
- * adds), and the plan record. */
+/* The move records, "stay" for those without a node, at one where they may not be, or that an estimate alone would move, those of
+ * `more` (or NULL: what replicas.h adds), and the plan record. */
 void plan_put(FILE *f, const struct problem *p, const struct plan *plan, const struct near_plan *more, const char *policy);
 /* How far a plan's cost is above a bound, in thousandths of a per cent; NAN: that bound is 0, and the cost is not. */
 double plan_above_percent(double cost, double bound);

@@ -186,6 +186,7 @@ static int latency(struct problem *p, int j)
 	size_t room = (size_t)w->app[s->app].n_users + (size_t)w->app[s->app].n_groups + 1;
 	AUTO_FREE struct crowd *c = malloc(room * sizeof(*c));
 	float *rtt = p->rtt + (size_t)j * p->g.nodes, *cost = p->cost + (size_t)j * p->g.nodes, worst;
+	bool *predicted = p->predicted + (size_t)j * p->g.nodes;
 	int n;
 
 	if (!c)
@@ -197,7 +198,7 @@ static int latency(struct problem *p, int j)
 		double sum = 0, known = 0;
 
 		for (int k = 0; k < n; k++) {
-			double ms = distance_user_ms(w, &c[k].u, w->node[i].name);
+			double ms = distance_user_estimate(w, &c[k].u, w->node[i].name, &predicted[i]);
 
 			sum += isnan(ms) ? 0 : c[k].weight * ms;
 			known += isnan(ms) ? 0 : c[k].weight;
@@ -245,8 +246,10 @@ void problem_parts(const struct problem *p, int j, int i, double part[PARTS])
 
 static void score(struct problem *p, const struct world_score *c, int j, int i)
 {
-	float *cost = &p->cost[(size_t)j * p->g.nodes + i];
+	size_t at = (size_t)j * p->g.nodes + (size_t)i;
+	float *cost = &p->cost[at];
 
+	p->predicted[at] |= c->predicted;
 	if (!c->eligible && c->why >= 0 && p->at[j] == i)
 		return; /* it came there all the same, later */
 	if (!c->eligible)
@@ -294,43 +297,53 @@ static bool refused(const struct problem *p, int j, int i, double rtt_ms)
 
 double problem_bounded_rtt(const struct problem *p, int j, int i)
 {
+	bool predicted = false;
 	double rtt = NAN;
 
 	if (!isnan(p->w->service[p->service[j]].needs.rtt_ms))
-		score_users_rtt(p->w, p->service[j], &i, 1, QUANTILE, &rtt);
-	return rtt;
+		score_users_rtt(p->w, p->service[j], &i, 1, QUANTILE, &rtt, &predicted);
+	return predicted ? NAN : rtt;
 }
 
 static int prices(struct problem *p, int j)
 {
 	const struct world_service *s = &p->w->service[p->service[j]];
 	AUTO_FREE double *rtt = malloc(((size_t)p->g.nodes + 1) * sizeof(*rtt));
+	AUTO_FREE bool *predicted = calloc((size_t)p->g.nodes + 1, sizeof(*predicted));
 	AUTO_FREE int *all = malloc(((size_t)p->g.nodes + 1) * sizeof(*all));
 	float *cost = p->cost + (size_t)j * p->g.nodes;
 
-	if (!rtt || !all)
+	if (!rtt || !predicted || !all)
 		return -1;
 	for (int i = 0; i < p->g.nodes; i++) {
 		all[i] = i;
 		rtt[i] = NAN;
 	}
 	if (!isnan(s->needs.rtt_ms))
-		score_users_rtt(p->w, p->service[j], all, p->g.nodes, QUANTILE, rtt);
+		score_users_rtt(p->w, p->service[j], all, p->g.nodes, QUANTILE, rtt, predicted);
 	for (int i = 0; i < p->g.nodes; i++)
-		cost[i] = refused(p, j, i, rtt[i]) ? GAP_NEVER : cost[i] + (float)problem_running_cost(p, j, i);
+		cost[i] = refused(p, j, i, predicted[i] ? NAN : rtt[i]) ? GAP_NEVER : cost[i] + (float)problem_running_cost(p, j, i);
 	p->rests[j] = !isnan(s->moved) && p->o->rules.now - s->moved < p->o->cooldown;
 	return 0;
 }
 
-/* With the cost of moving, and not at all while it rests. A service that may not be where it is must move whatever it costs. */
+bool problem_unmeasured(const struct problem *p, int job, int node)
+{
+	size_t row = (size_t)job * p->g.nodes;
+	int at = p->at[job];
+
+	return at >= 0 && node != at && (p->predicted[row + node] || (p->predicted[row + at] && p->cost[row + at] < GAP_NEVER));
+}
+
+/* With the cost of moving, and not at all while it rests, or to where a latency is to be measured first. A service that may not be where it is must move whatever it costs. */
 static void pay(struct problem *p, int j)
 {
 	const float *cost = p->cost + (size_t)j * p->g.nodes;
 	float *paid = p->paid + (size_t)j * p->g.nodes, now = p->at[j] >= 0 ? cost[p->at[j]] : GAP_NEVER;
 
 	for (int i = 0; i < p->g.nodes; i++) {
-		paid[i] = cost[i];
-		if (i == p->at[j] || !(now < GAP_NEVER) || !(cost[i] < GAP_NEVER))
+		paid[i] = problem_unmeasured(p, j, i) ? GAP_NEVER : cost[i];
+		if (i == p->at[j] || !(now < GAP_NEVER) || !(paid[i] < GAP_NEVER))
 			continue;
 		if (p->rests[j])
 			paid[i] = GAP_NEVER;
@@ -351,6 +364,7 @@ static int allocate(struct problem *p)
 	p->cost = calloc(all, sizeof(float));
 	p->paid = calloc(all, sizeof(float));
 	p->rtt = calloc(all, sizeof(float));
+	p->predicted = calloc(all, sizeof(bool));
 	p->users = calloc(jobs, sizeof(double));
 	p->rests = calloc(jobs, sizeof(bool));
 	p->capacity = calloc(((size_t)p->g.nodes + 1) * TAKES, sizeof(double));
@@ -361,7 +375,7 @@ static int allocate(struct problem *p)
 		p->g.use[r].of = p->use[r];
 		p->g.use[r].by_node = r == TAKES_CPU;
 	}
-	return p->at && p->cost && p->paid && p->rtt && p->users && p->rests && p->capacity ? 0 : -1;
+	return p->at && p->cost && p->paid && p->rtt && p->predicted && p->users && p->rests && p->capacity ? 0 : -1;
 }
 
 struct problem *problem_new(const struct world *w, const struct problem_options *o)
@@ -393,13 +407,13 @@ struct problem *problem_new(const struct world *w, const struct problem_options 
 		return NULL;
 	for (int i = 0; i < p->g.nodes; i++)
 		give(p, i);
-	for (int j = 0; j < p->g.jobs; j++) {
+	for (int j = 0; j < p->g.jobs; j++)
 		if (prices(p, j))
 			return NULL;
-		pay(p, j);
-	}
 	if (problem_link(p))
 		return NULL;
+	for (int j = 0; j < p->g.jobs; j++)
+		pay(p, j);
 	p->g.cost = p->paid;
 	p->g.capacity = p->capacity;
 	p->g.links = p->links;
@@ -415,6 +429,7 @@ void problem_free(struct problem *p)
 	free(p->cost);
 	free(p->paid);
 	free(p->rtt);
+	free(p->predicted);
 	for (int r = 0; r < TAKES; r++)
 		free(p->use[r]);
 	free(p->capacity);

@@ -53,6 +53,7 @@ struct problem {
 	float *cost;      /* [jobs][nodes], without the cost of moving; GAP_NEVER where not eligible */
 	float *paid;      /* [jobs][nodes]: the same with it: g.cost */
 	float *rtt;       /* [jobs][nodes]: its users' mean, NAN */
+	bool *predicted;  /* [jobs][nodes]: a latency that nobody has measured is in it: it ranks nodes, and moves nothing that runs */
 	float *use[TAKES];
 	double *capacity; /* [nodes][TAKES] */
 	double *users;    /* [jobs]: what they ask for, all together */
@@ -79,12 +80,15 @@ const char *problem_part(int part); /* "latency" */
 double problem_running_cost(const struct problem *p, int job, int node);
 /* That and its users' RTT, in part[]; in WEIGHT_MOVE what going there costs. The others, which are not of this job and node alone, are 0. */
 void problem_parts(const struct problem *p, int job, int node, double part[PARTS]);
-/* For problem_new(): the links between its jobs. -1: out of memory. */
+/* For problem_new(): the links between its jobs, and what is predicted of them. -1: out of memory. */
 int problem_link(struct problem *p);
 /* Which part a link of finite weight belongs to. */
 int problem_link_part(const struct problem *p, const struct gap_link *l);
-/* The RTT that needs.rtt_ms bounds: that of most of the users, there; NAN: unknown, or nothing bounds it. */
+/* The RTT that needs.rtt_ms bounds: that of most of the users, there; NAN: unknown, only predicted, or nothing bounds it. */
 double problem_bounded_rtt(const struct problem *p, int job, int node);
+
+/* Is a latency to be measured first, before the job, which runs elsewhere, may move there? */
+bool problem_unmeasured(const struct problem *p, int job, int node);
 
 /* A job from one node (or -1) to another, which gains so much. */
 struct prediction problem_predict(const struct problem *p, int job, int from, int to, double gain);

@@ -50,6 +50,20 @@ static int link_instances(struct problem *p, int *room, int j)
 	return 0;
 }
 
+/* Of services that talk: how far a node is from the other's. */
+static void note_predicted(struct problem *p, const struct gap_link *l)
+{
+	const struct world *w = p->w;
+	const int job[] = { l->a, l->b }, other[] = { p->at[l->b], p->at[l->a] };
+
+	for (int side = 0; side < 2; side++)
+		for (int i = 0; i < p->g.nodes && other[side] >= 0 && !isinf(l->weight) && !l->apart; i++) {
+			int known = world_latency(w, w->node[i].name, w->node[other[side]].name);
+
+			p->predicted[(size_t)job[side] * p->g.nodes + i] |= known >= 0 && w->latency[known].predicted;
+		}
+}
+
 int problem_link(struct problem *p)
 {
 	const struct world *w = p->w;
@@ -76,6 +90,8 @@ int problem_link(struct problem *p)
 	}
 	if (!p->g.n_links)
 		return 0;
+	for (int l = 0; l < p->g.n_links; l++)
+		note_predicted(p, &p->links[l]);
 	p->distance = malloc((size_t)p->g.nodes * p->g.nodes * sizeof(float));
 	for (int a = 0; p->distance && a < p->g.nodes; a++)
 		for (int b = 0; b < p->g.nodes; b++)

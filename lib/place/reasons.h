@@ -6,6 +6,7 @@
 #include "lib/place/plan.h"
 
 #define REASONS_SIZE 600
+#define REASON_UNMEASURED "a latency is only an estimate: measure it first (edge-latency)" /* see problem_unmeasured() */
 
 /* About one job, while the others are as in `b`, which is kept. Aborts when memory runs out. */
 struct reasons {

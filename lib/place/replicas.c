@@ -262,17 +262,19 @@ static void assign(struct serving *x, struct regret *order, int *to)
 	}
 }
 
-/* Who would hardly gain stays, while there is room. */
+/* Who would hardly gain, or only by an estimate, stays while there is room. */
 static void stay(struct serving *x, int *to)
 {
 	for (int k = 0; k < x->n; k++) {
 		const struct client *c = &x->client[k];
-		double was;
+		bool predicted = false;
+		double was, is;
 
 		if (c->at < 0 || to[k] == c->at || !x->open[c->at] || x->left[c->at] < c->weight)
 			continue;
 		was = ms_at(x, c, c->at);
-		if (to[k] >= 0 && was * (1 - x->p->o->margin) > ms_at(x, c, to[k]))
+		is = to[k] < 0 ? NAN : distance_user_estimate(x->w, &c->u, x->w->node[to[k]].name, &predicted);
+		if (was * (1 - x->p->o->margin) > is && !predicted)
 			continue;
 		if (to[k] >= 0)
 			x->left[to[k]] += c->weight;

@@ -38,16 +38,15 @@ static double power(const struct world_node *n)
 }
 
 /* Seconds, from the local node. */
-static double rtt_s(const struct scoring *c, const struct world_node *n)
+static double rtt_s(const struct scoring *c, const struct world_node *n, struct score *r)
 {
 	int i = world_latency(c->w, c->home->name, n->name);
 	const struct world_latency *l;
 
 	if (i < 0)
-		i = world_latency(c->w, n->name, c->home->name);
-	if (i < 0)
 		return NAN;
 	l = &c->w->latency[i];
+	r->predicted |= l->predicted;
 	return (isnan(l->mean) ? l->p50 : l->mean) / 1000;
 }
 
@@ -62,7 +61,7 @@ static void score_offload(const struct scoring *c, const struct world_node *n, s
 	}
 	local = c->home && power(c->home) > 0 ? power(c->home) : NAN;
 	there = power(n);
-	rtt = net > 0 && c->home ? rtt_s(c, n) : 0;
+	rtt = net > 0 && c->home ? rtt_s(c, n, r) : 0;
 	all = known(r, local, "local.cpu");
 	all &= known(r, there, "node.cpu");
 	all &= known(r, c->s->cpu, "usage.cpu");
@@ -235,6 +234,7 @@ static void blend_in(const struct scoring *c, enum score_model m, double share, 
 		value[i] = one.value;
 		low = fmin(low, one.value);
 		high = fmax(high, one.value);
+		row[i].predicted |= one.predicted;
 		for (int k = 0; k < one.n_missing; k++)
 			lacks(&row[i], one.missing[k]);
 	}
@@ -297,17 +297,20 @@ int score_nodes(const struct world *w, int service, const int *node, int n, cons
 	int home = world_node(w, s->node), made = 0;
 	struct scoring c = { w, s, home < 0 ? NULL : &w->node[home], o, service };
 	AUTO_FREE double *rtt = feels(&c) ? malloc(((size_t)n + 1) * sizeof(double)) : NULL;
+	AUTO_FREE bool *predicted = calloc((size_t)n + 1, sizeof(bool));
 
+	if (!predicted)
+		abort();
 	if (rtt)
-		score_users_rtt(w, service, node, n, o->quantile, rtt);
+		score_users_rtt(w, service, node, n, o->quantile, rtt, predicted);
 	for (int i = 0; i < n; i++) {
 		struct score *r = &row[made];
 
 		if (weaker(&c, &w->node[node[i]]))
 			continue;
-		*r = (struct score){ .node = node[i], .rtt_ms = rtt ? rtt[i] : NAN, .value = NAN };
+		*r = (struct score){ .node = node[i], .rtt_ms = rtt ? rtt[i] : NAN, .predicted = predicted[i], .value = NAN };
 		made++;
-		r->refusals = eligible_refusals(w, service, node[i], r->rtt_ms, &o->rules, false);
+		r->refusals = eligible_refusals(w, service, node[i], score_bound_ms(r), &o->rules, false);
 		if (r->refusals || is_blend(o))
 			continue;
 		if (!o->own)
@@ -319,6 +322,11 @@ int score_nodes(const struct world *w, int service, const int *node, int n, cons
 		blend(&c, row, made);
 	qsort(row, (size_t)made, sizeof(*row), compare);
 	return made;
+}
+
+double score_bound_ms(const struct score *s)
+{
+	return s->predicted ? NAN : s->rtt_ms;
 }
 
 void score_clear(struct score *s)

@@ -29,6 +29,7 @@ struct score {
 	int node;           /* index */
 	unsigned refusals;  /* bits of enum eligible_check; 0: eligible */
 	double rtt_ms;      /* the quantile of the users' there; NAN when it is not needed or unknown */
+	bool predicted;     /* a latency that nobody has measured is in rtt_ms or in the value: it ranks, and decides nothing */
 	double value;       /* NAN: unknown */
 	struct score_part part[SCORE_PARTS];
 	int n_parts;
@@ -64,10 +65,13 @@ int score_weights(const char *text, double weight[SCORE_MODELS], struct err *e);
 int score_nodes(const struct world *w, int service, const int *node, int n, const struct score_options *o,
 		struct score *row);
 void score_clear(struct score *s);
+/* The RTT for which the node may be refused: NAN for one that is only predicted. */
+double score_bound_ms(const struct score *s);
 
 /* The quantile (0..1) of the RTT that the users of an instance have, or would have, at each of the n nodes; NAN where
  * nothing is known. Its users are those that its node serves, those that none serves, and all when it is the only one of
- * its name; where there are none, groups stand for them. `service` is an index. */
-void score_users_rtt(const struct world *w, int service, const int *node, int n, double quantile, double *rtt_ms);
+ * its name; where there are none, groups stand for them. `service` is an index. predicted[n] (or NULL) is set where somebody's RTT is
+ * only predicted, and never cleared. */
+void score_users_rtt(const struct world *w, int service, const int *node, int n, double quantile, double *rtt_ms, bool *predicted);
 
 #endif

@@ -107,13 +107,6 @@ static struct json *users_of(struct score_jq *q, const struct world *w, int app)
 	return json_copy(q->users);
 }
 
-static int latency_of(const struct world *w, int service, int node)
-{
-	int from = w->service[service].node, to = w->node[node].name, there = world_latency(w, from, to);
-
-	return there < 0 ? world_latency(w, to, from) : there;
-}
-
 static void refuse(struct score *out, const char *why)
 {
 	out->value = NAN;
@@ -128,11 +121,13 @@ void score_jq(void *ctx, const struct world *w, int service, struct score *out)
 	struct score_jq *q = ctx;
 	AUTO_JSON struct json *input = json_object(), *result = NULL;
 	AUTO_FREE char *text = NULL;
+	int latency = world_latency(w, w->service[service].node, w->node[out->node].name);
 	struct err e;
 
+	out->predicted |= latency >= 0 && w->latency[latency].predicted;
 	json_set(input, "service", record(q, WORLD_SERVICE, service));
 	json_set(input, "node", record(q, WORLD_NODE, out->node));
-	json_set(input, "latency", record(q, WORLD_LATENCY, latency_of(w, service, out->node)));
+	json_set(input, "latency", record(q, WORLD_LATENCY, latency));
 	json_set(input, "users", users_of(q, w, w->service[service].app));
 	if (json_query_run(q->query, input, &result, &e)) {
 		refuse(out, e.text);

@@ -86,17 +86,17 @@ static int collect(const struct world *w, const struct world_service *s, struct 
 	return n;
 }
 
-/* distance_user_ms(), without its trigonometry where that can be. */
-static double felt_at(const struct world *w, const struct one *one, const struct world_node *node, const struct point *at)
+/* distance_user_estimate(), without its trigonometry where that can be. */
+static double felt_at(const struct world *w, const struct one *one, const struct world_node *node, const struct point *at, bool *predicted)
 {
 	double ms = NAN;
 
 	if (one->plain && one->u.node != node->name)
 		ms = distance_points_km(at, &one->at) * RTT_MS_PER_KM + one->access;
-	return isnan(ms) ? distance_user_ms(w, &one->u, node->name) : ms;
+	return isnan(ms) ? distance_user_estimate(w, &one->u, node->name, predicted) : ms;
 }
 
-void score_users_rtt(const struct world *w, int service, const int *node, int n, double quantile, double *rtt_ms)
+void score_users_rtt(const struct world *w, int service, const int *node, int n, double quantile, double *rtt_ms, bool *predicted)
 {
 	const struct world_service *s = &w->service[service];
 	size_t room = (size_t)w->app[s->app].n_users + (size_t)w->app[s->app].n_groups + 1;
@@ -109,12 +109,15 @@ void score_users_rtt(const struct world *w, int service, const int *node, int n,
 	ones = collect(w, s, one);
 	for (int i = 0; i < n; i++) {
 		struct point at = distance_point(w->node[node[i]].geo);
+		bool guessed = false;
 		int known = 0;
 
 		for (int k = 0; k < ones; k++) {
-			felt[known] = (struct felt){ felt_at(w, &one[k], &w->node[node[i]], &at), one[k].weight };
+			felt[known] = (struct felt){ felt_at(w, &one[k], &w->node[node[i]], &at, &guessed), one[k].weight };
 			known += !isnan(felt[known].ms);
 		}
 		rtt_ms[i] = weighted_quantile(felt, known, quantile);
+		if (predicted)
+			predicted[i] |= guessed;
 	}
 }

@@ -252,7 +252,12 @@ int world_app(const struct world *w, int word)
 
 int world_latency(const struct world *w, int from, int to)
 {
-	return map_get(&w->in->latencies, map_pair(from, to));
+	int there = map_get(&w->in->latencies, map_pair(from, to)), back;
+
+	if (there >= 0 && !w->latency[there].predicted)
+		return there;
+	back = map_get(&w->in->latencies, map_pair(to, from));
+	return there < 0 || (back >= 0 && !w->latency[back].predicted) ? back : there;
 }
 
 bool world_measured(const struct world *w, int word)

@@ -80,7 +80,7 @@ struct world_latency { /* from one node to another, or to a user's address */
 	int from, to;                 /* words */
 	double mean, p50, p95;        /* ms */
 	double loss;                  /* 0..1 */
-	bool predicted;               /* nobody has measured it */
+	bool predicted;               /* nobody has measured it: it ranks, and decides nothing */
 	double seen;                  /* seconds since 1970 */
 };
 
@@ -106,6 +106,7 @@ struct world_score {
 	int app, service;             /* service: index of the instance, -1 when the score is for the name */
 	int node;                     /* word */
 	bool eligible;
+	bool predicted;               /* a latency that nobody has measured is in it */
 	double score;
 	int why;                      /* word: why the node has refused a move, -1 */
 };
@@ -172,7 +173,8 @@ int world_time(const char *s, size_t len, double *seconds);
 /* Indices, -1 when there is none. */
 int world_node(const struct world *w, int word);                   /* the node of that name */
 int world_app(const struct world *w, int word);                    /* the service of that name */
-int world_latency(const struct world *w, int from, int to);        /* the pair, in this direction */
+int world_latency(const struct world *w, int from, int to);        /* the pair: measured rather than predicted, then in this
+                                                                      direction rather than the other */
 bool world_measured(const struct world *w, int word);              /* is it an end of any latency? */
 
 #endif

@@ -270,10 +270,12 @@ int world_read_service(struct taking *t, struct world_service *s)
 
 int world_read_latency(struct taking *t, struct world_latency *l)
 {
+	int method = word(t, "method");
+
 	*l = (struct world_latency){
 		.from = must(t, "from"), .to = must(t, "to"), .mean = num(t, "rtt_ms.mean", 0, 1e9),
 		.p50 = num(t, "rtt_ms.p50", 0, 1e9), .p95 = num(t, "rtt_ms.p95", 0, 1e9), .loss = num(t, "loss", 0, 1),
-		.predicted = flag(t, "predicted", false), .seen = when(t, "seen"),
+		.predicted = method >= 0 && method == world_find(t->w, "predicted"), .seen = when(t, "seen"),
 	};
 	return l->to;
 }
@@ -311,7 +313,7 @@ int world_read_score(struct taking *t, struct world_score *c)
 	*c = (struct world_score){
 		.app = name < 0 ? -1 : world_app_of(t->w, name), .node = must(t, "node"),
 		.service = id < 0 ? -1 : map_get(&t->w->in->services, map_pair(id, -1)),
-		.eligible = flag(t, "eligible", true), .score = num(t, "score", -ANY, ANY), .why = -1,
+		.eligible = flag(t, "eligible", true), .predicted = flag(t, "predicted", false), .score = num(t, "score", -ANY, ANY), .why = -1,
 	};
 	return name;
 }

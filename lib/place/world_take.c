@@ -89,13 +89,16 @@ static int put_latency(struct taking *t, int *subject)
 {
 	struct world *w = t->w;
 	struct world_latency l;
+	int known;
 
 	*subject = world_read_latency(t, &l);
 	if (useless(t, l.seen))
 		return -1;
 	w->in->word[l.from].measured = w->in->word[l.to].measured = true;
-	return PUT(latency, n_latencies, latencies_room, l,
-		   map_add(&w->in->latencies, map_pair(l.from, l.to), w->n_latencies));
+	known = map_add(&w->in->latencies, map_pair(l.from, l.to), w->n_latencies);
+	if (known >= 0 && l.predicted && !w->latency[known].predicted)
+		return known; /* what was measured stays */
+	return PUT(latency, n_latencies, latencies_room, l, known);
 }
 
 static int put_user(struct taking *t, int *subject)

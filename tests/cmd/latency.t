@@ -142,11 +142,17 @@ like "... with its line" '^edge-latency: stdin: line 1: ' "$(<"$tmp/err")"
 "$lab" heal edge4
 "$lab" nodes >"$tmp/in"
 for n in 1 2 3 4; do echo "edge$n ${delays[n]:-0}"; done >"$tmp/delays"
+# Each of the two begins when the other one is there, too.
+other=(0 0 3 2)
+for n in 2 3; do
+	instead edge$n "$EDGE_BIN/edge-latency" "touch $tmp/at$n; for i in \$(seq 600); do [ ! -e $tmp/at${other[n]} ] || exec \$real "\$@"; sleep 0.05; done; exit 69"
+done
 on edge1 sh -c "edge-latency --via edge2 --via edge3 --via nowhere -c 3 -i 20 <$tmp/in" >"$tmp/records" 2>"$tmp/err"
 echo $? >"$tmp/status"
-is "from two nodes to all others" "edge2 edge1, edge2 edge3, edge2 edge4, edge3 edge1, edge3 edge2, edge3 edge4" \
-	"$(field '"\(.from) \(.to)"' | paste -sd, | sed 's/,/, /g')"
+is "from two nodes to all others, at the same time" "edge2 edge1, edge2 edge3, edge2 edge4, edge3 edge1, edge3 edge2, edge3 edge4" \
+	"$(field '"\(.from) \(.to)"' | sort | paste -sd, | sed 's/,/, /g')"
 said 1 "edge-latency: node nowhere: not in the registry"
+for n in 2 3; do right edge$n "$EDGE_BIN/edge-latency"; done
 ok "... with the delays of both" near 100 "$(field 'select(.from == "edge3") | .rtt_ms.p50' edge4)"
 on edge1 edge-latency --via edge2 -c 1 fd77:0:0:$k::3 "$subnet.1" >"$tmp/records" 2>"$tmp/err"
 is "a target by its address" "fd77:0:0:$k::3 $subnet.1" "$(field .to | paste -sd' ')"

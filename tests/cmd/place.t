@@ -194,6 +194,57 @@ is "$(sed -n 's/.*"why":"\(goes[^"]*\)".*/\1/p' "$tmp/out")" "goes aside: a come
 goes on from where it went aside" "... which is said"
 is "$(moved -n 2)" "" "... and is not begun with too few moves"
 
+# --- estimates of latencies rank, and decide nothing
+
+guessed() { # SERVICE-MEMBERS METHOD MS: web is at far, 60 ms from its user; near, as somebody says, MS
+	cat - <<END
+{"kind":"node","name":"far","mem":{"available_bytes":1000000000}}
+{"kind":"node","name":"near","mem":{"available_bytes":1000000000}}
+{"kind":"service","name":"web","node":"far","usage":{"mem_bytes":1000000}$1}
+{"kind":"user","addr":"192.0.2.1","service":"web","node":"far","rtt_ms":{"p50":60}}
+{"kind":"latency","from":"near","to":"192.0.2.1","method":"$2","rtt_ms":{"p50":$3},"seen":"2026-01-01T00:00:00Z"}
+END
+}
+why() { jq -r 'select(.kind == "move") | .why' "$tmp/out"; }
+only='a latency is only an estimate: measure it first (edge-latency)'
+guessed '' predicted 5 >"$tmp/in"
+is "$(moved); $(why)" "web: stay; near may be better: $only" "an estimate alone moves nothing, and it is said what to measure"
+is "$(tail -n 2 "$tmp/out" | tests/schema/check 2>&1)" "" "... as the schemas say"
+is "$(edge-place --explain web <"$tmp/in" | tail -n 1)" "  near                 cost 5 (latency 5), users' RTT 5 ms, no: $only" "... as it does when it is asked for"
+guessed '' predicted 70 >"$tmp/in"
+is "$(moved)" "" "of one that is not better nothing is said"
+guessed '' icmp 5 >"$tmp/in"
+is "$(moved)" "web: far>near" "a measurement moves it"
+{ cat "$tmp/in"; guessed '' predicted 70 | tail -n 1; } >"$tmp/more"
+mv "$tmp/more" "$tmp/in"
+is "$(moved)" "web: far>near" "... whatever is estimated later"
+for policy in greedy same-network-first pack spread; do
+	guessed ',"needs":{"rtt_ms":50}' predicted 5 >"$tmp/in"
+	is "$(moved -p $policy); $(why)" "web: stay; no node of 2: 1 may not (far: needs 50 ms, users would have 60 ms), 1 where $only" \
+		"$policy: nor does one move what may not be where it is"
+done
+guessed ',"needs":{"rtt_ms":50}' predicted 90 >"$tmp/in"
+is "$(edge-score -m latency <"$tmp/in" 2>/dev/null | tail -n 2 | jq -r '"\(.node) \(.eligible) \(.predicted // false)"')" \
+	$'near true true\nfar false false' "a bound refuses by no estimate; the score says that it is one"
+is "$(edge-place --what-if 'node far fails' <"$tmp/in" | head -n 1)" "web                  - -> near: has no node" \
+	"what has no node goes where it is best by estimates"
+edge-score <"$tmp/machines" | jq -c 'select(.kind == "score").predicted = true' >"$tmp/in"
+is "$(moved); $(why)" "speech: stay; server may be better: $only" "nor does a score that an estimate is in"
+sed 's/"rtt_ms":{"mean"/"method":"predicted","rtt_ms":{"p50"/' "$tmp/machines" | edge-score >"$tmp/in"
+is "$(jq -r 'select(.predicted) | "\(.service) \(.node)"' "$tmp/in" | sort | paste -sd' ')" "chatter device chatter server speech device speech server" \
+	"a score says when it rests on one"
+is "$(tail -n 2 "$tmp/in" | tests/schema/check 2>&1)" "" "... as the schemas say"
+cat >"$tmp/in" <<'END'
+{"kind":"node","name":"x"}
+{"kind":"node","name":"y"}
+{"kind":"service","name":"a","node":"x"}
+{"kind":"service","name":"b","node":"y","needs":{"node":"y"},"peers":[{"service":"a","net_bps":65535000}]}
+{"kind":"latency","from":"x","to":"y","method":"icmp","rtt_ms":{"p50":90}}
+END
+is "$(moved)" "a: x>y" "two that talk come together"
+sed -i 's/icmp/predicted/' "$tmp/in"
+is "$(moved)" "" "... not by an estimate of what is between them"
+
 # --- resources, chains, bounds
 
 pair() { # NODE-MEMBERS SERVICE-MEMBERS: a and b at x, whose users are at y

@@ -30,7 +30,12 @@ scored=$(of edge1 .cpu.scored)
 probe
 is "the score is measured once" "$scored" "$(of edge1 .cpu.scored)"
 sleep 1
+here 'sed -i "s/\"where\":\"/&another kernel /" /var/lib/edge/facts.json'
 probe
+ok "... and again by another kernel, or where the disk is in another machine" test "$(of edge1 .cpu.scored)" \> "$scored"
+scored=$(of edge1 .cpu.scored)
+probe
+is "... once" "$scored" "$(of edge1 .cpu.scored)"
 ok "use is told over what has been counted" awk -v w="$(of edge1 .window_s)" 'BEGIN { exit !(w >= 1 && w < 60) }'
 cp "$tmp/records" "$tmp/before"
 probe --verbose

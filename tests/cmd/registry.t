@@ -73,7 +73,24 @@ wait $!
 probe --register --lease 2 --registry "dir:$tmp/dir"
 is "a directory of files has no leases" "69 edge-probe: registry dir: has no leases" "$status $(cat "$tmp/err")"
 
-# The server goes away and comes back, with what it had.
+# The server is killed while somebody watches, and comes back.
+heard() { [[ $(grep -c "^$1" "$tmp/watched") -ge ${2:-1} ]]; }
+EDGE_TEST_WATCH="$url/watched" "$B/tests/unit/registry_test" >"$tmp/watched" &
+watcher=$!
+ok "somebody watches" await 10 heard watching
+probe --register --registry "$url/watched"
+ok "... and hears of a node" await 10 heard change
+kill -KILL "${server[etcd]}"
+wait "${server[etcd]}" 2>/dev/null
+ok "... and that the server was killed" await 10 heard 'away: registry etcd:'
+etcd_start etcd "http://127.0.0.1:$p" "$peer"
+ok "... and that it is back" await 10 heard watching 2
+probe --register --registry "$url/watched"
+ok "... and of the node again" await 10 heard change 2
+kill "$watcher"
+wait "$watcher" 2>/dev/null
+
+# It goes away and comes back, with what it had.
 end etcd
 probe --discover "$url/fleet"
 like "a server that is gone is reported" "^69 edge-probe: registry $url/fleet: failed to connect to 127.0.0.1 port $p" "$status $(cat "$tmp/err")"
@@ -251,6 +268,13 @@ is "a name that there is not is told" "69 edge-probe: dns://127.0.0.1:$p/_no._tc
 probe --discover "dns://127.0.0.1:$p/none.example.org"
 is "... and one without such records" "69 edge-probe: dns://127.0.0.1:$p/none.example.org: no SRV records" "$status $(cat "$tmp/err")"
 end knot
+# By resolv.conf: in a network and with files of its own.
+sed "s/@$p/@53/" "$tmp/knot/knot.conf" >"$tmp/knot/own.conf"
+echo 'nameserver 127.0.0.1' >"$tmp/resolv.conf"
+unshare -mn sh -c 'ip link set lo up; mount -n --bind "$1/resolv.conf" /etc/resolv.conf; knotd -c "$1/knot/own.conf" >"$1/own.log" 2>&1 & knot=$!
+	for i in $(seq 100); do edge-probe --discover dns:_edge._tcp.example.org 2>"$1/err" && break; sleep 0.2; done; kill $knot; wait $knot' \
+	- "$tmp" >"$tmp/records"
+is "... by the server that the machine asks, too" "nearest.example.org near.example.org far.example.org" "$(names)"
 probe --discover "dns://127.0.0.1:$p/_edge._tcp.example.org"
 is "... and a server that is silent" "69 edge-probe: dns://127.0.0.1:$p/_edge._tcp.example.org: no answer" "$status $(cat "$tmp/err")"
 

@@ -11,7 +11,7 @@
 #define MEMBERS 20
 
 struct seen {
-	int lines, ended, late, refused, most;
+	int lines, ended, late, refused, running, most;
 	size_t bytes;
 	bool stop;
 };
@@ -54,15 +54,26 @@ static int ended(void *ctx, size_t i, int status, struct err *e)
 	return 0;
 }
 
+static void works(void *ctx, int k, pid_t pid)
+{
+	struct seen *s = ctx;
+
+	(void)k;
+	s->running += pid ? 1 : -1;
+	s->most = s->running > s->most ? s->running : s->most;
+}
+
 int main(void)
 {
 	struct seen s = { 0 };
-	struct crowd c = { .n = MEMBERS, .at_once = 4, .timeout_ms = 1500, .work = work, .line = line, .ended = ended, .ctx = &s };
+	struct crowd c = { .n = MEMBERS, .at_once = 4, .timeout_ms = 1500, .work = work, .line = line, .ended = ended, .works = works, .ctx = &s };
 	struct err e = { 0 };
 	double start = clock_ms();
 
 	is_int(crowd_run(&c, &e), 0, "many do their work");
 	is_int(s.ended, MEMBERS, "... all of them");
+	is_int(s.most, c.at_once, "... as many at once as may be, and no more");
+	is_int(s.running, 0, "... and none is left");
 	is_int(s.late, 1, "... one is late, and killed");
 	is_int(s.refused, 2, "... and those that fail are told");
 	is_int(s.lines, MEMBERS - 3 + 2, "... with the lines of all others, and only whole ones");

@@ -161,7 +161,7 @@ __attribute__((unused)) static bool allowed(const struct ledger *l, int s, int n
 	double rtt_ms = NAN;
 
 	if (!isnan(l->w->service[s].needs.rtt_ms))
-		score_users_rtt(l->w, s, &node, 1, 0.95, &rtt_ms);
+		score_users_rtt(l->w, s, &node, 1, 0.95, &rtt_ms, NULL);
 	return !(l->o->failed && l->o->failed[node]) &&
 	       !(eligible_refusals(l->w, s, node, rtt_ms, &l->o->rules, false) & ~(1u << ELIGIBLE_MEMORY));
 }

@@ -210,11 +210,36 @@ static void test_nodes(struct registry *r)
 	   "it describes itself");
 }
 
+/* For tests that take a registry's server away: what a watch hears, until it is ended. */
+static int follow(const char *url)
+{
+	AUTO_REGISTRY struct registry *r = NULL;
+	const char *was = "", *is;
+	struct err e = { 0 };
+
+	if (registry_open(&r, url, &e))
+		return e.code;
+	for (;; was = is) {
+		int rc = registry_watch(r, "node", 200, &e);
+
+		is = rc < 0 ? "away" : "watching";
+		if (rc > 0)
+			puts("change");
+		else if (strcmp(is, was))
+			printf("%s%s%s\n", is, rc < 0 ? ": " : "", rc < 0 ? e.text : "");
+		fflush(stdout);
+		if (rc < 0)
+			usleep(50000);
+	}
+}
+
 int main(void)
 {
 	AUTO_REGISTRY struct registry *r = NULL, *none = NULL;
 	struct err e = { 0 };
 
+	if (getenv("EDGE_TEST_WATCH"))
+		return follow(getenv("EDGE_TEST_WATCH"));
 	if (!mkdtemp(top) || setenv("EDGE_ROOT", top, 1) || unsetenv("EDGE_REGISTRY"))
 		return 1;
 	ok(registry_open(&none, "other://x", &e) == -1 && e.code == EX_USAGE, "an unknown kind of registry is refused");

@@ -125,6 +125,13 @@ static void test_latency(void)
 	s = at(w, "soft", "lost", &o);
 	ok(misses(&s, "users"), "where nothing is known there is no score");
 	ok(isnan(at(w, "any", "munich", &o).value), "nor where there are no users");
+	take(w, "{'kind':'latency','from':'lost','to':'1','method':'predicted','rtt_ms':{'p50':60}}");
+	s = at(w, "web", "lost", &o);
+	ok(s.predicted && !s.refusals && near(s.value, 100 * (1 - 60.0 / 50)), "an estimate ranks, and refuses nothing");
+	ok(!at(w, "web", "view", &o).predicted, "... and is told from what is measured");
+	take(w, "{'kind':'latency','from':'lost','to':'1','method':'icmp','rtt_ms':{'p50':60}}");
+	s = at(w, "web", "lost", &o);
+	ok(!s.predicted && s.refusals == 1 << ELIGIBLE_LATENCY, "when it is measured it refuses");
 	is_int(at(w, "web", "view", &plain).refusals, 1 << ELIGIBLE_LATENCY, "the bound holds for other models, too");
 }
 
@@ -140,20 +147,20 @@ static void test_quantile(void)
 		take(w, "{'kind':'user','addr':'%d','service':'s','node':'n','rtt_ms':{'p50':%d}}", i, i * 37 % 101);
 	world_index(w);
 	for (int q = 1; q <= 100; q++) {
-		score_users_rtt(w, 0, &node, 1, q / 100.0 - 0.001, &ms);
+		score_users_rtt(w, 0, &node, 1, q / 100.0 - 0.001, &ms, NULL);
 		wrong += ms != q;
 	}
 	is_int(wrong, 0, "quantiles of the users' medians");
-	score_users_rtt(w, 0, &node, 1, 0, &ms);
+	score_users_rtt(w, 0, &node, 1, 0, &ms, NULL);
 	ok(ms == 1, "... the least");
-	score_users_rtt(w, 0, &node, 1, 1, &ms);
+	score_users_rtt(w, 0, &node, 1, 1, &ms, NULL);
 	ok(ms == 100, "... the greatest");
 	AUTO_WORLD struct world *g = world_of(
 		"{'kind':'node','name':'n','geo':{'lat':0,'lon':0}}\n{'kind':'service','name':'s','node':'n'}\n"
 		"{'kind':'group','service':'s','geo':{'lat':0,'lon':1},'users':90}\n{'kind':'group','service':'s','geo':{'lat':0,'lon':10},'users':10}");
-	score_users_rtt(g, 0, &node, 1, 0.9, &ms);
+	score_users_rtt(g, 0, &node, 1, 0.9, &ms, NULL);
 	ok(near(ms, M_PI / 180 * EARTH_KM * RTT_MS_PER_KM), "groups stand for as many users as they have");
-	score_users_rtt(g, 0, &node, 1, 0.91, &ms);
+	score_users_rtt(g, 0, &node, 1, 0.91, &ms, NULL);
 	ok(near(ms, 10 * M_PI / 180 * EARTH_KM * RTT_MS_PER_KM), "... all of them");
 }
 
@@ -167,9 +174,9 @@ static void test_replicas(void)
 	int node[] = { 0, 1 };
 	double ms[2];
 
-	score_users_rtt(w, 0, node, 2, 1, ms);
+	score_users_rtt(w, 0, node, 2, 1, ms, NULL);
 	ok(ms[0] == 5 && ms[1] > 100, "of several instances each has the users that its node serves");
-	score_users_rtt(w, 1, node, 2, 1, ms);
+	score_users_rtt(w, 1, node, 2, 1, ms, NULL);
 	ok(ms[1] == 7 && ms[0] > 100, "... the other one the others");
 }
 

@@ -84,7 +84,7 @@ static void test_rest(void)
 		"{'kind':'score','service':'counter','node':'edge2','eligible':true,'score':61.5}\n{'kind':'rumour'}\n{'x':1}\n{}");
 
 	ok(w->latency[world_latency(w, world_find(w, "edge1"), world_find(w, "edge2"))].p50 == 2, "a latency");
-	is_int(world_latency(w, world_find(w, "edge2"), world_find(w, "edge1")), -1, "... in one direction");
+	is_int(world_latency(w, world_find(w, "edge2"), world_find(w, "edge1")), 0, "... which serves for the other direction, too");
 	ok(w->n_users == 3 && w->user[0].p50 == 38 && w->user[0].count == 812 && w->user[0].demand == 1, "users");
 	ok(w->n_groups == 1 && w->group[0].users == 41 && w->group[0].qoe == 0.3, "a group");
 	ok(w->n_scored == 1 && w->scored[0].score == 61.5 && w->scored[0].eligible, "a score");
@@ -225,6 +225,26 @@ static void test_distance(void)
 	ok(isnan(distance_user_ms(w, w->user, nowhere)), "... or nobody knows");
 }
 
+static void test_predicted(void)
+{
+	AUTO_WORLD struct world *w = world_of(
+		"{'kind':'latency','from':'a','to':'b','method':'icmp','rtt_ms':{'p50':9}}\n"
+		"{'kind':'latency','from':'a','to':'b','method':'predicted','rtt_ms':{'p50':3}}\n"
+		"{'kind':'latency','from':'c','to':'a','method':'predicted','rtt_ms':{'p50':4}}\n"
+		"{'kind':'latency','from':'d','to':'a','method':'predicted','rtt_ms':{'p50':5}}\n"
+		"{'kind':'latency','from':'a','to':'d','method':'tcp:22','rtt_ms':{'p50':6}}");
+	int a = world_find(w, "a"), b = world_find(w, "b"), c = world_find(w, "c"), d = world_find(w, "d");
+	bool predicted = false;
+
+	ok(distance_nodes_estimate(w, a, b, &predicted) == 9 && !predicted, "an estimate does not take the place of a measurement");
+	ok(distance_nodes_estimate(w, d, a, &predicted) == 6 && distance_nodes_ms(w, a, d) == 6 && !predicted,
+	   "... nor does the one of the other direction");
+	ok(distance_nodes_estimate(w, a, c, &predicted) == 4 && predicted, "where nobody has measured it holds, and is known to be one");
+	take(w, "{'kind':'latency','from':'c','to':'a','method':'icmp','rtt_ms':{'p50':7}}");
+	predicted = false;
+	ok(distance_nodes_estimate(w, a, c, &predicted) == 7 && !predicted, "... until somebody measures");
+}
+
 int main(void)
 {
 	test_node();
@@ -236,5 +256,6 @@ int main(void)
 	test_lists();
 	test_time();
 	test_distance();
+	test_predicted();
 	return done();
 }
