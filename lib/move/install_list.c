@@ -103,7 +103,7 @@ static int add_programs(struct install_list *l, struct err *e)
 	for (int i = 0; i < n; i++) {
 		snprintf(path, sizeof(path), "%s/%s", dir, entries[i]->d_name);
 		if (!rc)
-			rc = add(l, "bin", entries[i]->d_name, path, e) || add_needed(l, "lib", path, "LD_PRELOAD=" LIBRARY_ALL, e);
+			rc = add(l, "bin", entries[i]->d_name, path, e) || add_needed(l, "lib", path, "LD_PRELOAD=" LIBRARY_BROUGHT, e);
 		free(entries[i]);
 	}
 	free(entries);
