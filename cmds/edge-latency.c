@@ -332,27 +332,25 @@ static void note(void *ctx, const struct err *e)
 }
 
 /* The bounds that the services here have themselves: other services may have come. */
-static int read_bounds(struct run *r, struct err *e)
+/* Without a list those that are known stay. */
+static void read_bounds(struct run *r)
 {
-	AUTO_JSON struct json *all = service_list(e);
+	AUTO_JSON struct json *all = service_list(NULL);
 
 	for (size_t i = 0; all && i < json_len(all, NULL); i++) {
 		AUTO_JSON struct json *service = json_at(all, i);
 
 		groups_service(r->groups, service);
 	}
-	r->bounds_read = all;
-	return all ? 0 : -1;
+	r->bounds_read = true;
 }
 
 static int take_user(void *ctx, struct json *user, struct err *e)
 {
 	struct run *r = ctx;
 
-	if (r->groups && !r->bounds_read && read_bounds(r, e)) {
-		json_free(user);
-		return -1;
-	}
+	if (r->groups && !r->bounds_read)
+		read_bounds(r);
 	if (r->places)
 		position_add(r->places, user);
 	if (r->groups)

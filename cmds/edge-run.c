@@ -272,13 +272,13 @@ static int start_of_move(const struct json *rec)
 	if (!spec && from && service && !(spec = ask_definition(from, service, &e)))
 		return cmd_fail(&cmd, &e);
 	failure[0] = '\0';
-	if (spec && start_spec(spec, defined ? id : NULL, json_str(rec, "to"))) {
-		if (failure[0] && service && json_str(rec, "to"))
-			tell_refusal(rec);
-		return EX_NO;
-	}
+	int rc = spec ? start_spec(spec, defined ? id : NULL, json_str(rec, "to")) : 0;
+
+	/* What may go well the next time is no reason to go elsewhere. */
+	if (rc && rc != EX_TEMPFAIL && rc != EX_IOERR && failure[0] && service && json_str(rec, "to"))
+		tell_refusal(rec);
 	if (spec)
-		return 0;
+		return rc ? EX_NO : 0;
 	err_set(&e, EX_DATAERR, "service %s: the record to start it has no service_spec", service ? service : "(unnamed)");
 	return cmd_fail(&cmd, &e);
 }

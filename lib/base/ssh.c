@@ -366,10 +366,14 @@ static int load_library(struct err *e)
 
 static struct ssh *ssh_new(int timeout_ms, struct err *e)
 {
-	struct ssh *s = load_library(e) ? NULL : calloc(1, sizeof(*s));
+	struct ssh *s;
 
-	if (!s)
+	if (load_library(e))
 		return NULL;
+	if (!(s = calloc(1, sizeof(*s)))) {
+		err_sys(e, "ssh");
+		return NULL;
+	}
 	s->fd = -1;
 	s->deadline = clock_ms() + timeout_ms;
 	pthread_mutex_init(&s->lock, NULL);

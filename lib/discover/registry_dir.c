@@ -193,9 +193,8 @@ static int dir_stage(void *self, const char *key, const struct json *rec, struct
 	return 0;
 }
 
-/* Gives the staged file its name, if it is the one; all see it, but the disk is not waited for. 1: it is not, or somebody was
- * faster. */
-static int put_staged(struct dir *d, const char *key, const struct json *rec)
+/* Gives the staged file its name, if it is the one. 1: it is not, or somebody was faster. */
+static int put_staged(struct dir *d, const char *key, const struct json *rec, struct err *e)
 {
 	char path[PATH_MAX], link[32];
 
@@ -208,7 +207,7 @@ static int put_staged(struct dir *d, const char *key, const struct json *rec)
 	if (linkat(AT_FDCWD, link, AT_FDCWD, below(d, key, SUFFIX, path), AT_SYMLINK_FOLLOW))
 		return 1;
 	unstage(d);
-	return 0;
+	return file_sync_folder(path, e);
 }
 
 static int dir_put(void *self, const char *key, const struct json *rec, const struct registry_version *expect,
@@ -225,7 +224,7 @@ static int dir_put(void *self, const char *key, const struct json *rec, const st
 		return -1;
 	if ((rc = version_check(d, key, expect, e)))
 		return rc;
-	if (rec && (rc = put_staged(d, key, rec)) <= 0)
+	if (rec && (rc = put_staged(d, key, rec, e)) <= 0)
 		return rc;
 	below(d, key, SUFFIX, path);
 	if (rec)

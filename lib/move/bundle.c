@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "lib/move/bundle.h"
 
+#include <dlfcn.h>
 #include <limits.h>
 #include <link.h>
 #include <string.h>
@@ -26,10 +27,28 @@ struct bundle {
 
 /* ---- what is in it ---- */
 
+/* Where edge-invite --install has brought us, our loader is run, and told whom to load. */
+static bool loader_runs(void)
+{
+	char exe[PATH_MAX];
+	ssize_t n = readlink("/proc/self/exe", exe, sizeof(exe) - 1);
+
+	exe[n > 0 ? n : 0] = '\0';
+	return strrchr(exe, '/') && !strcmp(strrchr(exe, '/'), "/ld.so");
+}
+
+static const char *path_of_program(void)
+{
+	Dl_info info;
+
+	return loader_runs() && dladdr((void *)bundle_run, &info) ? info.dli_fname : "/proc/self/exe";
+}
+
 /* The program, its loader and a library, each by the name by which it is looked for. */
 static int add_part(struct dl_phdr_info *i, size_t size, void *ctx)
 {
 	const char *base = strrchr(i->dlpi_name, '/');
+	bool loader = base && (!strncmp(base, "/ld-", 4) || !strcmp(base, "/ld.so"));
 	struct bundle *b = ctx;
 	struct part *p = &b->parts[b->n];
 
@@ -38,9 +57,9 @@ static int add_part(struct dl_phdr_info *i, size_t size, void *ctx)
 		return 0;
 	if (b->n == PARTS_MAX)
 		return -1;
-	snprintf(p->path, sizeof(p->path), "%s", base ? i->dlpi_name : "/proc/self/exe");
-	snprintf(p->name, sizeof(p->name), "%.99s",
-		 !base ? "edge-probe" : !strncmp(base, "/ld-", 4) || !strcmp(base, "/ld.so") ? "ld.so" : base + 1);
+	snprintf(p->path, sizeof(p->path), "%s",
+		 !base ? path_of_program() : loader && loader_runs() ? "/proc/self/exe" : i->dlpi_name);
+	snprintf(p->name, sizeof(p->name), "%.99s", !base ? "edge-probe" : loader ? "ld.so" : base + 1);
 	b->n++;
 	return 0;
 }

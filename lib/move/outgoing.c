@@ -30,11 +30,13 @@ int outgoing_turn(struct outgoing *o, const char *from, const char *step, struct
 	/* Whoever goes on from "go" must know that memory is here that the destination lacks. */
 	if (o->post_copy)
 		json_set_str(more, "late", "yes");
-	/* And whoever undoes it has to see that criu ended. */
+	/* And whoever undoes it has to see that criu ended, and to know what may have been written behind it and lost. */
 	if (!strcmp(step, "frozen") && o->criu.pid > 0) {
 		snprintf(criu, sizeof(criu), "%d", (int)o->criu.pid);
 		json_set_str(more, "criu", criu);
 	}
+	if (!strcmp(step, "frozen") && o->ctl)
+		json_set_str(more, "unsynced", "go");
 	/* The client waits for "go", and a node that is switched off before it is on disk has no service any more that could run twice. */
 	int rc = strcmp(step, "go") ? journal_turn(o->ck->id, from, step, more, &why) :
 				      journal_turn_cached(o->ck->id, from, step, more, &why);

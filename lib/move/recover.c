@@ -247,10 +247,12 @@ static bool has_late_pages(const char *move)
 	return late != NULL;
 }
 
-/* May "go" have been said? It is not waited for until it is on disk: a node that was switched off may have lost it. */
+/* May "go" have been said? Most moves do not wait until it is on disk: a node that was switched off may have lost it. */
 static bool may_have_gone(const struct journal_entry *j)
 {
-	return !strcmp(j->step, "go") || (!strcmp(j->step, "frozen") && !j->same_boot && j->peer[0]);
+	AUTO_FREE char *unsynced = journal_member(j->move, "unsynced");
+
+	return !strcmp(j->step, "go") || (!strcmp(j->step, "frozen") && !j->same_boot && unsynced && !strcmp(unsynced, "go"));
 }
 
 static int recover_source(const struct journal_entry *j, const struct recover_options *opt, enum recovery *what,

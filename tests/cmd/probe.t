@@ -189,6 +189,10 @@ is "... and may be sent it for one run" "0 edge2 edge3" "$status $(jq -r 'select
 ok "... with records as their schema says" tests/schema/check <"$tmp/records"
 is "... and the address that it was reached at" "$subnet.3" "$(of edge3 .addr)"
 is "... which leaves nothing there" "$(cat "$tmp/before")" "$(on edge3 sh -c 'ls -d /tmp/tmp.* 2>/dev/null')"
+loader=$(ldd "$EDGE_BIN/edge-probe" | awk '/\/ld-linux/ { print $1 }') libraries=$(ldd "$EDGE_BIN/edge-probe" | awk '/libc\.so/ { print $3 }')
+on edge1 cp "$loader" /var/lib/edge/ld.so
+is "... also by one that was itself brought along" edge3 "$(on edge1 /var/lib/edge/ld.so --library-path "${libraries%/*}" "$EDGE_BIN/edge-probe" \
+	--bootstrap edge3 | jq -r .name)"
 instead edge3 "$(command -v uname)" 'case $1 in -m) echo other ;; *) exec "$real" "$@" ;; esac'
 probe --bootstrap edge3
 is "another architecture is told" "69 edge-probe: node edge3: bootstrap: its architecture is not $(uname -m)" "$status $(cat "$tmp/err")"

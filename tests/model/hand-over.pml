@@ -12,7 +12,7 @@
  *      death of M; and M in trouble)
  *
  * A step is on disk before anything is done for it; but "restoring" and "go" are only seen by all, and may be lost when D or S
- * crashes, and so may D's word in the registry, which may be a folder of either. A
+ * crashes. A
  * turn, (from, to), is one atomic action: the step is written only if the last one is among `from`. All else may be
  * interrupted between any two statements.
  *
@@ -307,14 +307,12 @@ active proctype Late()
 inline crash_s() {
 	m = false; g = false; taken = false; said = nothing; answer = nothing; s_net = false;
 	if :: s_last == go -> s_last = frozen :: true fi;
-	if :: registry == running -> registry = none :: true fi;
 	if :: s_tasks != retired -> s_tasks = lost :: else fi
 }
 inline crash_d() {
 	e = false; k = false; d_net = false;
 	d_old = (d_last == running);
 	if :: d_last == restoring -> d_last = begun :: true fi;
-	if :: registry == running -> registry = none :: true fi;
 	if :: d_tasks != none -> d_tasks = lost :: else fi
 }
 
