@@ -24,6 +24,19 @@ void bearing_release(struct bearing *b)
 	free(b->load);
 }
 
+bool bearing_clashes(const struct bearing *b, int job, int node)
+{
+	const struct gap *g = &b->p->g;
+
+	for (int l = 0; l < g->n_links; l++) {
+		int other = g->links[l].a == job ? g->links[l].b : g->links[l].b == job ? g->links[l].a : -1;
+
+		if (other >= 0 && isinf(g->links[l].weight) && b->at[other] == node)
+			return true;
+	}
+	return false;
+}
+
 bool bearing_fits(const struct bearing *b, int job, int node)
 {
 	const struct gap *g = &b->p->g;
@@ -37,13 +50,7 @@ bool bearing_fits(const struct bearing *b, int job, int node)
 		if (use > 0 && gap_over(b->load[node * TAKES + r] + use, g->capacity[node * TAKES + r]))
 			return false;
 	}
-	for (int l = 0; l < g->n_links; l++) {
-		int other = g->links[l].a == job ? g->links[l].b : g->links[l].b == job ? g->links[l].a : -1;
-
-		if (other >= 0 && isinf(g->links[l].weight) && b->at[other] == node)
-			return false;
-	}
-	return true;
+	return !bearing_clashes(b, job, node);
 }
 
 bool bearing_over(const struct bearing *b, int node)

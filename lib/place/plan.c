@@ -298,7 +298,7 @@ static int make_plan(const struct problem *p, enum policy policy, int max_moves,
 	plan->before = bearing_cost(&o->b);
 	o->plan = plan;
 	/* Where the goal of a policy is not the cost, the cost does not decide. */
-	o->must_pay = policy == POLICY_OPTIMAL || policy == POLICY_GREEDY;
+	o->must_pay = plan->by_cost = policy == POLICY_OPTIMAL || policy == POLICY_GREEDY;
 	o->room = max_moves;
 	if (order(o, list))
 		return -1;

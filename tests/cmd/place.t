@@ -211,6 +211,17 @@ guessed '' predicted 5 >"$tmp/in"
 is "$(moved); $(why)" "web: stay; near may be better: $only" "an estimate alone moves nothing, and it is said what to measure"
 is "$(tail -n 2 "$tmp/out" | tests/schema/check 2>&1)" "" "... as the schemas say"
 is "$(edge-place --explain web <"$tmp/in" | tail -n 1)" "  near                 cost 5 (latency 5), users' RTT 5 ms, no: $only" "... as it does when it is asked for"
+is "$(moved -p pack)" "" "... a policy whose aim is not the cost does not say it"
+{ cat "$tmp/in"; echo '{"kind":"service","name":"db","node":"near","needs":{"avoid":["web"]}}'; } >"$tmp/more"
+is "$(edge-place --dry-run <"$tmp/more" | grep -c stays)" 0 "... nor is it said of a node with one that must not be with it"
+{
+	cat "$tmp/in"
+	echo '{"kind":"node","name":"mid"}'
+	echo '{"kind":"latency","from":"mid","to":"192.0.2.1","method":"icmp","rtt_ms":{"p50":30}}'
+} >"$tmp/more"
+for policy in optimal greedy; do
+	is "$(edge-place -p $policy --dry-run <"$tmp/more" | grep -c '^web')" 1 "$policy: ... and of what moves to another node nothing else is said"
+done
 guessed '' predicted 70 >"$tmp/in"
 is "$(moved)" "" "of one that is not better nothing is said"
 guessed '' icmp 5 >"$tmp/in"
