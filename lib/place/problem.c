@@ -416,7 +416,6 @@ struct problem *problem_new(const struct world *w, const struct problem_options 
 		pay(p, j);
 	p->g.cost = p->paid;
 	p->g.capacity = p->capacity;
-	p->g.links = p->links;
 	p->g.distance = p->distance;
 	p->g.network = p->network;
 	return TAKE_PTR(p);
@@ -435,6 +434,8 @@ void problem_free(struct problem *p)
 	free(p->capacity);
 	free(p->users);
 	free(p->links);
+	free(p->link_of);
+	free(p->link_end);
 	free(p->distance);
 	free(p->network);
 	free(p->rests);

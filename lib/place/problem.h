@@ -58,6 +58,7 @@ struct problem {
 	double *capacity; /* [nodes][TAKES] */
 	double *users;    /* [jobs]: what they ask for, all together */
 	struct gap_link *links;
+	int *link_of, *link_end; /* gap_links() */
 	float *distance;
 	int *network;
 	bool *rests;      /* [jobs]: it has moved within the cooldown */

@@ -108,6 +108,9 @@ int problem_link(struct problem *p)
 					     SCORE_WINDOW_BYTES)))
 				return -1;
 	}
+	p->g.links = p->links;
+	if (gap_links(&p->g, &p->link_of, &p->link_end))
+		return -1;
 	if (!p->g.n_links)
 		return 0;
 	if (measure(p))
