@@ -94,23 +94,11 @@ static void take(struct problem *p, int j)
 	p->use[TAKES_NET][j] = (float)known_or(s->net_bps, 0);
 }
 
-/* Of processors, those that may be taken. Use is measured, and wobbles: what is there may stay up to the limit, but more comes only up to
- * the margin below it, or what had to go when use was high would come back when it is low. Who has no node yet need not wait for that. */
-static double steady(const struct problem *p, int i, double all, double load)
-{
-	double less = fmax(0, all - p->o->margin * known_or(p->w->node[i].use * p->w->node[i].cores, 0));
-
-	for (int j = 0; j < p->g.jobs; j++)
-		if (p->at[j] < 0)
-			return all;
-	return load > all ? all : fmax(load, less);
-}
-
 /* What is left for services, all of ours gone: others' use is what the node says, less what ours use there. */
 static void give(struct problem *p, int i)
 {
 	const struct world_node *n = &p->w->node[i];
-	double *c = p->capacity + (size_t)i * TAKES, ours = 0, memory = 0, load = 0;
+	double *c = p->capacity + (size_t)i * TAKES, ours = 0, memory = 0;
 
 	for (int j = 0; j < p->g.jobs; j++)
 		if (p->at[j] == i) {
@@ -118,16 +106,41 @@ static void give(struct problem *p, int i)
 
 			ours += known_or(s->cpu, 0) * known_or(n->cores, 0);
 			memory += known_or(s->mem, 0);
-			load += gap_use(&p->g, j, i, TAKES_CPU);
 		}
 	c[TAKES_CPU] = known_or(n->cores * p->o->limit - fmax(0, known_or(n->use * n->cores, ours) - ours), ENDLESS);
-	c[TAKES_CPU] = steady(p, i, c[TAKES_CPU], load);
 	c[TAKES_MEM] = known_or(n->mem_available + memory, known_or(n->mem_total, ENDLESS));
 	c[TAKES_GPU] = known_or(n->gpus, ENDLESS);
 	c[TAKES_GPU_MEM] = known_or(n->gpu_mem, ENDLESS);
 	c[TAKES_NET] = known_or(n->net_bps, ENDLESS);
 	for (int r = 0; r < TAKES; r++)
 		c[r] = fmax(0, c[r]);
+}
+
+/* Has some job no node, and could have one if that were empty? */
+static bool homeless(const struct problem *p)
+{
+	for (int j = 0; j < p->g.jobs; j++)
+		for (int i = 0, r = 0; p->at[j] < 0 && i < p->g.nodes; i++, r = 0) {
+			while (r < TAKES && !gap_over(gap_use(&p->g, j, i, r), p->capacity[i * TAKES + r]))
+				r++;
+			if (r == TAKES && p->cost[(size_t)j * p->g.nodes + i] < GAP_NEVER)
+				return true;
+		}
+	return false;
+}
+
+/* Use of processors is measured, and wobbles: what is there may stay up to the limit, but more comes only up to the margin below it, or
+ * what had to go when use was high would come back when it is low. Who has no node yet need not wait for that. */
+static void steady(struct problem *p)
+{
+	for (int i = homeless(p) ? p->g.nodes : 0; i < p->g.nodes; i++) {
+		const struct world_node *n = &p->w->node[i];
+		double *all = &p->capacity[i * TAKES + TAKES_CPU], less = *all - p->o->margin * known_or(n->use * n->cores, 0), load = 0;
+
+		for (int j = 0; j < p->g.jobs; j++)
+			load += p->at[j] == i ? gap_use(&p->g, j, i, TAKES_CPU) : 0;
+		*all = load > *all ? *all : fmax(0, fmax(load, less));
+	}
 }
 
 /* --- what it costs */
@@ -410,6 +423,7 @@ struct problem *problem_new(const struct world *w, const struct problem_options 
 	for (int j = 0; j < p->g.jobs; j++)
 		if (prices(p, j))
 			return NULL;
+	steady(p);
 	if (problem_link(p))
 		return NULL;
 	for (int j = 0; j < p->g.jobs; j++)
