@@ -131,7 +131,7 @@ struct world {
 	struct world_peer *peer;
 	int n_nodes, n_services, n_latencies, n_users, n_groups, n_scored, n_apps, n_corners, n_peers;
 	int *of_app; /* see struct world_app; NULL before world_index() */
-	double since; /* latencies, users and groups seen before are not taken; NAN, as in a new world: all are */
+	double since; /* latencies, users and groups seen before are not taken, and users.h gives nodes none; NAN, as in a new world: all are taken */
 	int n_old;    /* how many were not */
 	struct world_private *in;
 };

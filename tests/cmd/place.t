@@ -421,6 +421,14 @@ is "$(grep -E '"kind":"(move|plan)"' "$tmp/out.all" | tests/schema/check 2>&1)" 
 is "$(edge-place --users --follow <"$tmp/batches" | cmp - "$tmp/out.all")" "" "... the same at every run"
 is "$(jq -rs 'map(select(.kind == "plan") | [.moves, .unplaced] | join(" ")) | join(", ")' "$tmp/out.all")" "3 0, 1 0, 1 0" \
 	"... a plan for each batch, none for the end behind an empty line"
+aged() { # MINUTE: a was seen then
+	echo '{"kind":"node","name":"a","geo":{"lat":48,"lon":11},"seen":"2026-01-01T00:'"$1"':00Z"}'
+}
+{ aged 10; echo '{"kind":"node","name":"b","geo":{"lat":50,"lon":11},"seen":"2026-01-01T00:10:00Z"}'
+	sed -n '3,4p' "$tmp/in"; echo '{"kind":"user","addr":"192.0.2.1","service":"game","geo":{"lat":48,"lon":11}}'
+	echo; aged 01; echo; aged 10; echo; } >"$tmp/batches"
+edge-place --users --follow --stale 300 --now 2026-01-01T00:10:00Z <"$tmp/batches" >"$tmp/out" 2>"$tmp/err"
+is "$(moves)" "game: >a; game: a>b; game: b>a" "... by --stale users leave a node that was not seen for long, until it is"
 is "$(moved --users --what-if 'node a fails' --what-if 'users x5')" "" "questions print no records"
 is "$(cat "$tmp/out")" "3 users of 1 services: 1 sent elsewhere, 2 without room; users' ms 33.3585 -> 11.1195" "... but an answer"
 
