@@ -31,7 +31,7 @@ struct plan {
 	struct plan_move *moves;
 	int n;
 	double before, after; /* cost of those that have a node */
-	double bound;        /* no plan costs less, of those that place all; -INFINITY when not asked for */
+	double bound;        /* no plan costs less, of those that place all and keep to the problem's capacities; -INFINITY when not asked for */
 	int unplaced;        /* services without a node at the end */
 	int withheld;        /* moves that the policy wants and that are not made: do not pay, too many, no safe order */
 	long steps;
