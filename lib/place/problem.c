@@ -308,34 +308,39 @@ static bool refused(const struct problem *p, int j, int i, double rtt_ms)
 	return why || (p->o->failed && p->o->failed[i]);
 }
 
-double problem_bounded_rtt(const struct problem *p, int j, int i)
+double *problem_bounded_rtt(const struct problem *p, int j)
 {
-	bool predicted = false;
-	double rtt = NAN;
+	size_t nodes = (size_t)p->g.nodes + 1;
+	double *rtt = malloc(nodes * sizeof(*rtt));
+	AUTO_FREE bool *predicted = calloc(nodes, sizeof(*predicted));
+	AUTO_FREE int *all = malloc(nodes * sizeof(*all));
 
+	if (!rtt || !predicted || !all) {
+		free(rtt);
+		return NULL;
+	}
+	for (int i = 0; i < p->g.nodes; i++) {
+		all[i] = i;
+		rtt[i] = NAN;
+	}
 	if (!isnan(p->w->service[p->service[j]].needs.rtt_ms))
-		score_users_rtt(p->w, p->service[j], &i, 1, QUANTILE, &rtt, &predicted);
-	return predicted ? NAN : rtt;
+		score_users_rtt(p->w, p->service[j], all, p->g.nodes, QUANTILE, rtt, predicted);
+	for (int i = 0; i < p->g.nodes; i++)
+		if (predicted[i])
+			rtt[i] = NAN;
+	return rtt;
 }
 
 static int prices(struct problem *p, int j)
 {
 	const struct world_service *s = &p->w->service[p->service[j]];
-	AUTO_FREE double *rtt = malloc(((size_t)p->g.nodes + 1) * sizeof(*rtt));
-	AUTO_FREE bool *predicted = calloc((size_t)p->g.nodes + 1, sizeof(*predicted));
-	AUTO_FREE int *all = malloc(((size_t)p->g.nodes + 1) * sizeof(*all));
+	AUTO_FREE double *rtt = problem_bounded_rtt(p, j);
 	float *cost = p->cost + (size_t)j * p->g.nodes;
 
-	if (!rtt || !predicted || !all)
+	if (!rtt)
 		return -1;
-	for (int i = 0; i < p->g.nodes; i++) {
-		all[i] = i;
-		rtt[i] = NAN;
-	}
-	if (!isnan(s->needs.rtt_ms))
-		score_users_rtt(p->w, p->service[j], all, p->g.nodes, QUANTILE, rtt, predicted);
 	for (int i = 0; i < p->g.nodes; i++)
-		cost[i] = refused(p, j, i, predicted[i] ? NAN : rtt[i]) ? GAP_NEVER : cost[i] + (float)problem_running_cost(p, j, i);
+		cost[i] = refused(p, j, i, rtt[i]) ? GAP_NEVER : cost[i] + (float)problem_running_cost(p, j, i);
 	p->rests[j] = !isnan(s->moved) && p->o->rules.now - s->moved < p->o->cooldown;
 	return 0;
 }

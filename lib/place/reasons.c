@@ -39,7 +39,8 @@ void reasons_init(struct reasons *r, const struct bearing *b, int job)
 	*r = (struct reasons){ .b = b, .job = job };
 	r->told = malloc(((size_t)g->nodes + 1) * sizeof(int));
 	r->score = calloc((size_t)g->nodes + 1, sizeof(double));
-	if (!r->told || !r->score)
+	r->rtt = problem_bounded_rtt(b->p, job);
+	if (!r->told || !r->score || !r->rtt)
 		abort();
 	collect_scores(r);
 }
@@ -48,6 +49,7 @@ void reasons_release(struct reasons *r)
 {
 	free(r->told);
 	free(r->score);
+	free(r->rtt);
 }
 
 /* One reason behind the others. */
@@ -68,9 +70,8 @@ bool reasons_refused(const struct reasons *r, int i, bool all, char why[REASONS_
 	const struct problem *p = r->b->p;
 	const struct world *w = p->w;
 	int service = p->service[r->job];
-	double rtt = problem_bounded_rtt(p, r->job, i);
 	/* Memory is a capacity: see reasons_hindered(). */
-	unsigned bits = eligible_refusals(w, service, i, rtt, &p->o->rules, false) & ~(1u << ELIGIBLE_MEMORY);
+	unsigned bits = eligible_refusals(w, service, i, r->rtt[i], &p->o->rules, false) & ~(1u << ELIGIBLE_MEMORY);
 	char text[200];
 
 	why[0] = '\0';
@@ -80,7 +81,7 @@ bool reasons_refused(const struct reasons *r, int i, bool all, char why[REASONS_
 	}
 	for (int c = 0; c < ELIGIBLE_CHECKS && (all || !why[0]); c++)
 		if (bits & 1u << c) {
-			eligible_why(w, service, i, rtt, &p->o->rules, (enum eligible_check)c, text);
+			eligible_why(w, service, i, r->rtt[i], &p->o->rules, (enum eligible_check)c, text);
 			say(why, "%s", text);
 		}
 	if (r->told[i] >= 0 && w->scored[r->told[i]].why >= 0 && (all || !why[0]))

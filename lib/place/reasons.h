@@ -13,6 +13,7 @@ struct reasons {
 	const struct bearing *b;
 	int job;
 	int *told;      /* [nodes]: the record of a score that says no, -1 */
+	double *rtt;    /* [nodes]: problem_bounded_rtt() */
 	double *score;  /* [nodes]: what such records say, together */
 };
 
