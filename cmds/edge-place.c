@@ -132,6 +132,9 @@ static int read_records(struct world *w, struct lines *in, struct reader *r, boo
 	while ((rc = lines_next(in, &line, &len, e)) > 0 && len > 0) {
 		struct err bad = { 0 };
 		enum world_kind kind;
+
+		if (follow && !now)
+			w->since = (double)time(NULL) - stale; /* hours may have gone by */
 		int index, taken = world_take(w, line, len, &kind, &index, &bad);
 
 		if (taken)
@@ -206,6 +209,10 @@ static int place_batch(struct following *f, bool *failed, struct err *e)
 	if (!f->indexed)
 		world_index(f->w);
 	f->indexed = true;
+	if (!now)
+		f->w->since = (double)time(NULL) - stale;
+	if (!isnan(stale))
+		users_moved_nodes(f->crowds);
 	if (place_users(f->w, f->crowds, &p, failed, e))
 		return -1;
 	if (fflush(stdout))
@@ -344,8 +351,6 @@ static int decide(struct world *w, struct lines *in, struct problem_options *o, 
 		return err_set(e, EX_OSERR, "out of memory");
 	if (w->n_old)
 		fprintf(stderr, "%s: latencies, users and groups older than %.10g s: %d not used\n", cmd.name, stale, w->n_old);
-	for (int i = 0; i < w->n_nodes && users && !isnan(stale); i++)
-		gone[i] = !(o->rules.now - w->node[i].seen <= stale);
 	world_index(w);
 	for (int k = 0; k < questions.n; k++)
 		if (what_if(w, gone, questions.items[k], e))

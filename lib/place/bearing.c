@@ -24,6 +24,19 @@ void bearing_release(struct bearing *b)
 	free(b->load);
 }
 
+bool bearing_clashes(const struct bearing *b, int job, int node)
+{
+	const struct problem *p = b->p;
+
+	for (int n = p->link_end[job]; n < p->link_end[job + 1]; n++) {
+		const struct gap_link *l = &p->links[p->link_of[n]];
+
+		if (isinf(l->weight) && b->at[l->a == job ? l->b : l->a] == node)
+			return true;
+	}
+	return false;
+}
+
 bool bearing_fits(const struct bearing *b, int job, int node)
 {
 	const struct gap *g = &b->p->g;
@@ -37,13 +50,7 @@ bool bearing_fits(const struct bearing *b, int job, int node)
 		if (use > 0 && gap_over(b->load[node * TAKES + r] + use, g->capacity[node * TAKES + r]))
 			return false;
 	}
-	for (int l = 0; l < g->n_links; l++) {
-		int other = g->links[l].a == job ? g->links[l].b : g->links[l].b == job ? g->links[l].a : -1;
-
-		if (other >= 0 && isinf(g->links[l].weight) && b->at[other] == node)
-			return false;
-	}
-	return true;
+	return !bearing_clashes(b, job, node);
 }
 
 bool bearing_over(const struct bearing *b, int node)
@@ -72,17 +79,17 @@ static double link_cost(const struct bearing *b, const struct gap_link *l, int x
 
 double bearing_gain(const struct bearing *b, int job, int to, bool paid)
 {
-	const struct gap *g = &b->p->g;
-	const float *cost = (paid ? b->p->paid : b->p->cost) + (size_t)job * g->nodes;
+	const struct problem *p = b->p;
+	const float *cost = (paid ? p->paid : p->cost) + (size_t)job * p->g.nodes;
 	int from = b->at[job];
 	double sum = (from < 0 ? 0 : cost[from]) - cost[to];
 
-	for (int l = 0; l < g->n_links; l++) {
-		const struct gap_link *k = &g->links[l];
+	for (int n = p->link_end[job]; n < p->link_end[job + 1]; n++) {
+		const struct gap_link *k = &p->links[p->link_of[n]];
 
 		if (k->a == job)
 			sum += link_cost(b, k, from, b->at[k->b]) - link_cost(b, k, to, b->at[k->b]);
-		else if (k->b == job)
+		else
 			sum += link_cost(b, k, b->at[k->a], from) - link_cost(b, k, b->at[k->a], to);
 	}
 	return sum;

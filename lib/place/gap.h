@@ -67,6 +67,9 @@ void gap_release(struct gap_answer *a);
  * [nodes][resources], in and out, 0 to begin with. -INFINITY: out of memory. */
 double gap_bound(const struct gap *g, double target, int rounds, const struct gap_budget *budget, double *price);
 
+/* The links of job j: indices link_of[link_end[j]] to before link_of[link_end[j + 1]]. -1: out of memory; both are to be freed, then, too. */
+int gap_links(const struct gap *g, int **link_of, int **link_end);
+
 /* More than it costs to have a job anywhere instead of nowhere. */
 double gap_nowhere(const struct gap *g);
 

@@ -93,15 +93,13 @@ static void set_rates(struct gap_plan *p)
 	}
 }
 
-static int index_links(struct gap_plan *p)
+int gap_links(const struct gap *g, int **link_of, int **link_end)
 {
-	const struct gap *g = p->g;
-
-	p->link_of = malloc((2 * (size_t)g->n_links + 1) * sizeof(int));
-	p->link_end = calloc((size_t)g->jobs + 2, sizeof(int));
-	if (!p->link_of || !p->link_end)
+	*link_of = malloc((2 * (size_t)g->n_links + 1) * sizeof(int));
+	*link_end = calloc((size_t)g->jobs + 2, sizeof(int));
+	if (!*link_of || !*link_end)
 		return -1;
-	int *end = p->link_end + 1; /* shifted, so that end[j - 1] is there for job 0 */
+	int *end = *link_end + 1; /* shifted, so that end[j - 1] is there for job 0 */
 
 	for (int l = 0; l < g->n_links; l++) {
 		end[g->links[l].a + 1]++;
@@ -110,8 +108,8 @@ static int index_links(struct gap_plan *p)
 	for (int j = 0; j < g->jobs; j++)
 		end[j + 1] += end[j];
 	for (int l = 0; l < g->n_links; l++) {
-		p->link_of[end[g->links[l].a]++] = l;
-		p->link_of[end[g->links[l].b]++] = l;
+		(*link_of)[end[g->links[l].a]++] = l;
+		(*link_of)[end[g->links[l].b]++] = l;
 	}
 	return 0;
 }
@@ -138,7 +136,7 @@ struct gap_plan *gap_plan_new(const struct gap *g, const double *price, int choi
 	p->depth = malloc(((size_t)g->jobs + 1) * sizeof(int));
 	p->list = calloc((size_t)g->nodes + 1, sizeof(*p->list));
 	p->part = gap_part_new();
-	if (!p->rate || !p->load || !p->fine || !p->at || !p->slot || !p->depth || !p->part || !p->list || choose_nodes(p) || index_links(p))
+	if (!p->rate || !p->load || !p->fine || !p->at || !p->slot || !p->depth || !p->part || !p->list || choose_nodes(p) || gap_links(g, &p->link_of, &p->link_end))
 		return NULL;
 	p->list[g->nodes].jobs = malloc(((size_t)g->jobs + 1) * sizeof(int));
 	p->list[g->nodes].room = g->jobs;

@@ -27,7 +27,7 @@ struct gap_plan {
 	int choices;
 	int *depth;          /* [jobs]: of gap_part; -1 */
 	struct part *part;   /* its room */
-	int *link_of, *link_end; /* links of job j: link_of[link_end[j]] to before link_of[link_end[j + 1]] */
+	int *link_of, *link_end; /* gap_links() */
 	double cost;         /* without fines */
 	uint64_t seed;
 	int overfull;        /* nodes with a fine */

@@ -23,6 +23,8 @@ struct ordering {
 	bool must_pay;
 	int room; /* moves that may still be made */
 	bool *must; /* [jobs]: it may not stay, whatever it costs */
+	int *seen, companies; /* [jobs]: the last company that it was looked for in, of so many */
+	int *failed, pass;    /* [jobs]: the last pass in which its company did not pay */
 };
 
 static bool pending(const struct ordering *o, int j)
@@ -116,28 +118,27 @@ static int try_move(struct ordering *o, int j, bool detour)
 #define COMPANY 32 /* services that are tried together */
 
 /* The jobs that talk to j, or to one that does, and are to move like it; j is the first. How many. */
-static int company(const struct ordering *o, int j, int jobs[COMPANY])
+static int company(struct ordering *o, int j, int jobs[COMPANY])
 {
-	const struct gap *g = &o->b.p->g;
+	const struct problem *p = o->b.p;
 	int n = 1;
 
 	jobs[0] = j;
+	o->seen[j] = ++o->companies;
 	for (int k = 0; k < n; k++)
-		for (int l = 0; l < g->n_links; l++) {
-			const struct gap_link *x = &g->links[l];
-			int other = x->a == jobs[k] ? x->b : x->b == jobs[k] ? x->a : -1, seen = 0;
+		for (int l = p->link_end[jobs[k]]; l < p->link_end[jobs[k] + 1] && n < COMPANY; l++) {
+			const struct gap_link *x = &p->links[p->link_of[l]];
+			int other = x->a == jobs[k] ? x->b : x->a;
 
-			if (other < 0 || isinf(x->weight) || x->apart || !pending(o, other))
+			if (isinf(x->weight) || x->apart || !pending(o, other) || o->seen[other] == o->companies)
 				continue;
-			while (seen < n && jobs[seen] != other)
-				seen++;
-			if (seen == n && n < COMPANY)
-				jobs[n++] = other;
+			o->seen[other] = o->companies;
+			jobs[n++] = other;
 		}
 	return n;
 }
 
-/* Do they fit, one after the other, and pay all together? */
+/* Do they fit, one after the other, and pay all together? If they fit and are all, none need ask again in this pass. */
 static bool pay_together(struct ordering *o, const int *jobs, int n)
 {
 	const struct problem *p = o->b.p;
@@ -153,13 +154,17 @@ static bool pay_together(struct ordering *o, const int *jobs, int n)
 		bearing_move(&o->b, jobs[k], p->at[jobs[k]]);
 	for (int k = 0; k < n && gain > 0; k++)
 		break_even += problem_predict(p, jobs[k], p->at[jobs[k]], to[jobs[k]], gain).break_even_s;
-	return made == n && gain > 0 && break_even <= p->o->payback;
+	if (made == n && gain > 0 && break_even <= p->o->payback)
+		return true;
+	for (int k = 0; k < n && made == n && n < COMPANY; k++)
+		o->failed[jobs[k]] = o->pass;
+	return false;
 }
 
 /* Services that talk to each other may pay together where none does alone. As try_move(). */
 static int try_company(struct ordering *o, int j)
 {
-	int jobs[COMPANY], n = company(o, j, jobs);
+	int jobs[COMPANY], n = o->failed[j] == o->pass ? 0 : company(o, j, jobs);
 
 	for (int k = 0; k < n; k++)
 		if (o->b.at[jobs[k]] != o->b.p->at[jobs[k]])
@@ -201,6 +206,7 @@ static int order(struct ordering *o, struct rated *list)
 				};
 		qsort(list, (size_t)n, sizeof(*list), better);
 		again = false;
+		o->pass++;
 		for (int k = 0; k < n && o->room > 0; k++) {
 			int rc = pending(o, list[k].job) ? try_move(o, list[k].job, detour) : 0;
 
@@ -293,12 +299,12 @@ static int make_plan(const struct problem *p, enum policy policy, int max_moves,
 {
 	AUTO_FREE struct rated *list = malloc(((size_t)p->g.jobs + 1) * sizeof(*list));
 
-	if (!list || !o->must || bearing_init(&o->b, p, p->at) || choose(p, policy, budget, plan))
+	if (!list || !o->must || !o->seen || !o->failed || bearing_init(&o->b, p, p->at) || choose(p, policy, budget, plan))
 		return -1;
 	plan->before = bearing_cost(&o->b);
 	o->plan = plan;
 	/* Where the goal of a policy is not the cost, the cost does not decide. */
-	o->must_pay = policy == POLICY_OPTIMAL || policy == POLICY_GREEDY;
+	o->must_pay = plan->by_cost = policy == POLICY_OPTIMAL || policy == POLICY_GREEDY;
 	o->room = max_moves;
 	if (order(o, list))
 		return -1;
@@ -317,6 +323,8 @@ struct plan *plan_new(const struct problem *p, enum policy policy, int max_moves
 	struct ordering o = { .must = find_musts(p) };
 	int rc = -1;
 
+	o.seen = calloc((size_t)p->g.jobs + 1, sizeof(int));
+	o.failed = calloc((size_t)p->g.jobs + 1, sizeof(int));
 	if (plan) {
 		plan->target = malloc(((size_t)p->g.jobs + 1) * sizeof(int));
 		plan->end = malloc(((size_t)p->g.jobs + 1) * sizeof(int));
@@ -325,6 +333,8 @@ struct plan *plan_new(const struct problem *p, enum policy policy, int max_moves
 	}
 	bearing_release(&o.b);
 	free(o.must);
+	free(o.seen);
+	free(o.failed);
 	return rc ? NULL : TAKE_PTR(plan);
 }
 

@@ -31,10 +31,11 @@ struct plan {
 	struct plan_move *moves;
 	int n;
 	double before, after; /* cost of those that have a node */
-	double bound;        /* no plan costs less, of those that place all; -INFINITY when not asked for */
+	double bound;        /* no plan costs less, of those that place all and keep to the problem's capacities; -INFINITY when not asked for */
 	int unplaced;        /* services without a node at the end */
 	int withheld;        /* moves that the policy wants and that are not made: do not pay, too many, no safe order */
 	long steps;
+	bool by_cost;        /* the policy wants the least cost, not something else */
 };
 
 /* POLICIES when there is none of that name. */
@@ -56,6 +57,7 @@ struct bearing {
 int bearing_init(struct bearing *b, const struct problem *p, const int *at);
 void bearing_release(struct bearing *b);
 #define AUTO_BEARING AUTO(bearing_release)
+bool bearing_clashes(const struct bearing *b, int job, int node); /* is one there that must not be with it? */
 bool bearing_fits(const struct bearing *b, int job, int node);
 bool bearing_over(const struct bearing *b, int node);
 void bearing_move(struct bearing *b, int job, int to); /* to -1: away */

@@ -210,7 +210,8 @@ static int preferred(const struct bearing *b, int j)
 	int best = -1;
 
 	for (int i = 0; i < p->g.nodes; i++)
-		if (i != b->at[j] && problem_unmeasured(p, j, i) && cost[i] < least && reasons_lacking(b, i, j) < 0) {
+		if (i != b->at[j] && problem_unmeasured(p, j, i) && cost[i] < least && reasons_lacking(b, i, j) < 0 &&
+		    !bearing_clashes(b, j, i)) {
 			best = i;
 			least = cost[i];
 		}
@@ -226,7 +227,7 @@ static bool why_stay(const struct bearing *b, const struct plan *plan, int j, ch
 		plan_why_not(b->p, plan, j, why);
 		return true;
 	}
-	best = preferred(b, j);
+	best = plan->by_cost && plan->end[j] == b->p->at[j] ? preferred(b, j) : -1;
 	if (best >= 0)
 		snprintf(why, WHY_SIZE, "%.100s may be better: " REASON_UNMEASURED, node_name(b->p, best));
 	return best >= 0;

@@ -94,23 +94,11 @@ static void take(struct problem *p, int j)
 	p->use[TAKES_NET][j] = (float)known_or(s->net_bps, 0);
 }
 
-/* Of processors, those that may be taken. Use is measured, and wobbles: what is there may stay up to the limit, but more comes only up to
- * the margin below it, or what had to go when use was high would come back when it is low. Who has no node yet need not wait for that. */
-static double steady(const struct problem *p, int i, double all, double load)
-{
-	double less = fmax(0, all - p->o->margin * known_or(p->w->node[i].use * p->w->node[i].cores, 0));
-
-	for (int j = 0; j < p->g.jobs; j++)
-		if (p->at[j] < 0)
-			return all;
-	return load > all ? all : fmax(load, less);
-}
-
 /* What is left for services, all of ours gone: others' use is what the node says, less what ours use there. */
 static void give(struct problem *p, int i)
 {
 	const struct world_node *n = &p->w->node[i];
-	double *c = p->capacity + (size_t)i * TAKES, ours = 0, memory = 0, load = 0;
+	double *c = p->capacity + (size_t)i * TAKES, ours = 0, memory = 0;
 
 	for (int j = 0; j < p->g.jobs; j++)
 		if (p->at[j] == i) {
@@ -118,16 +106,41 @@ static void give(struct problem *p, int i)
 
 			ours += known_or(s->cpu, 0) * known_or(n->cores, 0);
 			memory += known_or(s->mem, 0);
-			load += gap_use(&p->g, j, i, TAKES_CPU);
 		}
 	c[TAKES_CPU] = known_or(n->cores * p->o->limit - fmax(0, known_or(n->use * n->cores, ours) - ours), ENDLESS);
-	c[TAKES_CPU] = steady(p, i, c[TAKES_CPU], load);
 	c[TAKES_MEM] = known_or(n->mem_available + memory, known_or(n->mem_total, ENDLESS));
 	c[TAKES_GPU] = known_or(n->gpus, ENDLESS);
 	c[TAKES_GPU_MEM] = known_or(n->gpu_mem, ENDLESS);
 	c[TAKES_NET] = known_or(n->net_bps, ENDLESS);
 	for (int r = 0; r < TAKES; r++)
 		c[r] = fmax(0, c[r]);
+}
+
+/* Has some job no node, and could have one if that were empty? */
+static bool homeless(const struct problem *p)
+{
+	for (int j = 0; j < p->g.jobs; j++)
+		for (int i = 0, r = 0; p->at[j] < 0 && i < p->g.nodes; i++, r = 0) {
+			while (r < TAKES && !gap_over(gap_use(&p->g, j, i, r), p->capacity[i * TAKES + r]))
+				r++;
+			if (r == TAKES && p->cost[(size_t)j * p->g.nodes + i] < GAP_NEVER)
+				return true;
+		}
+	return false;
+}
+
+/* Use of processors is measured, and wobbles: what is there may stay up to the limit, but more comes only up to the margin below it, or
+ * what had to go when use was high would come back when it is low. Who has no node yet need not wait for that. */
+static void steady(struct problem *p)
+{
+	for (int i = homeless(p) ? p->g.nodes : 0; i < p->g.nodes; i++) {
+		const struct world_node *n = &p->w->node[i];
+		double *all = &p->capacity[i * TAKES + TAKES_CPU], less = *all - p->o->margin * known_or(n->use * n->cores, 0), load = 0;
+
+		for (int j = 0; j < p->g.jobs; j++)
+			load += p->at[j] == i ? gap_use(&p->g, j, i, TAKES_CPU) : 0;
+		*all = load > *all ? *all : fmax(0, fmax(load, less));
+	}
 }
 
 /* --- what it costs */
@@ -295,34 +308,39 @@ static bool refused(const struct problem *p, int j, int i, double rtt_ms)
 	return why || (p->o->failed && p->o->failed[i]);
 }
 
-double problem_bounded_rtt(const struct problem *p, int j, int i)
+double *problem_bounded_rtt(const struct problem *p, int j)
 {
-	bool predicted = false;
-	double rtt = NAN;
+	size_t nodes = (size_t)p->g.nodes + 1;
+	double *rtt = malloc(nodes * sizeof(*rtt));
+	AUTO_FREE bool *predicted = calloc(nodes, sizeof(*predicted));
+	AUTO_FREE int *all = malloc(nodes * sizeof(*all));
 
+	if (!rtt || !predicted || !all) {
+		free(rtt);
+		return NULL;
+	}
+	for (int i = 0; i < p->g.nodes; i++) {
+		all[i] = i;
+		rtt[i] = NAN;
+	}
 	if (!isnan(p->w->service[p->service[j]].needs.rtt_ms))
-		score_users_rtt(p->w, p->service[j], &i, 1, QUANTILE, &rtt, &predicted);
-	return predicted ? NAN : rtt;
+		score_users_rtt(p->w, p->service[j], all, p->g.nodes, QUANTILE, rtt, predicted);
+	for (int i = 0; i < p->g.nodes; i++)
+		if (predicted[i])
+			rtt[i] = NAN;
+	return rtt;
 }
 
 static int prices(struct problem *p, int j)
 {
 	const struct world_service *s = &p->w->service[p->service[j]];
-	AUTO_FREE double *rtt = malloc(((size_t)p->g.nodes + 1) * sizeof(*rtt));
-	AUTO_FREE bool *predicted = calloc((size_t)p->g.nodes + 1, sizeof(*predicted));
-	AUTO_FREE int *all = malloc(((size_t)p->g.nodes + 1) * sizeof(*all));
+	AUTO_FREE double *rtt = problem_bounded_rtt(p, j);
 	float *cost = p->cost + (size_t)j * p->g.nodes;
 
-	if (!rtt || !predicted || !all)
+	if (!rtt)
 		return -1;
-	for (int i = 0; i < p->g.nodes; i++) {
-		all[i] = i;
-		rtt[i] = NAN;
-	}
-	if (!isnan(s->needs.rtt_ms))
-		score_users_rtt(p->w, p->service[j], all, p->g.nodes, QUANTILE, rtt, predicted);
 	for (int i = 0; i < p->g.nodes; i++)
-		cost[i] = refused(p, j, i, predicted[i] ? NAN : rtt[i]) ? GAP_NEVER : cost[i] + (float)problem_running_cost(p, j, i);
+		cost[i] = refused(p, j, i, rtt[i]) ? GAP_NEVER : cost[i] + (float)problem_running_cost(p, j, i);
 	p->rests[j] = !isnan(s->moved) && p->o->rules.now - s->moved < p->o->cooldown;
 	return 0;
 }
@@ -410,13 +428,13 @@ struct problem *problem_new(const struct world *w, const struct problem_options 
 	for (int j = 0; j < p->g.jobs; j++)
 		if (prices(p, j))
 			return NULL;
+	steady(p);
 	if (problem_link(p))
 		return NULL;
 	for (int j = 0; j < p->g.jobs; j++)
 		pay(p, j);
 	p->g.cost = p->paid;
 	p->g.capacity = p->capacity;
-	p->g.links = p->links;
 	p->g.distance = p->distance;
 	p->g.network = p->network;
 	return TAKE_PTR(p);
@@ -435,6 +453,8 @@ void problem_free(struct problem *p)
 	free(p->capacity);
 	free(p->users);
 	free(p->links);
+	free(p->link_of);
+	free(p->link_end);
 	free(p->distance);
 	free(p->network);
 	free(p->rests);

@@ -58,6 +58,7 @@ struct problem {
 	double *capacity; /* [nodes][TAKES] */
 	double *users;    /* [jobs]: what they ask for, all together */
 	struct gap_link *links;
+	int *link_of, *link_end; /* gap_links() */
 	float *distance;
 	int *network;
 	bool *rests;      /* [jobs]: it has moved within the cooldown */
@@ -84,8 +85,9 @@ void problem_parts(const struct problem *p, int job, int node, double part[PARTS
 int problem_link(struct problem *p);
 /* Which part a link of finite weight belongs to. */
 int problem_link_part(const struct problem *p, const struct gap_link *l);
-/* The RTT that needs.rtt_ms bounds: that of most of the users, there; NAN: unknown, only predicted, or nothing bounds it. */
-double problem_bounded_rtt(const struct problem *p, int job, int node);
+/* [nodes], to be freed: the RTT that needs.rtt_ms bounds: that of most of the users, there; NAN: unknown, only predicted, or nothing
+ * bounds it. NULL: out of memory. */
+double *problem_bounded_rtt(const struct problem *p, int job);
 
 /* Is a latency to be measured first, before the job, which runs elsewhere, may move there? */
 bool problem_unmeasured(const struct problem *p, int job, int node);

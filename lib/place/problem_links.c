@@ -50,18 +50,38 @@ static int link_instances(struct problem *p, int *room, int j)
 	return 0;
 }
 
-/* Of services that talk: how far a node is from the other's. */
-static void note_predicted(struct problem *p, const struct gap_link *l)
+/* Of services that talk: is it only guessed ([nodes][nodes]) how far a node is from the other's? */
+static void note_predicted(struct problem *p, const struct gap_link *l, const bool *guessed)
 {
-	const struct world *w = p->w;
 	const int job[] = { l->a, l->b }, other[] = { p->at[l->b], p->at[l->a] };
 
 	for (int side = 0; side < 2; side++)
-		for (int i = 0; i < p->g.nodes && other[side] >= 0 && !isinf(l->weight) && !l->apart; i++) {
-			int known = world_latency(w, w->node[i].name, w->node[other[side]].name);
+		for (int i = 0; i < p->g.nodes && other[side] >= 0 && !isinf(l->weight) && !l->apart; i++)
+			p->predicted[(size_t)job[side] * p->g.nodes + i] |= guessed[(size_t)i * p->g.nodes + other[side]];
+}
 
-			p->predicted[(size_t)job[side] * p->g.nodes + i] |= known >= 0 && w->latency[known].predicted;
+/* How far all nodes are from each other. */
+static int measure(struct problem *p)
+{
+	const struct world *w = p->w;
+	size_t pairs = (size_t)p->g.nodes * p->g.nodes;
+	AUTO_FREE bool *guessed = calloc(pairs + 1, sizeof(*guessed));
+	bool any = false;
+
+	p->distance = malloc((pairs + 1) * sizeof(float));
+	if (!p->distance || !guessed)
+		return -1;
+	for (int a = 0; a < p->g.nodes; a++)
+		for (int b = 0; b < p->g.nodes; b++) {
+			size_t at = (size_t)a * p->g.nodes + b;
+			double ms = distance_nodes_estimate(w, w->node[a].name, w->node[b].name, &guessed[at]);
+
+			p->distance[at] = a == b ? 0 : (float)fmax(0.05, known_or(ms, 1));
+			any |= guessed[at];
 		}
+	for (int l = 0; any && l < p->g.n_links; l++)
+		note_predicted(p, &p->links[l], guessed);
+	return 0;
 }
 
 int problem_link(struct problem *p)
@@ -88,19 +108,17 @@ int problem_link(struct problem *p)
 					     SCORE_WINDOW_BYTES)))
 				return -1;
 	}
+	p->g.links = p->links;
+	if (gap_links(&p->g, &p->link_of, &p->link_end))
+		return -1;
 	if (!p->g.n_links)
 		return 0;
-	for (int l = 0; l < p->g.n_links; l++)
-		note_predicted(p, &p->links[l]);
-	p->distance = malloc((size_t)p->g.nodes * p->g.nodes * sizeof(float));
-	for (int a = 0; p->distance && a < p->g.nodes; a++)
-		for (int b = 0; b < p->g.nodes; b++)
-			p->distance[(size_t)a * p->g.nodes + b] =
-				a == b ? 0 : (float)fmax(0.05, known_or(distance_nodes_ms(w, w->node[a].name, w->node[b].name), 1));
+	if (measure(p))
+		return -1;
 	p->network = malloc(((size_t)p->g.nodes + 1) * sizeof(int));
 	for (int i = 0; p->network && i < p->g.nodes; i++)
 		p->network[i] = w->node[i].network;
-	return p->distance && p->network ? 0 : -1;
+	return p->network ? 0 : -1;
 }
 
 int problem_link_part(const struct problem *p, const struct gap_link *l)

@@ -39,20 +39,17 @@ void reasons_init(struct reasons *r, const struct bearing *b, int job)
 	*r = (struct reasons){ .b = b, .job = job };
 	r->told = malloc(((size_t)g->nodes + 1) * sizeof(int));
 	r->score = calloc((size_t)g->nodes + 1, sizeof(double));
-	r->link = malloc(((size_t)g->n_links + 1) * sizeof(int));
-	if (!r->told || !r->score || !r->link)
+	r->rtt = problem_bounded_rtt(b->p, job);
+	if (!r->told || !r->score || !r->rtt)
 		abort();
 	collect_scores(r);
-	for (int l = 0; l < g->n_links; l++)
-		if (g->links[l].a == job || g->links[l].b == job)
-			r->link[r->n_links++] = l;
 }
 
 void reasons_release(struct reasons *r)
 {
 	free(r->told);
 	free(r->score);
-	free(r->link);
+	free(r->rtt);
 }
 
 /* One reason behind the others. */
@@ -73,9 +70,8 @@ bool reasons_refused(const struct reasons *r, int i, bool all, char why[REASONS_
 	const struct problem *p = r->b->p;
 	const struct world *w = p->w;
 	int service = p->service[r->job];
-	double rtt = problem_bounded_rtt(p, r->job, i);
 	/* Memory is a capacity: see reasons_hindered(). */
-	unsigned bits = eligible_refusals(w, service, i, rtt, &p->o->rules, false) & ~(1u << ELIGIBLE_MEMORY);
+	unsigned bits = eligible_refusals(w, service, i, r->rtt[i], &p->o->rules, false) & ~(1u << ELIGIBLE_MEMORY);
 	char text[200];
 
 	why[0] = '\0';
@@ -85,7 +81,7 @@ bool reasons_refused(const struct reasons *r, int i, bool all, char why[REASONS_
 	}
 	for (int c = 0; c < ELIGIBLE_CHECKS && (all || !why[0]); c++)
 		if (bits & 1u << c) {
-			eligible_why(w, service, i, rtt, &p->o->rules, (enum eligible_check)c, text);
+			eligible_why(w, service, i, r->rtt[i], &p->o->rules, (enum eligible_check)c, text);
 			say(why, "%s", text);
 		}
 	if (r->told[i] >= 0 && w->scored[r->told[i]].why >= 0 && (all || !why[0]))
@@ -108,10 +104,8 @@ int reasons_lacking(const struct bearing *b, int i, int job)
 	return -1;
 }
 
-static int other_end(const struct reasons *r, int link)
+static int other_end(const struct reasons *r, const struct gap_link *l)
 {
-	const struct gap_link *l = &r->b->p->g.links[link];
-
 	return l->a == r->job ? l->b : l->a;
 }
 
@@ -130,7 +124,8 @@ static void say_clash(const struct problem *p, int j, int k, char why[REASONS_SI
 
 bool reasons_hindered(const struct reasons *r, int i, bool all, char why[REASONS_SIZE])
 {
-	const struct gap *g = &r->b->p->g;
+	const struct problem *p = r->b->p;
+	const struct gap *g = &p->g;
 
 	why[0] = '\0';
 	for (int k = 0; k < TAKES && (all || !why[0]); k++) {
@@ -139,24 +134,24 @@ bool reasons_hindered(const struct reasons *r, int i, bool all, char why[REASONS
 		if (use > 0 && gap_over(load + use, most))
 			say(why, "too little: %s: needs %.4g, has %.4g", problem_resource(k), use, fmax(0, most - load));
 	}
-	for (int n = 0; n < r->n_links && (all || !why[0]); n++) {
-		int k = other_end(r, r->link[n]);
+	for (int n = p->link_end[r->job]; n < p->link_end[r->job + 1] && (all || !why[0]); n++) {
+		const struct gap_link *l = &p->links[p->link_of[n]];
 
-		if (isinf(g->links[r->link[n]].weight) && r->b->at[k] == i)
-			say_clash(r->b->p, r->job, k, why);
+		if (isinf(l->weight) && r->b->at[other_end(r, l)] == i)
+			say_clash(p, r->job, other_end(r, l), why);
 	}
 	return why[0];
 }
 
 void reasons_link_parts(const struct reasons *r, int i, double part[PARTS])
 {
-	const struct gap *g = &r->b->p->g;
+	const struct problem *p = r->b->p;
 
-	for (int n = 0; n < r->n_links; n++) {
-		const struct gap_link *l = &g->links[r->link[n]];
-		int at = r->b->at[other_end(r, r->link[n])];
+	for (int n = p->link_end[r->job]; n < p->link_end[r->job + 1]; n++) {
+		const struct gap_link *l = &p->links[p->link_of[n]];
+		int at = r->b->at[other_end(r, l)];
 
 		if (at >= 0 && !isinf(l->weight))
-			part[problem_link_part(r->b->p, l)] += gap_link_cost(g, l, l->a == r->job ? i : at, l->a == r->job ? at : i);
+			part[problem_link_part(p, l)] += gap_link_cost(&p->g, l, l->a == r->job ? i : at, l->a == r->job ? at : i);
 	}
 }

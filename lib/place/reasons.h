@@ -13,9 +13,8 @@ struct reasons {
 	const struct bearing *b;
 	int job;
 	int *told;      /* [nodes]: the record of a score that says no, -1 */
+	double *rtt;    /* [nodes]: problem_bounded_rtt() */
 	double *score;  /* [nodes]: what such records say, together */
-	int *link;      /* those of the job: indices */
-	int n_links;
 };
 
 void reasons_init(struct reasons *r, const struct bearing *b, int job);

@@ -113,7 +113,7 @@ int users_ready(struct users *s, struct err *e)
 
 static void add_node(const struct users *s, struct crowd *c, int *at, int i, double capacity)
 {
-	if (s->o->failed && s->o->failed[i])
+	if ((s->o->failed && s->o->failed[i]) || (!isnan(s->w->since) && !(s->w->node[i].seen >= s->w->since)))
 		capacity = 0;
 	if (at[i] >= 0) { /* a second instance there */
 		c->capacity[at[i]] += capacity;

@@ -19,7 +19,7 @@ struct users_plan {
 	double bound;
 };
 
-/* A service without records of instances may be served at every node that tells users_max. A node can serve as many as the
+/* A service without records of instances may be served at every node that tells users_max. A node seen before the world's `since` serves nobody, another as many as the
  * instance tells, else the node, for all services together; without either, any number.
  * The world (which must be indexed) and the options stay the caller's. NULL: out of memory. */
 struct users *users_new(const struct world *w, const struct users_options *o);
@@ -29,7 +29,7 @@ AUTO_DEFINE(struct users, users_free)
 
 /* There is a new record of that user since the last plan; one that does not tell who serves it leaves it where that has put it. */
 void users_changed(struct users *s, struct world *w, int user);
-/* There are new records of nodes or services; the world was indexed again. */
+/* There are new records of nodes or services, and the world was indexed again; or its `since` is another. */
 void users_moved_nodes(struct users *s);
 /* The first time, when nodes come, go or move, and when the last plan is no good beginning any more, from the beginning; else what has
  * changed is added to the last plan. -1: out of memory. */

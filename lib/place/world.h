@@ -131,7 +131,7 @@ struct world {
 	struct world_peer *peer;
 	int n_nodes, n_services, n_latencies, n_users, n_groups, n_scored, n_apps, n_corners, n_peers;
 	int *of_app; /* see struct world_app; NULL before world_index() */
-	double since; /* latencies, users and groups seen before are not taken; NAN, as in a new world: all are */
+	double since; /* latencies, users and groups seen before are not taken, and users.h gives nodes none; NAN, as in a new world: all are taken */
 	int n_old;    /* how many were not */
 	struct world_private *in;
 };
@@ -145,8 +145,8 @@ void world_free(struct world *w);
 AUTO_DEFINE(struct world, world_free)
 #define AUTO_WORLD AUTO(world_free_auto)
 
-/* Takes one record: a line without its newline. *kind says which, *index where it is: -1 for one that is too old, and for
- * WORLD_OTHER, a kind that is none of these and is only checked to be JSON. Members that are null count as absent.
+/* Takes one record: a line without its newline. *kind says which, *index where it is: -1 for one that is not used, as another is newer
+ * or was measured, or it is too old; and for WORLD_OTHER, a kind that is none of these and is only checked to be JSON. Members that are null count as absent.
  * 0; 1: the record makes no sense and was not taken (`e`: "node edge1: cpu.use: 31: not from 0 to 1.1"); -1: it is not
  * one JSON object (EX_DATAERR, without a line number). `kind` and `index` may be NULL. */
 int world_take(struct world *w, const char *line, size_t len, enum world_kind *kind, int *index, struct err *e);

@@ -59,7 +59,7 @@ static int put_service(struct taking *t, int *subject)
 	if (known >= 0 && s.id >= 0 && s.epoch < w->service[known].epoch) {
 		w->n_corners = corners;
 		w->n_peers = peers;
-		return known;
+		return -1;
 	}
 	if (known >= 0)
 		reuse_room(w, &w->service[known], &s);
@@ -97,7 +97,7 @@ static int put_latency(struct taking *t, int *subject)
 	w->in->word[l.from].measured = w->in->word[l.to].measured = true;
 	known = map_add(&w->in->latencies, map_pair(l.from, l.to), w->n_latencies);
 	if (known >= 0 && l.predicted && !w->latency[known].predicted)
-		return known; /* what was measured stays */
+		return -1; /* what was measured stays */
 	return PUT(latency, n_latencies, latencies_room, l, known);
 }
 

@@ -211,6 +211,17 @@ guessed '' predicted 5 >"$tmp/in"
 is "$(moved); $(why)" "web: stay; near may be better: $only" "an estimate alone moves nothing, and it is said what to measure"
 is "$(tail -n 2 "$tmp/out" | tests/schema/check 2>&1)" "" "... as the schemas say"
 is "$(edge-place --explain web <"$tmp/in" | tail -n 1)" "  near                 cost 5 (latency 5), users' RTT 5 ms, no: $only" "... as it does when it is asked for"
+is "$(moved -p pack)" "" "... a policy whose aim is not the cost does not say it"
+{ cat "$tmp/in"; echo '{"kind":"service","name":"db","node":"near","needs":{"avoid":["web"]}}'; } >"$tmp/more"
+is "$(edge-place --dry-run <"$tmp/more" | grep -c stays)" 0 "... nor is it said of a node with one that must not be with it"
+{
+	cat "$tmp/in"
+	echo '{"kind":"node","name":"mid"}'
+	echo '{"kind":"latency","from":"mid","to":"192.0.2.1","method":"icmp","rtt_ms":{"p50":30}}'
+} >"$tmp/more"
+for policy in optimal greedy; do
+	is "$(edge-place -p $policy --dry-run <"$tmp/more" | grep -c '^web')" 1 "$policy: ... and of what moves to another node nothing else is said"
+done
 guessed '' predicted 70 >"$tmp/in"
 is "$(moved)" "" "of one that is not better nothing is said"
 guessed '' icmp 5 >"$tmp/in"
@@ -410,6 +421,14 @@ is "$(grep -E '"kind":"(move|plan)"' "$tmp/out.all" | tests/schema/check 2>&1)" 
 is "$(edge-place --users --follow <"$tmp/batches" | cmp - "$tmp/out.all")" "" "... the same at every run"
 is "$(jq -rs 'map(select(.kind == "plan") | [.moves, .unplaced] | join(" ")) | join(", ")' "$tmp/out.all")" "3 0, 1 0, 1 0" \
 	"... a plan for each batch, none for the end behind an empty line"
+aged() { # MINUTE: a was seen then
+	echo '{"kind":"node","name":"a","geo":{"lat":48,"lon":11},"seen":"2026-01-01T00:'"$1"':00Z"}'
+}
+{ aged 10; echo '{"kind":"node","name":"b","geo":{"lat":50,"lon":11},"seen":"2026-01-01T00:10:00Z"}'
+	sed -n '3,4p' "$tmp/in"; echo '{"kind":"user","addr":"192.0.2.1","service":"game","geo":{"lat":48,"lon":11}}'
+	echo; aged 01; echo; aged 10; echo; } >"$tmp/batches"
+edge-place --users --follow --stale 300 --now 2026-01-01T00:10:00Z <"$tmp/batches" >"$tmp/out" 2>"$tmp/err"
+is "$(moves)" "game: >a; game: a>b; game: b>a" "... by --stale users leave a node that was not seen for long, until it is"
 is "$(moved --users --what-if 'node a fails' --what-if 'users x5')" "" "questions print no records"
 is "$(cat "$tmp/out")" "3 users of 1 services: 1 sent elsewhere, 2 without room; users' ms 33.3585 -> 11.1195" "... but an answer"
 

@@ -98,6 +98,11 @@ is "$(scored --top 1)" "speech: server 578.4521; translation: server 68.10974; s
 cat "$tmp/machines" "$tmp/services" >"$tmp/in"
 is "$(scored -m '.node.cpu.cores * 2' | sed 's/;.*//')" "speech: server 16, device 8, laptop 2, tiny -arch-memory" "a jq program"
 is "$(scored -m '.latency.rtt_ms.mean' | sed 's/;.*//')" "speech: server 10, device 3, laptop -model, tiny -arch-memory" "... null refuses"
+printf '%s\n' '{"kind":"latency","from":"laptop","to":"server","method":"predicted","rtt_ms":{"mean":1}}' >>"$tmp/in"
+is "$(scored -m '.latency.rtt_ms.mean' | sed 's/;.*//')" "speech: server 10, device 3, laptop -model, tiny -arch-memory" "... what was measured stays, whatever is estimated later"
+printf '%s\n' '{"kind":"service","id":"00000000000000a1","name":"speech","node":"laptop","epoch":'{2,1}'}' >>"$tmp/in"
+is "$(scored -m .service.epoch | sed 's/;.*//')" "speech: laptop 2, device 2, server 2, tiny 2" "... and a service what its newest record tells"
+cat "$tmp/machines" "$tmp/services" >"$tmp/in"
 score -m 'if .service.name == "speech" then "not today" else (.users | length) end'
 is "$(sed -n 11p "$tmp/out")" '{"kind":"score","service":"speech","id":"00000000000000a1","node":"laptop","model":"jq","eligible":false,"refusals":[{"check":"model","why":"not today"}]}' \
 	"... text refuses, too"

@@ -23,6 +23,7 @@ struct scene {
 	double use_wobble;  /* more or less */
 	double rtt_ms, rtt_wobble, farther_ms; /* as a part; more from other nodes than from the one where it is least */
 	double served_ms;   /* what is bad, for nearest */
+	bool stray;         /* there is one more service, which no node can take */
 	int near;           /* to where users are near; -1: each service's to another node */
 };
 
@@ -38,6 +39,8 @@ static void minute(struct simulation *s, const struct scene *c, int n)
 		     at(60 * n), i % 2 ? 'a' : 'b', i == NODES - 1 ? "cloud" : "edge", wobble(c->use[i], c->use_wobble), 48 + i);
 	for (int j = 0; j < SERVICES && !n; j++)
 		tell(s, "{'kind':'service','name':'s%d','node':'n%d','usage':{'cpu':0.04,'mem_bytes':1e6},'needs':{'max':2}}", j, j % 3);
+	if (c->stray && !n)
+		tell(s, "{'kind':'service','name':'stray','usage':{'mem_bytes':1e6},'needs':{'gpu':1}}");
 	for (int j = 0; j < SERVICES; j++) {
 		int near = c->near < 0 ? j % NODES : c->near;
 
@@ -79,11 +82,12 @@ static int play(const struct scene *c, enum policy policy, const char *name, int
 int main(void)
 {
 	static const struct scene scenes[] = {
-		{ "far from the limit", 1, 0.15, { 0.22, 0.23, 0.22, 0.21, 0.22 }, 0.03, 20, 0.04, 0.3, 20, -1 },
-		{ "one node around the limit", 0.5, 0.15, { 0.5, 0.4, 0.35, 0.2, 0.2 }, 0.03, 20, 0.04, 0.3, 20, -1 },
-		{ "all nodes near the limit", 0.5, 0.15, { 0.47, 0.46, 0.45, 0.42, 0.3 }, 0.04, 20, 0.04, 0.3, 20, -1 },
-		{ "... and each service's users near another", 0.5, 0.15, { 0.47, 0.46, 0.45, 0.42, 0.3 }, 0.04, 20, 0.04, 10, 20, -1 },
-		{ "all users near the node around the limit", 0.5, 0.15, { 0.5, 0.4, 0.35, 0.2, 0.2 }, 0.03, 20, 0.04, 10, 20, 0 },
+		{ "far from the limit", 1, 0.15, { 0.22, 0.23, 0.22, 0.21, 0.22 }, 0.03, 20, 0.04, 0.3, 20, false, -1 },
+		{ "one node around the limit", 0.5, 0.15, { 0.5, 0.4, 0.35, 0.2, 0.2 }, 0.03, 20, 0.04, 0.3, 20, false, -1 },
+		{ "... and a service that no node can take", 0.5, 0.15, { 0.5, 0.4, 0.35, 0.2, 0.2 }, 0.03, 20, 0.04, 0.3, 20, true, -1 },
+		{ "all nodes near the limit", 0.5, 0.15, { 0.47, 0.46, 0.45, 0.42, 0.3 }, 0.04, 20, 0.04, 0.3, 20, false, -1 },
+		{ "... and each service's users near another", 0.5, 0.15, { 0.47, 0.46, 0.45, 0.42, 0.3 }, 0.04, 20, 0.04, 10, 20, false, -1 },
+		{ "all users near the node around the limit", 0.5, 0.15, { 0.5, 0.4, 0.35, 0.2, 0.2 }, 0.03, 20, 0.04, 10, 20, false, 0 },
 	};
 	static const struct { enum policy policy; const char *name; } policies[] = {
 		{ POLICY_OPTIMAL, "optimal" }, { POLICY_GREEDY, "greedy" }, { POLICY_SAME_NETWORK, "same-network-first" },
