@@ -55,11 +55,10 @@ make_keys() { # COUNT: keys of nodes and of this machine, and the files that mak
 	k=$(<"$dir/subnet")
 	for ((i = 1; i <= n; i++)); do
 		mkdir -p "$dir/edge$i/etc" "$dir/edge$i/stage"
-		ssh-keygen -q -t ed25519 -N '' -C "edge$i" -f "$dir/edge$i/etc/key" &
-		ssh-keygen -q -t ed25519 -N '' -C "edge$i" -f "$dir/edge$i/etc/ssh_host_ed25519_key" &
+		ssh-keygen -q -t ed25519 -N '' -C "edge$i" -f "$dir/edge$i/etc/key"
+		ssh-keygen -q -t ed25519 -N '' -C "edge$i" -f "$dir/edge$i/etc/ssh_host_ed25519_key"
 	done
 	ssh-keygen -q -t ed25519 -N '' -C "host" -f "$dir/host/key"
-	for ((i = 1; i <= 2 * n; i++)); do wait -n || die 71 "ssh-keygen: failed"; done
 	cat "$dir"/host/key.pub "$dir"/edge*/etc/key.pub >"$dir/host/authorized_keys"
 	echo "127.0.0.1 localhost" >"$dir/host/hosts"
 	echo "10.77.$k.254 host" >>"$dir/host/hosts"
