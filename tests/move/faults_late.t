@@ -29,5 +29,7 @@ ok '... and goes on where it was when it is forced to' on "$here" edge-migrate -
 recover
 is '... only there' 'running none' "$(states)"
 ok '... it answers' answers
+no_guard() { [[ ! $(processes "$here" edge-guard) ]]; }
+await 15 no_guard # it looks again every 10 s
 is '... and nothing is left of the move' '' "$(traces "$there" "$here")"
 finish
