@@ -73,16 +73,6 @@ struct choice *choices_new(const struct problem *p, const struct plan *plan, int
 
 /* --- for people */
 
-static const char *node_name(const struct problem *p, int i)
-{
-	return i < 0 ? "-" : world_text(p->w, p->w->node[i].name);
-}
-
-static const char *name_of(const struct problem *p, int j)
-{
-	return world_text(p->w, p->w->service[p->service[j]].name);
-}
-
 void choice_show_cost(FILE *f, double cost, const double part[PARTS])
 {
 	const char *before = " (";
@@ -105,11 +95,12 @@ static void show(FILE *f, const struct problem *p, const struct plan *plan, int 
 	int n;
 	AUTO_FREE struct choice *all = choices_new(p, plan, job, p->g.nodes, &n);
 
-	fprintf(f, "%s: now at %s, then at %s\n", name_of(p, job), node_name(p, p->at[job]), node_name(p, plan->end[job]));
+	fprintf(f, "%s: now at %s, then at %s\n", problem_name(p, job), problem_node_name(p, p->at[job]),
+		problem_node_name(p, plan->end[job]));
 	for (int k = 0; k < n; k++) {
 		const struct choice *c = &all[k];
 
-		fprintf(f, "%c %-20s ", c->node == plan->end[job] ? '*' : ' ', node_name(p, c->node));
+		fprintf(f, "%c %-20s ", c->node == plan->end[job] ? '*' : ' ', problem_node_name(p, c->node));
 		if (c->refused) {
 			fprintf(f, "no: %s\n", c->why);
 			continue;
@@ -130,7 +121,7 @@ int choices_show(FILE *f, const struct problem *p, const struct plan *plan, cons
 	int n = 0;
 
 	for (int j = 0; j < p->g.jobs; j++)
-		if (!strcmp(name_of(p, j), service)) {
+		if (!strcmp(problem_name(p, j), service)) {
 			show(f, p, plan, j);
 			n++;
 		}

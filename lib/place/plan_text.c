@@ -8,21 +8,6 @@
 #include "lib/place/invitation.h"
 #include "lib/place/reasons.h"
 
-static const char *node_name(const struct problem *p, int i)
-{
-	return i < 0 ? "-" : world_text(p->w, p->w->node[i].name);
-}
-
-static const struct world_service *service_of(const struct problem *p, int j)
-{
-	return &p->w->service[p->service[j]];
-}
-
-static const char *name_of(const struct problem *p, int j)
-{
-	return world_text(p->w, service_of(p, j)->name);
-}
-
 static void why_forced(const struct problem *p, const struct plan_move *m, char why[WHY_SIZE])
 {
 	AUTO_BEARING struct bearing b = { 0 };
@@ -38,9 +23,9 @@ static void why_forced(const struct problem *p, const struct plan_move *m, char 
 		abort();
 	reasons_init(&reasons, &b, m->job);
 	if (reasons_refused(&reasons, m->from, false, text)) {
-		snprintf(why, WHY_SIZE, "may not be at %s: %.180s", node_name(p, m->from), text);
+		snprintf(why, WHY_SIZE, "may not be at %s: %.180s", problem_node_name(p, m->from), text);
 	} else if ((r = reasons_lacking(&b, m->from, -1)) >= 0) {
-		snprintf(why, WHY_SIZE, "%s has too little: %s", node_name(p, m->from), problem_resource(r));
+		snprintf(why, WHY_SIZE, "%s has too little: %s", problem_node_name(p, m->from), problem_resource(r));
 	} else {
 		snprintf(why, WHY_SIZE, "goes on from where it went aside");
 	}
@@ -53,7 +38,7 @@ void plan_why(const struct problem *p, const struct plan *plan, const struct pla
 	const struct plan_move *next = m + 1 < plan->moves + plan->n ? m + 1 : NULL;
 
 	if (m->detour_of >= 0)
-		snprintf(why, WHY_SIZE, "goes aside: %s comes to where it was", name_of(p, m->detour_of));
+		snprintf(why, WHY_SIZE, "goes aside: %s comes to where it was", problem_name(p, m->detour_of));
 	else if (m->forced)
 		why_forced(p, m, why);
 	else if (!isnan(was) && !isnan(is) && is < was)
@@ -61,7 +46,7 @@ void plan_why(const struct problem *p, const struct plan *plan, const struct pla
 	else if (m->gain > 0)
 		snprintf(why, WHY_SIZE, "costs %.4g less", m->gain);
 	else if (next && next->to == m->from)
-		snprintf(why, WHY_SIZE, "makes room for %s", name_of(p, next->job));
+		snprintf(why, WHY_SIZE, "makes room for %s", problem_name(p, next->job));
 	else
 		snprintf(why, WHY_SIZE, "the policy wants it there");
 }
@@ -81,7 +66,7 @@ void plan_why_not(const struct problem *p, const struct plan *plan, int job, cha
 
 		if (reasons_refused(&reasons, i, false, text)) {
 			if (!refused++)
-				snprintf(first, sizeof(first), "%s: %.150s", node_name(p, i), text);
+				snprintf(first, sizeof(first), "%s: %.150s", problem_node_name(p, i), text);
 		} else if ((r = reasons_lacking(&b, i, job)) >= 0) {
 			full[r]++;
 		} else if (reasons_hindered(&reasons, i, false, text)) {
@@ -127,9 +112,9 @@ static void put_number(FILE *f, const char *name, double v, int digits)
 static void put_head(FILE *f, const struct problem *p, int j, const char *action)
 {
 	fprintf(f, "{\"kind\":\"move\",\"action\":\"%s\"", action);
-	put_string(f, "service", name_of(p, j));
-	if (service_of(p, j)->id >= 0)
-		put_string(f, "id", world_text(p->w, service_of(p, j)->id));
+	put_string(f, "service", problem_name(p, j));
+	if (problem_service(p, j)->id >= 0)
+		put_string(f, "id", world_text(p->w, problem_service(p, j)->id));
 }
 
 static bool taken(const struct world *w, int addr)
@@ -164,8 +149,8 @@ static void put_move(FILE *f, const struct problem *p, const struct plan *plan, 
 	plan_why(p, plan, m, why);
 	put_head(f, p, m->job, m->from < 0 ? "start" : "migrate");
 	if (m->from >= 0)
-		put_string(f, "from", node_name(p, m->from));
-	put_string(f, "to", node_name(p, m->to));
+		put_string(f, "from", problem_node_name(p, m->from));
+	put_string(f, "to", problem_node_name(p, m->to));
 	if (m->from >= 0) {
 		put_number(f, "gain", m->gain, 6);
 		fputs(",\"predicted\":{\"pause_ms\":", f);
@@ -229,7 +214,7 @@ static bool why_stay(const struct bearing *b, const struct plan *plan, int j, ch
 	}
 	best = plan->by_cost && plan->end[j] == b->p->at[j] ? preferred(b, j) : -1;
 	if (best >= 0)
-		snprintf(why, WHY_SIZE, "%.100s may be better: " REASON_UNMEASURED, node_name(b->p, best));
+		snprintf(why, WHY_SIZE, "%.100s may be better: " REASON_UNMEASURED, problem_node_name(b->p, best));
 	return best >= 0;
 }
 
@@ -267,7 +252,7 @@ static void put_idle(FILE *f, const struct problem *p, const struct plan *plan)
 		if (!idle(p, plan, i))
 			continue;
 		fputs(comma, f);
-		json_put_string(f, node_name(p, i));
+		json_put_string(f, problem_node_name(p, i));
 		comma = ",";
 	}
 	if (*comma == ',' && !comma[1])
@@ -287,7 +272,7 @@ void plan_put(FILE *f, const struct problem *p, const struct plan *plan, const s
 	for (int k = 0; k < plan->n; k++) {
 		const struct plan_move *m = &plan->moves[k];
 
-		invitations_put(&v, f, m->job, service_of(p, m->job)->name, m->from, m->to);
+		invitations_put(&v, f, m->job, problem_service(p, m->job)->name, m->from, m->to);
 		put_move(f, p, plan, m);
 	}
 	for (int j = 0; j < p->g.jobs; j++) {
@@ -295,7 +280,7 @@ void plan_put(FILE *f, const struct problem *p, const struct plan *plan, const s
 			continue;
 		put_head(f, p, j, "stay");
 		if (plan->end[j] >= 0)
-			put_string(f, "from", node_name(p, plan->end[j]));
+			put_string(f, "from", problem_node_name(p, plan->end[j]));
 		put_string(f, "why", why);
 		fputs("}\n", f);
 	}
@@ -340,22 +325,22 @@ void plan_show(FILE *f, const struct problem *p, const struct plan *plan, const 
 		const char *fleet = invitations_fleet(&v, m->from, m->to);
 
 		if (fleet)
-			fprintf(f, "%-20s is invited first: it is not a member of %s\n", node_name(p, m->to), fleet);
+			fprintf(f, "%-20s is invited first: it is not a member of %s\n", problem_node_name(p, m->to), fleet);
 		plan_why(p, plan, m, why);
-		fprintf(f, "%-20s %s -> %s: %s", name_of(p, m->job), node_name(p, m->from), node_name(p, m->to), why);
+		fprintf(f, "%-20s %s -> %s: %s", problem_name(p, m->job), problem_node_name(p, m->from), problem_node_name(p, m->to), why);
 		if (m->from >= 0)
 			fprintf(f, " (gain %.4g, pause %.0f ms)", m->gain, m->predicted.pause_ms);
 		fputc('\n', f);
 	}
 	for (int j = 0; j < p->g.jobs; j++)
 		if (why_stay(&b, plan, j, why))
-			fprintf(f, "%-20s stays %s: %s\n", name_of(p, j),
+			fprintf(f, "%-20s stays %s: %s\n", problem_name(p, j),
 				plan->end[j] < 0 ? "without a node" : lawful(p, plan, j) ? "where it is" : "where it may not be", why);
 	if (more)
 		near_show(f, p, more);
 	for (int i = 0; i < p->g.nodes; i++)
 		if (idle(p, plan, i))
-			fprintf(f, "%-20s becomes idle\n", node_name(p, i));
+			fprintf(f, "%-20s becomes idle\n", problem_node_name(p, i));
 	fprintf(f, "%d services, %d moves, %d withheld, %d without a node; cost %.6g -> %.6g", p->g.jobs, plan->n,
 		plan->withheld, plan->unplaced, plan->before, plan->after);
 	if (bounded(p, plan)) {

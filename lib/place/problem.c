@@ -59,11 +59,6 @@ const char *problem_part(int part)
 	return names[part];
 }
 
-static double known_or(double v, double otherwise)
-{
-	return isnan(v) ? otherwise : v;
-}
-
 /* Cores that the service takes at node i; its work is known at the node where it is, whose cores may be faster or slower. */
 static double cores_at(const struct world *w, const struct world_service *s, int i)
 {

@@ -95,4 +95,20 @@ bool problem_unmeasured(const struct problem *p, int job, int node);
 /* A job from one node (or -1) to another, which gains so much. */
 struct prediction problem_predict(const struct problem *p, int job, int from, int to, double gain);
 
+/* Of a job, and of a node, "-" for none. */
+static inline const struct world_service *problem_service(const struct problem *p, int job)
+{
+	return &p->w->service[p->service[job]];
+}
+
+static inline const char *problem_name(const struct problem *p, int job)
+{
+	return world_text(p->w, problem_service(p, job)->name);
+}
+
+static inline const char *problem_node_name(const struct problem *p, int node)
+{
+	return node < 0 ? "-" : world_text(p->w, p->w->node[node].name);
+}
+
 #endif

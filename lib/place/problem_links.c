@@ -9,11 +9,6 @@
 #define SPREAD   1e4 /* user ms for two instances on one network that should be spread */
 #define TOGETHER 1e4 /* user ms for each ms between services that should be on one node */
 
-static double known_or(double v, double otherwise)
-{
-	return isnan(v) ? otherwise : v;
-}
-
 static int add_link(struct problem *p, int *room, int a, int b, float weight, bool apart)
 {
 	if (a == b || weight <= 0)

@@ -6,11 +6,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-static const struct world_service *service_of(const struct problem *p, int j)
-{
-	return &p->w->service[p->service[j]];
-}
-
 /* What other records say of the job. */
 static void collect_scores(struct reasons *r)
 {
@@ -23,7 +18,7 @@ static void collect_scores(struct reasons *r)
 		const struct world_score *c = &w->scored[k];
 		int i = world_node(w, c->node);
 
-		if (i < 0 || (c->service < 0 ? c->app != service_of(p, r->job)->app : c->service != p->service[r->job]))
+		if (i < 0 || (c->service < 0 ? c->app != problem_service(p, r->job)->app : c->service != p->service[r->job]))
 			continue;
 		if (c->eligible)
 			r->score[i] += isnan(c->score) ? 0 : c->score;
@@ -112,7 +107,7 @@ static int other_end(const struct reasons *r, const struct gap_link *l)
 /* That j and k must not be on one node. */
 static void say_clash(const struct problem *p, int j, int k, char why[REASONS_SIZE])
 {
-	const struct world_service *a = service_of(p, j), *b = service_of(p, k);
+	const struct world_service *a = problem_service(p, j), *b = problem_service(p, k);
 
 	if (a->app == b->app)
 		say(why, "another instance of it is there");

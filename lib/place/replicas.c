@@ -44,11 +44,6 @@ static const struct world_service *service_of(const struct serving *x)
 	return &x->w->service[x->p->service[x->job]];
 }
 
-static double known_or(double v, double otherwise)
-{
-	return isnan(v) ? otherwise : v;
-}
-
 /* What one user costs who waits so long. */
 static double price(const struct serving *x, double ms)
 {

@@ -121,11 +121,6 @@ int simulate_note(struct simulation *s, const char *line, size_t len, struct err
 
 /* --- what is */
 
-static double known_or(double v, double otherwise)
-{
-	return isnan(v) ? otherwise : v;
-}
-
 /* Cores that it keeps busy at node i: what was told of where it was told to be, by the scores of both. */
 static double cores_at(const struct simulation *s, const struct sim_service *v, int i)
 {

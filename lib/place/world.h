@@ -167,6 +167,12 @@ bool world_list_has(const struct world *w, int list, int word);
 /* Is each word of `a` in `b`? An absent `a` is empty. */
 bool world_list_within(const struct world *w, int a, int b);
 
+/* What a record does not tell is NAN. */
+static inline double known_or(double v, double otherwise)
+{
+	return isnan(v) ? otherwise : v;
+}
+
 /* "2026-01-01T00:00:00Z", a fraction of a second allowed, as seconds since 1970; -1 when it is no such time. */
 int world_time(const char *s, size_t len, double *seconds);
 
