@@ -70,13 +70,15 @@ void net_catch_stop(struct net_catch *c);
 struct net_quiet {
 	int link;              /* holds back; -1: nothing */
 	struct net_catch syns; /* has what was held back */
+	int programs[2];       /* of the link: while the service runs, and while it is frozen; -1: none */
 };
+#define NET_QUIET_NONE ((struct net_quiet){ -1, NET_CATCH_NONE, { -1, -1 } })
 /* Waits at most limit_ms, as some peers never answer. Does nothing where the kernel cannot (before Linux 5.7, or without
  * CONFIG_CGROUP_BPF), and without a network. */
 void net_quiet_start(struct net_quiet *q, const struct service *s, int limit_ms);
 /* cgroup_freeze at a moment when no connection waits, which those within the service (over lo) may still do: it goes on
- * for some moments, at most 20, to accept them. */
-int net_quiet_freeze(const struct service *s, int timeout_ms, struct err *e);
+ * for some moments, at most 20, to accept them. From then on those are held back, too. */
+int net_quiet_freeze(struct net_quiet *q, const struct service *s, int timeout_ms, struct err *e);
 /* Sends what was held back after the service, which must be attached, here or at another node. May be called twice. */
 void net_quiet_end(struct net_quiet *q);
 /* The same, and frees it; this takes some 20 ms, as net_catch_stop. */

@@ -50,14 +50,14 @@ static int bpf(int cmd, union bpf_attr *attr)
 #define CALL(f) INSN(BPF_JMP | BPF_CALL, 0, 0, 0, f)
 #define ROOM 16 /* bytes of the packet on the program's stack */
 
-/* Passes (1) all packets but SYNs from outside; -1 with errno. Packets begin with their IP header here. What comes over lo
- * is not held: nobody could bring it later. */
-static int program_load(void)
+/* Passes (1) all packets but SYNs, and with `lo` also those that come over lo; -1 with errno. Packets begin with their IP
+ * header here. */
+static int program_load(bool lo)
 {
 	const struct bpf_insn code[] = {
 		MOV(BPF_REG_6, BPF_REG_1),
 		INSN(BPF_LDX | BPF_MEM | BPF_W, BPF_REG_2, BPF_REG_6, offsetof(struct __sk_buff, ifindex), 0),
-		IF(BPF_REG_2, LOOPBACK, 28),
+		IF(BPF_REG_2, lo ? 0 : LOOPBACK, 28), /* 0: no interface's index */
 		SET(BPF_REG_2, 0),
 		MOV(BPF_REG_3, BPF_REG_10),
 		MATH(BPF_ADD, BPF_REG_3, -ROOM),
@@ -150,16 +150,29 @@ static int catch_syns(int fd, const unsigned char mac[6])
 	return 0;
 }
 
+/* What comes over lo is held only while the service is frozen, as nobody could bring it later: it comes from processes that
+ * are in its network and not its own (a test of its health), and those then try again after a second. */
+static void hold_lo(struct net_quiet *q, bool hold)
+{
+	union bpf_attr attr = { .link_update = { .link_fd = (uint32_t)q->link,
+						 .new_prog_fd = (uint32_t)q->programs[hold] } };
+
+	if (q->link >= 0)
+		bpf(BPF_LINK_UPDATE, &attr);
+}
+
 /* The catch before the link: a SYN that is caught and not held comes twice, which TCP is used to; one that is held and not
  * caught comes a second later. */
 static int hold_back(struct net_quiet *q, const struct service *s)
 {
-	AUTO_FD int program = program_load();
 	unsigned char mac[6];
 
-	if (program < 0 || net_mac_parse(s->mac, mac) || net_catch_start(&q->syns, s, false, NULL))
+	for (int lo = 0; lo < 2; lo++)
+		if ((q->programs[lo] = program_load(lo)) < 0)
+			return -1;
+	if (net_mac_parse(s->mac, mac) || net_catch_start(&q->syns, s, false, NULL))
 		return -1;
-	return catch_syns(q->syns.fd, mac) || (q->link = program_attach(program, s)) < 0 ? -1 : 0;
+	return catch_syns(q->syns.fd, mac) || (q->link = program_attach(q->programs[0], s)) < 0 ? -1 : 0;
 }
 
 /* ---- what is on its way ---- */
@@ -301,18 +314,19 @@ void net_settle(const struct service *s, int limit_ms)
 		usleep(STEP_US);
 }
 
-int net_quiet_freeze(const struct service *s, int timeout_ms, struct err *e)
+int net_quiet_freeze(struct net_quiet *q, const struct service *s, int timeout_ms, struct err *e)
 {
-	if (cgroup_freeze(s->name, timeout_ms, e))
-		return -1;
-	for (int i = 0; i < TRIES && unaccepted(s) > 0; i++) {
+	for (int i = 0;; i++) {
+		if (cgroup_freeze(s->name, timeout_ms, e))
+			return -1;
+		hold_lo(q, true);
+		if (i == TRIES || unaccepted(s) <= 0)
+			return 0;
+		hold_lo(q, false);
 		if (cgroup_thaw(s->name, e))
 			return -1;
 		usleep(STEP_US);
-		if (cgroup_freeze(s->name, timeout_ms, e))
-			return -1;
 	}
-	return 0;
 }
 
 void net_quiet_end(struct net_quiet *q)
@@ -328,4 +342,9 @@ void net_quiet_stop(struct net_quiet *q)
 {
 	net_quiet_end(q);
 	net_catch_stop(&q->syns);
+	for (int lo = 0; lo < 2; lo++) {
+		if (q->programs[lo] >= 0)
+			close(q->programs[lo]);
+		q->programs[lo] = -1;
+	}
 }

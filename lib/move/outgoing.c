@@ -18,7 +18,7 @@ void outgoing_init(struct outgoing *o)
 {
 	o->lock = o->criu.sock = o->guard.fd = -1;
 	o->catch = NET_CATCH_NONE;
-	o->quiet = (struct net_quiet){ -1, NET_CATCH_NONE };
+	o->quiet = NET_QUIET_NONE;
 }
 
 int outgoing_turn(struct outgoing *o, const char *from, const char *step, struct err *e)

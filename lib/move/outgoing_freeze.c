@@ -150,7 +150,7 @@ int outgoing_freeze(struct outgoing *o, struct err *e)
 	o->frozen = true;
 	o->frozen_at = clock_ms();
 	guard_limit(&o->guard, o->opt.max_freeze_ms);
-	if (net_quiet_freeze(o->svc, FREEZE_MS, e))
+	if (net_quiet_freeze(&o->quiet, o->svc, FREEZE_MS, e))
 		return -1;
 	o->rep.freeze = clock_ms() - start;
 	outgoing_unthrottle(o); /* criu works in its processes */

@@ -156,13 +156,13 @@ static void test_freeze(void)
 	AUTO_FD int served = -1;
 	pthread_t thread;
 
-	ok(connected(client) && !net_quiet_freeze(&s, 1000, NULL) && cgroup_frozen(s.name),
+	ok(connected(client) && !net_quiet_freeze(&q, &s, 1000, NULL) && cgroup_frozen(s.name),
 	   "what nobody accepts is frozen all the same");
 	cgroup_thaw(s.name, NULL);
 	served = answer();
 	pthread_create(&thread, NULL, answer_later, &served);
 	AUTO_FD int other = call(-1);
-	ok(connected(other) && !net_quiet_freeze(&s, 1000, NULL) && cgroup_frozen(s.name), "a service is frozen");
+	ok(connected(other) && !net_quiet_freeze(&q, &s, 1000, NULL) && cgroup_frozen(s.name), "a service is frozen");
 	pthread_join(thread, NULL);
 	cgroup_thaw(s.name, NULL);
 }
@@ -179,6 +179,24 @@ static void test_held(void)
 	AUTO_FD int served = answer();
 	net_quiet_stop(&q);
 	ok(served >= 0, "a second end is none");
+}
+
+/* What is in its network and not frozen with it: a test of its health. */
+static void test_beside(void)
+{
+	AUTO_FD int ns = net_open(&s, NULL);
+
+	start_ms(5000);
+	AUTO_FD int early = call(ns);
+	ok(connected(early), "over lo nothing is held back");
+	AUTO_FD int served = answer();
+	ok(!net_quiet_freeze(&q, &s, 1000, NULL) && cgroup_frozen(s.name), "... until it is frozen");
+	AUTO_FD int late = call(ns);
+	ok(waits(late, POLLOUT, 100), "... and then nobody comes over lo, either");
+	cgroup_thaw(s.name, NULL);
+	net_quiet_stop(&q);
+	ok(!waits(late, POLLOUT, 5000), "... but at its second try, later");
+	AUTO_FD int second = answer();
 }
 
 static void test_killed(void)
@@ -219,6 +237,7 @@ static void test_family(const char *addr)
 		test_undelivered();
 		test_freeze();
 		test_held();
+		test_beside();
 		test_killed();
 	} else {
 		skip(addr, "kernel: takes no cgroup programs");
