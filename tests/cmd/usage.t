@@ -3,7 +3,7 @@
 # edge-probe --services: what runs here, ours and others', and what it uses, beside what `docker stats` says.
 # shellcheck source=tests/move/lib.sh
 . "$(dirname "$0")/../move/lib.sh"
-need dockerd podman runc jq redis-server
+need dockerd podman runc jq curl redis-server
 nodes=(edge1 edge2)
 
 # A machine of its own (a lab's node) with a daemon in it; its images are a shell and what that needs.
@@ -97,26 +97,27 @@ is "... and that is all" "" "$(<"$tmp/err")"
 xargs -a "$tmp/hidden" -n 1 "$lab" exec edge1 umount -n
 on edge1 umount -n "$EDGE_BIN"
 
-# The same seconds for all. On a busy machine a container gets now more, now less of it, so that one look may miss.
-of_all() { awk -v p="${1%\%}" -v c="$cores" 'BEGIN { print p / 100 / c }'; } # PERCENT of one core
+# The engines' own counters at both ends of the same seconds, as `docker stats` reckons with them: processor time of all there was.
 close_to() { between "$1" "$(awk -v s="$2" 'BEGIN { print s - 0.05 }')" "$(awk -v s="$2" 'BEGIN { print s + 0.05 }')"; }
-agree() { # into `docker` and `podman`, what each says of its own, and `burner` and `pod`, what we say
+look() { # what the engines say, into `now`, and then we
+	now=$(on edge1 bash -c '. "$1/engines.sh"
+		curl -s --unix-socket /run/docker.sock "http://docker/containers/Burner/stats?stream=false&one-shot=true" |
+			jq -r .cpu_stats.cpu_usage.total_usage,.cpu_stats.system_cpu_usage
+		podman stats --no-stream --format "{{.CPUNano}} {{.SystemNano}}" pod.burner' - "$tmp" | xargs)
 	probe --services --window 200
-	sleep 3
-	on edge1 bash -c '. "$1/engines.sh"; podman stats --no-stream --format "{{.CPUPerc}}" pod.burner 2>&1' - "$tmp" >"$tmp/podman" &
-	docker=$(on edge1 /usr/bin/docker -H unix:///run/docker.sock stats --no-stream --format '{{.CPUPerc}}' Burner)
-	wait $!
-	probe --services --window 200 || return 1
-	docker=$(of_all "$docker") podman=$(of_all "$(<"$tmp/podman")") burner=$(of Burner .usage.cpu) pod=$(of pod.burner .usage.cpu)
-	echo "# of all cores: docker stats $docker, edge-probe $burner; podman stats $podman, edge-probe $pod"
-	close_to "$burner" "$docker" >/dev/null && close_to "$pod" "$podman" >/dev/null
 }
 sleep 3
+look
+before=$now
+sleep 5
+look
 cores=$(of edge1 .cpu.cores)
-agree || agree || agree || :
+read -r docker podman <<<"$(awk -v c="$cores" '{ print ($5 - $1) / ($6 - $2), ($7 - $3) / ($8 - $4) / c }' <<<"$before $now")"
+burner=$(of Burner .usage.cpu) pod=$(of pod.burner .usage.cpu)
+echo "# of all cores: Docker $docker, edge-probe $burner; podman $podman, edge-probe $pod"
 ok "a second look has a window of some seconds" between "$(of Burner .usage.window_s)" 3 200
-ok "processor time is within 5 points of docker stats" close_to "$burner" "$docker"
-ok "... of podman stats, too" close_to "$pod" "$podman"
+ok "processor time is within 5 points of what docker stats reckons with" close_to "$burner" "$docker"
+ok "... and podman stats" close_to "$pod" "$podman"
 ok "... runc's, too" between "$(of plain .usage.cpu)" 0.01 "$(awk -v c="$cores" 'BEGIN { print 0.2 / c + 0.05 }')"
 ok "... and ours sleeps" between "$(of web .usage.cpu)" 0 0.05
 ok "memory is told" between "$(of web .usage.mem_bytes)" 1000000 200000000

@@ -6,9 +6,11 @@
 need jq perl curl
 lab_up
 on edge1 sh -c 'mkdir /var/lib/edge/app && cp "$1" /var/lib/edge/app' - "$tools/counter.pl"
+peek='for i in 1 2 3 4 5 6 7 8; do curl -s -o /srv/null http://localhost:8080/peek || exit; done'
 on edge1 sh -c 'edge-place | edge-run - >/dev/null' <<END
 {"kind":"node","name":"edge1"}
-{"kind":"service","name":"tested","type":"stateful","argv":["perl","/srv/counter.pl","8080"],"addr":"$addr","ports":[8080],"volumes":[{"host":"/var/lib/edge/app","path":"/srv"}],"healthcheck":{"test":["sh","-c","for i in 1 2 3 4 5 6 7 8; do curl -s -o /srv/null http://localhost:8080/peek || exit; done"],"interval_s":0.01},"needs":{"node":"edge1"}}
+{"kind":"service","name":"tested","type":"stateful","argv":["perl","/srv/counter.pl","8080"],"addr":"$addr","ports":[8080],\
+"volumes":[{"host":"/var/lib/edge/app","path":"/srv"}],"needs":{"node":"edge1"},"healthcheck":{"test":["sh","-c","$peek"],"interval_s":0.01}}
 END
 is_healthy() { [[ $(on "$1" edge-run --list | jq -r .health) == healthy ]]; }
 ok 'a service is found healthy' await 20 is_healthy edge1
