@@ -7,6 +7,7 @@
 need slapd slapadd
 lab_up
 for node in "${nodes[@]}"; do on "$node" sh -c ': >/etc/edge/authorized_keys; rm -rf /var/lib/edge/grants'; done
+cp examples/swarm-offload.sh "$tmp"
 daemons
 service_images
 
@@ -25,7 +26,7 @@ services:
     deploy: {placement: {constraints: ["node.hostname == edge1"]}}
 END
 offload() { # OPTION...
-	on edge1 env EDGE_WAIT=0 "$PWD/examples/swarm-offload.sh" "$@" "$tmp/compose.yaml" "$city" >"$tmp/said" 2>"$tmp/err"
+	on edge1 env EDGE_WAIT=0 bash "$tmp/swarm-offload.sh" "$@" "$tmp/compose.yaml" "$city" >"$tmp/said" 2>"$tmp/err"
 }
 where() { on edge1 edge-run --list | jq -c '[.name, .node, .state]' | paste -sd' '; }
 home='["app-busy","edge1","running"] ["app-fixed","edge1","running"]'

@@ -53,9 +53,10 @@ directory() { # NODE ENTRY...: served there, at $city
 	local core
 	core=$(find /etc/ldap/schema /etc/openldap/schema /usr/share -name core.schema 2>/dev/null | head -n 1)
 	mkdir "$tmp/ldap"
+	cp examples/edge.schema "$tmp"
 	cat >"$tmp/slapd.conf" <<END
 include $core
-include $PWD/examples/edge.schema
+include $tmp/edge.schema
 modulepath /usr/lib/ldap
 moduleload back_mdb
 pidfile /run/slapd.pid
