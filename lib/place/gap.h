@@ -47,7 +47,6 @@ struct gap_budget {
 
 struct gap_answer {
 	int *node;    /* [jobs]: where it goes, -1: nowhere. Owned */
-	double *price; /* [nodes][resources]: what one unit of capacity is worth. Owned */
 	double cost;  /* of the jobs that have a node, links included */
 	double bound; /* no plan that places every job costs less */
 	int unplaced;

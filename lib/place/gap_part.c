@@ -24,13 +24,13 @@ struct part {
 	bool found;
 	double limit;                           /* of the two sums */
 	double cost[JOBS][NODES + 1];           /* the last one: nowhere */
-	double use[JOBS][NODES][GAP_RESOURCES];
-	double room[NODES][GAP_RESOURCES], price[NODES][GAP_RESOURCES];
+	double use[JOBS][GAP_RESOURCES][NODES];
+	double room[GAP_RESOURCES][NODES], price[GAP_RESOURCES][NODES];
 	/* By depth of the search: */
 	struct weight weight[JOBS];
 	int order[JOBS], choice[JOBS][NODES + 1], at[JOBS], best[JOBS];
 	double above[JOBS][NODES + 1];          /* what a choice costs above the cheapest, prices included */
-	double rest[JOBS + 1][NODES][GAP_RESOURCES]; /* what the jobs from here on may use at most */
+	double rest[JOBS + 1][GAP_RESOURCES][NODES]; /* what the jobs from here on may use at most */
 };
 
 static double priced(const struct part *q, int j, int i)
@@ -38,19 +38,19 @@ static double priced(const struct part *q, int j, int i)
 	double c = q->cost[j][i];
 
 	for (int r = 0; r < q->resources && i < q->m; r++)
-		c += q->price[i][r] * q->use[j][i][r];
+		c += q->price[r][i] * q->use[j][r][i];
 	return c;
 }
 
 /* The bound that the prices prove, and by what part of itself each room would be exceeded. */
-static double bound(const struct part *q, double over[NODES][GAP_RESOURCES])
+static double bound(const struct part *q, double over[GAP_RESOURCES][NODES])
 {
 	double sum = 0;
 
 	for (int i = 0; i < q->m; i++)
 		for (int r = 0; r < q->resources; r++) {
-			over[i][r] = -q->room[i][r];
-			sum -= q->price[i][r] * q->room[i][r];
+			over[r][i] = -q->room[r][i];
+			sum -= q->price[r][i] * q->room[r][i];
 		}
 	for (int j = 0; j < q->n; j++) {
 		double least = q->cost[j][q->m];
@@ -66,18 +66,18 @@ static double bound(const struct part *q, double over[NODES][GAP_RESOURCES])
 		}
 		sum += least;
 		for (int r = 0; r < q->resources && best < q->m; r++)
-			over[best][r] += q->use[j][best][r];
+			over[r][best] += q->use[j][r][best];
 	}
 	for (int i = 0; i < q->m; i++)
 		for (int r = 0; r < q->resources; r++)
-			over[i][r] /= fmax(q->room[i][r], 1e-9);
+			over[r][i] /= fmax(q->room[r][i], 1e-9);
 	return sum;
 }
 
 /* Prices that prove a good bound, and that bound. */
 static double find_prices(struct part *q, double target)
 {
-	double over[NODES][GAP_RESOURCES], kept[NODES][GAP_RESOURCES], best = -INFINITY, pace = 1;
+	double over[GAP_RESOURCES][NODES], kept[GAP_RESOURCES][NODES], best = -INFINITY, pace = 1;
 
 	for (int k = 0, since = 0; k < ROUNDS && best < target; k++) {
 		double v = bound(q, over), square = 1e-300;
@@ -92,12 +92,12 @@ static double find_prices(struct part *q, double target)
 		}
 		for (int i = 0; i < q->m; i++)
 			for (int r = 0; r < q->resources; r++)
-				if (over[i][r] > 0 || q->price[i][r] > 0)
-					square += over[i][r] * over[i][r];
+				if (over[r][i] > 0 || q->price[r][i] > 0)
+					square += over[r][i] * over[r][i];
 		for (int i = 0; i < q->m; i++)
 			for (int r = 0; r < q->resources; r++)
-				q->price[i][r] = fmax(0, q->price[i][r] + pace * (target - v) / square * over[i][r] /
-									 fmax(q->room[i][r], 1e-9));
+				q->price[r][i] = fmax(0, q->price[r][i] + pace * (target - v) / square * over[r][i] /
+									 fmax(q->room[r][i], 1e-9));
 	}
 	memcpy(q->price, kept, sizeof(kept));
 	return best;
@@ -110,8 +110,8 @@ static double empty(const struct part *q, int depth)
 
 	for (int i = 0; i < q->m; i++)
 		for (int r = 0; r < q->resources; r++)
-			if (q->room[i][r] > q->rest[depth][i][r])
-				sum += q->price[i][r] * (q->room[i][r] - q->rest[depth][i][r]);
+			if (q->room[r][i] > q->rest[depth][r][i])
+				sum += q->price[r][i] * (q->room[r][i] - q->rest[depth][r][i]);
 	return sum;
 }
 
@@ -120,8 +120,8 @@ static bool put(struct part *q, int j, int i)
 	bool fits = true;
 
 	for (int r = 0; r < q->resources && i < q->m; r++) {
-		q->room[i][r] -= q->use[j][i][r];
-		fits &= q->room[i][r] >= -1e-9 * (1 + q->use[j][i][r]);
+		q->room[r][i] -= q->use[j][r][i];
+		fits &= q->room[r][i] >= -1e-9 * (1 + q->use[j][r][i]);
 	}
 	return fits;
 }
@@ -129,7 +129,7 @@ static bool put(struct part *q, int j, int i)
 static void take(struct part *q, int j, int i)
 {
 	for (int r = 0; r < q->resources && i < q->m; r++)
-		q->room[i][r] += q->use[j][i][r];
+		q->room[r][i] += q->use[j][r][i];
 }
 
 /* The links of the job at this depth with those above it, if it goes to node i: they cost what they cost. */
@@ -220,11 +220,11 @@ static void arrange(struct part *q)
 			above[k] = c;
 			choice[k] = i;
 		}
-		memcpy(q->rest[d], q->rest[d + 1], sizeof(q->rest[d]));
+		memcpy(q->rest[d], q->rest[d + 1], (size_t)q->resources * sizeof(q->rest[d][0]));
 		for (int k = q->m; k >= 0; k--) {
 			above[k] -= above[0];
 			for (int r = 0; r < q->resources && choice[k] < q->m && above[k] < q->limit; r++)
-				q->rest[d][choice[k]][r] += q->use[j][choice[k]][r];
+				q->rest[d][r][choice[k]] += q->use[j][r][choice[k]];
 		}
 	}
 }
@@ -255,8 +255,8 @@ static double collect(struct gap_plan *p, double noise, struct part *q)
 		for (int r = 0; r < q->resources; r++) {
 			size_t at = (size_t)nodes[i] * g->resources + r;
 
-			q->room[i][r] = g->capacity[at] - p->load[at];
-			q->price[i][r] = p->price[at];
+			q->room[r][i] = g->capacity[at] - p->load[at];
+			q->price[r][i] = p->price[at];
 		}
 	for (int j = 0; j < q->n; j++) {
 		int at = p->at[jobs[j]];
@@ -268,8 +268,8 @@ static double collect(struct gap_plan *p, double noise, struct part *q)
 			if (noise > 0)
 				q->cost[j][i] += noise * gap_draw(p, 1000) / 1000;
 			for (int r = 0; r < q->resources && i < q->m; r++) {
-				q->use[j][i][r] = gap_use(g, jobs[j], nodes[i], r);
-				q->room[i][r] += at == nodes[i] ? q->use[j][i][r] : 0;
+				q->use[j][r][i] = gap_use(g, jobs[j], nodes[i], r);
+				q->room[r][i] += at == nodes[i] ? q->use[j][r][i] : 0;
 			}
 			if (at == (i < q->m ? nodes[i] : g->nodes))
 				now += q->cost[j][i];
