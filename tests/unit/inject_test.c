@@ -607,6 +607,8 @@ static void test_signals(void)
 
 	if (!sender) {
 		prctl(PR_SET_PDEATHSIG, SIGKILL);
+		while (sh->ready != 2) /* without its handler it would die of them */
+			usleep(500);
 		for (;;) {
 			kill(pid, SIGUSR1);
 			usleep(50);
