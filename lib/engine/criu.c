@@ -20,6 +20,8 @@
 #include "lib/engine/criu_calls.h"
 #include "lib/engine/criu_limits.h"
 #include "lib/engine/message.h"
+#include "lib/engine/service.h"
+#include "lib/engine/spaces.h"
 
 #define SWRK_FD 3        /* where criu swrk finds its socket */
 #define PAGES_FD 5       /* where it finds the stand-in for a reader of lazy pages */
@@ -300,13 +302,15 @@ const char *const *criu_argv(struct err *e)
 }
 
 /* In the child: descriptors 0 to 2 are /dev/null, 3 the socket, 5 a socket whose other end is gone. */
-static void become_criu(const char *const *argv, int netns, int sock)
+static void become_criu(const char *const *argv, int netns, const struct service *s, int sock)
 {
 	int null = open("/dev/null", O_RDWR), pages[2];
 
 	setpgid(0, 0); /* a terminal's ^C is not for it: it would leave its work half done */
 	if (netns >= 0 && setns(netns, CLONE_NEWNET))
 		_exit(127);
+	if (s)
+		spaces_join(s->pid, s->name);
 	if (socketpair(AF_UNIX, SOCK_STREAM, 0, pages) || (criu_calls_install(sock) && criu_limits_needed()))
 		_exit(127);
 	sock = fcntl(sock, F_DUPFD, 16);
@@ -321,7 +325,7 @@ static void become_criu(const char *const *argv, int netns, int sock)
 	_exit(127);
 }
 
-int criu_start(struct criu *c, int netns, struct err *e)
+int criu_start(struct criu *c, int netns, const struct service *s, struct err *e)
 {
 	const char *const *argv = criu_argv(e);
 	int ours = -1, theirs = -1;
@@ -331,7 +335,7 @@ int criu_start(struct criu *c, int netns, struct err *e)
 		return -1;
 	c->pid = fork();
 	if (!c->pid)
-		become_criu(argv, netns, theirs);
+		become_criu(argv, netns, s, theirs);
 	close(theirs);
 	if (c->pid < 0) {
 		c->pid = 0;

@@ -154,7 +154,7 @@ static int snapshot(struct outgoing *o, struct err *e)
 
 	/* Most of the memory is copied while they run. */
 	if (checkpoint_own_memory(o->ck, e) || image_open(&o->im, checkpoint_memory_dir(o->ck), e) ||
-	    image_begin(o->im, e) || sender_new(&o->sender, o->im, none, 1, e) || criu_start(&o->criu, -1, e) ||
+	    image_begin(o->im, e) || sender_new(&o->sender, o->im, none, 1, e) || criu_start(&o->criu, -1, NULL, e) ||
 	    round_of(o, false, &st, e) || dump_tree(o, e))
 		return -1;
 	return checkpoint_complete(o->ck, o->im, e) || image_save(o->im, IMAGE_SWEEP, e) ||

@@ -155,7 +155,7 @@ int outgoing_warm(struct outgoing *o, struct err *e)
 {
 	AUTO_FD int netns = net_open(o->svc, e);
 
-	return netns < 0 || criu_start(&o->criu, netns, e) || criu_unchanged(e) ? -1 : 0;
+	return netns < 0 || criu_start(&o->criu, netns, o->engine == &engine_process ? o->svc : NULL, e) || criu_unchanged(e) ? -1 : 0;
 }
 
 static int read_maps(struct outgoing *o, struct err *e)

@@ -9,6 +9,8 @@ await 5 bash -c "</dev/tcp/$addr/6379"
 client redis perl "$tools/redis-client.pl" "$addr" 6379 8
 ready redis
 there_and_back redis
+is 'it has its own host name' redis "$(inside edge1 redis hostname)"
+ok '... and none of its namespaces is the node'\''s' test "$(inside edge1 redis readlink /proc/self/ns/ipc)" != "$(on edge1 readlink /proc/self/ns/ipc)"
 client_end redis
 is 'the client lost nothing' 'ready
 data equal
