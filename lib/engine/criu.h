@@ -13,6 +13,8 @@
 
 enum criu_verb { CRIU_DUMP = 1, CRIU_RESTORE = 2, CRIU_CHECK = 3, CRIU_CPUINFO_DUMP = 7, CRIU_CPUINFO_CHECK = 8 };
 
+struct service;
+
 struct criu_pair {
 	const char *key;
 	int fd;
@@ -57,7 +59,6 @@ int criu_socketpair(int *ours, int *theirs, struct err *e);
 const char *const *criu_argv(struct err *e);
 /* Starts one in this mount namespace and, if netns >= 0, in that network namespace; if s is not NULL, also in those of its others that it need
  * not save (spaces.h). */
-struct service;
 int criu_start(struct criu *c, int netns, const struct service *s, struct err *e);
 /* Sends the request and answers its notifications until it is done. An error quotes the "Error" lines of criu's log
  * ("criu: dump: ..."), EX_UNAVAILABLE. *restored (may be NULL): pid of the restored root. */

@@ -26,8 +26,9 @@ static int become(const struct service *s, char *const *argv, int netns, int fd3
 		return -1;
 	if (setns(netns, CLONE_NEWNET))
 		return err_sys(e, "cannot enter its network");
-	/* In these the service will be, unless its images have others (spaces.h). */
-	if (unshare(CLONE_NEWUTS | CLONE_NEWIPC) || sethostname(s->name, strlen(s->name)))
+	/* In these the service will be, unless its images have others (spaces.h); a bundle says itself which it wants. */
+	if (!s->bundle[0] && (unshare(CLONE_NEWUTS | CLONE_NEWIPC) || sethostname(s->name, strlen(s->name)) ||
+			      setdomainname("(none)", strlen("(none)"))))
 		return err_sys(e, "cannot make its namespaces");
 	child_path();
 	if (child_fds((int[]){ null, to_log ? errors : null, errors, fd3 >= 0 ? fd3 : null, log, *report }, 6))

@@ -77,7 +77,7 @@ struct net_quiet {
  * CONFIG_CGROUP_BPF), and without a network. */
 void net_quiet_start(struct net_quiet *q, const struct service *s, int limit_ms);
 /* cgroup_freeze at a moment when no connection waits, which those within the service (over lo) may still do: it goes on
- * for some moments, at most 20, to accept them. From then on those are held back, too. */
+ * for some moments, at most 20, to accept them. From then on their SYNs are dropped, too, which come again after a second. */
 int net_quiet_freeze(struct net_quiet *q, const struct service *s, int timeout_ms, struct err *e);
 /* Sends what was held back after the service, which must be attached, here or at another node. May be called twice. */
 void net_quiet_end(struct net_quiet *q);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* Made of three things that vanish with this process, so that nothing is left in anybody's way when it is killed: a cgroup
  * program of a dozen lines on a bpf link, which drops SYNs (Linux 5.7; it is run for a packet that has found its socket,
- * and so tells services apart); the catch's packet socket on the bridge, which sees them before; and sock_diag. */
+ * and so tells services apart; another takes its place while the service is frozen); the catch's packet socket on the bridge, which sees them before; and sock_diag. */
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/bpf.h>
@@ -50,7 +50,7 @@ static int bpf(int cmd, union bpf_attr *attr)
 #define CALL(f) INSN(BPF_JMP | BPF_CALL, 0, 0, 0, f)
 #define ROOM 16 /* bytes of the packet on the program's stack */
 
-/* Passes (1) all packets but SYNs, and with `lo` also those that come over lo; -1 with errno. Packets begin with their IP
+/* Drops (0) SYNs, those that come over lo only with `lo`, and passes (1) all else; -1 with errno. Packets begin with their IP
  * header here. */
 static int program_load(bool lo)
 {

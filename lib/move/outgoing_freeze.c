@@ -9,6 +9,7 @@
 #include "lib/engine/cgroup.h"
 #include "lib/engine/engine.h"
 #include "lib/engine/net.h"
+#include "lib/engine/spaces.h"
 #include "lib/move/compare.h"
 #include "lib/move/outgoing_int.h"
 
@@ -129,6 +130,15 @@ static int compare(struct outgoing *o, struct err *e)
 	return outgoing_pids(o, &pids, &n, e) || compare_memory(o->im, pids, n, true, e) ? -1 : 0;
 }
 
+/* The criu that waits shares a namespace that was empty then, and is not now: another one takes its place. */
+static int renew_criu(struct outgoing *o, struct err *e)
+{
+	if (o->criu.pid <= 0 || !spaces_outgrown(o->svc->pid, o->criu.pid))
+		return 0;
+	criu_close(&o->criu);
+	return outgoing_warm(o, e);
+}
+
 int outgoing_freeze(struct outgoing *o, struct err *e)
 {
 	AUTO_JSON struct json *catch = wire_request("catch");
@@ -136,6 +146,8 @@ int outgoing_freeze(struct outgoing *o, struct err *e)
 	double start;
 	int rc;
 
+	if (renew_criu(o, e))
+		return -1;
 	outgoing_hurry(o);
 	if (start_dump(o, e) || wait_dump(o, DUMP_WAITS, e))
 		return -1;

@@ -7,7 +7,7 @@ need jq perl curl
 lab_up
 cp "$tools/counter.pl" "$tmp"
 on edge1 sh -c 'mkdir /var/lib/edge/app && cp "$1" /var/lib/edge/app' - "$tmp/counter.pl"
-peek='for i in 1 2 3 4 5 6 7 8; do curl -s -o /srv/null http://localhost:8080/peek || exit; done'
+peek='for i in 1 2 3 4 5 6 7 8; do curl -s -o /dev/null http://localhost:8080/peek || exit; done'
 on edge1 sh -c 'edge-place | edge-run - >/dev/null' <<END
 {"kind":"node","name":"edge1"}
 {"kind":"service","name":"tested","type":"stateful","argv":["perl","/srv/counter.pl","8080"],"addr":"$addr","ports":[8080],\

@@ -25,4 +25,37 @@ checks() { # WHERE: each line of the answer is a test
 checks 'before the moves'
 there_and_back objects checks
 is 'nothing is left where the service was' '' "$(remains edge2 objects)"
+exec {conn}>&-
+stop edge1 objects
+
+# One that has nothing of System V's IPC when its move begins, and then has.
+cat >"$tmp/late.pl" <<'END'
+use IO::Socket::INET;
+open my $random, '<', '/dev/urandom' or die;
+read $random, my $memory, 20e6;
+my ($id, $s) = (undef, IO::Socket::INET->new(LocalPort => 8000, Listen => 9, ReuseAddr => 1)) or die;
+while (my $c = $s->accept) {
+	my $there = '';
+	if (<$c> =~ /make/) { $id = shmget(0, 4096, 01600); shmwrite($id, 'kept', 0, 4) }
+	shmread($id, $there, 0, 4) if defined $id;
+	print $c "$there\n";
+	close $c;
+}
+END
+on edge1 cp "$tmp/late.pl" /var/lib/edge/bin
+run late --port 8000 --volume /var/lib/edge/bin:/srv -- perl /srv/late.pl
+await 10 bash -c "</dev/tcp/$addr/8000"
+for n in "${nodes[@]}"; do "$lab" link "$n" --rate 100; done
+ask() { # WORD
+	perl -MIO::Socket::INET -e 'my $s = IO::Socket::INET->new(PeerAddr => shift, PeerPort => 8000, Timeout => 20) or exit 1;
+		print $s "@ARGV\n"; print <$s>' "$addr" "$1"
+}
+on edge1 edge-migrate late --to edge2 "${patient[@]}" >"$tmp/moved" 2>"$tmp/err" &
+moving=$!
+sleep 1.5
+is 'it makes shared memory while it is on its way' kept "$(ask make)"
+ok '... and moves all the same' wait "$moving" || sed 's/^/# /' "$tmp/err"
+is '... and has it there' kept "$(ask look)"
+ok '... and back' move late edge2 edge1
+is '... and here' kept "$(ask look)"
 finish

@@ -10,7 +10,10 @@ client redis perl "$tools/redis-client.pl" "$addr" 6379 8
 ready redis
 there_and_back redis
 is 'it has its own host name' redis "$(inside edge1 redis hostname)"
-ok '... and none of its namespaces is the node'\''s' test "$(inside edge1 redis readlink /proc/self/ns/ipc)" != "$(on edge1 readlink /proc/self/ns/ipc)"
+for kind in uts ipc time; do
+	of=$(inside edge1 redis readlink "/proc/1/ns/$kind")
+	ok "... and a namespace of its own: $kind" test "$of" -a "$of" != "$(on edge1 readlink "/proc/self/ns/$kind")"
+done
 client_end redis
 is 'the client lost nothing' 'ready
 data equal

@@ -3,6 +3,8 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <sys/prctl.h>
+#include <sys/msg.h>
+#include <sys/sem.h>
 #include <sys/shm.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
@@ -23,14 +25,19 @@ static pid_t service(const char *host)
 
 	if (!pid) {
 		prctl(PR_SET_PDEATHSIG, SIGKILL);
-		if (unshare(CLONE_NEWUTS | CLONE_NEWIPC) || sethostname(host, strlen(host)))
+		close(answer[0]);
+		if (unshare(CLONE_NEWUTS | CLONE_NEWIPC) || sethostname(host, strlen(host)) || setdomainname("(none)", 6)) {
+			(void)!write(answer[1], "e", 1);
 			_exit(1);
+		}
 		while (write(answer[1], "r", 1) == 1 && read(talk[0], &c, 1) == 1)
-			if (shmget(IPC_PRIVATE, 4096, IPC_CREAT | 0600) < 0)
+			if ((c == 's' ? semget(IPC_PRIVATE, 1, IPC_CREAT | 0600) :
+			     c == 'm' ? shmget(IPC_PRIVATE, 4096, IPC_CREAT | 0600) :
+					msgget(IPC_PRIVATE, IPC_CREAT | 0600)) < 0)
 				_exit(1);
 		_exit(0);
 	}
-	(void)!read(answer[0], &c, 1);
+	ok(read(answer[0], &c, 1) == 1 && c == 'r', "a process with namespaces of its own");
 	return pid;
 }
 
@@ -67,7 +74,7 @@ static pid_t joined(pid_t pid, const char *host)
 	return child;
 }
 
-static void test_empty(void)
+static void test_object(char kind, const char *name)
 {
 	pid_t pid = service(HOST), criu = joined(pid, HOST);
 	char c;
@@ -75,9 +82,9 @@ static void test_empty(void)
 	ok(space_of(criu, "uts") == space_of(pid, "uts") && space_of(criu, "ipc") == space_of(pid, "ipc"),
 	   "namespaces that hold nothing are shared");
 	ok(!spaces_outgrown(pid, criu), "... and still hold nothing");
-	(void)!write(talk[1], "x", 1);
+	(void)!write(talk[1], &kind, 1);
 	(void)!read(answer[0], &c, 1);
-	ok(spaces_outgrown(pid, criu), "an object that is made after that is seen");
+	ok(spaces_outgrown(pid, criu), name);
 	ok(space_of(getpid(), "ipc") != space_of(pid, "ipc"), "... by one who does not stay there");
 	end(criu);
 	criu = joined(pid, HOST);
@@ -109,7 +116,9 @@ int main(void)
 	}
 	if (pipe(talk) || pipe(answer))
 		return 1;
-	test_empty();
+	test_object('m', "shared memory that is made after that is seen");
+	test_object('s', "... and semaphores");
+	test_object('q', "... and a queue of messages");
 	test_renamed();
 	return done();
 }
