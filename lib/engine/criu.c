@@ -345,9 +345,15 @@ int criu_start(struct criu *c, int netns, const struct service *s, struct err *e
 	setpgid(c->pid, c->pid); /* whichever of us is the first */
 	c->sock = ours;
 	c->child = true;
+	c->shares = s != NULL;
 	c->calls = criu_calls_take(ours);
 	c->heard = c->calls >= 0;
 	return 0;
+}
+
+bool criu_outgrown(const struct criu *c, const struct service *s)
+{
+	return c->shares && spaces_outgrown(s->pid, c->pid);
 }
 
 void criu_close(struct criu *c)

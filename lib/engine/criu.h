@@ -46,6 +46,7 @@ struct criu_job {
 struct criu {
 	pid_t pid;
 	bool child; /* ours; else a keeper's */
+	bool shares; /* namespaces of the service that it was started for */
 	int sock;
 	bool heard;  /* some of its calls come to us (criu_calls.h) */
 	int calls;
@@ -57,9 +58,11 @@ struct criu {
 int criu_socketpair(int *ours, int *theirs, struct err *e);
 /* The argv of `criu swrk 3`, NULL-terminated. EX_UNAVAILABLE when there is no criu. Static storage. */
 const char *const *criu_argv(struct err *e);
-/* Starts one in this mount namespace and, if netns >= 0, in that network namespace; if s is not NULL, also in those of its others that it need
- * not save (spaces.h). */
+/* Starts one in this mount namespace and, if netns >= 0, in that network namespace; if s is not NULL,
+ * also in those of its others that it need not save (spaces.h). */
 int criu_start(struct criu *c, int netns, const struct service *s, struct err *e);
+/* Does s have, by now, what this one would not save? Then another is to be started. */
+bool criu_outgrown(const struct criu *c, const struct service *s);
 /* Sends the request and answers its notifications until it is done. An error quotes the "Error" lines of criu's log
  * ("criu: dump: ..."), EX_UNAVAILABLE. *restored (may be NULL): pid of the restored root. */
 int criu_run(struct criu *c, const struct criu_job *job, pid_t *restored, struct err *e);

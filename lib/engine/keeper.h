@@ -35,8 +35,8 @@ int keeper_mount(struct keeper *k, struct err *e);
  * waits until exec has succeeded or failed ("cannot run PROGRAM: No such file or directory", EX_NO's code 1 is for
  * the service itself: this is EX_UNAVAILABLE). Gives the pid. */
 int keeper_start(struct keeper *k, pid_t *pid, struct err *e);
-/* Starts a helper program as its child, in its mount namespace and the service's network namespace and cgroups, and, unless it has a bundle, in UTS
- * (with the service's name) and IPC namespaces of its own:
+/* Starts a helper program as its child, in its mount namespace and the service's network namespace and cgroups, and,
+ * unless that has a bundle, in UTS (with the service's name) and IPC namespaces of its own:
  * descriptor 3 of the program is `fd3`, one end of a socketpair whose other end, `other` (-1: none), the keeper keeps open
  * for as long as it may have to decide what becomes of the program; descriptor 4 the writing end of the log pipe. stdin, stdout: /dev/null; stderr to a
  * file `errlog` (may be NULL: /dev/null; "-": stdout and stderr both are the log pipe, as runc hands them on). A process that this program makes with CLONE_PARENT (criu's restored tree)

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /* Made of three things that vanish with this process, so that nothing is left in anybody's way when it is killed: a cgroup
  * program of a dozen lines on a bpf link, which drops SYNs (Linux 5.7; it is run for a packet that has found its socket,
- * and so tells services apart; another takes its place while the service is frozen); the catch's packet socket on the bridge, which sees them before; and sock_diag. */
+ * and so tells services apart; another takes its place while the service is frozen); the catch's packet socket on the
+ * bridge, which sees them before; and sock_diag. */
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/bpf.h>
@@ -342,9 +343,6 @@ void net_quiet_stop(struct net_quiet *q)
 {
 	net_quiet_end(q);
 	net_catch_stop(&q->syns);
-	for (int lo = 0; lo < 2; lo++) {
-		if (q->programs[lo] >= 0)
-			close(q->programs[lo]);
-		q->programs[lo] = -1;
-	}
+	for (int lo = 0; lo < 2; lo++)
+		close(TAKE_FD(q->programs[lo]));
 }

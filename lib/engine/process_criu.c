@@ -7,7 +7,6 @@
 #include "lib/engine/criu_timers.h"
 #include "lib/engine/net.h"
 #include "lib/engine/process_criu.h"
-#include "lib/engine/spaces.h"
 #include "lib/engine/watches.h"
 
 #define KILL_MS 5000
@@ -34,7 +33,7 @@ static void externals_of(const struct service *s, bool restore, struct externals
 struct points {
 	const struct service *s;
 	const char *images;
-	pid_t criu;
+	const struct criu *criu;
 	bool watched; /* criu was told of its watches */
 	struct err why; /* of our own failure at a point */
 	int (*at)(void *, const char *);
@@ -51,7 +50,7 @@ static int on_dump(void *ctx, const char *point, pid_t pid)
 	if (p->at && p->at(p->ctx, point))
 		return -1;
 	/* From the first point on they stand still. */
-	if (!strcmp(point, "pre-dump") && spaces_outgrown(p->s->pid, p->criu))
+	if (!strcmp(point, "pre-dump") && criu_outgrown(p->criu, p->s))
 		return err_set(&p->why, EX_TEMPFAIL, "service %s: began to use System V IPC while it was about to stand still: try again",
 			       p->s->name);
 	AUTO_WATCHES char **late = p->watched || strcmp(point, "pre-dump") ? NULL : watches_find(p->s);
@@ -63,7 +62,7 @@ int process_dump(struct service *s, struct criu *warm, const char *images, bool 
 		 int (*at)(void *, const char *), void *ctx, struct err *e)
 {
 	AUTO_WATCHES char **watched = watches_find(s);
-	struct points p = { .s = s, .images = images, .criu = warm->pid, .watched = watched, .at = at, .ctx = ctx };
+	struct points p = { .s = s, .images = images, .criu = warm, .watched = watched, .at = at, .ctx = ctx };
 	struct externals x;
 
 	/* Criu is told of watches at its start, and so it starts when they cannot change any more. */

@@ -14,10 +14,6 @@
 
 #include "lib/base/auto.h"
 
-#ifndef CLONE_NEWTIME
-#define CLONE_NEWTIME 0x80
-#endif
-
 static int space_open(pid_t pid, const char *kind)
 {
 	char path[64];

@@ -9,7 +9,6 @@
 #include "lib/engine/cgroup.h"
 #include "lib/engine/engine.h"
 #include "lib/engine/net.h"
-#include "lib/engine/spaces.h"
 #include "lib/move/compare.h"
 #include "lib/move/outgoing_int.h"
 
@@ -133,7 +132,7 @@ static int compare(struct outgoing *o, struct err *e)
 /* The criu that waits shares a namespace that was empty then, and is not now: another one takes its place. */
 static int renew_criu(struct outgoing *o, struct err *e)
 {
-	if (o->criu.pid <= 0 || !spaces_outgrown(o->svc->pid, o->criu.pid))
+	if (!criu_outgrown(&o->criu, o->svc))
 		return 0;
 	criu_close(&o->criu);
 	return outgoing_warm(o, e);
