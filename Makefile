@@ -36,7 +36,7 @@ LIB_OBJ := $(LIB_SRC:%.c=$(B)/%.o)
 UNITS := $(patsubst tests/unit/%.c,%,$(wildcard tests/unit/*_test.c))
 TOOLS := $(patsubst %.c,%,$(wildcard examples/lab/*.c tests/bench/*.c tests/tools/*.c))
 # Some of them are moved, and CRIU cannot move the terabytes of a sanitizer. Benches of the library are not.
-PLAIN := $(filter-out tests/bench/predict tests/bench/gap,$(TOOLS))
+PLAIN := $(filter-out tests/bench/predict tests/bench/gap tests/bench/users,$(TOOLS))
 MANUALS := $(wildcard man/*.[1-8])
 
 Q := $(if $(V),,@)
