@@ -170,16 +170,10 @@ static void stop_all(void *ctx)
 }
 
 /* What a service that runs must have behind it: service.json, so that this node knows of it, and the registry's word that nobody
- * has forced it to go on at the source. Done while "ready" and "go" are on their way; without a "go" all of it is undone. */
+ * has forced it to go on at the source. */
 static int commit_prepare(struct incoming *in, struct err *e)
 {
-	struct service *s = in->svc;
-
-	service_set_fleet(s);
-	service_arrive(s, in->ck->from);
-	s->start_time = service_start_time(s->pid);
-	s->log_ino = in->keeper.log_ino;
-	if (service_save_cached(s, e))
+	if (service_save_cached(in->svc, e))
 		return -1;
 	enum decided how = decide_in(in->registry, in->ck->id, DECIDED_RUNNING);
 	if (how == DECIDED_UNKNOWN) /* a connection may have died meanwhile */
@@ -187,7 +181,7 @@ static int commit_prepare(struct incoming *in, struct err *e)
 
 	in->decided = how != DECIDED_UNKNOWN;
 	if (how == DECIDED_THAWED)
-		return err_set(e, EX_UNAVAILABLE, "service %s: it was forced to go on at the source", s->name);
+		return err_set(e, EX_UNAVAILABLE, "service %s: it was forced to go on at the source", in->svc->name);
 	return 0;
 }
 
@@ -202,29 +196,21 @@ static int commit(struct incoming *in, struct err *e)
 		return err_set(e, EX_SOFTWARE, "service %s: its keeper has ended", s->name);
 	if (!in->whole && keeper_served(&in->keeper, SERVED_MS, e))
 		return -1;
+	service_set_fleet(s);
+	service_arrive(s, in->ck->from);
+	s->start_time = service_start_time(s->pid);
+	s->log_ino = in->keeper.log_ino;
 	snprintf(epoch, sizeof(epoch), "%ld", s->epoch);
 	json_set_str(more, "epoch", epoch); /* service.json has it, which is not on disk yet */
 	double start = clock_ms();
-	int rc = journal_turn(in->ck->id, "restoring", "running", more, e);
+	int rc = commit_prepare(in, e) ? -1 : journal_turn(in->ck->id, "restoring", "running", more, e);
 	in->safety += clock_ms() - start;
 	if (rc > 0)
 		err_set(e, EX_TEMPFAIL, "service %s: the source goes on without this move", s->name);
+	if (rc)
+		s->epoch--;
 	in->running = !rc;
 	return rc ? -1 : 0;
-}
-
-/* The source's word, which it says once. */
-static int expect_go(struct incoming *in, struct err *e)
-{
-	AUTO_FRAME struct frame f = { 0 };
-
-	if (wire_expect(in->ctl, FRAME_CALL, &f, e))
-		return -1;
-	AUTO_JSON struct json *call = wire_json(&f, e);
-	if (!call || !json_str(call, "verb") || strcmp(json_str(call, "verb"), "go"))
-		return err_set(e, EX_DATAERR, "service %s: not the word it waits for", in->svc->name);
-	in->t_go = clock_ms();
-	return 0;
 }
 
 static int compare(struct incoming *in)
@@ -241,22 +227,19 @@ static int compare(struct incoming *in)
 static int on_ready(void *ctx)
 {
 	struct incoming *in = ctx;
-	struct err unfit = { 0 };
+	AUTO_FRAME struct frame f = { 0 };
 
 	in->t_ready = clock_ms();
-	if (compare(in) || incoming_reply(in, json_object(), &in->why))
+	if (compare(in))
 		return -1;
-	long epoch = in->svc->epoch;
-	bool fit = !commit_prepare(in, &unfit);
-	int rc = expect_go(in, &in->why);
-	if (!rc && !fit) { /* the answer to "go" */
-		in->why = unfit;
-		rc = -1;
-	}
-	if (rc || commit(in, &in->why)) {
-		in->svc->epoch = epoch;
+	if (incoming_reply(in, json_object(), &in->why) || wire_expect(in->ctl, FRAME_CALL, &f, &in->why))
 		return -1;
-	}
+	AUTO_JSON struct json *call = wire_json(&f, &in->why);
+	if (!call || !json_str(call, "verb") || strcmp(json_str(call, "verb"), "go"))
+		return err_set(&in->why, EX_DATAERR, "service %s: not the word it waits for", in->svc->name);
+	in->t_go = clock_ms();
+	if (commit(in, &in->why))
+		return -1;
 	/* It is here now, so what fails from here on is no reason to go back. */
 	net_catch_attach(&in->catch, in->svc, NULL);
 	return 0;

@@ -229,10 +229,10 @@ inline serve() {
 	if :: request == restore :: goto undo fi;
 	atomic { if :: d_last == begun -> d_last = restoring :: else -> goto undo fi };
 	atomic { d_tasks = held; reply(ready) };
+	if :: request == go :: goto undo fi;
 #if FORCE == 3
 	atomic { if :: registry == none -> registry = running :: COMMIT_WITHOUT_DECISION :: else -> goto undo fi };
 #endif
-	if :: request == go :: goto undo fi;
 	atomic {
 		if
 		:: d_last == restoring || COMMIT_WITHOUT_TURN -> d_last = running; outcome_sent = false
