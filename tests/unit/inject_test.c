@@ -531,6 +531,7 @@ static pid_t start(int (*fn)(void))
 	pid = fork();
 	if (!pid) {
 		prctl(PR_SET_PDEATHSIG, SIGKILL);
+		signal(SIGSEGV, SIG_DFL); /* a sanitizer would make a status of it */
 		sh->ready = 1;
 		_exit(fn());
 	}
