@@ -457,7 +457,8 @@ int assigner_again(struct assigner *a, double margin, const struct gap_budget *b
 	rest = malloc(((size_t)n + 1) * sizeof(int));
 	if (!rest)
 		return -1;
-	memcpy(rest, a->queue + at, (size_t)n * sizeof(int));
+	if (n)
+		memcpy(rest, a->queue + at, (size_t)n * sizeof(int));
 	a->batches++;
 	if (place_rest(a, rest, n) || fill_all(a, margin))
 		return -1;
