@@ -128,9 +128,11 @@ static char *text_of(struct json_scan *s, const char *member)
 	if (tok < 0 || s->tok[tok].type != JSON_STRING)
 		return NULL;
 	const char *text = json_scan_string(s, tok, &len);
-	char *copy = strndup(text, len);
+	char *copy = malloc(len + 1);
 	if (!copy)
 		abort();
+	memcpy(copy, text, len);
+	copy[len] = 0;
 	return copy;
 }
 

@@ -141,12 +141,12 @@ int launch_there(const char *node, struct service *s, FILE *out, void (*say)(con
 
 	choose_image(s);
 	const struct engine *engine = engine_find(s->engine);
-	if (engine && engine->whole && engine->whole->span)
+	if (engine_span(s->engine))
 		return launch_assigned(node, s, out, e);
 	struct err why;
 	char id[80];
 	const char *image = s->about ? json_str(s->about, "image") : NULL;
-	if (engine && engine->whole && image && !engine->missing() && !engine->whole->image_id(image, id, &why) &&
+	if (engine && engine->whole && image && !engine->look->missing() && !engine->whole->image_id(image, id, &why) &&
 	    image_send(node, s, e))
 		return -1;
 	if (bring_root(node, s, e))

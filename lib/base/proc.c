@@ -4,12 +4,15 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
+#include <pthread.h>
 #include <signal.h>
 #include <spawn.h>
 #include <stdbool.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/pidfd.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
@@ -19,9 +22,13 @@
 #include "lib/base/auto.h"
 #include "lib/base/clock.h"
 
-#define OUT_MAX  (64u << 20)
-#define ERR_KEEP 4096 /* of stderr only the end is kept */
-#define HURRY_NICE (-10)
+#define OUT_MAX      (64u << 20)
+#define ERR_KEEP     4096 /* of stderr only the end is kept */
+#define PAGE         4096
+#define WARM_THREADS 3
+#define WARM_STACK   (512 << 10)
+#define WARM_MOST    (4 << 20) /* of one mapping: not of those that are only there in case, as are other threads' stacks */
+#define HURRY_NICE   (-10)
 
 struct output {
 	int fd;
@@ -282,4 +289,48 @@ void proc_hurry(pid_t pid)
 void proc_unhurry(void)
 {
 	setpriority(PRIO_PROCESS, 0, 0);
+}
+
+static __attribute__((noinline)) void warm_stack(void)
+{
+	char deep[WARM_STACK];
+	uintptr_t from = ((uintptr_t)deep + PAGE - 1) / PAGE * PAGE;
+
+	*(volatile char *)deep = 0; /* the main thread's grows so far */
+	madvise((void *)from, (uintptr_t)deep + sizeof(deep) - from, MADV_POPULATE_WRITE);
+}
+
+static void *wait_for(void *lock)
+{
+	pthread_mutex_lock(lock);
+	pthread_mutex_unlock(lock);
+	return NULL;
+}
+
+/* A thread that ends leaves what was the thread's own, written to, to the next one that is started. */
+static void warm_threads(void)
+{
+	pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
+	pthread_t thread[WARM_THREADS];
+	int n = 0;
+
+	pthread_mutex_lock(&lock);
+	while (n < WARM_THREADS && !pthread_create(&thread[n], NULL, wait_for, &lock))
+		n++;
+	pthread_mutex_unlock(&lock);
+	while (n > 0)
+		pthread_join(thread[--n], NULL);
+}
+
+void proc_warm(void)
+{
+	AUTO_FILE FILE *f = fopen("/proc/self/maps", "re");
+	unsigned long from, to;
+	char line[512], may[5];
+
+	warm_threads();
+	warm_stack();
+	while (f && fgets(line, sizeof(line), f))
+		if (sscanf(line, "%lx-%lx %4s", &from, &to, may) == 3 && !strcmp(may, "rw-p") && to - from <= WARM_MOST)
+			madvise((void *)from, to - from, MADV_POPULATE_WRITE);
 }

@@ -75,8 +75,6 @@ static void describe_member(struct json *j)
 struct json *node_describe(void)
 {
 	static const char *const told[] = { "port", "role", "network", "geo", "gpu", "user" };
-	static const struct engine *const engines[] = { &engine_process, &engine_runc, &engine_podman, &engine_docker,
-							&engine_swarm };
 	struct json *j = json_object(), *can = json_array();
 	const struct json *own = node_settings();
 	char seen[32];
@@ -88,9 +86,9 @@ struct json *node_describe(void)
 		json_set(j, told[i], json_get(own, told[i]));
 	describe_member(j);
 	describe_hardware(j);
-	for (size_t i = 0; i < sizeof(engines) / sizeof(*engines); i++)
-		if (engine_here(engines[i]))
-			json_add(can, json_string(engines[i]->name));
+	for (size_t i = 0; engine_look(i); i++)
+		if (engine_here(engine_look(i)))
+			json_add(can, json_string(engine_look(i)->name));
 	json_set(j, "engines", can);
 	const char *criu = criu_version();
 	json_set_str(j, "criu", criu[0] ? criu : NULL);

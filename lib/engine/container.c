@@ -309,9 +309,9 @@ static const char *missing(const char *program, const char *why)
 		.image_save = kind##_image_save,                                                                       \
 		.image_load = kind##_image_load,                                                                       \
 		.memory = &kind##_memory,                                                                              \
-		.daemon = (has_daemon),                                                                                \
 	};                                                                                                             \
-	const struct engine engine_##kind = { .name = #kind, .whole = &kind##_whole, .missing = kind##_missing }
+	const struct engine_look kind##_look = { #kind, kind##_missing, has_daemon, NULL };                            \
+	const struct engine engine_##kind = { .look = &kind##_look, .whole = &kind##_whole }
 
 CONTAINER_ENGINE(docker, "there is no docker", docker_here);
 CONTAINER_ENGINE(podman, "there is no podman", NULL);

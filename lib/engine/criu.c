@@ -7,6 +7,7 @@
 #include <sched.h>
 #include <signal.h>
 #include <stdint.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
@@ -321,6 +322,7 @@ static void become_criu(const char *const *argv, int netns, const struct service
 	dup2(pages[0], PAGES_FD);
 	close(4);
 	close_range(PAGES_FD + 1, ~0U, 0);
+	setenv("LD_BIND_NOW", "1", 1); /* else each process that it forks looks up the same symbols, in the freeze */
 	execv(argv[0], (char *const *)argv);
 	_exit(127);
 }

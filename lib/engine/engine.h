@@ -7,16 +7,22 @@
 #include "lib/engine/keeper.h"
 #include "lib/engine/service.h"
 
+/* Of engines whose services run at any of several nodes, and this one governs them all: s->at says where. */
 struct engine_span {
 	/* "running"; "exited": it should, and does not; "stopped": it is not there; "unknown": who knows does not answer. */
 	const char *(*state)(const struct service *s);
 	/* Of its first process, if that is at this node; else 0. */
 	pid_t (*pid)(const struct service *s);
-	/* Takes it to that node: started there first, and ended where it was when it runs there. Sets s->at, s->at_addr, and
-	 * *started_ms to when it ran. A failure leaves it where it was, as if nothing had been; so does stop() (may be NULL). */
-	int (*assign)(struct service *s, const char *node, bool (*stop)(void *ctx), void *ctx, double *started_ms, struct err *e);
-	/* Its image is known to this node only, and has to be brought to others; else they get it from its registry. */
-	bool (*carries)(const char *ref);
+};
+
+/* What there is to see of an engine: for programs that only look, and do not have all its verbs in them. */
+struct engine_look {
+	const char *name;
+	/* NULL when this node can run it; else why not (static text). */
+	const char *(*missing)(void);
+	/* Is the daemon there without which its program does nothing? NULL: it needs none, or `missing` asks for it. */
+	bool (*daemon)(void);
+	const struct engine_span *span; /* NULL: its services run here */
 };
 
 /* Checkpoints that the engine makes and takes back itself. They travel as two folders: the "upper" one, what a container has
@@ -40,8 +46,6 @@ struct engine_memory {
 };
 
 struct engine_whole {
-	/* Its services run at any of several nodes, and this one governs them all: s->at says where. NULL: they run here. */
-	const struct engine_span *span;
 	/* Makes and starts it; sets s->pid. Where it has an address, its network is that of net_create, held. */
 	int (*run)(struct service *s, struct err *e);
 	/* Ends and removes it; a missing one is no error. */
@@ -53,17 +57,19 @@ struct engine_whole {
 	int (*image_load)(const char *file, struct err *e);
 	/* NULL: only stateless ones can be moved. */
 	const struct engine_memory *memory;
-	/* Is the daemon there without which its program does nothing? NULL: it needs none, or `missing` asks for it. */
-	bool (*daemon)(void);
+	/* Of one that spans nodes. Takes it to that node: started there first, and ended where it was when it runs there. Sets s->at,
+	 * s->at_addr, and *started_ms to when it ran. A failure leaves it where it was, as if nothing had been; so does stop() (may be
+	 * NULL). */
+	int (*assign)(struct service *s, const char *node, bool (*stop)(void *ctx), void *ctx, double *started_ms, struct err *e);
+	/* Its image is known to this node only, and has to be brought to others; else they get it from its registry. */
+	bool (*carries)(const char *ref);
 };
 
 struct engine {
-	const char *name;
+	const struct engine_look *look;
 	/* It makes root, network and cgroups of its services itself, from their images: a daemon, or a program like one. Such an
-	 * engine has the verbs of `whole` instead of those below `missing`. */
+	 * engine has the verbs of `whole` instead of those below `check`. */
 	const struct engine_whole *whole;
-	/* NULL when this node can run it; else why not (static text). */
-	const char *(*missing)(void);
 	/* Completes the definition before anything is made (runc: the root that its bundle names), or refuses it. */
 	int (*check)(struct service *s, struct err *e);
 	/* Starts in the namespaces, cgroups and mounts that service_start has prepared; sets s->pid. */
@@ -87,10 +93,13 @@ struct engine {
 	int (*forget)(struct service *s, struct err *e);
 };
 
+extern const struct engine_look process_look, runc_look, docker_look, podman_look, swarm_look;
 extern const struct engine engine_process, engine_runc, engine_docker, engine_podman, engine_swarm;
 const struct engine *engine_find(const char *name); /* NULL: unknown */
+/* The i-th of them all; NULL behind the last. */
+const struct engine_look *engine_look(size_t i);
 /* Can this node run it now: nothing is missing, and its daemon is there? */
-bool engine_here(const struct engine *engine);
+bool engine_here(const struct engine_look *look);
 /* NULL unless the engine of that name spans nodes. */
 const struct engine_span *engine_span(const char *name);
 /* Is it a service of such an engine, that this node governs, wherever it runs? */
@@ -127,6 +136,8 @@ int root_prepare(const struct service *s, struct err *e);
 /* After that: volumes as the kernel will know them, their links followed on the node and inside the service's root. EX_USAGE
  * for one on the root, in /proc or over another one. */
 int volumes_resolve(struct service *s, struct err *e);
+/* EX_UNAVAILABLE if one of them has this node's own state in it, which changes while it would be copied. */
+int volumes_movable(const struct service *s, struct err *e);
 /* Before that: those that are files are copied into its upper layer, and are its own from then on. */
 int volumes_copy_files(struct service *s, struct err *e);
 

@@ -3,6 +3,7 @@
 
 #include <fcntl.h>
 #include <sched.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -31,6 +32,7 @@ static int become(const struct service *s, char *const *argv, int netns, int fd3
 			      setdomainname("(none)", strlen("(none)"))))
 		return err_sys(e, "cannot make its namespaces");
 	child_path();
+	setenv("LD_BIND_NOW", "1", 1); /* as in become_criu() */
 	if (child_fds((int[]){ null, to_log ? errors : null, errors, fd3 >= 0 ? fd3 : null, log, *report }, 6))
 		return err_sys(e, "descriptors");
 	*report = 5;

@@ -129,10 +129,11 @@ static void say_again(int inside, struct frames *f)
 int net_catch_attach(struct net_catch *c, const struct service *s, struct err *e)
 {
 	unsigned char frame[FRAME_BYTES];
-	struct frames spoken = { .n = 0 };
+	struct frames spoken; /* not all of it set to 0: the service stands still meanwhile */
 	ssize_t n = 0;
 	int rc;
 
+	spoken.n = 0;
 	if (c->port >= 0)
 		listen_to(c->port, &spoken);
 	/* In this order: an answer, or the ARP request before it, must find the way out; else it waits for a second. A frame

@@ -246,9 +246,9 @@ static int process_forget(struct service *s, struct err *e)
 	return 0;
 }
 
+const struct engine_look process_look = { .name = "process", .missing = process_missing };
 const struct engine engine_process = {
-	.name = "process",
-	.missing = process_missing,
+	.look = &process_look,
 	.check = process_check,
 	.start = process_start,
 	.dump = process_dump,

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "lib/engine/cgroup.h"
+#include "lib/engine/criu_cgroups.h"
 #include "lib/engine/criu_timers.h"
 #include "lib/engine/net.h"
 #include "lib/engine/process_criu.h"
@@ -45,7 +46,7 @@ static int on_dump(void *ctx, const char *point, pid_t pid)
 	struct points *p = ctx;
 
 	(void)pid;
-	if (!strcmp(point, "post-dump") && criu_mend_timers(p->images, &p->why))
+	if (!strcmp(point, "post-dump") && (criu_mend_timers(p->images, &p->why) || criu_drop_cgroups(p->images, &p->why)))
 		return -1;
 	if (p->at && p->at(p->ctx, point))
 		return -1;

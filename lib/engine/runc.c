@@ -236,9 +236,9 @@ static int runc_forget(struct service *s, struct err *e)
 	return proc_run(argv, NULL, RUNC_MS, e);
 }
 
+const struct engine_look runc_look = { .name = "runc", .missing = runc_missing };
 const struct engine engine_runc = {
-	.name = "runc",
-	.missing = runc_missing,
+	.look = &runc_look,
 	.check = runc_check,
 	.start = runc_start,
 	.dump = runc_dump,

@@ -22,28 +22,9 @@ static const struct engine *const engines[] = { &engine_process, &engine_runc, &
 const struct engine *engine_find(const char *name)
 {
 	for (size_t i = 0; i < sizeof(engines) / sizeof(*engines); i++)
-		if (!strcmp(engines[i]->name, name))
+		if (!strcmp(engines[i]->look->name, name))
 			return engines[i];
 	return NULL;
-}
-
-bool engine_here(const struct engine *engine)
-{
-	return !engine->missing() && (!engine->whole || !engine->whole->daemon || engine->whole->daemon());
-}
-
-const struct engine_span *engine_span(const char *name)
-{
-	const struct engine *engine = engine_find(name);
-
-	return engine && engine->whole ? engine->whole->span : NULL;
-}
-
-bool engine_governs(const char *service)
-{
-	AUTO_SERVICE struct service *s = NULL;
-
-	return !service_load(&s, service, NULL) && engine_span(s->engine);
 }
 
 static int folder_check(const char *what, const char *path, struct err *e)
@@ -72,7 +53,7 @@ static int start_check(struct service *s, struct err *e)
 
 	if (!engine)
 		return err_set(e, EX_USAGE, "service %s: engine %s: unknown", s->name, s->engine);
-	if ((why = engine->missing()))
+	if ((why = engine->look->missing()))
 		return err_set(e, EX_UNAVAILABLE, "service %s: engine %s: %s", s->name, s->engine, why);
 	if (!service_load(&old, s->name, NULL) && !old->moved) {
 		if (service_running(old))

@@ -434,7 +434,8 @@ static int image_load(const char *file, struct err *e)
 	return engine_docker.whole->image_load(file, e);
 }
 
-static const struct engine_span span = { .state = state, .pid = pid, .assign = assign, .carries = carries };
-static const struct engine_whole whole = { .span = &span, .run = run, .end = end, .image_id = image_id, .image_save = image_save,
-					   .image_load = image_load };
-const struct engine engine_swarm = { .name = "swarm", .whole = &whole, .missing = missing, .check = check };
+static const struct engine_span span = { .state = state, .pid = pid };
+static const struct engine_whole whole = { .run = run, .end = end, .image_id = image_id, .image_save = image_save,
+					   .image_load = image_load, .assign = assign, .carries = carries };
+const struct engine_look swarm_look = { .name = "swarm", .missing = missing, .span = &span };
+const struct engine engine_swarm = { .look = &swarm_look, .whole = &whole, .check = check };

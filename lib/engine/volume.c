@@ -108,6 +108,21 @@ int volumes_resolve(struct service *s, struct err *e)
 	return 0;
 }
 
+int volumes_movable(const struct service *s, struct err *e)
+{
+	char state[PATH_MAX];
+
+	if (!realpath(file_path("/var/lib/edge"), state))
+		return 0;
+	for (int i = 0; i < s->n_volumes; i++) {
+		const char *host = s->volumes[i].host;
+
+		if (file_is_below(state, strcmp(host, "/") ? host : ""))
+			return err_set(e, EX_UNAVAILABLE, "service %s: volume %s: holds this node's own state (%s)", s->name, host, state);
+	}
+	return 0;
+}
+
 /* ---- files ---- */
 
 /* The folder of a path in the upper layer, each part like the one below it. */

@@ -85,6 +85,8 @@ int check_facts(const struct service *s, const pid_t *pids, size_t n, struct jso
 
 	if (uname(&u))
 		return err_sys(e, "uname");
+	if (volumes_movable(s, e))
+		return -1;
 	if (!*criu_version())
 		return err_set(e, EX_UNAVAILABLE, "criu: not installed on this node");
 	cpu = cpu_image();
@@ -308,7 +310,7 @@ struct json *check_here(const struct service *s, const struct json *call, struct
 		check_refuse(list, "permission", "edge-serve does not run as root");
 	if (!engine)
 		check_refuse(list, "engine", "engine %s is unknown here", s->engine);
-	else if ((why = engine->missing()) || (!s->stateless && engine->whole && engine->whole->memory &&
+	else if ((why = engine->look->missing()) || (!s->stateless && engine->whole && engine->whole->memory &&
 					       (why = engine->whole->memory->unable())))
 		check_refuse(list, "engine", "engine %s: %s", s->engine, why);
 	check_criu(call, list);

@@ -76,8 +76,8 @@ int image_serve(struct stream *s, const struct json *call, struct err *e)
 
 	if (!engine || !engine->whole || !ref || *ref == '-' || !id)
 		return err_set(e, EX_DATAERR, "image: not one of an engine");
-	if (engine->missing())
-		return err_set(e, EX_UNAVAILABLE, "engine %s: %s", name, engine->missing());
+	if (engine->look->missing())
+		return err_set(e, EX_UNAVAILABLE, "engine %s: %s", name, engine->look->missing());
 	bool need = engine->whole->image_id(ref, mine, NULL) || strcmp(mine, id);
 	json_set_bool(answer, "need", need);
 	if (wire_send_json(s, FRAME_REPLY, answer, e))

@@ -78,6 +78,7 @@ int incoming_arm(struct incoming *in, const struct json *call, struct err *e)
 	proc_hurry(0);
 	if (in->criu.pid > 0)
 		proc_hurry(in->criu.pid);
+	proc_warm();
 	if (in->whole)
 		json_set_str(answer, "whole", in->whole);
 	return incoming_reply(in, TAKE_PTR(answer), e);

@@ -329,6 +329,7 @@ static int set_up(struct server *sv, const char *dir, const char *late, struct e
 		return -1;
 	/* Somebody stands still until we have answered. */
 	proc_hurry(0);
+	proc_warm();
 	return 0;
 }
 

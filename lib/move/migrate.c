@@ -111,7 +111,7 @@ int migrate(const char *name, const char *to, const struct move_options *opt, st
 	if (here_load(&s, name, "--from", e))
 		return -1;
 	const struct engine *engine = engine_find(s->engine);
-	if (engine && engine->whole && engine->whole->span && s->stateless)
+	if (engine_span(s->engine) && s->stateless)
 		return migrate_assigned(s, to, &with, record, e);
 	if (registry_open(&r, NULL, e) || node_target(r, to, &t, e))
 		return -1;

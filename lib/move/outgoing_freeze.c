@@ -148,6 +148,7 @@ int outgoing_freeze(struct outgoing *o, struct err *e)
 	if (renew_criu(o, e))
 		return -1;
 	outgoing_hurry(o);
+	proc_warm();
 	if (start_dump(o, e) || wait_dump(o, DUMP_WAITS, e))
 		return -1;
 	start = clock_ms();

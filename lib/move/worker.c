@@ -60,12 +60,12 @@ static int bring(const char *name, struct err *e)
 
 int worker_prepare(const char *name, const struct service *svc, struct err *e)
 {
-	const struct engine_span *span = engine_span(svc->engine);
+	const struct engine_whole *whole = engine_find(svc->engine)->whole;
 	const char *image = svc->about ? json_str(svc->about, "image") : NULL;
 
 	if (bring(name, e))
 		return -1;
-	return strcmp(name, node_self()) && image && span->carries(image) ? image_send(name, svc, e) : 0;
+	return strcmp(name, node_self()) && image && whole->carries(image) ? image_send(name, svc, e) : 0;
 }
 
 /* ---- the node ---- */
@@ -73,7 +73,7 @@ int worker_prepare(const char *name, const struct service *svc, struct err *e)
 int worker_serve(struct stream *s, const char *who, const struct json *call, struct err *e)
 {
 	AUTO_JSON struct json *answer = json_object();
-	const char *why = engine_swarm.missing();
+	const char *why = swarm_look.missing();
 	char id[SWARM_ID_MAX];
 
 	if (why)
@@ -115,7 +115,7 @@ static int take_there(struct service *s, const char *to, const struct move_optio
 	if (worker_prepare(to, s, e))
 		return err_wrap(e, "service %s: stays at %s", s->name, was);
 	ready = clock_ms() - from;
-	if (engine_span(s->engine)->assign(s, to, opt->interrupted, opt->ctx, &started, e))
+	if (engine_find(s->engine)->whole->assign(s, to, opt->interrupted, opt->ctx, &started, e))
 		return -1;
 	service_arrive(s, was);
 	if (service_save(s, e))

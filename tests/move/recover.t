@@ -423,7 +423,8 @@ END
 came() { on "$1" sed -n 's/.*"moved_at":"\([0-9-]*\).*/\1/p' /var/lib/edge/services/counter/service.json; } # NODE: on what day, it says
 if [[ $PARTS == *clock* ]]; then
 	cc -shared -fPIC -o "$tmp/clock.so" "$tmp/clock.c"
-	instead edge2 "$serve" "LD_PRELOAD=$tmp/clock.so exec \$real \"\$@\""
+	sanitizer=$(ldd "$serve" | grep -o '/[^ ]*libasan[^ ]*' || true) # wants to come first
+	instead edge2 "$serve" "LD_PRELOAD='$sanitizer $tmp/clock.so' exec \$real \"\$@\""
 	for day in tomorrow yesterday; do
 		on edge2 rm -f /run/edge/jump
 		hold edge1 frozen
