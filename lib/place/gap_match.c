@@ -9,7 +9,7 @@
 
 #define JOBS   GAP_PART_JOBS
 #define LOADS  GAP_PART_LOADS
-#define WAYS   8000 /* of one half */
+#define WAYS   GAP_PART_WAYS
 #define BINS   128  /* what is paid, to count the ways */
 #define COARSE 2    /* capacities by which ways are hashed, in units of what may stay empty, */
 #define GROUPS 512  /* at most, */
@@ -25,6 +25,7 @@ struct half {
 
 struct match {
 	const struct part *q;
+	int ways; /* of one half, at most */
 	double limit;
 	double coarse[COARSE], fine; /* 1 / width of a cell */
 	struct half half[2];
@@ -72,11 +73,11 @@ static void list_ways(struct match *t, struct half *h, int k)
 		way[0] += part_links(q, (int)(h - t->half), t->at);
 	}
 	h->found++;
-	for (; k < h->n && h->found < WAYS && above + q->above[h->jobs[k]][1] < h->most; k++) {
+	for (; k < h->n && h->found < t->ways && above + q->above[h->jobs[k]][1] < h->most; k++) {
 		int j = h->jobs[k], first = q->choice[j][0];
 
 		bear(t, j, first, -1);
-		for (int c = 1; c <= q->m && h->found < WAYS && above + q->above[j][c] < h->most; c++) {
+		for (int c = 1; c <= q->m && h->found < t->ways && above + q->above[j][c] < h->most; c++) {
 			t->at[j] = q->choice[j][c];
 			t->now[0] = above + q->above[j][c];
 			bear(t, j, t->at[j], 1);
@@ -118,7 +119,7 @@ static double set_most(const struct match *t, const struct half *h)
 			for (int to = (int)(above[c] / t->limit * BINS), from = 0; to < BINS; to++, from++)
 				ways[to] += before[from];
 	}
-	while (b < BINS && (sum += ways[b]) <= WAYS)
+	while (b < BINS && (sum += ways[b]) <= t->ways)
 		b++;
 	return t->limit * (b ? b : 1) / BINS;
 }
@@ -273,11 +274,12 @@ static int make(struct match *t, struct gap_plan *p, struct half *h, int w)
 	return 0;
 }
 
-int match_solve(struct match *t, const struct part *q, struct gap_plan *p)
+int match_solve(struct match *t, const struct part *q, struct gap_plan *p, int ways)
 {
 	int first = -1, second = -1;
 
 	t->q = q;
+	t->ways = ways;
 	begin(t);
 	for (int h = 0; h < 2; h++) {
 		t->half[h].most = set_most(t, &t->half[h]);

@@ -3,7 +3,6 @@
 
 #include "lib/place/gap_part.h"
 
-#define NODES  GAP_PART_NODES
 #define LOADS  GAP_PART_LOADS
 #define ROUNDS 40 /* of the part's own bound */
 
@@ -109,10 +108,9 @@ static int draw_near(struct gap_plan *p, const struct part *q)
 					(int)gap_draw(p, (uint32_t)p->g->nodes);
 }
 
-static void draw_nodes(struct part *q, struct gap_plan *p)
+static void draw_nodes(struct part *q, struct gap_plan *p, int size)
 {
-	int size = p->g->nodes < NODES ? p->g->nodes : NODES;
-
+	size = size < p->g->nodes ? size : p->g->nodes;
 	if (size * p->g->resources > LOADS)
 		size = LOADS / p->g->resources;
 	q->m = 0;
@@ -250,12 +248,12 @@ static double find_costs(struct part *q, struct gap_plan *p, double noise)
 	return now + part_links(q, 0, at) + part_links(q, 1, at);
 }
 
-bool part_draw(struct part *q, struct gap_plan *p, double noise)
+bool part_draw(struct part *q, struct gap_plan *p, int size, double noise)
 {
 	double now;
 
 	q->p = p;
-	draw_nodes(q, p);
+	draw_nodes(q, p, size);
 	draw_jobs(q, p);
 	find_room(q, p);
 	now = find_costs(q, p, noise);

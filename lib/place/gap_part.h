@@ -6,6 +6,7 @@
 #include "lib/place/gap_search.h"
 
 #define GAP_PART_NODES 7
+#define GAP_PART_WAYS  8000
 #define GAP_PART_JOBS  200
 #define GAP_PART_LINKS 400
 #define GAP_PART_LOADS 24  /* nodes x resources */
@@ -32,13 +33,13 @@ struct part {
 	int n_links[2];
 };
 
-/* A part at random, of nodes that compete for jobs. Costs are wrong by up to `noise`. False: there is none. */
-bool part_draw(struct part *q, struct gap_plan *p, double noise);
+/* A part at random, of so many nodes that compete for jobs. Costs are wrong by up to `noise`. False: there is none. */
+bool part_draw(struct part *q, struct gap_plan *p, int size, double noise);
 /* What the links of a half cost if its jobs are at these nodes of the part. */
 double part_links(const struct part *q, int half, const int *at);
-/* Solves it: the cheapest ways to place each half are listed, and of all pairs of ways that fit together
+/* Solves it: the `ways` cheapest ways to place each half are listed, and of all pairs of ways that fit together
  * the cheapest one is made. -1: out of memory. */
 struct match *match_new(void); /* free() it */
-int match_solve(struct match *t, const struct part *q, struct gap_plan *p);
+int match_solve(struct match *t, const struct part *q, struct gap_plan *p, int ways);
 
 #endif

@@ -204,7 +204,7 @@ static void test_tight(void)
 	g.use[0].by_node = true;
 	ok(gap_solve(&g, NULL, &b, &a, NULL) == 0 && a.unplaced == 0 && isfinite(gap_check(&g, a.node, NULL)),
 	   "100 jobs on 10 nodes that must be filled are all placed");
-	ok(a.cost - a.bound < 0.006 * a.bound, "... within 0.6 % of the proven bound");
+	ok(a.cost - a.bound < 0.008 * a.bound, "... within 0.8 % of the proven bound");
 	printf("# cost %.0f bound %.2f: %.3f %%\n", a.cost, a.bound, 100 * (a.cost / a.bound - 1));
 }
 
