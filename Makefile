@@ -27,7 +27,7 @@ HOT := tests/% examples/% lib/place/% lib/base/json_scan lib/base/stream lib/bas
 	lib/move/image% lib/move/memory lib/move/pagemap lib/move/track lib/move/lazy% lib/move/receiver lib/move/wire lib/move/store
 SIZE = $(if $(filter -O2,$(CFLAGS)),$(if $(filter $(HOT),$*),,-Os))
 ALL_LDFLAGS := -Wl,--as-needed -Wl,-z,relro -Wl,-z,now -Wl,-z,noseparate-code -Wl,-z,pack-relative-relocs $(LDFLAGS)
-LDLIBS := -ljq -lyaml -lzstd -lxxhash -lbpf -lmaxminddb -lncursesw -ltinfo -lresolv -lpthread -lm
+LDLIBS := -ljq -lyaml -lzstd -lxxhash -lbpf -lmaxminddb -lncursesw -ltinfo -lpthread -lm
 
 # One program per file in cmds/; each links only what it uses of the archive and, by --as-needed, of the libraries.
 PROGRAMS := $(patsubst cmds/%.c,%,$(wildcard cmds/edge*.c))

@@ -1,19 +1,18 @@
 /* SPDX-License-Identifier: MIT */
 #include "lib/base/base64.h"
 
-#include <netinet/in.h> /* of what resolv.h takes for known */
-#include <resolv.h>
 #include <stdlib.h>
 #include <string.h>
 
-/* libresolv's: libcrypto takes longer to load than all else that edge-lock does. */
+#include "lib/base/libresolv.h"
 
 char *base64_encode(const void *data, size_t n)
 {
 	size_t size = (n + 2) / 3 * 4 + 1;
+	const struct libresolv *lib = libresolv_load(NULL);
 	char *text = malloc(size);
 
-	if (text && b64_ntop(data, n, text, size) < 0) {
+	if (text && (!lib || lib->b64_encode(data, n, text, size) < 0)) {
 		free(text);
 		return NULL;
 	}
@@ -23,8 +22,9 @@ char *base64_encode(const void *data, size_t n)
 char *base64_decode(const char *text, size_t *n)
 {
 	size_t size = strlen(text) / 4 * 3 + 3;
+	const struct libresolv *lib = libresolv_load(NULL);
 	unsigned char *data = malloc(size + 1);
-	int got = data ? b64_pton(text, data, size) : -1;
+	int got = data && lib ? lib->b64_decode(text, data, size) : -1;
 
 	if (got < 0) {
 		free(data);

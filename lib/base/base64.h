@@ -4,7 +4,8 @@
 
 #include <stddef.h>
 
-/* Both give NUL-terminated text that the caller frees, NULL when out of memory; decoding also for what is no base64. */
+/* Both give NUL-terminated text that the caller frees, NULL when out of memory or without libresolv; decoding also for what is no
+ * base64. */
 char *base64_encode(const void *data, size_t n);
 char *base64_decode(const char *text, size_t *n); /* n may be NULL */
 

@@ -12,10 +12,11 @@
 #define LIBRARY_ARCHIVE "libarchive.so.13"
 #define LIBRARY_CRYPTO "libcrypto.so.3"
 #define LIBRARY_CURL "libcurl.so.4"
+#define LIBRARY_RESOLV "libresolv.so.2"
 #define LIBRARY_SSH2 "libssh2.so.1"
 /* Those that are brought along with our programs to another machine. Not libarchive, which comes with 35 MB of others: it unpacks
  * images, and these go to nodes as layers. */
-#define LIBRARY_BROUGHT LIBRARY_CRYPTO " " LIBRARY_CURL " " LIBRARY_SSH2
+#define LIBRARY_BROUGHT LIBRARY_CRYPTO " " LIBRARY_CURL " " LIBRARY_RESOLV " " LIBRARY_SSH2
 
 struct library {
 	const char *soname;

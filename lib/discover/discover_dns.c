@@ -1,11 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 #include <arpa/inet.h>
-#include <arpa/nameser.h>
 #include <netdb.h>
-#include <resolv.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "lib/base/libresolv.h"
 #include "lib/discover/discover.h"
 
 #define ANSWER_MAX 65536
@@ -48,16 +47,16 @@ static int preferred(const void *a, const void *b)
 }
 
 /* Those of an answer; how many, -1 when it is malformed. */
-static int read_answer(const unsigned char *answer, int len, struct srv *all)
+static int read_answer(const struct libresolv *lib, const unsigned char *answer, int len, struct srv *all)
 {
 	ns_msg msg;
 	ns_rr rr;
 	int n = 0;
 
-	if (ns_initparse(answer, len, &msg))
+	if (lib->initparse(answer, len, &msg))
 		return -1;
 	for (int i = 0; i < ns_msg_count(msg, ns_s_an) && n < SERVICES_MAX; i++) {
-		if (ns_parserr(&msg, ns_s_an, i, &rr))
+		if (lib->parserr(&msg, ns_s_an, i, &rr))
 			return -1;
 		if (ns_rr_type(rr) != ns_t_srv)
 			continue;
@@ -66,9 +65,9 @@ static int read_answer(const unsigned char *answer, int len, struct srv *all)
 		if (ns_rr_rdlen(rr) < 7 ||
 		    ns_name_uncompress(ns_msg_base(msg), ns_msg_end(msg), data + 6, s->target, sizeof(s->target)) < 0)
 			return -1;
-		s->priority = (int)ns_get16(data);
-		s->weight = (int)ns_get16(data + 2);
-		s->port = (int)ns_get16(data + 4);
+		s->priority = (int)lib->get16(data);
+		s->weight = (int)lib->get16(data + 2);
+		s->port = (int)lib->get16(data + 4);
 	}
 	return n;
 }
@@ -77,27 +76,30 @@ int discover_dns(const char *rest, struct json *nodes, struct err *e)
 {
 	AUTO_FREE unsigned char *answer = malloc(ANSWER_MAX);
 	AUTO_FREE struct srv *all = calloc(SERVICES_MAX, sizeof(*all));
+	const struct libresolv *lib = libresolv_load(e);
 	struct __res_state state = { 0 };
 	const char *name;
 	int n, len;
 
-	if (!answer || !all || res_ninit(&state))
+	if (!lib)
+		return -1;
+	if (!answer || !all || lib->ninit(&state))
 		return err_set(e, EX_OSERR, "out of memory");
 	if (take_server(&state, rest, &name, e)) {
-		res_nclose(&state);
+		lib->nclose(&state);
 		return -1;
 	}
 	state.retrans = 2;
 	state.retry = 2;
 	len = res_nquery(&state, name, ns_c_in, ns_t_srv, answer, ANSWER_MAX);
 	int why = state.res_h_errno;
-	res_nclose(&state);
+	lib->nclose(&state);
 	if (len < 0)
 		return err_set(e, EX_UNAVAILABLE, "dns:%s: %s", rest,
 			       why == HOST_NOT_FOUND ? "no such name" :
 			       why == NO_DATA	     ? "no SRV records" :
 						       "no answer");
-	if ((n = read_answer(answer, len, all)) < 0)
+	if ((n = read_answer(lib, answer, len, all)) < 0)
 		return err_set(e, EX_DATAERR, "dns:%s: malformed answer", rest);
 	qsort(all, (size_t)n, sizeof(*all), preferred);
 	for (int i = 0; i < n; i++) {

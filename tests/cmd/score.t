@@ -63,7 +63,9 @@ printf '{"kind":"last"}' >>"$tmp/in"
 score
 is "$(cat "$tmp/out")" "$(grep . "$tmp/in" | grep -v '^ *$')" "what is not its own passes byte for byte, without blank lines"
 is "$(scores)" "" "without services there are no scores"
-is "$(printf '{"kind":"a"}\n' | (cat; sleep 0.3; echo '{"kind":"b"}') | edge-score 2>/dev/null | (read -r -t 0.2 line; echo "$line"))" '{"kind":"a"}' \
+after() { for _ in {1..200}; do [[ ! -e $1 ]] || return 0; sleep 0.1; done; } # FILE: is there, or will not be
+is "$( (echo '{"kind":"a"}'; after "$tmp/read"; echo '{"kind":"b"}') | edge-score 2>/dev/null |
+	(read -r -t 15 line; touch "$tmp/read"; echo "$line"; cat >/dev/null))" '{"kind":"a"}' \
 	"a record does not wait for the next one"
 
 # --- the document's model
