@@ -7,7 +7,7 @@
 #include "lib/place/gap_search.h"
 
 #define CHOICES 24  /* nodes per job that the search tries */
-#define ANNEAL  0.2 /* of the budget */
+#define ANNEAL  0.1 /* of the budget */
 #define ROUNDS 600
 
 double gap_check(const struct gap *g, const int *node, int *unplaced)

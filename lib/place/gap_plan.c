@@ -133,10 +133,9 @@ struct gap_plan *gap_plan_new(const struct gap *g, const double *price, int choi
 	p->fine = calloc((size_t)g->nodes + 1, sizeof(double));
 	p->at = malloc(((size_t)g->jobs + 1) * sizeof(int));
 	p->slot = malloc(((size_t)g->jobs + 1) * sizeof(int));
-	p->depth = malloc(((size_t)g->jobs + 1) * sizeof(int));
+	p->member = malloc(((size_t)g->jobs + 1) * sizeof(int));
 	p->list = calloc((size_t)g->nodes + 1, sizeof(*p->list));
-	p->part = gap_part_new();
-	if (!p->rate || !p->load || !p->fine || !p->at || !p->slot || !p->depth || !p->part || !p->list || choose_nodes(p) || gap_links(g, &p->link_of, &p->link_end))
+	if (!p->rate || !p->load || !p->fine || !p->at || !p->slot || !p->member || !p->list || choose_nodes(p) || gap_links(g, &p->link_of, &p->link_end))
 		return NULL;
 	p->list[g->nodes].jobs = malloc(((size_t)g->jobs + 1) * sizeof(int));
 	p->list[g->nodes].room = g->jobs;
@@ -157,8 +156,7 @@ void gap_plan_free(struct gap_plan *p)
 	free(p->fine);
 	free(p->at);
 	free(p->slot);
-	free(p->depth);
-	free(p->part);
+	free(p->member);
 	free(p->choice);
 	free(p->link_of);
 	free(p->link_end);
@@ -176,7 +174,7 @@ void gap_plan_clear(struct gap_plan *p)
 	for (int j = 0; j < g->jobs; j++) {
 		p->at[j] = g->nodes;
 		p->slot[j] = j;
-		p->depth[j] = -1;
+		p->member[j] = -1;
 		p->list[g->nodes].jobs[j] = j;
 	}
 	p->list[g->nodes].n = g->jobs;

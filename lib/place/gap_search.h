@@ -8,7 +8,6 @@
 #include "lib/place/gap.h"
 
 /* A plan, kept so that a change is priced without looking at the whole. Node `nodes` stands for nowhere. */
-struct part;
 struct gap_plan {
 	const struct gap *g;
 	const double *price; /* of capacity, from gap_bound */
@@ -25,8 +24,7 @@ struct gap_plan {
 	} *list;             /* [nodes + 1]: who is there */
 	int *choice;         /* [jobs][choices]: nodes worth trying, best first */
 	int choices;
-	int *depth;          /* [jobs]: of gap_part; -1 */
-	struct part *part;   /* its room */
+	int *member;         /* [jobs]: which one it is of a part; -1 */
 	int *link_of, *link_end; /* gap_links() */
 	double cost;         /* without fines */
 	uint64_t seed;
@@ -97,18 +95,9 @@ static inline bool gap_best_enough(const struct gap_best *b)
 /* What a typical wrong choice costs: the mean difference between a job's two best nodes, prices included. */
 double gap_plan_typical(const struct gap_plan *p);
 
-/* Anneals until `share` of the budget is spent or the bound is reached. -1 when memory runs out; so do the next two. */
+/* Anneals until `share` of the budget is spent or the bound is reached. -1 when memory runs out; so does the next one. */
 int gap_anneal(struct gap_plan *p, const struct gap_budget *budget, double share, struct gap_best *best);
 /* Solves parts of a plan that holds, one after another, until the budget is spent or the bound is reached. */
 int gap_improve(struct gap_plan *p, const struct gap_budget *budget, struct gap_best *best);
-
-#define GAP_PART_NODES 20
-#define GAP_PART_JOBS  200
-
-/* A part of a plan that holds, solved by branch and bound: these jobs change places among these nodes, all others stay. Plans are
- * looked for that lessen what the part costs above its own bound to `share` of what it is (1: any that is not worse). Costs
- * are wrong by up to `noise`, at random. 1: all were seen; 0: the search ended after so many visits; -1: out of memory. */
-struct part *gap_part_new(void); /* free() it */
-int gap_part(struct gap_plan *p, const int *nodes, int m, const int *jobs, int n, double share, double noise, long visits);
 
 #endif

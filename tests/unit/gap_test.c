@@ -184,9 +184,34 @@ static void test_larger(void)
 	test_budget(&g, M);
 }
 
+/* What takes little costs much, and every node is full: it is all about what fits together. */
+static void test_tight(void)
+{
+	enum { N = 100, M = 10 };
+	static float cost[N * M], use[N * M];
+	static double capacity[M];
+	long budget = 200000;
+	const struct gap_budget b = { steps, &budget };
+	struct gap g = { .jobs = N, .nodes = M, .resources = 1, .cost = cost, .capacity = capacity };
+	AUTO_GAP struct gap_answer a = { 0 };
+
+	for (int k = 0; k < N * M; k++) {
+		use[k] = 1 + (float)draw(100);
+		cost[k] = 111 - use[k] + (float)draw(21) - 10;
+		capacity[k % M] += 0.8 * use[k] / M;
+	}
+	g.use[0].of = use;
+	g.use[0].by_node = true;
+	ok(gap_solve(&g, NULL, &b, &a, NULL) == 0 && a.unplaced == 0 && isfinite(gap_check(&g, a.node, NULL)),
+	   "100 jobs on 10 nodes that must be filled are all placed");
+	ok(a.cost - a.bound < 0.008 * a.bound, "... within 0.8 % of the proven bound");
+	printf("# cost %.0f bound %.2f: %.3f %%\n", a.cost, a.bound, 100 * (a.cost / a.bound - 1));
+}
+
 int main(void)
 {
 	test_small(2000);
 	test_larger();
+	test_tight();
 	return done();
 }
