@@ -35,7 +35,7 @@ LIB_SRC := $(wildcard lib/*/*.c)
 LIB_OBJ := $(LIB_SRC:%.c=$(B)/%.o)
 UNITS := $(patsubst tests/unit/%.c,%,$(wildcard tests/unit/*_test.c))
 TOOLS := $(patsubst %.c,%,$(wildcard examples/lab/*.c tests/bench/*.c tests/tools/*.c))
-# Some of them are moved, and CRIU cannot move the terabytes of a sanitizer. What is not moved may use the library.
+# Some of them are moved, and CRIU cannot move the terabytes of a sanitizer. What is moved must not include anything of lib/.
 PLAIN := $(basename $(shell grep -L '"lib/' $(TOOLS:=.c)))
 MANUALS := $(wildcard man/*.[1-8])
 

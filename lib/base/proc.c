@@ -24,10 +24,10 @@
 
 #define OUT_MAX      (64u << 20)
 #define ERR_KEEP     4096 /* of stderr only the end is kept */
-#define PAGE         4096
 #define WARM_THREADS 3
 #define WARM_STACK   (512 << 10)
-#define WARM_MOST    (4 << 20) /* of one mapping: not of those that are only there in case, as are other threads' stacks */
+#define WARM_MOST    (1 << 20) /* of one mapping: not of those that are only there in case, as are other threads' stacks */
+#define WARM_ALL     (16 << 20)
 #define HURRY_NICE   (-10)
 
 struct output {
@@ -291,13 +291,22 @@ void proc_unhurry(void)
 	setpriority(PRIO_PROCESS, 0, 0);
 }
 
-static __attribute__((noinline)) void warm_stack(void)
+static __attribute__((noinline)) void deepen_stack(void)
 {
+	size_t page = (size_t)sysconf(_SC_PAGESIZE);
 	char deep[WARM_STACK];
-	uintptr_t from = ((uintptr_t)deep + PAGE - 1) / PAGE * PAGE;
+	uintptr_t from = ((uintptr_t)deep + page - 1) / page * page;
 
 	*(volatile char *)deep = 0; /* the main thread's grows so far */
 	madvise((void *)from, (uintptr_t)deep + sizeof(deep) - from, MADV_POPULATE_WRITE);
+}
+
+void proc_warm_stack(void)
+{
+	struct rlimit most;
+
+	if (!getrlimit(RLIMIT_STACK, &most) && most.rlim_cur >= 4 * WARM_STACK)
+		deepen_stack();
 }
 
 static void *wait_for(void *lock)
@@ -325,12 +334,16 @@ static void warm_threads(void)
 void proc_warm(void)
 {
 	AUTO_FILE FILE *f = fopen("/proc/self/maps", "re");
-	unsigned long from, to;
+	unsigned long from, to, left = WARM_ALL;
 	char line[512], may[5];
 
 	warm_threads();
-	warm_stack();
-	while (f && fgets(line, sizeof(line), f))
-		if (sscanf(line, "%lx-%lx %4s", &from, &to, may) == 3 && !strcmp(may, "rw-p") && to - from <= WARM_MOST)
-			madvise((void *)from, to - from, MADV_POPULATE_WRITE);
+	proc_warm_stack();
+	while (f && fgets(line, sizeof(line), f)) {
+		if (sscanf(line, "%lx-%lx %4s", &from, &to, may) != 3 || strcmp(may, "rw-p") || to - from > left ||
+		    (to - from > WARM_MOST && !strstr(line, "[heap]")))
+			continue;
+		madvise((void *)from, to - from, MADV_POPULATE_WRITE);
+		left -= to - from;
+	}
 }

@@ -21,9 +21,11 @@ const char *proc_find(const char *program);
 void proc_hurry(pid_t pid);
 /* This thread does not any more. */
 void proc_unhurry(void);
-/* Takes now the page faults that this thread would meet later: what this process may write is there then, and its own, also after a
- * fork, and the thread's stack is deep enough for what is usual here. A fault costs a microsecond, and tens of them in a virtual machine
- * within another one. */
+/* Takes now page faults that would be met later: what this process may write (smaller mappings, the heap) is there then, and not shared
+ * any more with what it has forked before; this thread's stack is deep enough for what is usual here, and so are those of a few threads
+ * to come, for what is their own. A fault costs a microsecond, and tens of them in a virtual machine within another one. */
 void proc_warm(void);
+/* This thread's stack alone. */
+void proc_warm_stack(void);
 
 #endif

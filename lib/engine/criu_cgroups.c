@@ -29,8 +29,8 @@ int criu_drop_cgroups(const char *images, struct err *e)
 	AUTO_FREE char *data = file_slurp(path, &n, e);
 	if (!data)
 		return -1;
-	if (n >= HEAD)
-		for (const uint8_t *p = (uint8_t *)data + HEAD, *end = (uint8_t *)data + n; field_next(&p, end, &f);)
-			sets += f.number == CGROUP_SET;
-	return n >= HEAD && sets <= 1 && unlink(path) ? err_sys(e, "%s", path) : 0;
+	const uint8_t *p = (uint8_t *)data + HEAD, *end = (uint8_t *)data + n;
+	while (n > HEAD && field_next(&p, end, &f))
+		sets += f.number == CGROUP_SET;
+	return p == end && sets <= 1 && unlink(path) ? err_sys(e, "%s", path) : 0;
 }

@@ -6,7 +6,8 @@
 
 #include "lib/base/err.h"
 
-/* Takes cgroup.img out of the folder, unless it tells of several sets of groups, between which there are threads to be moved. */
+/* Takes cgroup.img out of the folder, unless it tells of several sets of groups, between which there are threads to be moved. (Not for
+ * tasks in criu's own groups, which it does not tell of: a service has groups of its own.) */
 int criu_drop_cgroups(const char *images, struct err *e);
 
 #endif

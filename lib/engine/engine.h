@@ -136,7 +136,7 @@ int root_prepare(const struct service *s, struct err *e);
 /* After that: volumes as the kernel will know them, their links followed on the node and inside the service's root. EX_USAGE
  * for one on the root, in /proc or over another one. */
 int volumes_resolve(struct service *s, struct err *e);
-/* EX_UNAVAILABLE if one of them has this node's own state in it, which changes while it would be copied. */
+/* EX_UNAVAILABLE if one of them has a folder of this node's own state in it: its keys, what changes while it would be copied. */
 int volumes_movable(const struct service *s, struct err *e);
 /* Before that: those that are files are copied into its upper layer, and are its own from then on. */
 int volumes_copy_files(struct service *s, struct err *e);

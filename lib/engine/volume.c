@@ -110,14 +110,13 @@ int volumes_resolve(struct service *s, struct err *e)
 
 int volumes_movable(const struct service *s, struct err *e)
 {
+	static const char *const states[] = { "/etc/edge", "/var/lib/edge", "/run/edge" };
 	char state[PATH_MAX];
 
-	if (!realpath(file_path("/var/lib/edge"), state))
-		return 0;
-	for (int i = 0; i < s->n_volumes; i++) {
-		const char *host = s->volumes[i].host;
+	for (int i = 0; i < 3 * s->n_volumes; i++) {
+		const char *host = s->volumes[i / 3].host;
 
-		if (file_is_below(state, strcmp(host, "/") ? host : ""))
+		if (realpath(file_path("%s", states[i % 3]), state) && file_is_below(state, strcmp(host, "/") ? host : ""))
 			return err_set(e, EX_UNAVAILABLE, "service %s: volume %s: holds this node's own state (%s)", s->name, host, state);
 	}
 	return 0;

@@ -85,7 +85,7 @@ int check_facts(const struct service *s, const pid_t *pids, size_t n, struct jso
 
 	if (uname(&u))
 		return err_sys(e, "uname");
-	if (volumes_movable(s, e))
+	if (!s->stateless && volumes_movable(s, e))
 		return -1;
 	if (!*criu_version())
 		return err_set(e, EX_UNAVAILABLE, "criu: not installed on this node");

@@ -69,6 +69,7 @@ static void *dump_thread(void *arg)
 	struct outgoing *o = arg;
 	struct err e = { 0 };
 
+	proc_warm_stack();
 	/* What it was told of mappings is looked at again while the destination restores. */
 	if (o->engine->dump(o->svc, &o->criu, o->ck->dir, o->ck->tcp_close, at_point, o, &e) ||
 	    (criu_maps_verify(&o->criu.maps, &e) && err_wrap(&e, "service %s", o->svc->name))) {

@@ -38,9 +38,13 @@ int main(void)
 		return 1;
 	ok(criu_drop_cgroups(folder, &e) == 0, "no image: nothing to do");
 	image("\x0a\x02\x08\x02\x12\x04\x0a\x00\x18\x00", 10);
-	ok(criu_drop_cgroups(folder, &e) == 0 && !there(), "one set: it goes");
+	ok(there() && criu_drop_cgroups(folder, &e) == 0 && !there(), "one set: it goes");
 	image("", 0);
-	ok(criu_drop_cgroups(folder, &e) == 0 && !there(), "none: it goes");
+	ok(there() && criu_drop_cgroups(folder, &e) == 0 && !there(), "none: it goes");
+	image("\x0a\x02\x08\x02\x12\x40\x0a\x00\x18\x00", 10);
+	ok(criu_drop_cgroups(folder, &e) == 0 && there(), "one that is cut off stays");
+	image("\x0a\x02\x08\x02\x0f\x00\x00", 7);
+	ok(criu_drop_cgroups(folder, &e) == 0 && there(), "... and one that nobody understands");
 	image("\x0a\x02\x08\x02\x0a\x02\x08\x03\x12\x04\x0a\x00\x18\x00", 14);
 	ok(criu_drop_cgroups(folder, &e) == 0 && there(), "two sets: it stays");
 	file_remove_tree(folder, NULL);
