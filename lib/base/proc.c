@@ -293,11 +293,11 @@ void proc_unhurry(void)
 
 static __attribute__((noinline)) void deepen_stack(void)
 {
-	size_t page = (size_t)sysconf(_SC_PAGESIZE);
-	char deep[WARM_STACK];
-	uintptr_t from = ((uintptr_t)deep + page - 1) / page * page;
+	uintptr_t page = (uintptr_t)sysconf(_SC_PAGESIZE), from;
+	volatile char deep[WARM_STACK];
 
-	*(volatile char *)deep = 0; /* the main thread's grows so far */
+	deep[0] = 0; /* the main thread's grows so far */
+	from = ((uintptr_t)deep + page - 1) / page * page;
 	madvise((void *)from, (uintptr_t)deep + sizeof(deep) - from, MADV_POPULATE_WRITE);
 }
 
