@@ -3,7 +3,7 @@
 # Runs the tests: tests/run.sh [FILE|PATTERN]... (a pattern is a part of a test's path; without any: all of them)
 # Installs what is missing first (Debian packages; a CRIU that works on this kernel), then builds.
 #
-# B: the build folder (default build). JOBS: tests at a time (default two more than processors, as most of a test is waiting; tests/rules.yml says which stay alone).
+# B: the build folder (default build). JOBS: tests at a time (default one more than processors, as most of a test is waiting; tests/rules.yml says which stay alone).
 # TEST_SECONDS: of patience with one test (default 900). MOVES: how often the moved services go there and back.
 # EDGE_STRICT: 1 makes a skipped test a failed one; so it is for root, who has all that the tests need.
 # A test may then only be skipped for what a kernel lacks: its reason begins with "kernel:".
@@ -229,7 +229,7 @@ main() {
 	export RUN_LOCK=$work/lock HARNESS_RULESFILE=tests/rules.yml TMPDIR=$work/tmp LAB_LOG=$work/labs EDGE_TESTS=$work
 	set -m # in a process group of its own, to end all of it at once
 	# shellcheck disable=SC2086 # one name a line
-	prove --timer -j "${JOBS:-$(($(nproc) + 2))}" --exec "$self --one" $chosen </dev/null &
+	prove --timer -j "${JOBS:-$(($(nproc) + 1))}" --exec "$self --one" $chosen </dev/null &
 	set +m
 	await $!
 }
