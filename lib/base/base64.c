@@ -12,7 +12,7 @@ char *base64_encode(const void *data, size_t n)
 	const struct libresolv *lib = libresolv_load(NULL);
 	char *text = malloc(size);
 
-	if (text && (!lib || lib->b64_encode(data, n, text, size) < 0)) {
+	if (text && (!lib || lib->__b64_ntop(data, n, text, size) < 0)) {
 		free(text);
 		return NULL;
 	}
@@ -24,7 +24,7 @@ char *base64_decode(const char *text, size_t *n)
 	size_t size = strlen(text) / 4 * 3 + 3;
 	const struct libresolv *lib = libresolv_load(NULL);
 	unsigned char *data = malloc(size + 1);
-	int got = data && lib ? lib->b64_decode(text, data, size) : -1;
+	int got = data && lib ? lib->__b64_pton(text, data, size) : -1;
 
 	if (got < 0) {
 		free(data);

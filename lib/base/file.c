@@ -40,7 +40,7 @@ const char *file_path(const char *fmt, ...)
 
 bool file_is_below(const char *path, const char *folder)
 {
-	size_t n = strlen(folder);
+	size_t n = strcmp(folder, "/") ? strlen(folder) : 0; /* all absolute paths are below it */
 
 	return !strncmp(path, folder, n) && (!path[n] || path[n] == '/');
 }

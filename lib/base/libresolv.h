@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* What of libresolv is used, loaded when it is first needed: the resolver's state, answers taken apart, base64 (libcrypto's takes
- * longer to load than all else that edge-lock does). */
+/* What of libresolv is not in libc, loaded when it is first needed: answers taken apart, base64 (libcrypto's takes longer to load than
+ * all else that edge-lock does). */
 #ifndef EDGE_BASE_LIBRESOLV_H
 #define EDGE_BASE_LIBRESOLV_H
 
@@ -11,14 +11,11 @@
 
 #include "lib/base/err.h"
 
-struct libresolv { /* in the order of their names in libresolv.c */
-	__typeof__(&__res_ninit) ninit;
-	__typeof__(&__res_nclose) nclose;
-	__typeof__(&__b64_ntop) b64_encode;
-	__typeof__(&__b64_pton) b64_decode;
-	__typeof__(&ns_initparse) initparse;
-	__typeof__(&ns_parserr) parserr;
-	__typeof__(&ns_get16) get16;
+#define LIBRESOLV_FUNCTIONS(F) F(__b64_ntop) F(__b64_pton) F(ns_initparse) F(ns_parserr) F(ns_get16)
+#define LIBRESOLV_POINTER(NAME) __typeof__(&(NAME))(NAME);
+
+struct libresolv {
+	LIBRESOLV_FUNCTIONS(LIBRESOLV_POINTER)
 };
 
 /* NULL: EX_UNAVAILABLE. */

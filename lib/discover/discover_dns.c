@@ -53,10 +53,10 @@ static int read_answer(const struct libresolv *lib, const unsigned char *answer,
 	ns_rr rr;
 	int n = 0;
 
-	if (lib->initparse(answer, len, &msg))
+	if (lib->ns_initparse(answer, len, &msg))
 		return -1;
 	for (int i = 0; i < ns_msg_count(msg, ns_s_an) && n < SERVICES_MAX; i++) {
-		if (lib->parserr(&msg, ns_s_an, i, &rr))
+		if (lib->ns_parserr(&msg, ns_s_an, i, &rr))
 			return -1;
 		if (ns_rr_type(rr) != ns_t_srv)
 			continue;
@@ -65,9 +65,9 @@ static int read_answer(const struct libresolv *lib, const unsigned char *answer,
 		if (ns_rr_rdlen(rr) < 7 ||
 		    ns_name_uncompress(ns_msg_base(msg), ns_msg_end(msg), data + 6, s->target, sizeof(s->target)) < 0)
 			return -1;
-		s->priority = (int)lib->get16(data);
-		s->weight = (int)lib->get16(data + 2);
-		s->port = (int)lib->get16(data + 4);
+		s->priority = (int)lib->ns_get16(data);
+		s->weight = (int)lib->ns_get16(data + 2);
+		s->port = (int)lib->ns_get16(data + 4);
 	}
 	return n;
 }
@@ -83,17 +83,17 @@ int discover_dns(const char *rest, struct json *nodes, struct err *e)
 
 	if (!lib)
 		return -1;
-	if (!answer || !all || lib->ninit(&state))
+	if (!answer || !all || res_ninit(&state))
 		return err_set(e, EX_OSERR, "out of memory");
 	if (take_server(&state, rest, &name, e)) {
-		lib->nclose(&state);
+		res_nclose(&state);
 		return -1;
 	}
 	state.retrans = 2;
 	state.retry = 2;
 	len = res_nquery(&state, name, ns_c_in, ns_t_srv, answer, ANSWER_MAX);
 	int why = state.res_h_errno;
-	lib->nclose(&state);
+	res_nclose(&state);
 	if (len < 0)
 		return err_set(e, EX_UNAVAILABLE, "dns:%s: %s", rest,
 			       why == HOST_NOT_FOUND ? "no such name" :

@@ -113,12 +113,11 @@ int volumes_movable(const struct service *s, struct err *e)
 	static const char *const states[] = { "/etc/edge", "/var/lib/edge", "/run/edge" };
 	char state[PATH_MAX];
 
-	for (int i = 0; i < 3 * s->n_volumes; i++) {
-		const char *host = s->volumes[i / 3].host;
-
-		if (realpath(file_path("%s", states[i % 3]), state) && file_is_below(state, strcmp(host, "/") ? host : ""))
-			return err_set(e, EX_UNAVAILABLE, "service %s: volume %s: holds this node's own state (%s)", s->name, host, state);
-	}
+	for (int i = 0; i < s->n_volumes; i++)
+		for (size_t k = 0; k < sizeof(states) / sizeof(*states); k++)
+			if (realpath(file_path("%s", states[k]), state) && file_is_below(state, s->volumes[i].host))
+				return err_set(e, EX_UNAVAILABLE, "service %s: volume %s: holds this node's own state (%s)", s->name,
+					       s->volumes[i].host, state);
 	return 0;
 }
 

@@ -37,8 +37,8 @@ def targets:
 			.bytes_sent / 1048576;
 			((if .write_mbps == 0 then 0 else .dirtied_bytes * 1.1 end) + .first_bytes * 0.02) / 1048576; " MB")),
 	  ($all[] | select(.method == "start")
-		| if .program == "true" then "       (true --version: \(.start_ms | round1) ms)" else . end
-		| strings // target("\(.program) --version"; .start_ms; if .network_library then 5 else 2 end; " ms")),
+		| if .program == "true" then "       (true --version: \(.start_ms | round1) ms)"
+		  else target("\(.program) --version"; .start_ms; if .network_library then 5 else 2 end; " ms") end),
 	  ($all[] | select(.method == "size")
 		| target("all programs, stripped"; .stripped_bytes / 1048576; 3; " MB"));
 

@@ -50,14 +50,18 @@ on edge2 sh -c "ip addr del $subnet.2/24 dev br0; ip addr add $subnet.2/32 dev b
 refuses 'the address is not of its network' "network: $addr/24 is not an address of the bridge's network here .*"
 on edge2 sh -c "ip addr del $subnet.2/32 dev br0; ip addr add $subnet.2/24 dev br0"
 
-for volume in / /etc /var/lib/edge; do
+while read -r volume state; do
 	on edge1 edge-run --name inside --addr "$subnet.71" --volume "$volume:/mnt" -- sleep 1000 >/dev/null
 	rc=0
 	on edge1 edge-migrate inside --to edge2 >"$tmp/moved" 2>"$tmp/err" || rc=$?
 	is "a volume that has the node's own state in it: $volume" \
-		"69 edge-migrate: service inside: volume $volume: holds this node's own state ($([[ $volume == /var* ]] && echo /var/lib/edge || echo /etc/edge))" "$rc $(<"$tmp/err")"
+		"69 edge-migrate: service inside: volume $volume: holds this node's own state ($state)" "$rc $(<"$tmp/err")"
 	on edge1 edge-stop --rm inside >/dev/null
-done
+done <<END
+/ /etc/edge
+/etc /etc/edge
+/var/lib/edge /var/lib/edge
+END
 on edge1 edge-run --name inside --type stateless --addr "$subnet.71" --volume /:/mnt -- sleep 1000 >/dev/null
 is '... which keeps no stateless one back' edge2 "$(on edge1 edge-migrate inside --to edge2 | jq -r .node)"
 on edge2 edge-stop --rm inside >/dev/null

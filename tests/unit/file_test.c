@@ -35,6 +35,13 @@ static void test_paths(void)
 	is_str(a, "/etc/edge", "earlier results stay");
 }
 
+static void test_below(void)
+{
+	ok(file_is_below("/a/b", "/a") && file_is_below("/a", "/a"), "a folder, and what is in it");
+	ok(!file_is_below("/ab", "/a") && !file_is_below("/", "/a"), "... not what only begins so, nor what it is in");
+	ok(file_is_below("/a", "/") && file_is_below("/", "/"), "all is below the root");
+}
+
 static void test_files(void)
 {
 	struct err e = { 0 };
@@ -158,6 +165,7 @@ int main(void)
 	if (!mkdtemp(top))
 		return 1;
 	test_paths();
+	test_below();
 	test_files();
 	test_lock();
 	test_descriptors();
