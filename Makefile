@@ -49,10 +49,10 @@ $(B)/%.o: %.c
 	$(Q)mkdir -p $(@D)
 	$(Q)$(CC) $(ALL_CFLAGS) $(SIZE) $(if $(filter $(PLAIN),$*),,$(SANITIZE)) -ffunction-sections -fdata-sections -c -o $@ $<
 
-# The kernel's side of edge-latency: compiled for BPF, and put into the object that loads it.
+# The kernel's side: compiled for BPF, and put into the object that loads it.
 BPF_CFLAGS := -target bpf -mcpu=v3 -O2 -g -Wall -Werror -I. -I/usr/include/$(shell $(CC) -print-multiarch)
 
-$(B)/%.bpf.o: %.bpf.c bpf/rtt.h
+$(B)/%.bpf.o: %.bpf.c $(wildcard bpf/*.h)
 	$(Q)mkdir -p $(@D)
 	$(Q)$(CLANG) $(BPF_CFLAGS) -c -o $@ $<
 
@@ -60,8 +60,9 @@ $(B)/%.skel.h: $(B)/%.bpf.o
 	$(Q)$(BPFTOOL) gen object $@.o $< # without the debugger's sections
 	$(Q)$(BPFTOOL) gen skeleton $@.o name $(*F)_bpf >$@.new && mv $@.new $@
 
-$(B)/lib/measure/rtt.o $(B)/lint/lib/measure/rtt.c.tidy: $(B)/bpf/rtt.skel.h
-$(B)/lib/measure/rtt.o $(B)/lint/lib/measure/rtt.c.tidy: FLAGS += -I$(B)
+LOADS_BPF := $(B)/lib/measure/rtt.o $(B)/lint/lib/measure/rtt.c.tidy $(B)/lib/engine/vma_flags.o $(B)/lint/lib/engine/vma_flags.c.tidy
+$(LOADS_BPF): $(B)/bpf/rtt.skel.h $(B)/bpf/vmas.skel.h
+$(LOADS_BPF): FLAGS += -I$(B)
 
 $(B)/libedge.a: $(LIB_OBJ)
 	$(Q)rm -f $@

@@ -110,7 +110,7 @@ make_node() { # NUMBER SUBNET COUNT DISK: its settings, its record, its disk
 	truncate -s "$4" "$img"
 	# Blocks of 4 KB also on small disks, for sparse files of terabytes; the new file is known to be zero.
 	mkfs.ext4 -q -F -b 4096 -m 0 -i 65536 -E assume_storage_prezeroed=1,nodiscard "$img"
-	losetup -f --show "$img" >"$dir/$name/loop"
+	losetup -f --show --direct-io=on "$img" >"$dir/$name/loop"
 }
 
 # --- starting and stopping

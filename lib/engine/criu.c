@@ -302,6 +302,15 @@ const char *const *criu_argv(struct err *e)
 	return NULL;
 }
 
+void criu_tune(void)
+{
+	/* Else each process that it forks looks up the same symbols. */
+	setenv("LD_BIND_NOW", "1", 1);
+	/* Not a fault, but the way it goes where a processor has no breakpoints (FI_NO_BREAKPOINTS): Linux makes the first breakpoint of a
+	 * thread wait for all processors (synchronize_rcu), and that is the longest wait of a dump. */
+	setenv("CRIU_FAULT", "130", 0);
+}
+
 /* In the child: descriptors 0 to 2 are /dev/null, 3 the socket, 5 a socket whose other end is gone. */
 static void become_criu(const char *const *argv, int netns, const struct service *s, int sock)
 {
@@ -322,7 +331,7 @@ static void become_criu(const char *const *argv, int netns, const struct service
 	dup2(pages[0], PAGES_FD);
 	close(4);
 	close_range(PAGES_FD + 1, ~0U, 0);
-	setenv("LD_BIND_NOW", "1", 1); /* else each process that it forks looks up the same symbols, in the freeze */
+	criu_tune();
 	execv(argv[0], (char *const *)argv);
 	_exit(127);
 }

@@ -56,6 +56,8 @@ struct criu {
 
 /* A socketpair of the kind `criu swrk` wants; ours is close-on-exec. */
 int criu_socketpair(int *ours, int *theirs, struct err *e);
+/* For the environment of a criu, in the child that is to become it: it is to be quick in the freeze. */
+void criu_tune(void);
 /* The argv of `criu swrk 3`, NULL-terminated. EX_UNAVAILABLE when there is no criu. Static storage. */
 const char *const *criu_argv(struct err *e);
 /* Starts one in this mount namespace and, if netns >= 0, in that network namespace; if s is not NULL,

@@ -1,8 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /* criu reads the mappings of each process and their flags from /proc/PID/smaps, for which the kernel counts all their pages, while
- * the process stands still: the more there are, the longer. The flags alone are nowhere else. So those of large processes are read
- * before they are frozen; criu is given the mappings as they are then (/proc/PID/maps counts nothing) with the flags of before; and
- * while the service is being restored all is read once more: where a flag has changed the move comes to nothing. */
+ * the process stands still: the more there are, the longer. So it is given a file of ours for large processes: the mappings as they
+ * are then (/proc/PID/maps counts nothing) with their flags, for which there are two ways.
+ *  - By BPF the kernel tells them as it has them (vma_flags.h). How this kernel writes each of these in smaps was learnt before the
+ *    freeze.
+ *  - Where it cannot, or one was never seen before: those of before the freeze, from smaps; and while the service is being restored
+ *    all is read once more: where a flag has changed the move comes to nothing. */
 #ifndef EDGE_ENGINE_CRIU_MAPS_H
 #define EDGE_ENGINE_CRIU_MAPS_H
 
@@ -17,9 +20,11 @@
 #define CRIU_MAPS_WORTH (64 << 20) /* bytes that a process has in memory, from which on it is worth it */
 
 struct criu_map;
+struct criu_flags_known;
 struct criu_maps_of {
 	pid_t pid;
 	bool told;            /* criu was given `map` */
+	bool sure;            /* with flags of that very moment */
 	struct criu_map *map; /* owned; by address */
 	size_t n, room;
 };
@@ -28,6 +33,9 @@ struct criu_maps_of {
 struct criu_maps {
 	struct criu_maps_of *of; /* owned */
 	size_t n;
+	struct vma_flags *kernel;         /* NULL: it does not tell */
+	struct criu_flags_known *known;   /* owned */
+	size_t n_known, room_known;
 };
 
 /* Reads those of the large ones among these processes, which run; afresh each time. One that ends meanwhile is left out. */

@@ -10,6 +10,7 @@
 #include "lib/base/auto.h"
 #include "lib/base/file.h"
 #include "lib/engine/cgroup.h"
+#include "lib/engine/criu.h"
 #include "lib/engine/process.h"
 
 static int become(const struct service *s, char *const *argv, int netns, int fd3, int log, const char *errlog, int *report,
@@ -32,7 +33,7 @@ static int become(const struct service *s, char *const *argv, int netns, int fd3
 			      setdomainname("(none)", strlen("(none)"))))
 		return err_sys(e, "cannot make its namespaces");
 	child_path();
-	setenv("LD_BIND_NOW", "1", 1); /* as in become_criu() */
+	criu_tune();
 	if (child_fds((int[]){ null, to_log ? errors : null, errors, fd3 >= 0 ? fd3 : null, log, *report }, 6))
 		return err_sys(e, "descriptors");
 	*report = 5;

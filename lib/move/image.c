@@ -9,6 +9,8 @@
 #include "lib/base/file.h"
 #include "lib/move/image_int.h"
 
+#define FOLIO_BYTES (32u << 10)
+
 bool digest_equal(const struct digest *a, const struct digest *b)
 {
 	return !memcmp(a, b, sizeof(*a));
@@ -236,6 +238,18 @@ static void pages_settle(struct image *im, uint64_t object, uint64_t addr, enum 
 	pthread_mutex_unlock(&im->lock);
 }
 
+/* The page cache takes what is written in one go as one folio, and ext4 goes through all blocks of a folio for each page that is
+ * written to it later: so no folio becomes large. */
+static int write_small(int fd, const void *pages, size_t n, off_t at)
+{
+	for (size_t done = 0, part; done < n; done += part) {
+		part = n - done < FOLIO_BYTES ? n - done : FOLIO_BYTES;
+		if (fd_pwrite_all(fd, (const char *)pages + done, part, at + (off_t)done))
+			return -1;
+	}
+	return 0;
+}
+
 int image_put_run(struct image *im, uint64_t object, uint64_t addr, const struct digest *d, const void *pages, unsigned n,
 		  struct err *e)
 {
@@ -246,7 +260,7 @@ int image_put_run(struct image *im, uint64_t object, uint64_t addr, const struct
 		return err_set(e, EX_SOFTWARE, "memory image: run of pages crosses a chunk");
 	if (pages_locate(im, object, addr, n, &fd, &at))
 		return err_set(e, EX_DATAERR, "memory image: page %#" PRIx64 " lies outside", addr);
-	if (fd_pwrite_all(fd, pages, (size_t)n * PAGE_BYTES, at))
+	if (write_small(fd, pages, (size_t)n * PAGE_BYTES, at))
 		return err_sys(e, "memory image");
 	pages_settle(im, object, addr, PAGE_DATA, d, n);
 	return 0;

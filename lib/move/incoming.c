@@ -80,6 +80,7 @@ static int reserve(struct incoming *in, const struct json *call, struct json *wa
 		return -1;
 	if (image_open(&in->im, store_memory_dir(in->svc->id), e) || image_begin(in->im, e))
 		return -1;
+	in->settle = settle_start(file_path("/var/lib/edge"));
 	return bulk_listen(&in->bulk, in->ck->id, receive_pages, in->im, e);
 }
 
@@ -352,6 +353,7 @@ static void release(struct incoming *in, struct err *e)
 		files_clear(&in->files[i]);
 	files_clear(&in->layer);
 	files_clear(&in->base);
+	settle_free(in->settle);
 	if (in->im)
 		image_free(in->im);
 	if (in->back)
@@ -373,6 +375,10 @@ static int on_call(struct incoming *in, const struct json *call, bool *end, stru
 		return take_files(in, call, e);
 	if (!strcmp(verb, "arm"))
 		return incoming_arm(in, call, e);
+	if (!strcmp(verb, "settle")) {
+		settle_now(in->settle, SETTLE_MS);
+		return incoming_reply(in, json_object(), e);
+	}
 	if (!strcmp(verb, "catch")) { /* without an answer; without it frames are lost, as on any bad day */
 		net_catch_start(&in->catch, in->svc, true, NULL);
 		return 0;

@@ -13,6 +13,7 @@
 #include "lib/move/incoming.h"
 #include "lib/move/journal.h"
 #include "lib/move/pulse.h"
+#include "lib/move/settle.h"
 
 /* A keeper holds the lock for a moment when its service has ended; an earlier try of the same move until it has seen that
  * its link is dead. */
@@ -26,6 +27,7 @@ struct incoming {
 	struct image *im;
 	struct bulk *bulk;
 	struct pulse *pulse;
+	struct settle *settle;    /* of what comes; NULL */
 	struct keeper keeper;
 	struct keeper_orders orders;
 	struct criu criu;

@@ -5,6 +5,7 @@
 #include <unistd.h>
 
 #include "lib/base/clock.h"
+#include "lib/base/file.h"
 #include "lib/engine/engine.h"
 #include "lib/move/here.h"
 #include "lib/move/lazy.h"
@@ -168,15 +169,24 @@ static int read_maps(struct outgoing *o, struct err *e)
 	return outgoing_pids(o, &pids, &n, e) || criu_maps_read(&o->criu.maps, pids, (size_t)n, CRIU_MAPS_WORTH, e) ? -1 : 0;
 }
 
+/* Neither disk has anything to catch up with when the service stands still. */
+static int settle(struct outgoing *o, struct err *e)
+{
+	settle_now(o->settle, SETTLE_MS);
+	AUTO_JSON struct json *answer = wire_call(o->ctl, wire_request("settle"), e);
+	return answer ? 0 : -1;
+}
+
 int outgoing_precopy(struct outgoing *o, struct err *e)
 {
 	double start = clock_ms();
 
+	o->settle = settle_start(file_path("/var/lib/edge"));
 	if (outgoing_go_on(o, "files", e) || outgoing_send_base(o, e) || outgoing_send_files(o, false, e) || outgoing_go_on(o, "memory", e) ||
 	    arm(o, e) || outgoing_warm(o, e) || outgoing_rounds(o, e))
 		return -1;
 	/* Files written meanwhile, so that the freeze finds few. */
-	if (outgoing_send_files(o, false, e) || read_maps(o, e) || outgoing_another_round(o, e) || outgoing_go_on(o, "freezing", e))
+	if (outgoing_send_files(o, false, e) || read_maps(o, e) || settle(o, e) || outgoing_another_round(o, e) || outgoing_go_on(o, "freezing", e))
 		return -1;
 	o->rep.precopy = clock_ms() - start;
 	return 0;
@@ -228,6 +238,7 @@ void outgoing_free(struct outgoing *o)
 	outgoing_thaw(o);
 	net_quiet_stop(&o->quiet);
 	net_catch_stop(&o->catch);
+	settle_free(o->settle);
 	if (o->sender)
 		sender_free(o->sender);
 	for (int i = 0; i < o->n_bulk; i++)

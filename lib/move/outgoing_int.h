@@ -15,6 +15,7 @@
 #include "lib/move/outgoing.h"
 #include "lib/move/pagemap.h"
 #include "lib/move/pulse.h"
+#include "lib/move/settle.h"
 #include "lib/move/track.h"
 
 /* How far the dump is: at its first point, where it waits for the service to stand still; at its last one. */
@@ -48,6 +49,7 @@ struct outgoing {
 	struct image *im;
 	struct guard guard;
 	struct pulse *pulse;
+	struct settle *settle; /* of what is written here; NULL */
 	bool begun; /* it is in the journal */
 	struct files files[CHECKPOINT_FOLDERS];
 	int n_files, lock;

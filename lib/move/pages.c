@@ -20,6 +20,8 @@
 #define LEVEL_MAX 9
 #define MARK_ZERO 1 /* marks of pages start above: 0 is "never sent" */
 #define STREAMS_MAX 8
+#define BATCH_MIN 64
+#define BATCHES 16 /* of a stream in a round, at least: while one is read another is on its way, and a third is written there */
 
 /* One stream's thread. */
 struct worker {
@@ -52,6 +54,7 @@ struct sender {
 	/* the round under way */
 	const struct page_runs *runs;
 	atomic_size_t next;
+	unsigned batch; /* items */
 	bool ask, final, all;
 	int (*progress)(void *ctx, uint64_t done, uint64_t all, struct err *e);
 	void *progress_ctx;
@@ -210,7 +213,7 @@ static int take_page(struct worker *w, const struct page_run *b, unsigned i, con
 	memcpy(w->page + (size_t)w->n * PAGE_BYTES, page, PAGE_BYTES);
 	w->st.changed++;
 	w->st.zero += zero;
-	return ++w->n == RUN_PAGES ? flush(w) : 0;
+	return ++w->n >= w->s->batch ? flush(w) : 0;
 }
 
 /* Pages [from, end) of a block are as they were sent last. */
@@ -397,6 +400,16 @@ static void add_stats(struct pages_stats *to, const struct pages_stats *st)
 	to->sent_bytes += st->sent_bytes;
 }
 
+static unsigned batch_of(const struct page_runs *runs, int workers)
+{
+	uint64_t pages = 0;
+
+	for (size_t i = 0; i < runs->n; i++)
+		pages += runs->run[i].pages;
+	pages /= (uint64_t)workers * BATCHES;
+	return pages < BATCH_MIN ? BATCH_MIN : pages < RUN_PAGES ? (unsigned)pages : RUN_PAGES;
+}
+
 int sender_round(struct sender *s, const struct page_runs *runs, bool ask, bool final, struct pages_stats *st,
 		 struct err *e)
 {
@@ -409,6 +422,7 @@ int sender_round(struct sender *s, const struct page_runs *runs, bool ask, bool 
 	s->runs = runs;
 	s->ask = ask;
 	s->final = final;
+	s->batch = batch_of(runs, s->n_workers);
 	atomic_store(&s->next, 0);
 	for (int i = 0; i < s->n_workers; i++)
 		s->worker[i].st = (struct pages_stats){ 0 };
@@ -440,6 +454,7 @@ int sender_now(struct sender *s, const struct page_run *run, struct err *e)
 	const struct page_runs runs = { .run = (struct page_run *)run, .n = 1 };
 	struct worker *w = &s->worker[0];
 
+	s->batch = RUN_PAGES;
 	if (cover(s, &runs, e))
 		return -1;
 	if (!do_run(w, run) && !flush(w))

@@ -14,7 +14,7 @@
 #include "lib/base/json.h"
 #include "lib/base/stream.h"
 
-#define WIRE_VERSION 5
+#define WIRE_VERSION 6
 #define FRAME_MAX (8u << 20)
 /* u32 length, u8 kind, u32 sum of the data, u32 sum of what stands before it and of the frame's place in the stream: the low
  * halves of XXH3-64, the latter's seed being the number of bytes before the frame. SSH guards the way; these find what goes wrong at

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* A process in criu's place reads the mappings of another one: it gets them as they are, with the flags of a while ago. */
+/* A process in criu's place reads the mappings of another one: it gets them as they are, with the flags of now, or of a while ago. */
 #include "lib/engine/criu_calls.h"
 
 #include <fcntl.h>
@@ -11,6 +11,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "lib/engine/vma_flags.h"
 #include "tests/unit/criu_lab.h"
 #include "tests/unit/tap.h"
 
@@ -33,6 +34,14 @@ __attribute__((noreturn)) static void be_read(void)
 	raise(SIGSTOP);
 	if (mmap(BASE + BYTES, BYTES, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE, -1, 0) != BASE + BYTES)
 		_exit(1);
+	raise(SIGSTOP);
+	madvise(BASE + BYTES, BYTES, MADV_DONTFORK);
+	raise(SIGSTOP);
+	/* As another one has been all the time. */
+	madvise(BASE + BYTES, BYTES, MADV_DOFORK);
+	mprotect(BASE + BYTES, BYTES, PROT_READ | PROT_WRITE);
+	madvise(BASE + BYTES, BYTES, MADV_DONTFORK);
+	madvise(BASE + BYTES, BYTES, MADV_DONTDUMP);
 	raise(SIGSTOP);
 	_exit(0);
 }
@@ -84,9 +93,42 @@ static int count(const char *word)
 	return n;
 }
 
-static void read_again(struct criu_maps *maps, pid_t pid)
+static void read_again(struct criu_maps *maps, pid_t pid, bool ask_kernel)
 {
 	is_int(criu_maps_read(maps, &pid, 1, 0, &e), 0, "mappings are read");
+	if (!ask_kernel) {
+		vma_flags_close(maps->kernel);
+		maps->kernel = NULL;
+	}
+}
+
+/* The kernel tells the flags of that moment. */
+static void test_kernel(pid_t pid)
+{
+	struct criu_maps maps = { 0 };
+
+	read_again(&maps, pid, true);
+	if (!maps.kernel) {
+		skip("flags from the kernel", "kernel: no BPF iterator over mappings");
+		return;
+	}
+	is_int(read_by_criu(pid, &maps), 0, "with the kernel's own word, criu gets them");
+	ok(!count("Rss:") && count("VmFlags:") > 5, "... without a count of pages");
+	is_int(count("200000000000-200000020000 rw-p 00000000 00:00 0 \nVmFlags: dc dd\n"), 1, "... with their flags");
+	ok(maps.of[0].sure && !criu_maps_verify(&maps, &e), "... of which there is nothing to verify");
+
+	read_again(&maps, pid, true);
+	go_on(pid);
+	read_by_criu(pid, &maps);
+	ok(!maps.of[0].sure && criu_maps_verify(&maps, &e), "flags that no mapping had before are not guessed");
+
+	read_again(&maps, pid, true);
+	go_on(pid);
+	is_int(read_by_criu(pid, &maps), 0, "flags that another one had");
+	ok(!count("Rss:"), "... are known");
+	is_int(count("200000040000-200000080000 rw-p 00000000 00:00 0 \nVmFlags: dc dd\n"), 1, "... and told");
+	ok(maps.of[0].sure && !criu_maps_verify(&maps, &e), "... for sure");
+	criu_maps_clear(&maps);
 }
 
 int main(void)
@@ -101,31 +143,32 @@ int main(void)
 	is_int(read_by_criu(pid, &maps), 0, "... is left to the kernel");
 	ok(count("Rss:") > 5 && !criu_maps_verify(&maps, &e), "... which counts its pages");
 
-	read_again(&maps, pid);
+	read_again(&maps, pid, false);
 	is_int(read_by_criu(pid, &maps), 0, "... criu gets them");
 	ok(!count("Rss:") && count("VmFlags:") > 5, "... without a count of pages");
 	is_int(count("200000000000-200000040000 rw-p 00000000 00:00 0 \nVmFlags: dd\n"), 1, "... with their flags");
 	is_int(criu_maps_verify(&maps, &e), 0, "... and they are right");
 
-	read_again(&maps, pid);
+	read_again(&maps, pid, false);
 	go_on(pid);
 	read_by_criu(pid, &maps);
 	is_int(count("200000000000-200000020000 rw-p 00000000 00:00 0 \nVmFlags: dd\n"), 1, "one that became smaller is known as it is");
 	is_int(criu_maps_verify(&maps, &e), 0, "... and is right");
 
-	read_again(&maps, pid);
+	read_again(&maps, pid, false);
 	go_on(pid);
 	read_by_criu(pid, &maps);
 	ok(!count("Rss:"), "a flag that changes meanwhile");
 	is_int(criu_maps_verify(&maps, &e), -1, "... is found");
 	ok(e.code == EX_TEMPFAIL && strstr(e.text, ": has changed its mappings in the moment before it was frozen"), "... and said");
 
-	read_again(&maps, pid);
+	read_again(&maps, pid, false);
 	go_on(pid);
 	is_int(read_by_criu(pid, &maps), 0, "a mapping that is new");
 	ok(count("Rss:") > 5, "... leaves all to the kernel");
 	is_int(criu_maps_verify(&maps, &e), 0, "... where there is nothing to be wrong");
 	criu_maps_clear(&maps);
+	test_kernel(pid);
 	kill(pid, SIGKILL);
 	waitpid(pid, NULL, 0);
 	return done();

@@ -194,9 +194,9 @@ static int greet_with(unsigned kind, const char *text)
 
 static void test_greet(void)
 {
-	is_int(greet_with(FRAME_HELLO, "{\"version\":5}"), 0, "two of the same version");
-	is_int(greet_with(FRAME_HELLO, "{\"version\":6}"), -1, "another version is refused");
-	is_str(e.text, "node far: speaks version 6 of the protocol, this is 5", "... by both numbers");
+	is_int(greet_with(FRAME_HELLO, "{\"version\":6}"), 0, "two of the same version");
+	is_int(greet_with(FRAME_HELLO, "{\"version\":7}"), -1, "another version is refused");
+	is_str(e.text, "node far: speaks version 7 of the protocol, this is 6", "... by both numbers");
 	is_int(e.code, EX_UNAVAILABLE, "... as unavailable");
 	is_int(greet_with(FRAME_HELLO, "{}"), -1, "no version");
 	is_int(greet_with(FRAME_HELLO, "nonsense"), -1, "no JSON");
