@@ -29,6 +29,7 @@
 #define WARM_MOST    (1 << 20) /* of one mapping: not of those that are only there in case, as are other threads' stacks */
 #define WARM_ALL     (16 << 20)
 #define HURRY_NICE   (-10)
+#define YIELD_NICE   10
 
 struct output {
 	int fd;
@@ -284,6 +285,11 @@ const char *proc_find(const char *program)
 void proc_hurry(pid_t pid)
 {
 	setpriority(PRIO_PROCESS, (id_t)pid, HURRY_NICE);
+}
+
+void proc_yield(void)
+{
+	setpriority(PRIO_PROCESS, 0, YIELD_NICE);
 }
 
 void proc_unhurry(void)

@@ -19,7 +19,9 @@ const char *proc_find(const char *program);
 /* A process, or a thread (0: this one; it hands that on to those that it starts), comes before other work on this node: somebody
  * stands still until it is done. Only root may. */
 void proc_hurry(pid_t pid);
-/* This thread does not any more. */
+/* This thread, and those that it starts, come after other work: nobody waits for them. */
+void proc_yield(void);
+/* It is a thread like any other again. */
 void proc_unhurry(void);
 /* Takes now page faults that would be met later: what this process may write (smaller mappings, the heap) is there then, and not shared
  * any more with what it has forked before; this thread's stack is deep enough for what is usual here, and so are those of a few threads

@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
+#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -16,8 +17,38 @@
 
 #define REGIONS 512 /* asked for, and answered, in one go */
 
+struct criu_ahead {
+	pthread_t thread;
+	bool joined;
+	pid_t *pids; /* owned */
+	size_t n_pids;
+	struct criu_pages found; /* `run`: all pages of these */
+	struct criu_run *map;    /* owned: the mappings that were asked about whole */
+	size_t n_maps, room_maps;
+	bool guards; /* some have guard pages */
+};
+
+static void join(struct criu_ahead *a)
+{
+	if (!a->joined)
+		pthread_join(a->thread, NULL);
+	a->joined = true;
+}
+
+static void ahead_free(struct criu_ahead *a)
+{
+	join(a);
+	free(a->found.run);
+	free(a->found.map);
+	free(a->pids);
+	free(a->map);
+	free(a);
+}
+
 void criu_pages_clear(struct criu_pages *p)
 {
+	if (p->ahead)
+		ahead_free(p->ahead);
 	free(p->run);
 	free(p->map);
 	*p = (struct criu_pages){ 0 };
@@ -131,7 +162,7 @@ static int scan_part(int fd, const struct pm_scan_arg *ask, uint64_t *at, uint64
 }
 
 /* All that there is of anonymous memory in [start, end). */
-static int hide(struct criu_pages *p, int fd, const struct pm_scan_arg *ask, uint64_t start, uint64_t end)
+static int hide(struct criu_pages *p, int fd, const struct pm_scan_arg *ask, uint64_t start, uint64_t end, bool *guards)
 {
 	struct page_region found[REGIONS];
 
@@ -140,13 +171,100 @@ static int hide(struct criu_pages *p, int fd, const struct pm_scan_arg *ask, uin
 
 		if (n < 0)
 			return -1;
-		for (int i = 0; i < n; i++)
-			if (!(found[i].categories & PAGE_IS_GUARD) &&
-			    add(&p->run, &p->n, &p->room, (struct criu_run){ p->pid, found[i].start, found[i].end }))
+		for (int i = 0; i < n; i++) {
+			if (found[i].categories & PAGE_IS_GUARD)
+				*guards = true;
+			else if (add(&p->run, &p->n, &p->room, (struct criu_run){ p->pid, found[i].start, found[i].end }))
 				return -1;
+		}
 	}
 	return 0;
 }
+
+/* ---- ahead ---- */
+
+/* criu's question, or the part of it that is known before it is asked. */
+static const struct pm_scan_arg pages_there = {
+	.size = sizeof(pages_there),
+	.category_mask = PAGE_IS_PFNZERO | PAGE_IS_FILE,
+	.category_inverted = PAGE_IS_PFNZERO | PAGE_IS_FILE,
+	.category_anyof_mask = PAGE_IS_PRESENT | PAGE_IS_SWAPPED,
+	.return_mask = PAGE_IS_PRESENT | PAGE_IS_SWAPPED,
+};
+
+static int ask_ahead(struct criu_ahead *a, pid_t pid)
+{
+	struct criu_pages *f = &a->found;
+	char path[64];
+
+	snprintf(path, sizeof(path), "/proc/%d/pagemap", (int)pid);
+	AUTO_FD int fd = open(path, O_RDONLY | O_CLOEXEC);
+	if (fd < 0 || read_maps(f, pid))
+		return -1;
+	for (size_t i = 0; i < f->n_maps; i++)
+		if (hide(f, fd, &pages_there, f->map[i].start, f->map[i].end, &a->guards) ||
+		    add(&a->map, &a->n_maps, &a->room_maps, f->map[i]))
+			return -1;
+	return 0;
+}
+
+static void *ask_all_ahead(void *arg)
+{
+	struct criu_ahead *a = arg;
+
+	for (size_t i = 0; i < a->n_pids; i++)
+		if (ask_ahead(a, a->pids[i]))
+			break;
+	return NULL;
+}
+
+void criu_pages_ahead(struct criu_pages *p, const pid_t *pids, size_t n)
+{
+	struct criu_ahead *a = calloc(1, sizeof(*a));
+
+	if (a)
+		a->pids = malloc(n * sizeof(*pids));
+	if (a && a->pids) {
+		memcpy(a->pids, pids, n * sizeof(*pids));
+		a->n_pids = n;
+		a->joined = pthread_create(&a->thread, NULL, ask_all_ahead, a) != 0;
+		p->ahead = a;
+	} else {
+		free(a);
+	}
+}
+
+/* Was all of [start, end) of that process asked about? */
+static bool is_known(const struct criu_pages *p, uint64_t start, uint64_t end)
+{
+	if (!p->ahead)
+		return false;
+	join(p->ahead);
+	for (size_t i = 0; i < p->ahead->n_maps; i++) {
+		const struct criu_run *m = &p->ahead->map[i];
+
+		if (m->pid == p->pid && m->start <= start && end <= m->end)
+			return true;
+	}
+	return false;
+}
+
+static int add_known(struct criu_pages *p, uint64_t start, uint64_t end)
+{
+	for (size_t i = 0; i < p->ahead->found.n; i++) {
+		struct criu_run r = p->ahead->found.run[i];
+
+		if (r.pid != p->pid || r.end <= start || r.start >= end)
+			continue;
+		r.start = r.start > start ? r.start : start;
+		r.end = r.end < end ? r.end : end;
+		if (add(&p->run, &p->n, &p->room, r))
+			return -1;
+	}
+	return 0;
+}
+
+/* ---- an answer ---- */
 
 /* What criu is answered. */
 struct answer {
@@ -155,15 +273,18 @@ struct answer {
 };
 
 /* 0, or -1 with errno. How far it came stands in ask->walk_end. */
-static int scan(struct criu_pages *p, int fd, struct pm_scan_arg *ask, struct answer *a)
+static int scan(struct criu_pages *p, int fd, struct pm_scan_arg *ask, bool pages, struct answer *a)
 {
 	uint64_t at = ask->start;
+	bool guards;
 
 	while (at < ask->end && a->n < a->most) {
 		size_t i = map_behind(p, at);
 		uint64_t map = i < p->n_maps && p->map[i].start < ask->end ? p->map[i].start : ask->end;
 
-		if (map > at) {
+		if (map > at || (!pages && !is_known(p, at, p->map[i].end))) {
+			if (map <= at)
+				map = p->map[i].end < ask->end ? p->map[i].end : ask->end;
 			int n = scan_part(fd, ask, &at, map, false, a->region + a->n, a->most - a->n);
 
 			if (n < 0)
@@ -173,7 +294,7 @@ static int scan(struct criu_pages *p, int fd, struct pm_scan_arg *ask, struct an
 		}
 		uint64_t end = p->map[i].end < ask->end ? p->map[i].end : ask->end;
 
-		if (hide(p, fd, ask, at, end))
+		if (pages && (is_known(p, at, end) ? add_known(p, at, end) : hide(p, fd, ask, at, end, &guards)))
 			return -1;
 		at = end;
 	}
@@ -193,11 +314,25 @@ static pid_t asked_about(pid_t criu, int fd)
 	return sscanf(link, "/proc/%d/pagemap", &pid) == 1 && pid != criu ? pid : 0;
 }
 
-/* "Which pages are there", and none of its other questions. */
+static bool is_plain(const struct pm_scan_arg *a)
+{
+	return a->size == sizeof(*a) && !a->flags && !a->max_pages && a->start < a->end;
+}
+
+/* "Where are guard pages": when it is known that the large mappings have none, only the others are looked at. */
+static bool asks_for_guards(const struct pm_scan_arg *a, struct criu_ahead *ahead)
+{
+	if (!is_plain(a) || a->category_mask != PAGE_IS_GUARD || a->return_mask != PAGE_IS_GUARD || a->category_inverted ||
+	    a->category_anyof_mask || !ahead)
+		return false;
+	join(ahead);
+	return !ahead->guards;
+}
+
+/* "Which pages are there". */
 static bool asks_for_pages(const struct pm_scan_arg *a)
 {
-	return a->size == sizeof(*a) && !a->flags && !a->max_pages && a->start < a->end &&
-	       a->category_mask == (PAGE_IS_PFNZERO | PAGE_IS_FILE) && a->category_inverted == a->category_mask &&
+	return is_plain(a) && a->category_mask == pages_there.category_mask && a->category_inverted == a->category_mask &&
 	       a->category_anyof_mask == (PAGE_IS_PRESENT | PAGE_IS_SWAPPED);
 }
 
@@ -216,14 +351,17 @@ bool criu_pages_answer(struct criu_pages *p, int listener, const struct seccomp_
 	struct answer a = { .n = 0 };
 	char path[64];
 
-	if (!pid || !reaches(criu, &ask, sizeof(ask), n->data.args[2], false) || !asks_for_pages(&ask) || read_maps(p, pid))
+	if (!pid || !reaches(criu, &ask, sizeof(ask), n->data.args[2], false))
+		return false;
+	bool pages = asks_for_pages(&ask);
+	if ((!pages && !asks_for_guards(&ask, p->ahead)) || read_maps(p, pid))
 		return false;
 	a.most = ask.vec_len < REGIONS ? ask.vec_len : REGIONS;
 	const struct criu_run last = p->n ? p->run[p->n - 1] : (struct criu_run){ 0 };
 	const size_t before = p->n;
 	snprintf(path, sizeof(path), "/proc/%d/pagemap", (int)pid);
 	AUTO_FD int fd = open(path, O_RDONLY | O_CLOEXEC);
-	if (fd < 0 || scan(p, fd, &ask, &a) || ioctl(listener, SECCOMP_IOCTL_NOTIF_ID_VALID, &n->id) ||
+	if (fd < 0 || scan(p, fd, &ask, pages, &a) || ioctl(listener, SECCOMP_IOCTL_NOTIF_ID_VALID, &n->id) ||
 	    !reaches(criu, a.region, a.n * sizeof(*a.region), ask.vec, true) ||
 	    !reaches(criu, &ask, sizeof(ask), n->data.args[2], true)) {
 		p->n = before;

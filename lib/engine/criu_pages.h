@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /* criu 4 asks the kernel (PAGEMAP_SCAN) which pages each process has, and then takes all of them into its hands, while the
  * process stands still: the more there are, the longer. Those of anonymous private memory are brought over by lib/move. So we
- * ask in criu's stead, keep the answer for those, and tell criu only of the others. */
+ * ask in criu's stead, keep the answer for those, and tell criu only of the others. The kernel looks at each page for an answer; so for
+ * large processes it is asked ahead, while criu is still busy with other things. */
 #ifndef EDGE_ENGINE_CRIU_PAGES_H
 #define EDGE_ENGINE_CRIU_PAGES_H
 
@@ -17,6 +18,8 @@ struct criu_run {
 	uint64_t start, end;
 };
 
+struct criu_ahead;
+
 /* Zeroed: none. */
 struct criu_pages {
 	struct criu_run *run; /* owned */
@@ -24,10 +27,14 @@ struct criu_pages {
 	pid_t pid;            /* of the process that was asked about last, and its mappings of that kind, by address */
 	struct criu_run *map; /* owned */
 	size_t n_maps, room_maps;
+	struct criu_ahead *ahead; /* owned; NULL: nothing was asked ahead */
 };
 
 /* Has this kernel PAGEMAP_SCAN, and does this version of criu ("4.2.1") use it? */
 bool criu_pages_used(const char *version);
+/* Asks for all that there is of anonymous memory of these processes, which stand still, in a thread of its own. One that cannot be asked
+ * about is asked about when criu does. */
+void criu_pages_ahead(struct criu_pages *p, const pid_t *pids, size_t n);
 /* Answers criu's call (criu_calls.h), if it is that question, into *r. False: the kernel is to answer. */
 bool criu_pages_answer(struct criu_pages *p, int listener, const struct seccomp_notif *n, struct seccomp_notif_resp *r);
 void criu_pages_clear(struct criu_pages *p);

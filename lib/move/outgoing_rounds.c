@@ -1,8 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /* Memory copied while the service runs: rounds, until what is left is little enough for the freeze. */
+#include <math.h>
 #include <string.h>
 
 #include "lib/base/clock.h"
+#include "lib/base/proc.h"
 #include "lib/engine/cgroup.h"
 #include "lib/move/outgoing_int.h"
 
@@ -17,7 +19,7 @@
 #define HOT_ROUNDS 2
 #define THROTTLE 0.5     /* of the processor time that it had, at each step */
 #define THROTTLE_MIN 0.02
-#define QUIET_PAGES_MS 2.0 /* of pages written meanwhile are worth a further round */
+#define QUIET_PAGES_MS 2.0 /* of pages written meanwhile are worth a further round, as long as it gets less */
 
 int outgoing_find_runs(struct outgoing *o, bool final, struct err *e)
 {
@@ -208,7 +210,7 @@ static int post_copy_rounds(struct outgoing *o, struct err *e)
 	return 0;
 }
 
-int outgoing_rounds(struct outgoing *o, struct err *e)
+static int rounds(struct outgoing *o, struct err *e)
 {
 	struct pages_stats st = { 0 };
 
@@ -227,10 +229,27 @@ int outgoing_rounds(struct outgoing *o, struct err *e)
 	return rc;
 }
 
+int outgoing_rounds(struct outgoing *o, struct err *e)
+{
+	proc_yield(); /* to the service, above all */
+	int rc = rounds(o, e);
+	proc_unhurry();
+	return rc;
+}
+
 int outgoing_another_round(struct outgoing *o, struct err *e)
 {
-	double left = o->pace.written * (clock_ms() - o->pace.at) * o->pace.page_ms;
-	struct pages_stats st = { 0 };
+	double before = INFINITY;
 
-	return all_tracked(o) && (!o->post_copy || fits(o)) && left > QUIET_PAGES_MS ? paced_round(o, &st, e) : 0;
+	while (all_tracked(o) && (!o->post_copy || fits(o))) {
+		double left = o->pace.written * (clock_ms() - o->pace.at) * o->pace.page_ms;
+		struct pages_stats st = { 0 };
+
+		if (left <= QUIET_PAGES_MS || left > SHRINKS * before)
+			break;
+		if (paced_round(o, &st, e))
+			return -1;
+		before = left;
+	}
+	return 0;
 }
