@@ -52,7 +52,7 @@ static int read_all(int fd, struct vma_seen **list, size_t *n)
 int vma_flags_read(const struct vma_flags *v, pid_t pid, struct vma_seen **list, size_t *n)
 {
 	union bpf_iter_link_info which = { .task.tid = (__u32)pid };
-	LIBBPF_OPTS(bpf_iter_attach_opts, options, .link_info = &which, .link_info_len = sizeof(which));
+	const struct bpf_iter_attach_opts options = { .sz = sizeof(options), .link_info = &which, .link_info_len = sizeof(which) };
 	struct bpf_link *link = bpf_program__attach_iter(v->program->progs.list, &options);
 	AUTO_FD int fd = link ? bpf_iter_create(bpf_link__fd(link)) : -1;
 

@@ -151,7 +151,7 @@ static int ask(struct worker *w)
 {
 	size_t head = pages_put_head(w->head, w->item, w->n);
 	uint64_t there = w->st.there;
-	unsigned n;
+	unsigned n, data = 0;
 
 	if (wire_send(w->stream, FRAME_HAVE, w->head, head, NULL, 0, &w->err) ||
 	    wire_expect(w->stream, FRAME_WANT, &w->frame, &w->err))
@@ -159,8 +159,10 @@ static int ask(struct worker *w)
 	if (w->frame.len < (w->n + 7) / 8)
 		return err_set(&w->err, EX_DATAERR, "%s: short answer", stream_peer(w->stream));
 	w->st.sent_bytes += head;
+	for (unsigned i = 0; i < w->n; i++)
+		data += !w->item[i].zero;
 	n = keep_wanted(w, w->frame.data);
-	if ((w->st.there - there) * ASK_WORTH >= w->n)
+	if ((w->st.there - there) * ASK_WORTH >= data)
 		w->ask_every = 0;
 	else if (w->ask_every < ASK_EVERY_MAX)
 		w->ask_every = w->ask_every ? w->ask_every * 2 : 1;

@@ -328,7 +328,7 @@ static int serve(struct lazy_fill *f, struct watching *w)
 
 static int deliver(struct lazy_fill *f, uint64_t page, uint64_t n)
 {
-	uint64_t data[16 * 512];
+	static __thread uint64_t data[64 * 512]; /* so many are asked for at most */
 	struct err why;
 
 	for (uint64_t i = 0; i < n * 512; i++)
