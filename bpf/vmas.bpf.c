@@ -17,8 +17,12 @@ struct vm_area_struct {
 struct bpf_iter_meta {
 	struct seq_file *seq;
 } __attribute__((preserve_access_index));
+struct task_struct {
+	int tgid;
+} __attribute__((preserve_access_index));
 struct bpf_iter__task_vma {
 	struct bpf_iter_meta *meta;
+	struct task_struct *task;
 	struct vm_area_struct *vma;
 } __attribute__((preserve_access_index));
 
@@ -28,8 +32,9 @@ int list(struct bpf_iter__task_vma *ctx)
 	struct vm_area_struct *vma = ctx->vma;
 	struct vma_seen seen = { 0 };
 
-	if (!vma)
+	if (!vma || !ctx->task)
 		return 0;
+	seen.pid = (unsigned int)ctx->task->tgid;
 	seen.start = vma->vm_start;
 	seen.end = vma->vm_end;
 	seen.flags = vma->vm_flags;

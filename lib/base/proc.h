@@ -19,7 +19,7 @@ const char *proc_find(const char *program);
 /* A process, or a thread (0: this one; it hands that on to those that it starts), comes before other work on this node: somebody
  * stands still until it is done. Only root may. */
 void proc_hurry(pid_t pid);
-/* This thread, and those that it starts, come after other work: nobody waits for them. */
+/* This thread, and those that it starts, come after other work. */
 void proc_yield(void);
 /* It is a thread like any other again. */
 void proc_unhurry(void);

@@ -120,15 +120,15 @@ static int read_maps(struct criu_pages *p, pid_t pid)
 	return 0;
 }
 
-/* The first mapping that ends behind the address. */
-static size_t map_behind(const struct criu_pages *p, uint64_t addr)
+/* The first run of the process that ends behind the address, or what comes after its runs; they lie by process and address. */
+static size_t run_behind(const struct criu_run *run, size_t n, pid_t pid, uint64_t addr)
 {
-	size_t lo = 0, hi = p->n_maps;
+	size_t lo = 0, hi = n;
 
 	while (lo < hi) {
 		size_t mid = (lo + hi) / 2;
 
-		if (p->map[mid].end <= addr)
+		if (run[mid].pid < pid || (run[mid].pid == pid && run[mid].end <= addr))
 			lo = mid + 1;
 		else
 			hi = mid;
@@ -213,19 +213,26 @@ static void *ask_all_ahead(void *arg)
 	struct criu_ahead *a = arg;
 
 	for (size_t i = 0; i < a->n_pids; i++)
-		if (ask_ahead(a, a->pids[i]))
-			break;
+		ask_ahead(a, a->pids[i]); /* one that has ended meanwhile is nobody's any more */
 	return NULL;
+}
+
+static int by_number(const void *a, const void *b)
+{
+	pid_t x = *(const pid_t *)a, y = *(const pid_t *)b;
+
+	return (x > y) - (x < y);
 }
 
 void criu_pages_ahead(struct criu_pages *p, const pid_t *pids, size_t n)
 {
-	struct criu_ahead *a = calloc(1, sizeof(*a));
+	struct criu_ahead *a = p->ahead ? NULL : calloc(1, sizeof(*a));
 
 	if (a)
 		a->pids = malloc(n * sizeof(*pids));
 	if (a && a->pids) {
 		memcpy(a->pids, pids, n * sizeof(*pids));
+		qsort(a->pids, n, sizeof(*pids), by_number);
 		a->n_pids = n;
 		a->joined = pthread_create(&a->thread, NULL, ask_all_ahead, a) != 0;
 		p->ahead = a;
@@ -237,25 +244,24 @@ void criu_pages_ahead(struct criu_pages *p, const pid_t *pids, size_t n)
 /* Was all of [start, end) of that process asked about? */
 static bool is_known(const struct criu_pages *p, uint64_t start, uint64_t end)
 {
-	if (!p->ahead)
+	const struct criu_ahead *a = p->ahead;
+
+	if (!a)
 		return false;
 	join(p->ahead);
-	for (size_t i = 0; i < p->ahead->n_maps; i++) {
-		const struct criu_run *m = &p->ahead->map[i];
-
-		if (m->pid == p->pid && m->start <= start && end <= m->end)
-			return true;
-	}
-	return false;
+	size_t i = run_behind(a->map, a->n_maps, p->pid, start);
+	return i < a->n_maps && a->map[i].pid == p->pid && a->map[i].start <= start && end <= a->map[i].end;
 }
 
 static int add_known(struct criu_pages *p, uint64_t start, uint64_t end)
 {
-	for (size_t i = 0; i < p->ahead->found.n; i++) {
-		struct criu_run r = p->ahead->found.run[i];
+	const struct criu_pages *f = &p->ahead->found;
 
-		if (r.pid != p->pid || r.end <= start || r.start >= end)
-			continue;
+	for (size_t i = run_behind(f->run, f->n, p->pid, start); i < f->n; i++) {
+		struct criu_run r = f->run[i];
+
+		if (r.pid != p->pid || r.start >= end)
+			break;
 		r.start = r.start > start ? r.start : start;
 		r.end = r.end < end ? r.end : end;
 		if (add(&p->run, &p->n, &p->room, r))
@@ -272,27 +278,29 @@ struct answer {
 	size_t n, most;
 };
 
-/* 0, or -1 with errno. How far it came stands in ask->walk_end. */
+/* Of a mapping of the first kind criu is told nothing: neither of its pages, which are kept, nor of guard pages, which those that were
+ * asked about ahead have not. 0, or -1 with errno. How far it came stands in ask->walk_end. */
 static int scan(struct criu_pages *p, int fd, struct pm_scan_arg *ask, bool pages, struct answer *a)
 {
+	const struct criu_run *map = pages ? p->map : p->ahead->map;
+	const size_t n_maps = pages ? p->n_maps : p->ahead->n_maps;
 	uint64_t at = ask->start;
 	bool guards;
 
 	while (at < ask->end && a->n < a->most) {
-		size_t i = map_behind(p, at);
-		uint64_t map = i < p->n_maps && p->map[i].start < ask->end ? p->map[i].start : ask->end;
+		size_t i = run_behind(map, n_maps, p->pid, at);
+		bool any = i < n_maps && map[i].pid == p->pid;
+		uint64_t next = any && map[i].start < ask->end ? map[i].start : ask->end;
 
-		if (map > at || (!pages && !is_known(p, at, p->map[i].end))) {
-			if (map <= at)
-				map = p->map[i].end < ask->end ? p->map[i].end : ask->end;
-			int n = scan_part(fd, ask, &at, map, false, a->region + a->n, a->most - a->n);
+		if (next > at) {
+			int n = scan_part(fd, ask, &at, next, false, a->region + a->n, a->most - a->n);
 
 			if (n < 0)
 				return -1;
 			a->n += (size_t)n;
 			continue;
 		}
-		uint64_t end = p->map[i].end < ask->end ? p->map[i].end : ask->end;
+		uint64_t end = map[i].end < ask->end ? map[i].end : ask->end;
 
 		if (pages && (is_known(p, at, end) ? add_known(p, at, end) : hide(p, fd, ask, at, end, &guards)))
 			return -1;

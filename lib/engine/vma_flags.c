@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "lib/engine/vma_flags.h"
 
+#include <stdbool.h>
 #include <stdlib.h>
 #include <unistd.h>
 
@@ -49,6 +50,15 @@ static int read_all(int fd, struct vma_seen **list, size_t *n)
 	}
 }
 
+/* A kernel that takes no notice of which process is asked for lists those of all. */
+static bool is_one(const struct vma_seen *list, size_t n)
+{
+	for (size_t i = 1; i < n; i++)
+		if (list[i].pid != list[0].pid || list[i].start < list[i - 1].end)
+			return false;
+	return n > 0;
+}
+
 int vma_flags_read(const struct vma_flags *v, pid_t pid, struct vma_seen **list, size_t *n)
 {
 	union bpf_iter_link_info which = { .task.tid = (__u32)pid };
@@ -60,7 +70,7 @@ int vma_flags_read(const struct vma_flags *v, pid_t pid, struct vma_seen **list,
 	*n = 0;
 	int rc = fd < 0 ? -1 : read_all(fd, list, n);
 	bpf_link__destroy(link);
-	if (rc || !*n) {
+	if (rc || !is_one(*list, *n)) {
 		free(*list);
 		*list = NULL;
 		return -1;

@@ -14,6 +14,7 @@
 
 #define LOCK_MS 2000
 #define FILL_MS 60000 /* until its memory is all in place, when it has just come here */
+#define CALM_ROUNDS 8 /* after the others, while new connections still come */
 
 void outgoing_init(struct outgoing *o)
 {
@@ -169,7 +170,7 @@ static int read_maps(struct outgoing *o, struct err *e)
 	return outgoing_pids(o, &pids, &n, e) || criu_maps_read(&o->criu.maps, pids, (size_t)n, CRIU_MAPS_WORTH, e) ? -1 : 0;
 }
 
-/* Neither disk has anything to catch up with when the service stands still. */
+/* Neither disk has much to catch up with when the service stands still. */
 static int settle(struct outgoing *o, struct err *e)
 {
 	settle_now(o->settle, SETTLE_MS);
@@ -186,7 +187,7 @@ int outgoing_precopy(struct outgoing *o, struct err *e)
 	    arm(o, e) || outgoing_warm(o, e) || outgoing_rounds(o, e))
 		return -1;
 	/* Files written meanwhile, so that the freeze finds few. */
-	if (outgoing_send_files(o, false, e) || read_maps(o, e) || settle(o, e) || outgoing_another_round(o, e) || outgoing_go_on(o, "freezing", e))
+	if (outgoing_send_files(o, false, e) || read_maps(o, e) || settle(o, e) || outgoing_more_rounds(o, CALM_ROUNDS, e) || outgoing_go_on(o, "freezing", e))
 		return -1;
 	o->rep.precopy = clock_ms() - start;
 	return 0;

@@ -124,7 +124,7 @@ void outgoing_hurry(struct outgoing *o)
 static void ask_ahead(struct outgoing *o)
 {
 	const struct criu_maps *large = &o->criu.maps;
-	AUTO_FREE pid_t *pids = large->n ? calloc(large->n, sizeof(*pids)) : NULL;
+	AUTO_FREE pid_t *pids = large->n && criu_pages_used(criu_version()) ? calloc(large->n, sizeof(*pids)) : NULL;
 
 	for (size_t i = 0; i < large->n && pids; i++)
 		pids[i] = large->of[i].pid;
@@ -166,7 +166,7 @@ int outgoing_freeze(struct outgoing *o, struct err *e)
 		return -1;
 	start = clock_ms();
 	net_quiet_start(&o->quiet, o->svc, QUIET_MS);
-	if (outgoing_another_round(o, e))
+	if (outgoing_more_rounds(o, 1, e)) /* new connections wait for it */
 		return -1;
 	o->rep.quiet = clock_ms() - start;
 	start = clock_ms();

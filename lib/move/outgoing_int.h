@@ -111,9 +111,9 @@ int outgoing_find_runs(struct outgoing *o, bool final, struct err *e);
 int outgoing_memory_round(struct outgoing *o, bool ask, bool final, struct pages_stats *st, struct err *e);
 /* Begins to track its memory, unless that is not wanted. */
 int outgoing_track(struct outgoing *o, struct err *e);
-/* All rounds before the freeze; one more, if the service has written much since. */
+/* All rounds before the freeze; some more, as long as the service has written much since, and it gets less. */
 int outgoing_rounds(struct outgoing *o, struct err *e);
-int outgoing_another_round(struct outgoing *o, struct err *e);
+int outgoing_more_rounds(struct outgoing *o, int most, struct err *e);
 /* May it come to late pages? Then the destination must be able to, and their way is opened. */
 bool outgoing_may_be_late(const struct outgoing *o);
 int outgoing_late_open(struct outgoing *o, const struct json *armed, struct err *e);

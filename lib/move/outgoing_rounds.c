@@ -237,11 +237,11 @@ int outgoing_rounds(struct outgoing *o, struct err *e)
 	return rc;
 }
 
-int outgoing_another_round(struct outgoing *o, struct err *e)
+int outgoing_more_rounds(struct outgoing *o, int most, struct err *e)
 {
 	double before = INFINITY;
 
-	while (all_tracked(o) && (!o->post_copy || fits(o))) {
+	while (most-- > 0 && all_tracked(o) && (!o->post_copy || fits(o))) {
 		double left = o->pace.written * (clock_ms() - o->pace.at) * o->pace.page_ms;
 		struct pages_stats st = { 0 };
 

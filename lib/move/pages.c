@@ -162,6 +162,8 @@ static int ask(struct worker *w)
 	for (unsigned i = 0; i < w->n; i++)
 		data += !w->item[i].zero;
 	n = keep_wanted(w, w->frame.data);
+	if (!data) /* which says nothing */
+		return (int)n;
 	if ((w->st.there - there) * ASK_WORTH >= data)
 		w->ask_every = 0;
 	else if (w->ask_every < ASK_EVERY_MAX)

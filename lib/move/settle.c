@@ -16,6 +16,7 @@ struct settle {
 	pthread_mutex_t lock;
 	pthread_cond_t cond;
 	bool last, done; /* the last time was asked for; is over */
+	bool busy, over; /* the disk writes; its owner has gone */
 };
 
 static struct timespec in_ms(int ms)
@@ -41,17 +42,32 @@ static void await(struct settle *s, const bool *what, int ms)
 		;
 }
 
+static void release(struct settle *s)
+{
+	close(s->fd);
+	free(s);
+}
+
 static void *run(void *arg)
 {
 	struct settle *s = arg;
 
 	pthread_mutex_lock(&s->lock);
-	for (bool last = false; !last;) {
+	for (bool last = false; !last && !s->over;) {
 		await(s, &s->last, EVERY_MS);
+		if (s->over)
+			break;
 		last = s->last;
+		s->busy = true;
 		pthread_mutex_unlock(&s->lock);
 		syncfs(s->fd); /* one that fails is found by who needs it there */
 		pthread_mutex_lock(&s->lock);
+		s->busy = false;
+		if (s->over) { /* nobody waits for us any more */
+			pthread_mutex_unlock(&s->lock);
+			release(s);
+			return NULL;
+		}
 	}
 	s->done = true;
 	pthread_cond_broadcast(&s->cond);
@@ -91,8 +107,16 @@ void settle_free(struct settle *s)
 {
 	if (!s)
 		return;
-	settle_now(s, 0);
-	pthread_join(s->thread, NULL);
-	close(s->fd);
-	free(s);
+	pthread_mutex_lock(&s->lock);
+	bool busy = s->busy;
+	s->last = s->over = true;
+	pthread_cond_broadcast(&s->cond);
+	if (busy) /* a disk may take long, and it is no matter any more */
+		pthread_detach(s->thread);
+	const pthread_t thread = s->thread;
+	pthread_mutex_unlock(&s->lock);
+	if (busy)
+		return;
+	pthread_join(thread, NULL);
+	release(s);
 }

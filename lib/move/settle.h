@@ -13,7 +13,7 @@ struct settle;
 struct settle *settle_start(const char *dir);
 /* Until all that was written before is on disk, at most so many milliseconds. Nothing of what is written later is brought there. */
 void settle_now(struct settle *s, int ms);
-/* Ends it; NULL is allowed. */
+/* Ends it, and waits for no disk; NULL is allowed. */
 void settle_free(struct settle *s);
 
 #endif

@@ -50,6 +50,7 @@ coproc early { on edge3 perl -e '
 	do { for (1 .. 50) { print $s "PING\r\n"; $s->flush; <$s> } print "ready\n" } while <STDIN>' "$addr"; }
 read -r -t 20 -u "${early[0]}" word
 is "a client is connected" ready "${word:-}"
+sleep 0.5 # its last acknowledgement is on its way
 watch edge1 --every 0.5 --windows 1
 ss_rtt=$(rtt_by_ss edge1 "$subnet.3")
 is "a connection from before is seen, although it is silent" "$subnet.3 1 1 bpf redis edge1" \

@@ -44,7 +44,7 @@ static void touch(uint64_t at)
 	*(volatile char *)at = 1;
 }
 
-__attribute__((noreturn)) static void be_asked_about(int fd)
+__attribute__((noreturn)) static void be_asked_about(int fd, bool guard)
 {
 	map(HEAP, 16, -1, PROT_READ | PROT_WRITE);
 	map(TEXT, 8, fd, PROT_READ | PROT_WRITE);
@@ -53,7 +53,8 @@ __attribute__((noreturn)) static void be_asked_about(int fd)
 	map(HOLES, MANY, -1, PROT_READ | PROT_WRITE);
 	for (int i = 0; i < 12; i++)
 		touch(HEAP + (uint64_t)i * PAGE);
-	madvise((void *)(HEAP + 13 * PAGE), PAGE, GUARD_INSTALL);
+	if (guard)
+		madvise((void *)(HEAP + 13 * PAGE), PAGE, GUARD_INSTALL);
 	for (int i = 0; i < 8; i++)
 		touch(ARENA + (uint64_t)i * PAGE);
 	for (int i = 0; i < MANY; i += 2) {
@@ -72,18 +73,23 @@ struct told {
 	uint64_t walk_end;
 	struct page_region region[ROOM];
 	int n;
-	bool pages; /* it asked which pages there are */
+	enum question { PAGES, GUARDS, OTHER } about;
 };
 
-static struct told ask(int fd, uint64_t start, bool pages)
+static struct told ask(int fd, uint64_t start, enum question about)
 {
+	const bool pages = about == PAGES;
 	const uint64_t mask = pages ? PAGE_IS_PFNZERO | PAGE_IS_FILE : PAGE_IS_PRESENT;
-	struct told t = { .pages = pages };
+	struct told t = { .about = about };
 	struct pm_scan_arg a = { .size = sizeof(a), .start = start, .end = END, .vec = (uintptr_t)t.region, .vec_len = ROOM,
 				 .category_mask = mask, .category_inverted = pages ? mask : 0,
 				 .category_anyof_mask = PAGE_IS_PRESENT | PAGE_IS_SWAPPED,
 				 .return_mask = PAGE_IS_PRESENT | PAGE_IS_SWAPPED };
 
+	if (about == GUARDS) {
+		a.category_mask = a.return_mask = PAGE_IS_GUARD;
+		a.category_anyof_mask = 0;
+	}
 	t.n = ioctl(fd, PAGEMAP_SCAN, &a);
 	t.walk_end = a.walk_end;
 	return t;
@@ -94,7 +100,7 @@ static void interrupt(int sig)
 	(void)sig;
 }
 
-/* As criu does: on from where the answer ended. Then one of its other questions. Signals come at any time. */
+/* As criu does: on from where the answer ended. Then its other questions. Signals come at any time. */
 __attribute__((noreturn)) static void ask_all(int sock, pid_t about)
 {
 	char path[64];
@@ -109,18 +115,21 @@ __attribute__((noreturn)) static void ask_all(int sock, pid_t about)
 	snprintf(path, sizeof(path), "/proc/%d/pagemap", (int)about);
 	int fd = open(path, O_RDONLY);
 	for (uint64_t at = BASE; at < END;) {
-		struct told t = ask(fd, at, true);
+		struct told t = ask(fd, at, PAGES);
 
 		if (t.n < 0 || t.walk_end <= at || send(sock, &t, sizeof(t), 0) < 0)
 			_exit(2);
 		at = t.walk_end;
 	}
-	struct told t = ask(fd, BASE, false);
-	send(sock, &t, sizeof(t), 0);
+	for (enum question q = GUARDS; q <= OTHER; q++) {
+		struct told t = ask(fd, BASE, q);
+
+		send(sock, &t, sizeof(t), 0);
+	}
 	_exit(0);
 }
 
-static struct told all[8], other;
+static struct told all[8], guards, other;
 static int n_all;
 
 static bool take(int sock)
@@ -129,8 +138,10 @@ static bool take(int sock)
 
 	if (recv(sock, &t, sizeof(t), 0) != sizeof(t))
 		return false;
-	if (t.pages && n_all < 8)
+	if (t.about == PAGES && n_all < 8)
 		all[n_all++] = t;
+	else if (t.about == GUARDS)
+		guards = t;
 	else
 		other = t;
 	return true;
@@ -160,11 +171,56 @@ static long long told(uint64_t start, uint64_t end)
 	return (long long)pages;
 }
 
+static pid_t subject(int fd, bool guard)
+{
+	pid_t pid = fork();
+
+	if (!pid)
+		be_asked_about(fd, guard);
+	waitpid(pid, NULL, WUNTRACED);
+	return pid;
+}
+
+static void end(pid_t pid)
+{
+	kill(pid, SIGKILL);
+	waitpid(pid, NULL, 0);
+}
+
+static void test_hidden(pid_t pid, struct criu_pages *hidden)
+{
+	is_int(listen_to(pid, hidden), 0, "where anonymous memory is hidden");
+	is_int(told(HEAP, TEXT) + told(ARENA, PARTS) + told(HOLES, END), 0, "... it is told of none of it");
+	is_int(told(TEXT, ARENA), 2, "... but of what was written of files");
+	is_int(told(PARTS, HOLES), MANY / 2, "... also when that does not fit into one answer");
+	is_int(n_all, 2, "... which are as few as can be");
+	is_int((long long)hidden->n, 2 + MANY / 2, "we know the others");
+	bool each = hidden->n == 2 + MANY / 2;
+	for (uint64_t i = 0; each && i < MANY / 2; i++)
+		each = hidden->run[2 + i].start == HOLES + i * 2 * PAGE && hidden->run[2 + i].end == hidden->run[2 + i].start + PAGE;
+	ok(each, "... each page of them");
+	ok(hidden->n > 2 && hidden->run[0].pid == pid && hidden->run[0].start == HEAP && hidden->run[0].end == HEAP + 12 * PAGE,
+	   "... those that were touched");
+	ok(hidden->n > 2 && hidden->run[1].start == ARENA && hidden->run[1].end == ARENA + 8 * PAGE, "... and those that cannot be read");
+	ok(other.n > 2 && other.region[0].start == HEAP, "another question is answered by the kernel");
+}
+
+static void test_guards(bool any)
+{
+	if (guards.n < 0)
+		skip("guard pages", "kernel: does not tell them");
+	else if (any)
+		ok(guards.n == 1 && guards.region[0].start == HEAP + 13 * PAGE && guards.region[0].end == HEAP + 14 * PAGE,
+		   "a guard page is told");
+	else
+		ok(!guards.n && guards.walk_end == END, "where there are no guard pages none are told");
+}
+
 int main(void)
 {
 	char file[] = "/tmp/criu_pages_test.XXXXXX";
 	struct criu_pages hidden = { 0 };
-	int fd = mkstemp(file), status;
+	int fd = mkstemp(file);
 
 	unlink(file);
 	if (fd < 0 || ftruncate(fd, MANY * PAGE))
@@ -174,32 +230,32 @@ int main(void)
 		return 0;
 	}
 	ok(!criu_pages_used("3.17.1"), "criu 3 does not ask so");
-	pid_t pid = fork();
-	if (!pid)
-		be_asked_about(fd);
-	waitpid(pid, &status, WUNTRACED);
+	pid_t pid = subject(fd, true), plain = subject(fd, false);
 
 	is_int(listen_to(pid, NULL), 0, "where nothing is hidden");
 	is_int(told(HEAP, HEAP + 12 * PAGE), 12, "... criu is told of anonymous pages");
 	is_int(told(TEXT, ARENA), 2, "... and of those of a file that were written");
 	is_int(told(PARTS, HOLES), MANY / 2, "... all of them");
 
-	is_int(listen_to(pid, &hidden), 0, "where anonymous memory is hidden");
-	is_int(told(HEAP, TEXT) + told(ARENA, PARTS) + told(HOLES, END), 0, "... it is told of none of it");
-	is_int(told(TEXT, ARENA), 2, "... but of what was written of files");
-	is_int(told(PARTS, HOLES), MANY / 2, "... also when that does not fit into one answer");
-	is_int(n_all, 2, "... which are as few as can be");
-	is_int((long long)hidden.n, 2 + MANY / 2, "we know the others");
-	bool each = hidden.n == 2 + MANY / 2;
-	for (uint64_t i = 0; each && i < MANY / 2; i++)
-		each = hidden.run[2 + i].start == HOLES + i * 2 * PAGE && hidden.run[2 + i].end == hidden.run[2 + i].start + PAGE;
-	ok(each, "... each page of them");
-	ok(hidden.n > 2 && hidden.run[0].pid == pid && hidden.run[0].start == HEAP && hidden.run[0].end == HEAP + 12 * PAGE,
-	   "... those that were touched");
-	ok(hidden.n > 2 && hidden.run[1].start == ARENA && hidden.run[1].end == ARENA + 8 * PAGE, "... and those that cannot be read");
-	ok(other.n > 2 && other.region[0].start == HEAP, "another question is answered by the kernel");
+	test_hidden(pid, &hidden);
+	test_guards(true);
 	criu_pages_clear(&hidden);
-	kill(pid, SIGKILL);
-	waitpid(pid, &status, 0);
+
+	/* Asked ahead, with others: one that is not there, too. */
+	criu_pages_ahead(&hidden, (pid_t[]){ plain, pid, 0x3fffff }, 3);
+	test_hidden(pid, &hidden);
+	test_guards(true);
+	criu_pages_clear(&hidden);
+	criu_pages_ahead(&hidden, &plain, 1);
+	test_hidden(plain, &hidden);
+	test_guards(false);
+	criu_pages_clear(&hidden);
+	criu_pages_ahead(&hidden, &pid, 1);
+	test_hidden(plain, &hidden);
+	test_guards(false);
+	criu_pages_clear(&hidden);
+
+	end(pid);
+	end(plain);
 	return done();
 }
