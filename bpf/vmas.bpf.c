@@ -30,11 +30,12 @@ SEC("iter/task_vma")
 int list(struct bpf_iter__task_vma *ctx)
 {
 	struct vm_area_struct *vma = ctx->vma;
+	struct task_struct *task = ctx->task; /* read once: what the verifier has seen not to be NULL */
 	struct vma_seen seen = { 0 };
 
-	if (!vma || !ctx->task)
+	if (!vma || !task)
 		return 0;
-	seen.pid = (unsigned int)ctx->task->tgid;
+	seen.pid = (unsigned int)task->tgid;
 	seen.start = vma->vm_start;
 	seen.end = vma->vm_end;
 	seen.flags = vma->vm_flags;
