@@ -3,6 +3,7 @@
 
 #include <stdbool.h>
 #include <stdlib.h>
+#include <string.h>
 #include <unistd.h>
 
 #include <bpf/bpf.h>
@@ -61,8 +62,15 @@ static bool is_one(const struct vma_seen *list, size_t n)
 
 int vma_flags_read(const struct vma_flags *v, pid_t pid, struct vma_seen **list, size_t *n)
 {
-	union bpf_iter_link_info which = { .task.tid = (__u32)pid };
-	const struct bpf_iter_attach_opts options = { .sz = sizeof(options), .link_info = &which, .link_info_len = sizeof(which) };
+	union bpf_iter_link_info which;
+	struct bpf_iter_attach_opts options;
+
+	memset(&which, 0, sizeof(which));
+	which.task.tid = (__u32)pid;
+	memset(&options, 0, sizeof(options)); /* its padding, too: libbpf looks at it */
+	options.sz = sizeof(options);
+	options.link_info = &which;
+	options.link_info_len = sizeof(which);
 	struct bpf_link *link = bpf_program__attach_iter(v->program->progs.list, &options);
 	AUTO_FD int fd = link ? bpf_iter_create(bpf_link__fd(link)) : -1;
 
