@@ -7,6 +7,7 @@
 #define PART 0.1
 #define SHARE 0.05
 #define RATE 10e3
+#define BYTES 1e6 /* the kernel itself counts memory in lots */
 
 struct known {
 	char key[600];
@@ -44,7 +45,7 @@ static bool close_to(double x, double y, const char *name)
 	double far = fabs(x - y);
 
 	return far <= PART * fmax(fabs(x), fabs(y)) || (fabs(x) <= 1 && fabs(y) <= 1 && far <= SHARE) ||
-	       (n > 4 && !strcmp(name + n - 4, "_bps") && far <= RATE);
+	       (n > 4 && !strcmp(name + n - 4, "_bps") && far <= RATE) || (n > 6 && !strcmp(name + n - 6, "_bytes") && far <= BYTES);
 }
 
 static bool same(const struct json *a, const struct json *b, const char *name);

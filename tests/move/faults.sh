@@ -121,9 +121,14 @@ recover() { # [OPTION]...: at both nodes, at once
 	wait "$first"
 	return 0
 }
-traces() { # NODE OTHER: of the move, at either end, and of the service where it is not
+traces() { # NODE OTHER: of the move, at either end, and of the service where it is not; a guard looks every 10 seconds
+	local left end=$((SECONDS + 20))
 	remains "$1" "$service"
-	on "$2" sh -c 'ls -d /var/lib/edge/checkpoints/* /var/lib/edge/journal/* /run/edge/move-* /run/edge/held-* 2>/dev/null
+	while left=$(traces_now "$2") && [[ $left ]] && ((SECONDS < end)); do sleep 0.2; done
+	echo "$left"
+}
+traces_now() { # NODE
+	on "$1" sh -c 'ls -d /var/lib/edge/checkpoints/* /var/lib/edge/journal/* /run/edge/move-* /run/edge/held-* 2>/dev/null
 		ps -eo comm= | grep -e ^criu -e edge-migrate -e edge-guard -e edge-serve; nft list tables 2>/dev/null; true'
 }
 answers() { curl -sf -m 8 "http://$addr:8080/peek" >/dev/null; }
