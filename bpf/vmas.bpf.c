@@ -3,7 +3,6 @@
 #include <linux/bpf.h>
 #include <linux/types.h>
 
-#include <bpf/bpf_core_read.h>
 #include <bpf/bpf_helpers.h>
 
 #include "bpf/vmas.h"

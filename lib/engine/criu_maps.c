@@ -218,7 +218,7 @@ int criu_maps_read(struct criu_maps *m, const pid_t *pids, size_t n, size_t wort
 
 		if (!is_large(pids[i], worth))
 			continue;
-		if (!m->n)
+		if (!m->n && !m->kernel)
 			m->kernel = vma_flags_open();
 		errno = 0;
 		if (!read_and_learn(m, o, pids[i])) {

@@ -25,7 +25,6 @@ struct criu_ahead {
 	struct criu_pages found; /* `run`: all pages of these */
 	struct criu_run *map;    /* owned: the mappings that were asked about whole */
 	size_t n_maps, room_maps;
-	bool guards; /* some have guard pages */
 };
 
 static void join(struct criu_ahead *a)
@@ -162,7 +161,7 @@ static int scan_part(int fd, const struct pm_scan_arg *ask, uint64_t *at, uint64
 }
 
 /* All that there is of anonymous memory in [start, end). */
-static int hide(struct criu_pages *p, int fd, const struct pm_scan_arg *ask, uint64_t start, uint64_t end, bool *guards)
+static int hide(struct criu_pages *p, int fd, const struct pm_scan_arg *ask, uint64_t start, uint64_t end)
 {
 	struct page_region found[REGIONS];
 
@@ -173,7 +172,7 @@ static int hide(struct criu_pages *p, int fd, const struct pm_scan_arg *ask, uin
 			return -1;
 		for (int i = 0; i < n; i++) {
 			if (found[i].categories & PAGE_IS_GUARD)
-				*guards = true;
+				p->guards = true;
 			else if (add(&p->run, &p->n, &p->room, (struct criu_run){ p->pid, found[i].start, found[i].end }))
 				return -1;
 		}
@@ -202,7 +201,7 @@ static int ask_ahead(struct criu_ahead *a, pid_t pid)
 	if (fd < 0 || read_maps(f, pid))
 		return -1;
 	for (size_t i = 0; i < f->n_maps; i++)
-		if (hide(f, fd, &pages_there, f->map[i].start, f->map[i].end, &a->guards) ||
+		if (hide(f, fd, &pages_there, f->map[i].start, f->map[i].end) ||
 		    add(&a->map, &a->n_maps, &a->room_maps, f->map[i]))
 			return -1;
 	return 0;
@@ -285,7 +284,6 @@ static int scan(struct criu_pages *p, int fd, struct pm_scan_arg *ask, bool page
 	const struct criu_run *map = pages ? p->map : p->ahead->map;
 	const size_t n_maps = pages ? p->n_maps : p->ahead->n_maps;
 	uint64_t at = ask->start;
-	bool guards;
 
 	while (at < ask->end && a->n < a->most) {
 		size_t i = run_behind(map, n_maps, p->pid, at);
@@ -302,7 +300,7 @@ static int scan(struct criu_pages *p, int fd, struct pm_scan_arg *ask, bool page
 		}
 		uint64_t end = map[i].end < ask->end ? map[i].end : ask->end;
 
-		if (pages && (is_known(p, at, end) ? add_known(p, at, end) : hide(p, fd, ask, at, end, &guards)))
+		if (pages && (is_known(p, at, end) ? add_known(p, at, end) : hide(p, fd, ask, at, end)))
 			return -1;
 		at = end;
 	}
@@ -334,14 +332,14 @@ static bool asks_for_guards(const struct pm_scan_arg *a, struct criu_ahead *ahea
 	    a->category_anyof_mask || !ahead)
 		return false;
 	join(ahead);
-	return !ahead->guards;
+	return !ahead->found.guards;
 }
 
 /* "Which pages are there". */
 static bool asks_for_pages(const struct pm_scan_arg *a)
 {
 	return is_plain(a) && a->category_mask == pages_there.category_mask && a->category_inverted == a->category_mask &&
-	       a->category_anyof_mask == (PAGE_IS_PRESENT | PAGE_IS_SWAPPED);
+	       a->category_anyof_mask == pages_there.category_anyof_mask;
 }
 
 static bool reaches(pid_t pid, void *ours, size_t n, uint64_t theirs, bool write)

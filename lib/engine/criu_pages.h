@@ -27,6 +27,7 @@ struct criu_pages {
 	pid_t pid;            /* of the process that was asked about last, and its mappings of that kind, by address */
 	struct criu_run *map; /* owned */
 	size_t n_maps, room_maps;
+	bool guards;          /* some mappings that were asked about have guard pages */
 	struct criu_ahead *ahead; /* owned; NULL: nothing was asked ahead */
 };
 

@@ -187,7 +187,8 @@ int outgoing_precopy(struct outgoing *o, struct err *e)
 	    arm(o, e) || outgoing_warm(o, e) || outgoing_rounds(o, e))
 		return -1;
 	/* Files written meanwhile, so that the freeze finds few. */
-	if (outgoing_send_files(o, false, e) || read_maps(o, e) || settle(o, e) || outgoing_more_rounds(o, CALM_ROUNDS, e) || outgoing_go_on(o, "freezing", e))
+	if (outgoing_send_files(o, false, e) || read_maps(o, e) || settle(o, e) ||
+	    outgoing_more_rounds(o, CALM_ROUNDS, e) || outgoing_go_on(o, "freezing", e))
 		return -1;
 	o->rep.precopy = clock_ms() - start;
 	return 0;

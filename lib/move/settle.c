@@ -12,11 +12,11 @@
 
 struct settle {
 	int fd;
-	pthread_t thread;
 	pthread_mutex_t lock;
 	pthread_cond_t cond;
+	int owners; /* the thread, which a disk may hold up for long, and whoever has started it */
 	bool last, done; /* the last time was asked for; is over */
-	bool busy, over; /* the disk writes; its owner has gone */
+	bool over; /* nobody waits for it any more */
 };
 
 static struct timespec in_ms(int ms)
@@ -42,8 +42,14 @@ static void await(struct settle *s, const bool *what, int ms)
 		;
 }
 
-static void release(struct settle *s)
+/* The lock is held. Who leaves last frees it. */
+static void leave(struct settle *s)
 {
+	bool last = !--s->owners;
+
+	pthread_mutex_unlock(&s->lock);
+	if (!last)
+		return;
 	close(s->fd);
 	free(s);
 }
@@ -53,39 +59,36 @@ static void *run(void *arg)
 	struct settle *s = arg;
 
 	pthread_mutex_lock(&s->lock);
-	for (bool last = false; !last && !s->over;) {
+	for (bool last = false; !last;) {
 		await(s, &s->last, EVERY_MS);
 		if (s->over)
 			break;
 		last = s->last;
-		s->busy = true;
 		pthread_mutex_unlock(&s->lock);
 		syncfs(s->fd); /* one that fails is found by who needs it there */
 		pthread_mutex_lock(&s->lock);
-		s->busy = false;
-		if (s->over) { /* nobody waits for us any more */
-			pthread_mutex_unlock(&s->lock);
-			release(s);
-			return NULL;
-		}
 	}
 	s->done = true;
 	pthread_cond_broadcast(&s->cond);
-	pthread_mutex_unlock(&s->lock);
+	leave(s);
 	return NULL;
 }
 
 struct settle *settle_start(const char *dir)
 {
 	struct settle *s = calloc(1, sizeof(*s));
+	pthread_t thread;
 
 	if (!s)
 		return NULL;
+	s->owners = 2;
 	pthread_cond_init(&s->cond, NULL);
 	pthread_mutex_init(&s->lock, NULL);
 	s->fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	if (s->fd >= 0 && !pthread_create(&s->thread, NULL, run, s))
+	if (s->fd >= 0 && !pthread_create(&thread, NULL, run, s)) {
+		pthread_detach(thread);
 		return s;
+	}
 	if (s->fd >= 0)
 		close(s->fd);
 	free(s);
@@ -108,15 +111,7 @@ void settle_free(struct settle *s)
 	if (!s)
 		return;
 	pthread_mutex_lock(&s->lock);
-	bool busy = s->busy;
 	s->last = s->over = true;
 	pthread_cond_broadcast(&s->cond);
-	if (busy) /* a disk may take long, and it is no matter any more */
-		pthread_detach(s->thread);
-	const pthread_t thread = s->thread;
-	pthread_mutex_unlock(&s->lock);
-	if (busy)
-		return;
-	pthread_join(thread, NULL);
-	release(s);
+	leave(s);
 }

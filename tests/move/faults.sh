@@ -121,11 +121,9 @@ recover() { # [OPTION]...: at both nodes, at once
 	wait "$first"
 	return 0
 }
-traces() { # NODE OTHER: of the move, at either end, and of the service where it is not; a guard looks every 10 seconds
-	local left end=$((SECONDS + 20))
+traces() { # NODE OTHER: of the move, at either end, and of the service where it is not
 	remains "$1" "$service"
-	while left=$(traces_now "$2") && [[ $left ]] && ((SECONDS < end)); do sleep 0.2; done
-	echo "$left"
+	lasting traces_now "$2"
 }
 traces_now() { # NODE
 	on "$1" sh -c 'ls -d /var/lib/edge/checkpoints/* /var/lib/edge/journal/* /run/edge/move-* /run/edge/held-* 2>/dev/null

@@ -216,15 +216,16 @@ criu_of() { # NODE: where the program is
 
 # --- what is left on a node that does not run the service NAME and never kept it (its store of pages does not count)
 
-remains() { # NODE NAME: what still is there after 20 seconds; a session's last program may take a moment to end
+lasting() { # COMMAND...: what it still says after 20 seconds; a session's last program may take a moment to end, a guard looks every 10 seconds
 	local left end=$((SECONDS + 20))
 	while ((SECONDS < end)); do
-		left=$(remains_now "$@")
+		left=$("$@")
 		[[ $left ]] || return 0
 		sleep 0.1
 	done
 	echo "$left"
 }
+remains() { lasting remains_now "$@"; } # NODE NAME: what still is there
 remains_now() { # NODE NAME
 	on "$1" sh -c '
 		ls -d /run/edge/netns/"$1" /run/edge/move-* /var/lib/edge/checkpoints/* /var/lib/edge/journal/* 2>/dev/null
