@@ -53,9 +53,13 @@ state() { # NODE: running, frozen or none
 		elif grep -qx 1 "$(find /sys/fs/cgroup -path "*/edge/counter/cgroup.freeze" | head -n 1)"; then echo frozen
 		else echo running; fi'
 }
+left_now() { # NODE: of a move, in the end
+	remains_now "$1" counter
+	local n
+	for n in edge1 edge2; do on "$n" sh -c 'ls /var/lib/edge/journal 2>/dev/null; ps -eo comm= | grep -e edge-migrate -e edge-guard'; done
+}
 clean_end() { # NODE that does not run it: nothing is left of a move
-	is '... and nothing is left of the move' '' "$(remains "$1" counter
-		for n in edge1 edge2; do on "$n" sh -c 'ls /var/lib/edge/journal 2>/dev/null; ps -eo comm= | grep -e edge-migrate -e edge-guard'; done)"
+	is '... and nothing is left of the move' '' "$(lasting left_now "$1")"
 }
 kill_all() { # NODE...: who has to do with the move there, in this order
 	for n; do
