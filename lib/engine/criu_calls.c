@@ -4,16 +4,23 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/filter.h>
+#include <poll.h>
+#include <signal.h>
 #include <stddef.h>
 #include <string.h>
 #include <sys/ioctl.h>
+#include <sys/pidfd.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "lib/base/auto.h"
+#include "lib/base/clock.h"
 #include "lib/base/pagescan.h"
+#include "lib/engine/criu.h"
 #include "lib/engine/criu_limits.h"
+#include "lib/engine/process.h"
 
 #ifndef SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV
 #define SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV (1UL << 5)
@@ -105,4 +112,60 @@ void criu_calls_answer(int listener, struct criu_pages *hidden, struct criu_maps
 	if (!known)
 		r.flags = SECCOMP_USER_NOTIF_FLAG_CONTINUE;
 	ioctl(listener, SECCOMP_IOCTL_NOTIF_SEND, &r);
+}
+
+__attribute__((noreturn)) static void become(const char *const argv[], int sock)
+{
+	int null = open("/dev/null", O_RDWR | O_CLOEXEC);
+
+	setpgid(0, 0); /* a terminal's ^C is not for it: it would leave its work half done */
+	for (int fd = 0; fd <= 2; fd++)
+		dup2(null, fd);
+	child_signals();
+	child_path();
+	criu_tune();
+	criu_calls_install(sock); /* without it criu does without us */
+	execvp(argv[0], (char *const *)argv);
+	_exit(127);
+}
+
+/* False: it has not ended in time. */
+static bool answer_until_end(int listener, int pidfd, int timeout_ms, struct criu_pages *hidden, struct criu_maps *maps)
+{
+	struct pollfd p[] = { { .fd = pidfd, .events = POLLIN }, { .fd = listener, .events = POLLIN } };
+	double end = clock_ms() + timeout_ms, left;
+
+	while (!(p[0].revents & POLLIN) && (left = end - clock_ms()) > 0) {
+		if (poll(p, 2, (int)left + 1) < 0)
+			p[0].revents = p[1].revents = 0;
+		if (p[1].revents & POLLIN)
+			criu_calls_answer(listener, hidden, maps);
+		else if (p[1].revents) /* nobody is left who could ask */
+			p[1].fd = -1;
+	}
+	return p[0].revents & POLLIN;
+}
+
+int criu_calls_run(const char *const argv[], int timeout_ms, struct criu_pages *hidden, struct criu_maps *maps)
+{
+	int ours, theirs, status;
+	pid_t pid;
+
+	if (criu_socketpair(&ours, &theirs, NULL))
+		return -1;
+	pid = fork();
+	if (!pid)
+		become(argv, theirs);
+	close(theirs);
+	AUTO_FD int listener = pid > 0 ? criu_calls_take(ours) : -1;
+	close(ours);
+	if (pid < 0)
+		return -1;
+	AUTO_FD int pidfd = pidfd_open(pid, 0);
+	if (!answer_until_end(listener, pidfd, timeout_ms, hidden, maps))
+		kill(pid, SIGKILL);
+	while (waitpid(pid, &status, 0) < 0)
+		if (errno != EINTR)
+			return -1;
+	return WIFEXITED(status) && !WEXITSTATUS(status) ? 0 : -1;
 }

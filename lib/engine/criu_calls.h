@@ -14,5 +14,8 @@ int criu_calls_take(int sock);
 /* Answers one call; waits for it when there is none. hidden (may be NULL): the pages that criu is not told of are added. maps: what
  * is known of mappings; NULL. */
 void criu_calls_answer(int listener, struct criu_pages *hidden, struct criu_maps *maps);
+/* Runs argv[0] (looked up in PATH, in which our criu is the first) to its end, its output to nowhere, and answers the calls of a criu
+ * that it starts. 0 when it exits 0; -1 when not, also after timeout_ms, when it is killed. */
+int criu_calls_run(const char *const argv[], int timeout_ms, struct criu_pages *hidden, struct criu_maps *maps);
 
 #endif

@@ -82,8 +82,8 @@ struct engine {
 		    int (*at)(void *, const char *), void *ctx, struct err *e);
 	/* Starts whatever can be started before the images are there. */
 	int (*restore_arm)(struct service *s, struct keeper *k, struct criu *warm, struct err *e);
-	/* The folder in which its criu looks for the socket of who serves pages lazily, when `images` are restored; NULL: it
-	 * cannot restore so. Static storage. */
+	/* The folder in which its criu looks for the socket of who serves pages lazily, when `images` are restored; it is there once
+	 * restore_arm was called. Static storage. */
 	const char *(*lazy_dir)(const struct service *s, const char *images);
 	/* Restores from `images`; the root is mounted, the network held. lazy: pages come by that socket. Calls ready() when all is restored, the engine needs
 	 * nobody any more to let it run, and nothing runs yet: s->pid is set by then; not 0 undoes everything. */

@@ -243,6 +243,7 @@ const struct engine engine_runc = {
 	.start = runc_start,
 	.dump = runc_dump,
 	.restore_arm = runc_restore_arm,
+	.lazy_dir = runc_lazy_dir,
 	.restore = runc_restore,
 	.forget = runc_forget,
 };

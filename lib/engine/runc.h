@@ -24,6 +24,7 @@ const char *runc_root(void);
 int runc_dump(struct service *s, struct criu *warm, const char *images, bool tcp_close,
 	      int (*at)(void *, const char *), void *ctx, struct err *e);
 int runc_restore_arm(struct service *s, struct keeper *k, struct criu *warm, struct err *e);
+const char *runc_lazy_dir(const struct service *s, const char *images);
 int runc_restore(struct service *s, struct keeper *k, struct criu *warm, const char *images, bool tcp_close, bool lazy,
 		 int (*ready)(void *), void *ctx, struct err *e);
 

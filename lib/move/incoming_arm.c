@@ -64,13 +64,13 @@ int incoming_arm(struct incoming *in, const struct json *call, struct err *e)
 	if (net_create(s, e))
 		return -1;
 	in->net = true;
-	in->whole = in->engine->lazy_dir ? lazy_missing() : "its engine cannot";
+	in->whole = lazy_missing();
 	in->ck->late = json_bool(call, "late", false) && !in->whole;
 	in->orders = (struct keeper_orders){ committed, undone, serve_pages, in, in->lock };
 	if (keeper_spawn(&in->keeper, s, &in->orders, e))
 		return -1;
 	in->armed = true;
-	if (arm_pages(in, e) || in->engine->restore_arm(s, &in->keeper, &in->criu, e) || criu_unchanged(e))
+	if (in->engine->restore_arm(s, &in->keeper, &in->criu, e) || arm_pages(in, e) || criu_unchanged(e))
 		return -1;
 	in->registry = decide_ready(in->ck->id, DECIDED_RUNNING);
 	/* From the freeze on, what restores it comes before other work on this node; the restored tasks get their own

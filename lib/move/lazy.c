@@ -205,9 +205,7 @@ static void on_criu(struct server *sv)
 	int pid, fd;
 
 	if (recv(sv->criu, &pid, sizeof(pid), MSG_WAITALL) != sizeof(pid)) {
-		if (!sv->served) /* what it has begun, others end */
-			end(sv, 1);
-		close(TAKE_FD(sv->criu));
+		close(TAKE_FD(sv->criu)); /* what it has begun, others end, and us with it: who started it may have to tidy up before */
 	} else if (pid == FINISHED) {
 		if (lazy_fill_watch(sv->fill, &e))
 			fail(sv, &e);
