@@ -12,6 +12,7 @@
 #include <sys/pidfd.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
+#include <sys/uio.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -26,6 +27,8 @@
 #define SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV (1UL << 5)
 #endif
 
+#define PAGE 4096ULL /* at least */
+#define LOG_FLAGS (O_CREAT | O_TRUNC | O_WRONLY | O_APPEND) /* with which criu opens its log, and nothing else */
 #define AT(member) ((uint32_t)offsetof(struct seccomp_data, member))
 
 static int send_fd(int sock, int fd)
@@ -52,11 +55,12 @@ int criu_calls_install(int sock)
 		BPF_STMT(BPF_LD | BPF_W | BPF_ABS, AT(nr)),
 		BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_ioctl, 2, 0),
 		BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_openat, 3, 0),
-		BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_prlimit64, 6, 9),
+		BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_prlimit64, 7, 10),
 		BPF_STMT(BPF_LD | BPF_W | BPF_ABS, AT(args[1])),
-		BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, (uint32_t)PAGEMAP_SCAN, 6, 7),
-		/* To be read, in a folder that it has open. */
+		BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, (uint32_t)PAGEMAP_SCAN, 7, 8),
+		/* Its log; or to be read, in a folder that it has open. */
 		BPF_STMT(BPF_LD | BPF_W | BPF_ABS, AT(args[2])),
+		BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, LOG_FLAGS, 5, 0),
 		BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, O_RDONLY, 0, 5),
 		BPF_STMT(BPF_LD | BPF_W | BPF_ABS, AT(args)),
 		BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, (uint32_t)AT_FDCWD, 3, 2),
@@ -95,27 +99,35 @@ int criu_calls_take(int sock)
 	return fd;
 }
 
-void criu_calls_answer(int listener, struct criu_pages *hidden, struct criu_maps *maps)
+static void answer(int listener, const struct seccomp_notif *n, struct criu_pages *hidden, struct criu_maps *maps)
 {
-	/* The kernel's structs may be longer than ours; it fills only what is asked for. */
-	struct seccomp_notif n = { 0 };
-	struct seccomp_notif_resp r = { 0 };
+	struct seccomp_notif_resp r = { .id = n->id };
 	bool known;
 
-	if (ioctl(listener, SECCOMP_IOCTL_NOTIF_RECV, &n))
+	if (n->data.nr == SYS_openat && maps && criu_maps_answer(maps, listener, n))
 		return;
-	if (n.data.nr == SYS_openat && maps && criu_maps_answer(maps, listener, &n))
-		return;
-	r.id = n.id;
-	known = n.data.nr == SYS_prlimit64 ? criu_limits_answer(listener, &n, &r) :
-					     n.data.nr == SYS_ioctl && hidden && criu_pages_answer(hidden, listener, &n, &r);
+	known = n->data.nr == SYS_prlimit64 ? criu_limits_answer(listener, n, &r) :
+					      n->data.nr == SYS_ioctl && hidden && criu_pages_answer(hidden, listener, n, &r);
 	if (!known)
 		r.flags = SECCOMP_USER_NOTIF_FLAG_CONTINUE;
 	ioctl(listener, SECCOMP_IOCTL_NOTIF_SEND, &r);
 }
 
+void criu_calls_answer(int listener, struct criu_pages *hidden, struct criu_maps *maps)
+{
+	/* The kernel's structs may be longer than ours; it fills only what is asked for. */
+	struct seccomp_notif n = { 0 };
+
+	if (!ioctl(listener, SECCOMP_IOCTL_NOTIF_RECV, &n))
+		answer(listener, &n, hidden, maps);
+}
+
+/* ---- a criu that somebody else starts ---- */
+
+/* In the child. It becomes that program when the parent has the filter's listener. */
 __attribute__((noreturn)) static void become(const char *const argv[], int sock)
 {
+	char go;
 	int null = open("/dev/null", O_RDWR | O_CLOEXEC);
 
 	setpgid(0, 0); /* a terminal's ^C is not for it: it would leave its work half done */
@@ -124,48 +136,79 @@ __attribute__((noreturn)) static void become(const char *const argv[], int sock)
 	child_signals();
 	child_path();
 	criu_tune();
-	criu_calls_install(sock); /* without it criu does without us */
-	execvp(argv[0], (char *const *)argv);
+	criu_calls_install(sock);
+	if (recv(sock, &go, 1, 0) == 1)
+		execvp(argv[0], (char *const *)argv);
 	_exit(127);
 }
 
-/* False: it has not ended in time. */
-static bool answer_until_end(int listener, int pidfd, int timeout_ms, struct criu_pages *hidden, struct criu_maps *maps)
+/* Is this about the log with that name, in whatever folder? */
+static bool makes_log(const struct seccomp_notif *n, const char *name)
 {
-	struct pollfd p[] = { { .fd = pidfd, .events = POLLIN }, { .fd = listener, .events = POLLIN } };
-	double end = clock_ms() + timeout_ms, left;
+	char path[PATH_MAX] = "";
+	uint64_t at = n->data.args[1], size = sizeof(path) - 1, first = PAGE - at % PAGE; /* behind its page may be nothing */
+	struct iovec local = { path, size }, remote[] = { { (void *)(uintptr_t)at, first },
+							  { (void *)(uintptr_t)(at + first), size - first } };
 
-	while (!(p[0].revents & POLLIN) && (left = end - clock_ms()) > 0) {
-		if (poll(p, 2, (int)left + 1) < 0)
-			p[0].revents = p[1].revents = 0;
-		if (p[1].revents & POLLIN)
-			criu_calls_answer(listener, hidden, maps);
-		else if (p[1].revents) /* nobody is left who could ask */
-			p[1].fd = -1;
-	}
-	return p[0].revents & POLLIN;
+	if (n->data.nr != SYS_openat || n->data.args[2] != LOG_FLAGS || process_vm_readv((pid_t)n->pid, &local, 1, remote, 2, 0) < 0)
+		return false;
+	const char *slash = strrchr(path, '/');
+	return !strcmp(slash ? slash + 1 : path, name);
 }
 
-int criu_calls_run(const char *const argv[], int timeout_ms, struct criu_pages *hidden, struct criu_maps *maps)
+/* Until it ends. False: it was given up, or it takes too long. */
+static bool answer_all(const struct criu_calls_job *job, int listener, int pidfd, struct criu_pages *hidden, struct criu_maps *maps)
 {
-	int ours, theirs, status;
+	struct pollfd p[] = { { .fd = pidfd, .events = POLLIN }, { .fd = listener, .events = POLLIN } };
+	double end = clock_ms() + job->timeout_ms, left;
+	bool begun = listener < 0;
+
+	while (!(p[0].revents & POLLIN) && (left = end - clock_ms()) > 0) {
+		struct seccomp_notif n = { 0 };
+
+		if (poll(p, 2, (int)left + 1) < 0)
+			p[0].revents = p[1].revents = 0;
+		if (p[1].revents && !(p[1].revents & POLLIN)) /* nobody is left who could ask */
+			p[1].fd = -1;
+		else if (!p[1].revents || ioctl(listener, SECCOMP_IOCTL_NOTIF_RECV, &n))
+			continue;
+		else {
+			if (!begun && makes_log(&n, job->log)) {
+				if (job->begins(job->ctx))
+					return false;
+				begun = true;
+				end = clock_ms() + job->timeout_ms;
+			}
+			answer(listener, &n, hidden, maps);
+		}
+	}
+	return begun && p[0].revents & POLLIN;
+}
+
+int criu_calls_run(const struct criu_calls_job *job, struct criu_pages *hidden, struct criu_maps *maps)
+{
+	int ours, theirs, status = -1;
 	pid_t pid;
 
 	if (criu_socketpair(&ours, &theirs, NULL))
 		return -1;
 	pid = fork();
-	if (!pid)
-		become(argv, theirs);
+	if (!pid) {
+		close(ours);
+		become(job->argv, theirs);
+	}
 	close(theirs);
-	AUTO_FD int listener = pid > 0 ? criu_calls_take(ours) : -1;
-	close(ours);
+	AUTO_FD int sock = ours, listener = pid > 0 ? criu_calls_take(ours) : -1;
 	if (pid < 0)
 		return -1;
+	setpgid(pid, pid); /* whichever of us is the first */
 	AUTO_FD int pidfd = pidfd_open(pid, 0);
-	if (!answer_until_end(listener, pidfd, timeout_ms, hidden, maps))
-		kill(pid, SIGKILL);
-	while (waitpid(pid, &status, 0) < 0)
-		if (errno != EINTR)
-			return -1;
-	return WIFEXITED(status) && !WEXITSTATUS(status) ? 0 : -1;
+	/* Without a listener there is no point at which it would wait. */
+	bool ended = (listener >= 0 || !job->begins(job->ctx)) && send(sock, "", 1, MSG_NOSIGNAL) == 1 &&
+		     answer_all(job, listener, pidfd, hidden, maps);
+	if (!ended)
+		kill(-pid, SIGKILL); /* with what it has started */
+	while (waitpid(pid, &status, 0) < 0 && errno == EINTR)
+		;
+	return ended && WIFEXITED(status) && !WEXITSTATUS(status) ? 0 : -1;
 }

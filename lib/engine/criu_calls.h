@@ -14,8 +14,15 @@ int criu_calls_take(int sock);
 /* Answers one call; waits for it when there is none. hidden (may be NULL): the pages that criu is not told of are added. maps: what
  * is known of mappings; NULL. */
 void criu_calls_answer(int listener, struct criu_pages *hidden, struct criu_maps *maps);
-/* Runs argv[0] (looked up in PATH, in which our criu is the first) to its end, its output to nowhere, and answers the calls of a criu
- * that it starts. 0 when it exits 0; -1 when not, also after timeout_ms, when it is killed. */
-int criu_calls_run(const char *const argv[], int timeout_ms, struct criu_pages *hidden, struct criu_maps *maps);
+/* A program that starts a criu by itself. */
+struct criu_calls_job {
+	const char *const *argv; /* argv[0] is looked up in PATH, in which our criu is the first; output goes to nowhere */
+	const char *log;         /* the name of that criu's log: when it is about to make that, it has looked at nothing yet, and waits */
+	int (*begins)(void *ctx); /* meanwhile; not 0 ends all */
+	void *ctx;
+	int timeout_ms;           /* from then on */
+};
+/* Runs it to its end, and answers criu's calls. 0 when it exits 0; -1 when not, or it had to be killed. */
+int criu_calls_run(const struct criu_calls_job *job, struct criu_pages *hidden, struct criu_maps *maps);
 
 #endif

@@ -85,7 +85,8 @@ static void environment_add(struct json *j, char **add)
 }
 
 /* Where a machine has version 1 of cgroups too, runc would have criu use the freezer of that one; but it is the version 2
- * freezer that holds our services, and criu leaves them frozen only if it knows of it. */
+ * freezer that holds our services, and criu leaves them frozen only if it knows of it. Their network is held by lib/engine/net: rules of
+ * criu's own would take longer than all the rest. */
 static int criu_conf(const struct service *s, struct json *j, bool tcp_close, struct err *e)
 {
 	AUTO_JSON struct json *old = json_get(j, "annotations"), *path = json_string(service_dir(s, "bundle/criu.conf"));
@@ -98,7 +99,7 @@ static int criu_conf(const struct service *s, struct json *j, bool tcp_close, st
 				    strlen(had) > 2 ? "," : "", to) < 0)
 		return err_sys(e, "service %s", s->name);
 	json_set(j, "annotations", json_parse(text, strlen(text), e));
-	snprintf(line, sizeof(line), "freeze-cgroup %s\n%s", cgroup_v2_dir(s->name), tcp_close ? "tcp-close\n" : "");
+	snprintf(line, sizeof(line), "freeze-cgroup %s\nnetwork-lock skip\n%s", cgroup_v2_dir(s->name), tcp_close ? "tcp-close\n" : "");
 	return file_write(json_value(path), line, strlen(line), 0600, e);
 }
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* The runc engine's dump and restore. runc drives criu itself, so there is nothing to start ahead, and between restored
- * and running there is no point where one could stop: the network, which is held, is what keeps it from the world. */
+/* The runc engine's dump and restore. runc starts criu itself: for a dump both are started ahead, and wait. But between restored and
+ * running there is no point where one could stop: the network, which is held, is what keeps it from the world. */
 #include "lib/base/file.h"
 #include "lib/engine/cgroup.h"
 #include "lib/engine/criu_calls.h"
@@ -9,10 +9,25 @@
 
 #define DUMP_MS 120000
 #define FREEZE_MS 5000
+#define DUMP_LOG "dump.log" /* as runc calls it */
 
 static void copy(char to[PATH_MAX], const char *path)
 {
 	snprintf(to, PATH_MAX, "%s", path);
+}
+
+struct points {
+	int (*at)(void *, const char *);
+	void *ctx;
+	bool given_up;
+};
+
+static int pre_dump(void *ctx)
+{
+	struct points *p = ctx;
+
+	p->given_up = p->at && p->at(p->ctx, "pre-dump");
+	return p->given_up ? -1 : 0;
 }
 
 int runc_dump(struct service *s, struct criu *warm, const char *images, bool tcp_close,
@@ -22,6 +37,8 @@ int runc_dump(struct service *s, struct criu *warm, const char *images, bool tcp
 	const char *const argv[] = { "runc", "--root", root, "--log", log, "--log-format", "json",
 				     "checkpoint", "--leave-running", "--tcp-established", "--work-path", work,
 				     "--image-path", images, s->name, NULL };
+	struct points p = { .at = at, .ctx = ctx };
+	const struct criu_calls_job job = { .argv = argv, .log = DUMP_LOG, .begins = pre_dump, .ctx = &p, .timeout_ms = DUMP_MS };
 
 	copy(root, runc_root());
 	copy(log, service_dir(s, "runc.log"));
@@ -30,13 +47,12 @@ int runc_dump(struct service *s, struct criu *warm, const char *images, bool tcp
 	if (runc_adapt(s, config, tcp_close, e) || file_remove_tree(work, e) || file_mkdirs(work, 0700, e))
 		return -1;
 	unlink(log);
-	if (at && at(ctx, "pre-dump"))
-		return err_set(e, EX_UNAVAILABLE, "service %s: dump: given up", s->name);
-	if (criu_calls_run(argv, DUMP_MS, criu_pages_used(criu_version()) ? &warm->hidden : NULL, &warm->maps))
+	int rc = criu_calls_run(&job, criu_pages_used(criu_version()) ? &warm->hidden : NULL, &warm->maps);
+	if (rc && !p.given_up)
 		return runc_failed(s, "checkpoint", e);
-	if (criu_mend_timers(images, e))
+	if (!rc && criu_mend_timers(images, e))
 		return -1;
-	if (at && at(ctx, "post-dump"))
+	if (rc || (at && at(ctx, "post-dump")))
 		return err_set(e, EX_UNAVAILABLE, "service %s: dump: given up", s->name);
 	return 0;
 }
