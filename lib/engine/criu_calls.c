@@ -26,6 +26,10 @@
 #ifndef SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV
 #define SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV (1UL << 5)
 #endif
+#ifndef SECCOMP_IOCTL_NOTIF_SET_FLAGS /* from linux/seccomp.h of 6.6 */
+#define SECCOMP_IOCTL_NOTIF_SET_FLAGS SECCOMP_IOW(4, __u64)
+#define SECCOMP_USER_NOTIF_FD_SYNC_WAKE_UP (1UL << 0)
+#endif
 
 #define PAGE 4096ULL /* at least */
 #define LOG_FLAGS (O_CREAT | O_TRUNC | O_WRONLY | O_APPEND) /* with which criu opens its log, and nothing else */
@@ -96,6 +100,9 @@ int criu_calls_take(int sock)
 			return -1;
 	if (m.msg_controllen >= CMSG_LEN(sizeof(int)) && control.h.cmsg_type == SCM_RIGHTS)
 		memcpy(&fd, CMSG_DATA(&control.h), sizeof(fd));
+	/* While one of us works the other waits: they need no second processor, nor the time that it takes to wake one up. Older
+	 * kernels do not know of it. */
+	(void)!ioctl(fd, SECCOMP_IOCTL_NOTIF_SET_FLAGS, SECCOMP_USER_NOTIF_FD_SYNC_WAKE_UP);
 	return fd;
 }
 

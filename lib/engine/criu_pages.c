@@ -34,9 +34,19 @@ static void join(struct criu_ahead *a)
 	a->joined = true;
 }
 
+/* Nobody is asked about any more. */
+static void leave(struct criu_pages *p)
+{
+	if (p->pid)
+		close(p->pagemap);
+	p->pid = 0;
+	p->n_maps = 0;
+}
+
 static void ahead_free(struct criu_ahead *a)
 {
 	join(a);
+	leave(&a->found);
 	free(a->found.run);
 	free(a->found.map);
 	free(a->pids);
@@ -48,6 +58,7 @@ void criu_pages_clear(struct criu_pages *p)
 {
 	if (p->ahead)
 		ahead_free(p->ahead);
+	leave(p);
 	free(p->run);
 	free(p->map);
 	*p = (struct criu_pages){ 0 };
@@ -97,7 +108,7 @@ static bool is_anonymous(const char *line, struct criu_run *r)
 	       (*line != '[' || !strncmp(line, "[heap]", 6) || !strncmp(line, "[stack]", 7) || !strncmp(line, "[anon:", 6));
 }
 
-static int read_maps(struct criu_pages *p, pid_t pid)
+static int turn_to(struct criu_pages *p, pid_t pid)
 {
 	AUTO_FREE char *line = NULL;
 	struct criu_run r = { .pid = pid };
@@ -106,16 +117,18 @@ static int read_maps(struct criu_pages *p, pid_t pid)
 
 	if (p->pid == pid)
 		return 0;
-	p->pid = 0;
-	p->n_maps = 0;
+	leave(p);
+	snprintf(path, sizeof(path), "/proc/%d/pagemap", (int)pid);
+	AUTO_FD int pagemap = open(path, O_RDONLY | O_CLOEXEC);
 	snprintf(path, sizeof(path), "/proc/%d/maps", (int)pid);
 	AUTO_FILE FILE *f = fopen(path, "re");
 	while (f && getline(&line, &room, f) > 0)
 		if (is_anonymous(line, &r) && add(&p->map, &p->n_maps, &p->room_maps, r))
 			return -1;
-	if (!f || ferror(f))
+	if (!f || ferror(f) || pagemap < 0)
 		return -1;
 	p->pid = pid;
+	p->pagemap = TAKE_FD(pagemap);
 	return 0;
 }
 
@@ -161,12 +174,12 @@ static int scan_part(int fd, const struct pm_scan_arg *ask, uint64_t *at, uint64
 }
 
 /* All that there is of anonymous memory in [start, end). */
-static int hide(struct criu_pages *p, int fd, const struct pm_scan_arg *ask, uint64_t start, uint64_t end)
+static int hide(struct criu_pages *p, const struct pm_scan_arg *ask, uint64_t start, uint64_t end)
 {
 	struct page_region found[REGIONS];
 
 	for (uint64_t at = start; at < end;) {
-		int n = scan_part(fd, ask, &at, end, true, found, REGIONS);
+		int n = scan_part(p->pagemap, ask, &at, end, true, found, REGIONS);
 
 		if (n < 0)
 			return -1;
@@ -194,14 +207,11 @@ static const struct pm_scan_arg pages_there = {
 static int ask_ahead(struct criu_ahead *a, pid_t pid)
 {
 	struct criu_pages *f = &a->found;
-	char path[64];
 
-	snprintf(path, sizeof(path), "/proc/%d/pagemap", (int)pid);
-	AUTO_FD int fd = open(path, O_RDONLY | O_CLOEXEC);
-	if (fd < 0 || read_maps(f, pid))
+	if (turn_to(f, pid))
 		return -1;
 	for (size_t i = 0; i < f->n_maps; i++)
-		if (hide(f, fd, &pages_there, f->map[i].start, f->map[i].end) ||
+		if (hide(f, &pages_there, f->map[i].start, f->map[i].end) ||
 		    add(&a->map, &a->n_maps, &a->room_maps, f->map[i]))
 			return -1;
 	return 0;
@@ -279,7 +289,7 @@ struct answer {
 
 /* Of a mapping of the first kind criu is told nothing: neither of its pages, which are kept, nor of guard pages, which those that were
  * asked about ahead have not. 0, or -1 with errno. How far it came stands in ask->walk_end. */
-static int scan(struct criu_pages *p, int fd, struct pm_scan_arg *ask, bool pages, struct answer *a)
+static int scan(struct criu_pages *p, struct pm_scan_arg *ask, bool pages, struct answer *a)
 {
 	const struct criu_run *map = pages ? p->map : p->ahead->map;
 	const size_t n_maps = pages ? p->n_maps : p->ahead->n_maps;
@@ -291,7 +301,7 @@ static int scan(struct criu_pages *p, int fd, struct pm_scan_arg *ask, bool page
 		uint64_t next = any && map[i].start < ask->end ? map[i].start : ask->end;
 
 		if (next > at) {
-			int n = scan_part(fd, ask, &at, next, false, a->region + a->n, a->most - a->n);
+			int n = scan_part(p->pagemap, ask, &at, next, false, a->region + a->n, a->most - a->n);
 
 			if (n < 0)
 				return -1;
@@ -300,7 +310,7 @@ static int scan(struct criu_pages *p, int fd, struct pm_scan_arg *ask, bool page
 		}
 		uint64_t end = map[i].end < ask->end ? map[i].end : ask->end;
 
-		if (pages && (is_known(p, at, end) ? add_known(p, at, end) : hide(p, fd, ask, at, end)))
+		if (pages && (is_known(p, at, end) ? add_known(p, at, end) : hide(p, ask, at, end)))
 			return -1;
 		at = end;
 	}
@@ -354,20 +364,18 @@ bool criu_pages_answer(struct criu_pages *p, int listener, const struct seccomp_
 {
 	pid_t criu = (pid_t)n->pid, pid = asked_about(criu, (int)n->data.args[0]);
 	struct pm_scan_arg ask = { 0 };
-	struct answer a = { .n = 0 };
-	char path[64];
+	struct answer a;
 
 	if (!pid || !reaches(criu, &ask, sizeof(ask), n->data.args[2], false))
 		return false;
 	bool pages = asks_for_pages(&ask);
-	if ((!pages && !asks_for_guards(&ask, p->ahead)) || read_maps(p, pid))
+	if ((!pages && !asks_for_guards(&ask, p->ahead)) || turn_to(p, pid))
 		return false;
+	a.n = 0;
 	a.most = ask.vec_len < REGIONS ? ask.vec_len : REGIONS;
 	const struct criu_run last = p->n ? p->run[p->n - 1] : (struct criu_run){ 0 };
 	const size_t before = p->n;
-	snprintf(path, sizeof(path), "/proc/%d/pagemap", (int)pid);
-	AUTO_FD int fd = open(path, O_RDONLY | O_CLOEXEC);
-	if (fd < 0 || scan(p, fd, &ask, pages, &a) || ioctl(listener, SECCOMP_IOCTL_NOTIF_ID_VALID, &n->id) ||
+	if (scan(p, &ask, pages, &a) || ioctl(listener, SECCOMP_IOCTL_NOTIF_ID_VALID, &n->id) ||
 	    !reaches(criu, a.region, a.n * sizeof(*a.region), ask.vec, true) ||
 	    !reaches(criu, &ask, sizeof(ask), n->data.args[2], true)) {
 		p->n = before;

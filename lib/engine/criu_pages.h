@@ -24,7 +24,8 @@ struct criu_ahead;
 struct criu_pages {
 	struct criu_run *run; /* owned */
 	size_t n, room;
-	pid_t pid;            /* of the process that was asked about last, and its mappings of that kind, by address */
+	pid_t pid;            /* of the process that was asked about last, its pagemap, and its mappings of that kind, by address */
+	int pagemap;          /* owned, while pid is not 0 */
 	struct criu_run *map; /* owned */
 	size_t n_maps, room_maps;
 	bool guards;          /* some mappings that were asked about have guard pages */
