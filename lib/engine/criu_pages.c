@@ -17,22 +17,18 @@
 
 #define REGIONS 512 /* asked for, and answered, in one go */
 
-struct criu_ahead {
-	pthread_t thread;
-	bool joined;
-	pid_t *pids; /* owned */
-	size_t n_pids;
-	struct criu_pages found; /* `run`: all pages of these */
-	struct criu_run *map;    /* owned: the mappings that were asked about whole */
+/* What others have found. */
+struct criu_known {
+	pthread_mutex_t lock;
+	pthread_cond_t cond;
+	bool whole;          /* no more will come */
+	bool failed;         /* for want of memory: nothing is known */
+	bool guards;         /* there are guard pages in some of the mappings */
+	struct criu_run *map; /* owned: the mappings; and their pages */
 	size_t n_maps, room_maps;
+	struct criu_run *run; /* owned */
+	size_t n, room;
 };
-
-static void join(struct criu_ahead *a)
-{
-	if (!a->joined)
-		pthread_join(a->thread, NULL);
-	a->joined = true;
-}
 
 /* Nobody is asked about any more. */
 static void leave(struct criu_pages *p)
@@ -43,21 +39,19 @@ static void leave(struct criu_pages *p)
 	p->n_maps = 0;
 }
 
-static void ahead_free(struct criu_ahead *a)
+static void known_free(struct criu_known *k)
 {
-	join(a);
-	leave(&a->found);
-	free(a->found.run);
-	free(a->found.map);
-	free(a->pids);
-	free(a->map);
-	free(a);
+	pthread_mutex_destroy(&k->lock);
+	pthread_cond_destroy(&k->cond);
+	free(k->map);
+	free(k->run);
+	free(k);
 }
 
 void criu_pages_clear(struct criu_pages *p)
 {
-	if (p->ahead)
-		ahead_free(p->ahead);
+	if (p->known)
+		known_free(p->known);
 	leave(p);
 	free(p->run);
 	free(p->map);
@@ -184,90 +178,102 @@ static int hide(struct criu_pages *p, const struct pm_scan_arg *ask, uint64_t st
 		if (n < 0)
 			return -1;
 		for (int i = 0; i < n; i++) {
-			if (found[i].categories & PAGE_IS_GUARD)
-				p->guards = true;
-			else if (add(&p->run, &p->n, &p->room, (struct criu_run){ p->pid, found[i].start, found[i].end }))
+			if (!(found[i].categories & PAGE_IS_GUARD) &&
+			    add(&p->run, &p->n, &p->room, (struct criu_run){ p->pid, found[i].start, found[i].end }))
 				return -1;
 		}
 	}
 	return 0;
 }
 
-/* ---- ahead ---- */
+/* ---- what others know ---- */
 
-/* criu's question, or the part of it that is known before it is asked. */
-static const struct pm_scan_arg pages_there = {
-	.size = sizeof(pages_there),
-	.category_mask = PAGE_IS_PFNZERO | PAGE_IS_FILE,
-	.category_inverted = PAGE_IS_PFNZERO | PAGE_IS_FILE,
-	.category_anyof_mask = PAGE_IS_PRESENT | PAGE_IS_SWAPPED,
-	.return_mask = PAGE_IS_PRESENT | PAGE_IS_SWAPPED,
-};
+/* criu's question, or the part of it that says what it is. */
+static const uint64_t pages_mask = PAGE_IS_PFNZERO | PAGE_IS_FILE, pages_any = PAGE_IS_PRESENT | PAGE_IS_SWAPPED;
 
-static int ask_ahead(struct criu_ahead *a, pid_t pid)
+static int by_place(const void *a, const void *b)
 {
-	struct criu_pages *f = &a->found;
+	const struct criu_run *x = a, *y = b;
 
-	if (turn_to(f, pid))
-		return -1;
-	for (size_t i = 0; i < f->n_maps; i++)
-		if (hide(f, &pages_there, f->map[i].start, f->map[i].end) ||
-		    add(&a->map, &a->n_maps, &a->room_maps, f->map[i]))
-			return -1;
-	return 0;
+	if (x->pid != y->pid)
+		return x->pid < y->pid ? -1 : 1;
+	return x->start < y->start ? -1 : x->start > y->start;
 }
 
-static void *ask_all_ahead(void *arg)
+void criu_pages_expect(struct criu_pages *p)
 {
-	struct criu_ahead *a = arg;
+	struct criu_known *k = p->known ? NULL : calloc(1, sizeof(*k));
 
-	for (size_t i = 0; i < a->n_pids; i++)
-		ask_ahead(a, a->pids[i]); /* one that has ended meanwhile is nobody's any more */
-	return NULL;
+	if (!k)
+		return;
+	pthread_mutex_init(&k->lock, NULL);
+	pthread_cond_init(&k->cond, NULL);
+	p->known = k;
 }
 
-static int by_number(const void *a, const void *b)
+void criu_pages_asked(struct criu_pages *p, pid_t pid, uint64_t start, uint64_t end)
 {
-	pid_t x = *(const pid_t *)a, y = *(const pid_t *)b;
+	struct criu_known *k = p->known;
 
-	return (x > y) - (x < y);
+	if (k && add(&k->map, &k->n_maps, &k->room_maps, (struct criu_run){ pid, start, end }))
+		k->failed = true;
 }
 
-void criu_pages_ahead(struct criu_pages *p, const pid_t *pids, size_t n)
+void criu_pages_found(struct criu_pages *p, pid_t pid, uint64_t start, uint64_t end, bool guards)
 {
-	struct criu_ahead *a = p->ahead ? NULL : calloc(1, sizeof(*a));
+	struct criu_known *k = p->known;
 
-	if (a)
-		a->pids = malloc(n * sizeof(*pids));
-	if (a && a->pids) {
-		memcpy(a->pids, pids, n * sizeof(*pids));
-		qsort(a->pids, n, sizeof(*pids), by_number);
-		a->n_pids = n;
-		a->joined = pthread_create(&a->thread, NULL, ask_all_ahead, a) != 0;
-		p->ahead = a;
-	} else {
-		free(a);
-	}
+	if (k && guards)
+		k->guards = true;
+	else if (k && add(&k->run, &k->n, &k->room, (struct criu_run){ pid, start, end }))
+		k->failed = true;
+}
+
+void criu_pages_known(struct criu_pages *p)
+{
+	struct criu_known *k = p->known;
+
+	if (!k)
+		return;
+	if (k->n_maps)
+		qsort(k->map, k->n_maps, sizeof(*k->map), by_place);
+	if (k->n)
+		qsort(k->run, k->n, sizeof(*k->run), by_place);
+	pthread_mutex_lock(&k->lock);
+	k->whole = true;
+	pthread_cond_broadcast(&k->cond);
+	pthread_mutex_unlock(&k->lock);
+}
+
+/* When it is whole; NULL when there is nothing. */
+static const struct criu_known *await_known(const struct criu_pages *p)
+{
+	struct criu_known *k = p->known;
+
+	if (!k)
+		return NULL;
+	pthread_mutex_lock(&k->lock);
+	while (!k->whole)
+		pthread_cond_wait(&k->cond, &k->lock);
+	pthread_mutex_unlock(&k->lock);
+	return k->failed ? NULL : k;
 }
 
 /* Was all of [start, end) of that process asked about? */
 static bool is_known(const struct criu_pages *p, uint64_t start, uint64_t end)
 {
-	const struct criu_ahead *a = p->ahead;
+	const struct criu_known *k = await_known(p);
+	size_t i = k ? run_behind(k->map, k->n_maps, p->pid, start) : 0;
 
-	if (!a)
-		return false;
-	join(p->ahead);
-	size_t i = run_behind(a->map, a->n_maps, p->pid, start);
-	return i < a->n_maps && a->map[i].pid == p->pid && a->map[i].start <= start && end <= a->map[i].end;
+	return k && i < k->n_maps && k->map[i].pid == p->pid && k->map[i].start <= start && end <= k->map[i].end;
 }
 
 static int add_known(struct criu_pages *p, uint64_t start, uint64_t end)
 {
-	const struct criu_pages *f = &p->ahead->found;
+	const struct criu_known *k = p->known;
 
-	for (size_t i = run_behind(f->run, f->n, p->pid, start); i < f->n; i++) {
-		struct criu_run r = f->run[i];
+	for (size_t i = run_behind(k->run, k->n, p->pid, start); i < k->n; i++) {
+		struct criu_run r = k->run[i];
 
 		if (r.pid != p->pid || r.start >= end)
 			break;
@@ -287,12 +293,12 @@ struct answer {
 	size_t n, most;
 };
 
-/* Of a mapping of the first kind criu is told nothing: neither of its pages, which are kept, nor of guard pages, which those that were
- * asked about ahead have not. 0, or -1 with errno. How far it came stands in ask->walk_end. */
+/* Of a mapping of the first kind criu is told nothing: neither of its pages, which are kept, nor of guard pages, which those that are
+ * known have not. 0, or -1 with errno. How far it came stands in ask->walk_end. */
 static int scan(struct criu_pages *p, struct pm_scan_arg *ask, bool pages, struct answer *a)
 {
-	const struct criu_run *map = pages ? p->map : p->ahead->map;
-	const size_t n_maps = pages ? p->n_maps : p->ahead->n_maps;
+	const struct criu_run *map = pages ? p->map : p->known->map;
+	const size_t n_maps = pages ? p->n_maps : p->known->n_maps;
 	uint64_t at = ask->start;
 
 	while (at < ask->end && a->n < a->most) {
@@ -335,21 +341,22 @@ static bool is_plain(const struct pm_scan_arg *a)
 	return a->size == sizeof(*a) && !a->flags && !a->max_pages && a->start < a->end;
 }
 
-/* "Where are guard pages": when it is known that the large mappings have none, only the others are looked at. */
-static bool asks_for_guards(const struct pm_scan_arg *a, struct criu_ahead *ahead)
+/* "Where are guard pages": when it is known that some mappings have none, only the others are looked at. */
+static bool asks_for_guards(const struct criu_pages *p, const struct pm_scan_arg *a)
 {
 	if (!is_plain(a) || a->category_mask != PAGE_IS_GUARD || a->return_mask != PAGE_IS_GUARD || a->category_inverted ||
-	    a->category_anyof_mask || !ahead)
+	    a->category_anyof_mask)
 		return false;
-	join(ahead);
-	return !ahead->found.guards;
+	const struct criu_known *k = await_known(p);
+
+	return k && !k->guards;
 }
 
 /* "Which pages are there". */
 static bool asks_for_pages(const struct pm_scan_arg *a)
 {
-	return is_plain(a) && a->category_mask == pages_there.category_mask && a->category_inverted == a->category_mask &&
-	       a->category_anyof_mask == pages_there.category_anyof_mask;
+	return is_plain(a) && a->category_mask == pages_mask && a->category_inverted == pages_mask &&
+	       a->category_anyof_mask == pages_any;
 }
 
 static bool reaches(pid_t pid, void *ours, size_t n, uint64_t theirs, bool write)
@@ -369,7 +376,7 @@ bool criu_pages_answer(struct criu_pages *p, int listener, const struct seccomp_
 	if (!pid || !reaches(criu, &ask, sizeof(ask), n->data.args[2], false))
 		return false;
 	bool pages = asks_for_pages(&ask);
-	if ((!pages && !asks_for_guards(&ask, p->ahead)) || turn_to(p, pid))
+	if ((!pages && !asks_for_guards(p, &ask)) || turn_to(p, pid))
 		return false;
 	a.n = 0;
 	a.most = ask.vec_len < REGIONS ? ask.vec_len : REGIONS;

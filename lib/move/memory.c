@@ -106,9 +106,21 @@ static int add_pages(struct page_runs *out, uint64_t object, const struct mappin
 	return 0;
 }
 
-/* The zero page, guards (madvise(2)) and, in private mappings, pages of the file hold nothing of its own. */
-static int scan_range(int fd, struct pm_scan_arg *arg, const struct mapping *m, uint64_t object, pid_t pid,
-		      struct page_runs *out)
+/* One region that was found. */
+static int take_region(const struct memory_ask *ask, const struct page_region *region, const struct mapping *m, uint64_t object,
+		       pid_t pid, struct page_runs *out)
+{
+	bool guards = region->categories & PAGE_IS_GUARD;
+
+	if (ask->there)
+		criu_pages_found(ask->there, pid, region->start, region->end, guards);
+	if (guards || (ask->there && (region->categories & ask->also) != ask->also))
+		return 0;
+	return add_pages(out, object, m, pid, region->start, region->end);
+}
+
+static int scan_range(int fd, struct pm_scan_arg *arg, const struct memory_ask *ask, const struct mapping *m, uint64_t object,
+		      pid_t pid, struct page_runs *out)
 {
 	const struct page_region *region = (const struct page_region *)(uintptr_t)arg->vec;
 	const uint64_t end = arg->end;
@@ -120,42 +132,46 @@ static int scan_range(int fd, struct pm_scan_arg *arg, const struct mapping *m, 
 		if (n < 0)
 			return -1;
 		for (int i = 0; i < n; i++)
-			if (add_pages(out, object, m, pid, region[i].start, region[i].end))
+			if (take_region(ask, &region[i], m, object, pid, out))
 				return -1;
 		if (arg->walk_end <= arg->start)
 			break;
 		arg->start = arg->walk_end;
 	}
+	if (ask->there)
+		criu_pages_asked(ask->there, pid, m->start, m->end);
 	return 0;
 }
 
-int memory_scan(int fd, const struct mapping *m, uint64_t object, pid_t pid, uint64_t flags, uint64_t also,
-		struct page_runs *out)
+/* The zero page, guards (madvise(2)) and, in private mappings, pages of the file hold nothing of its own. */
+int memory_scan(int fd, const struct mapping *m, uint64_t object, pid_t pid, const struct memory_ask *ask, struct page_runs *out)
 {
+	const uint64_t any = PAGE_IS_PRESENT | PAGE_IS_SWAPPED;
 	struct page_region region[REGIONS];
-	/* To know that, the kernel looks at what each page is of: not where there is no file. */
-	uint64_t without = PAGE_IS_PFNZERO | PAGE_IS_GUARD | (m->private && m->inode ? PAGE_IS_FILE : 0);
 
 	/* Guards are no category of kernels before 6.15. */
-	for (;; without &= ~(uint64_t)PAGE_IS_GUARD) {
+	for (uint64_t guard = PAGE_IS_GUARD;; guard = 0) {
+		/* To know what a page is of, the kernel looks at each: not where there is no file. */
+		uint64_t without = PAGE_IS_PFNZERO | (ask->there ? 0 : guard) | (m->private && m->inode ? PAGE_IS_FILE : 0);
 		struct pm_scan_arg arg = {
 			.size = sizeof(arg),
-			.flags = flags,
+			.flags = ask->flags,
 			.start = m->start,
 			.end = m->end,
 			.vec = (uintptr_t)region,
 			.vec_len = REGIONS,
 			.max_pages = SCAN_PAGES,
 			.category_inverted = without,
-			.category_mask = without | also,
-			.category_anyof_mask = PAGE_IS_PRESENT | PAGE_IS_SWAPPED,
+			.category_mask = without | (ask->there ? 0 : ask->also),
+			.category_anyof_mask = any,
+			.return_mask = ask->there ? any | ask->also | guard : 0,
 		};
 
-		if (!scan_range(fd, &arg, m, object, pid, out))
+		if (!scan_range(fd, &arg, ask, m, object, pid, out))
 			return 0;
 		if (errno != EINVAL && errno != ENOTTY)
 			return -1;
-		if (errno == ENOTTY || !(without & PAGE_IS_GUARD))
+		if (errno == ENOTTY || !guard)
 			return 1;
 	}
 }
@@ -221,7 +237,7 @@ static int walk_mapping(int fd, const struct mapping *m, uint64_t object, pid_t 
 
 int memory_add_all(void *ctx, int fd, const struct mapping *m, uint64_t object, pid_t pid, struct page_runs *out)
 {
-	int rc = memory_scan(fd, m, object, pid, 0, 0, out);
+	int rc = memory_scan(fd, m, object, pid, &(struct memory_ask){ 0 }, out);
 
 	(void)ctx;
 	return rc > 0 ? walk_mapping(fd, m, object, pid, out) : rc;

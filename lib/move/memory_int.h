@@ -6,6 +6,7 @@
 #include <stdbool.h>
 
 #include "lib/base/pagescan.h"
+#include "lib/engine/criu_pages.h"
 #include "lib/move/memory.h"
 
 struct mapping {
@@ -20,10 +21,14 @@ mapping_fn memory_add_all;
 
 /* Calls fn for each mapping of a process that may hold data of its own. One that is gone has none. */
 int memory_each_mapping(pid_t pid, mapping_fn *fn, void *ctx, struct page_runs *out, struct err *e);
-/* Those that PAGEMAP_SCAN finds: with these flags of it, and of the categories `also` beside those that pages of its own are in.
- * 0 done, 1 the kernel has no PAGEMAP_SCAN, -1 with errno. */
-int memory_scan(int pagemap, const struct mapping *m, uint64_t object, pid_t pid, uint64_t flags, uint64_t also,
-		struct page_runs *out);
+/* How PAGEMAP_SCAN is asked: with these flags of it, for pages of the categories `also` beside those that pages of its own are in.
+ * there (may be NULL): is told of all that there is, so that nobody else need ask. */
+struct memory_ask {
+	uint64_t flags, also;
+	struct criu_pages *there;
+};
+/* Those that it finds. 0 done, 1 the kernel has no PAGEMAP_SCAN, -1 with errno. */
+int memory_scan(int pagemap, const struct mapping *m, uint64_t object, pid_t pid, const struct memory_ask *ask, struct page_runs *out);
 /* Puts them in order, each page once. */
 void memory_settle(struct page_runs *out);
 

@@ -120,18 +120,6 @@ void outgoing_hurry(struct outgoing *o)
 		proc_hurry(o->criu.pid);
 }
 
-/* Criu will ask about all pages of the large ones. */
-static void ask_ahead(struct outgoing *o)
-{
-	const struct criu_maps *large = &o->criu.maps;
-	AUTO_FREE pid_t *pids = large->n && criu_pages_used(criu_version()) ? calloc(large->n, sizeof(*pids)) : NULL;
-
-	for (size_t i = 0; i < large->n && pids; i++)
-		pids[i] = large->of[i].pid;
-	if (pids)
-		criu_pages_ahead(&o->criu.hidden, pids, large->n);
-}
-
 static int compare(struct outgoing *o, struct err *e)
 {
 	AUTO_FREE pid_t *pids = NULL;
@@ -178,12 +166,12 @@ int outgoing_freeze(struct outgoing *o, struct err *e)
 	if (net_quiet_freeze(&o->quiet, o->svc, FREEZE_MS, e))
 		return -1;
 	o->rep.freeze = clock_ms() - start;
-	ask_ahead(o);
 	outgoing_unthrottle(o); /* criu works in its processes */
 	/* What comes for it from here on is kept where it will run: there, before it is cut off here, so that nothing is lost in
 	 * between. */
 	if (o->ctl && wire_send_json(o->ctl, FRAME_CALL, catch, e))
 		return -1;
+	criu_pages_expect(&o->criu.hidden);
 	let_dump(o, 1);
 	/* The memory stands still now: its last pages go over while criu collects the rest. */
 	start = clock_ms();

@@ -21,16 +21,26 @@
 #define THROTTLE_MIN 0.02
 #define QUIET_PAGES_MS 2.0 /* of pages written meanwhile are worth a further round, as long as it gets less */
 
-int outgoing_find_runs(struct outgoing *o, bool final, struct err *e)
+static int find_runs(struct outgoing *o, bool final, struct err *e)
 {
 	AUTO_FREE pid_t *pids = NULL;
-	double start = clock_ms();
-	int n, rc;
+	int n;
 
 	if (outgoing_pids(o, &pids, &n, e))
 		return -1;
-	rc = o->track ? track_round(o->track, pids, (size_t)n, final, &o->runs, e) :
-			memory_runs(pids, (size_t)n, &o->runs, e);
+	if (!o->track)
+		return memory_runs(pids, (size_t)n, &o->runs, e);
+	return final ? track_last_round(o->track, pids, (size_t)n, &o->criu.hidden, &o->runs, e) :
+		       track_round(o->track, pids, (size_t)n, &o->runs, e);
+}
+
+int outgoing_find_runs(struct outgoing *o, bool final, struct err *e)
+{
+	double start = clock_ms();
+	int rc = find_runs(o, final, e);
+
+	if (final) /* criu waits for it, whatever became of it */
+		criu_pages_known(&o->criu.hidden);
 	o->rep.scan = clock_ms() - start;
 	return rc;
 }

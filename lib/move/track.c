@@ -49,6 +49,7 @@ struct track {
 	const pid_t *pids; /* of the round */
 	size_t n_pids;
 	bool frozen;
+	struct criu_pages *there; /* is told of what a frozen process has; NULL */
 	struct track_stats stats;
 	char reason[256];
 };
@@ -265,7 +266,8 @@ static int add_new(struct round *r, int fd, const struct mapping *m, uint64_t ob
 	if (!r->t->frozen && ioctl(r->p->uffd, UFFDIO_REGISTER, &reg)) {
 		r->new_memory |= errno == ENOMEM || errno == ESRCH;
 	} else if (!r->t->frozen) {
-		int rc = memory_scan(fd, m, object, pid, PM_SCAN_WP_MATCHING | PM_SCAN_CHECK_WPASYNC, 0, out);
+		const struct memory_ask ask = { .flags = PM_SCAN_WP_MATCHING | PM_SCAN_CHECK_WPASYNC };
+		int rc = memory_scan(fd, m, object, pid, &ask, out);
 
 		if (!rc)
 			set_tracked(out, from);
@@ -284,9 +286,13 @@ static int add_written(void *ctx, int fd, const struct mapping *m, uint64_t obje
 		return memory_add_all(NULL, fd, m, object, pid, out);
 	if (r->p->fresh)
 		return add_new(r, fd, m, object, pid, out);
+	const struct memory_ask ask = {
+		.flags = PM_SCAN_CHECK_WPASYNC | (r->t->frozen ? 0 : PM_SCAN_WP_MATCHING),
+		.also = PAGE_IS_WRITTEN,
+		.there = m->inode ? NULL : r->t->there,
+	};
 	/* The kernel says EPERM for what is not marked. */
-	int rc = memory_scan(fd, m, object, pid, PM_SCAN_CHECK_WPASYNC | (r->t->frozen ? 0 : PM_SCAN_WP_MATCHING),
-			     PAGE_IS_WRITTEN, out);
+	int rc = memory_scan(fd, m, object, pid, &ask, out);
 	if (!rc)
 		set_tracked(out, from);
 	return !rc || (rc < 0 && errno != EPERM) ? rc : add_new(r, fd, m, object, pid, out);
@@ -379,17 +385,14 @@ static void count(struct track *t, const struct page_runs *out)
 		t->stats.looked_at += out->run[i].tracked ? 0 : out->run[i].pages;
 }
 
-int track_round(struct track *t, const pid_t *pids, size_t n, bool frozen, struct page_runs *out, struct err *e)
+static int all_processes(struct track *t, struct page_runs *out, struct err *e)
 {
 	out->n = 0;
 	out->pages = 0;
-	t->frozen = frozen;
-	t->pids = pids;
-	t->n_pids = n;
 	for (size_t i = 0; i < t->n; i++)
 		t->p[i].seen = false;
-	for (size_t i = 0; i < n; i++) {
-		struct tracked *p = entry_of(t, pids[i]);
+	for (size_t i = 0; i < t->n_pids; i++) {
+		struct tracked *p = entry_of(t, t->pids[i]);
 
 		if (!p)
 			return err_set(e, EX_OSERR, "out of memory");
@@ -401,6 +404,24 @@ int track_round(struct track *t, const pid_t *pids, size_t n, bool frozen, struc
 	memory_settle(out);
 	count(t, out);
 	return 0;
+}
+
+int track_round(struct track *t, const pid_t *pids, size_t n, struct page_runs *out, struct err *e)
+{
+	t->frozen = false;
+	t->there = NULL;
+	t->pids = pids;
+	t->n_pids = n;
+	return all_processes(t, out, e);
+}
+
+int track_last_round(struct track *t, const pid_t *pids, size_t n, struct criu_pages *there, struct page_runs *out, struct err *e)
+{
+	t->frozen = true;
+	t->there = there;
+	t->pids = pids;
+	t->n_pids = n;
+	return all_processes(t, out, e);
 }
 
 struct track_stats track_stats(const struct track *t)

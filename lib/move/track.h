@@ -10,6 +10,7 @@
 #define EDGE_MOVE_TRACK_H
 
 #include "lib/base/auto.h"
+#include "lib/engine/criu_pages.h"
 #include "lib/move/memory.h"
 
 struct track;
@@ -19,8 +20,10 @@ int track_new(struct track **t, struct err *e);
 void track_free(struct track *t, bool gone);
 
 /* The pages of these processes that were written since the last round; of what is new since then, and of what is not tracked,
- * all. frozen: they stand still, and nothing is made in them any more: the last round. */
-int track_round(struct track *t, const pid_t *pids, size_t n, bool frozen, struct page_runs *out, struct err *e);
+ * all. */
+int track_round(struct track *t, const pid_t *pids, size_t n, struct page_runs *out, struct err *e);
+/* The same when they stand still: nothing is made in them any more. there (may be NULL) is told what tracked anonymous memory they have. */
+int track_last_round(struct track *t, const pid_t *pids, size_t n, struct criu_pages *there, struct page_runs *out, struct err *e);
 
 struct track_stats {
 	unsigned processes, tracked; /* in the last round */

@@ -205,6 +205,20 @@ static void test_hidden(pid_t pid, struct criu_pages *hidden)
 	ok(other.n > 2 && other.region[0].start == HEAP, "another question is answered by the kernel");
 }
 
+/* As who has looked at it says, in no order; heap: pages of it. */
+static void know(struct criu_pages *p, pid_t pid, uint64_t heap, bool guard)
+{
+	criu_pages_expect(p);
+	for (uint64_t i = 0; i < MANY; i += 2)
+		criu_pages_found(p, pid, HOLES + i * PAGE, HOLES + (i + 1) * PAGE, false);
+	criu_pages_asked(p, pid, HOLES, END);
+	criu_pages_found(p, pid, HEAP, HEAP + heap * PAGE, false);
+	if (guard)
+		criu_pages_found(p, pid, HEAP + 13 * PAGE, HEAP + 14 * PAGE, true);
+	criu_pages_asked(p, pid, HEAP, TEXT);
+	criu_pages_known(p);
+}
+
 static void test_guards(bool any)
 {
 	if (guards.n < 0)
@@ -241,18 +255,22 @@ int main(void)
 	test_guards(true);
 	criu_pages_clear(&hidden);
 
-	/* Asked ahead, with others: one that is not there, too. */
-	criu_pages_ahead(&hidden, (pid_t[]){ plain, pid, 0x3fffff }, 3);
+	/* Where somebody else has looked; but not at all of it. */
+	know(&hidden, pid, 12, true);
 	test_hidden(pid, &hidden);
 	test_guards(true);
 	criu_pages_clear(&hidden);
-	criu_pages_ahead(&hidden, &plain, 1);
+	know(&hidden, plain, 12, false);
 	test_hidden(plain, &hidden);
 	test_guards(false);
 	criu_pages_clear(&hidden);
-	criu_pages_ahead(&hidden, &pid, 1);
-	test_hidden(plain, &hidden);
+	know(&hidden, pid, 12, false);
+	test_hidden(plain, &hidden); /* nor at this one */
 	test_guards(false);
+	criu_pages_clear(&hidden);
+	know(&hidden, plain, 5, false);
+	is_int(listen_to(plain, &hidden), 0, "where somebody else says what there is");
+	ok(hidden.n && hidden.run[0].start == HEAP && hidden.run[0].end == HEAP + 5 * PAGE, "... the kernel is not asked again");
 	criu_pages_clear(&hidden);
 
 	end(pid);

@@ -144,7 +144,7 @@ static int count_named(const struct page_runs *r, const char *from, int pages)
 
 static void look(struct track *t, struct page_runs *r)
 {
-	if (track_round(t, &one.pid, 1, false, r, &e))
+	if (track_round(t, &one.pid, 1, r, &e))
 		printf("# %s\n", e.text);
 }
 
@@ -203,7 +203,7 @@ static void test_rounds(void)
 	is_int(count_named(&r, other + 64 * PAGE, 5), 1, "a mapping that has grown: the page that was written");
 	tell(&one, 'w');
 	kill(one.pid, SIGSTOP);
-	is_int(track_round(t, &one.pid, 1, true, &r, &e), 0, "the last round, while it stands still");
+	is_int(track_last_round(t, &one.pid, 1, NULL, &r, &e), 0, "the last round, while it stands still");
 	is_int(count_named(&r, area, 64), 1, "... names what was written");
 	kill(one.pid, SIGCONT);
 	track_free(t, false);
@@ -409,14 +409,14 @@ static void test_torture(const char *program)
 	track_new(&t, &e);
 	for (int i = 0; i < ROUNDS; i++) {
 		n = tree_of(pid, pids, 128);
-		if (track_round(t, pids, (size_t)n, false, &r, &e))
+		if (track_round(t, pids, (size_t)n, &r, &e))
 			printf("# %s\n", e.text);
 		looked += r.pages;
 		copy_runs(&r);
 		usleep(10000);
 	}
 	n = stop_tree(pid, pids, 128);
-	is_int(track_round(t, pids, (size_t)n, true, &r, &e), 0, "the last of many rounds over a tree that does all it can");
+	is_int(track_last_round(t, pids, (size_t)n, NULL, &r, &e), 0, "the last of many rounds over a tree that does all it can");
 	copy_runs(&r);
 	is_int(differences(pids, (size_t)n, &pages), 0, "... and the copy is its memory");
 	struct track_stats s = track_stats(t);
