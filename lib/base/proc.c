@@ -282,6 +282,19 @@ const char *proc_find(const char *program)
 	return NULL;
 }
 
+bool proc_filtered(pid_t pid, pid_t tid)
+{
+	char path[64], line[256];
+	int mode = 0;
+
+	snprintf(path, sizeof(path), "/proc/%d/task/%d/status", (int)pid, (int)tid);
+	AUTO_FILE FILE *f = fopen(path, "re");
+	while (f && fgets(line, sizeof(line), f))
+		if (sscanf(line, "Seccomp: %d", &mode) == 1)
+			break;
+	return mode != 0;
+}
+
 void proc_hurry(pid_t pid)
 {
 	setpriority(PRIO_PROCESS, (id_t)pid, HURRY_NICE);

@@ -3,6 +3,7 @@
 #ifndef EDGE_BASE_PROC_H
 #define EDGE_BASE_PROC_H
 
+#include <stdbool.h>
 #include <sys/types.h>
 
 #include "lib/base/err.h"
@@ -15,6 +16,9 @@ int proc_run(const char *const argv[], char **out, int timeout_ms, struct err *e
 /* Where a program of ours that is not on PATH may be: PATH, then /usr/local/lib/edge-criu/criu for "criu".
  * EDGE_CRIU names another criu. Returns a static string, NULL when there is none. */
 const char *proc_find(const char *program);
+
+/* Has that thread a seccomp filter? */
+bool proc_filtered(pid_t pid, pid_t tid);
 
 /* A process, or a thread (0: this one; it hands that on to those that it starts), comes before other work on this node: somebody
  * stands still until it is done. Only root may. */

@@ -18,6 +18,7 @@
 #include "lib/base/clock.h"
 #include "lib/base/file.h"
 #include "lib/base/proc.h"
+#include "lib/engine/cgroup.h"
 #include "lib/engine/criu_calls.h"
 #include "lib/engine/criu_limits.h"
 #include "lib/engine/message.h"
@@ -312,7 +313,7 @@ void criu_tune(void)
 }
 
 /* In the child: descriptors 0 to 2 are /dev/null, 3 the socket, 5 a socket whose other end is gone. */
-static void become_criu(const char *const *argv, int netns, const struct service *s, int sock)
+static void become_criu(const char *const *argv, int netns, const struct service *s, bool alone, int sock)
 {
 	int null = open("/dev/null", O_RDWR), pages[2];
 
@@ -321,7 +322,7 @@ static void become_criu(const char *const *argv, int netns, const struct service
 		_exit(127);
 	if (s)
 		spaces_join(s->pid, s->name);
-	if (socketpair(AF_UNIX, SOCK_STREAM, 0, pages) || (criu_calls_install(sock) && criu_limits_needed()))
+	if (socketpair(AF_UNIX, SOCK_STREAM, 0, pages) || (criu_calls_install(sock, alone) && criu_limits_needed()))
 		_exit(127);
 	sock = fcntl(sock, F_DUPFD, 16);
 	pages[0] = fcntl(pages[0], F_DUPFD, 16);
@@ -336,7 +337,7 @@ static void become_criu(const char *const *argv, int netns, const struct service
 	_exit(127);
 }
 
-int criu_start(struct criu *c, int netns, const struct service *s, struct err *e)
+int criu_start(struct criu *c, int netns, const struct service *s, bool alone, struct err *e)
 {
 	const char *const *argv = criu_argv(e);
 	int ours = -1, theirs = -1;
@@ -346,7 +347,7 @@ int criu_start(struct criu *c, int netns, const struct service *s, struct err *e
 		return -1;
 	c->pid = fork();
 	if (!c->pid)
-		become_criu(argv, netns, s, theirs);
+		become_criu(argv, netns, s, alone, theirs);
 	close(theirs);
 	if (c->pid < 0) {
 		c->pid = 0;
@@ -360,6 +361,14 @@ int criu_start(struct criu *c, int netns, const struct service *s, struct err *e
 	c->calls = criu_calls_take(ours);
 	c->heard = c->calls >= 0;
 	return 0;
+}
+
+bool criu_hindered(const struct service *s)
+{
+	AUTO_FREE pid_t *pids = NULL;
+	int n = 0;
+
+	return !cgroup_pids(s->name, &pids, &n, NULL) && criu_calls_hinder(pids, (size_t)n);
 }
 
 bool criu_outgrown(const struct criu *c, const struct service *s)

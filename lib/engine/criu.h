@@ -61,8 +61,10 @@ void criu_tune(void);
 /* The argv of `criu swrk 3`, NULL-terminated. EX_UNAVAILABLE when there is no criu. Static storage. */
 const char *const *criu_argv(struct err *e);
 /* Starts one in this mount namespace and, if netns >= 0, in that network namespace; if s is not NULL,
- * also in those of its others that it need not save (spaces.h). */
-int criu_start(struct criu *c, int netns, const struct service *s, struct err *e);
+ * also in those of its others that it need not save (spaces.h). alone: no call of its comes to us (criu_calls_hinder()). */
+int criu_start(struct criu *c, int netns, const struct service *s, bool alone, struct err *e);
+/* Has a process of the service a seccomp filter? Then only a criu that is alone can dump it. */
+bool criu_hindered(const struct service *s);
 /* Does s have, by now, what this one would not save? Then another is to be started. */
 bool criu_outgrown(const struct criu *c, const struct service *s);
 /* Sends the request and answers its notifications until it is done. An error quotes the "Error" lines of criu's log

@@ -1,24 +1,27 @@
 /* SPDX-License-Identifier: MIT */
 #include "lib/engine/criu_calls.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/filter.h>
 #include <poll.h>
 #include <signal.h>
 #include <stddef.h>
+#include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/pidfd.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
-#include <sys/uio.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include "lib/base/auto.h"
 #include "lib/base/clock.h"
 #include "lib/base/pagescan.h"
+#include "lib/base/proc.h"
 #include "lib/engine/criu.h"
 #include "lib/engine/criu_limits.h"
 #include "lib/engine/process.h"
@@ -31,7 +34,7 @@
 #define SECCOMP_USER_NOTIF_FD_SYNC_WAKE_UP (1UL << 0)
 #endif
 
-#define PAGE 4096ULL /* at least */
+#define START_MS 10000 /* until a criu that somebody else starts begins */
 #define LOG_FLAGS (O_CREAT | O_TRUNC | O_WRONLY | O_APPEND) /* with which criu opens its log, and nothing else */
 #define AT(member) ((uint32_t)offsetof(struct seccomp_data, member))
 
@@ -52,7 +55,7 @@ static int send_fd(int sock, int fd)
 	return sendmsg(sock, &m, MSG_NOSIGNAL) == 1 && fd >= 0 ? 0 : -1;
 }
 
-int criu_calls_install(int sock)
+int criu_calls_install(int sock, bool alone)
 {
 	/* Only the number of the call is looked at: one of another architecture's is at worst let through unchanged. */
 	struct sock_filter code[] = {
@@ -76,8 +79,12 @@ int criu_calls_install(int sock)
 	};
 	struct sock_fprog program = { .len = sizeof(code) / sizeof(*code), .filter = code };
 	const unsigned long flags = SECCOMP_FILTER_FLAG_NEW_LISTENER;
-	AUTO_FD int fd = (int)syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, flags | SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV, &program);
 
+	if (alone) {
+		send_fd(sock, -1);
+		return 0;
+	}
+	AUTO_FD int fd = (int)syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, flags | SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV, &program);
 	/* Before 5.19 a signal in the middle of an answer makes criu ask again. */
 	if (fd < 0)
 		fd = (int)syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, flags, &program);
@@ -106,6 +113,12 @@ int criu_calls_take(int sock)
 	return fd;
 }
 
+/* Nothing else is opened so. */
+static bool makes_log(const struct seccomp_notif *n)
+{
+	return n->data.nr == SYS_openat && (uint32_t)n->data.args[2] == LOG_FLAGS;
+}
+
 static void answer(int listener, const struct seccomp_notif *n, struct criu_pages *hidden, struct criu_maps *maps)
 {
 	struct seccomp_notif_resp r = { .id = n->id };
@@ -129,13 +142,30 @@ void criu_calls_answer(int listener, struct criu_pages *hidden, struct criu_maps
 		answer(listener, &n, hidden, maps);
 }
 
+bool criu_calls_hinder(const pid_t *pids, size_t n)
+{
+	bool filtered = false;
+	struct dirent *de;
+	char path[64];
+
+	for (size_t i = 0; i < n && !filtered; i++) {
+		snprintf(path, sizeof(path), "/proc/%d/task", (int)pids[i]);
+		DIR *d = opendir(path);
+		while (d && !filtered && (de = readdir(d)))
+			filtered = de->d_name[0] != '.' && proc_filtered(pids[i], (pid_t)strtol(de->d_name, NULL, 10));
+		if (d)
+			closedir(d);
+	}
+	return filtered;
+}
+
 /* ---- a criu that somebody else starts ---- */
 
 /* In the child. It becomes that program when the parent has the filter's listener. */
-__attribute__((noreturn)) static void become(const char *const argv[], int sock)
+__attribute__((noreturn)) static void become(const struct criu_calls_job *job, int sock)
 {
-	char go;
 	int null = open("/dev/null", O_RDWR | O_CLOEXEC);
+	char go;
 
 	setpgid(0, 0); /* a terminal's ^C is not for it: it would leave its work half done */
 	for (int fd = 0; fd <= 2; fd++)
@@ -143,32 +173,18 @@ __attribute__((noreturn)) static void become(const char *const argv[], int sock)
 	child_signals();
 	child_path();
 	criu_tune();
-	criu_calls_install(sock);
+	criu_calls_install(sock, job->alone);
 	if (recv(sock, &go, 1, 0) == 1)
-		execvp(argv[0], (char *const *)argv);
+		execvp(job->argv[0], (char *const *)job->argv);
 	_exit(127);
 }
 
-/* Is this about the log with that name, in whatever folder? */
-static bool makes_log(const struct seccomp_notif *n, const char *name)
-{
-	char path[PATH_MAX] = "";
-	uint64_t at = n->data.args[1], size = sizeof(path) - 1, first = PAGE - at % PAGE; /* behind its page may be nothing */
-	struct iovec local = { path, size }, remote[] = { { (void *)(uintptr_t)at, first },
-							  { (void *)(uintptr_t)(at + first), size - first } };
-
-	if (n->data.nr != SYS_openat || n->data.args[2] != LOG_FLAGS || process_vm_readv((pid_t)n->pid, &local, 1, remote, 2, 0) < 0)
-		return false;
-	const char *slash = strrchr(path, '/');
-	return !strcmp(slash ? slash + 1 : path, name);
-}
-
-/* Until it ends. False: it was given up, or it takes too long. */
-static bool answer_all(const struct criu_calls_job *job, int listener, int pidfd, struct criu_pages *hidden, struct criu_maps *maps)
+/* Until it ends. False: it was given up, or it takes too long. Nothing is hidden from a criu before the one that works. */
+static bool answer_all(const struct criu_calls_job *job, int listener, int pidfd, struct criu_pages *hidden, struct criu_maps *maps,
+		       bool *begun)
 {
 	struct pollfd p[] = { { .fd = pidfd, .events = POLLIN }, { .fd = listener, .events = POLLIN } };
-	double end = clock_ms() + job->timeout_ms, left;
-	bool begun = listener < 0;
+	double end = clock_ms() + (*begun ? job->timeout_ms : START_MS), left;
 
 	while (!(p[0].revents & POLLIN) && (left = end - clock_ms()) > 0) {
 		struct seccomp_notif n = { 0 };
@@ -177,45 +193,47 @@ static bool answer_all(const struct criu_calls_job *job, int listener, int pidfd
 			p[0].revents = p[1].revents = 0;
 		if (p[1].revents && !(p[1].revents & POLLIN)) /* nobody is left who could ask */
 			p[1].fd = -1;
-		else if (!p[1].revents || ioctl(listener, SECCOMP_IOCTL_NOTIF_RECV, &n))
-			continue;
-		else {
-			if (!begun && makes_log(&n, job->log)) {
-				if (job->begins(job->ctx))
+		else if (p[1].revents && !ioctl(listener, SECCOMP_IOCTL_NOTIF_RECV, &n)) {
+			if (!*begun && makes_log(&n)) {
+				if (job->begins(job->ctx, (pid_t)n.pid))
 					return false;
-				begun = true;
+				*begun = true;
 				end = clock_ms() + job->timeout_ms;
 			}
-			answer(listener, &n, hidden, maps);
+			answer(listener, &n, *begun ? hidden : NULL, *begun ? maps : NULL);
 		}
 	}
-	return begun && p[0].revents & POLLIN;
+	return p[0].revents & POLLIN;
 }
 
-int criu_calls_run(const struct criu_calls_job *job, struct criu_pages *hidden, struct criu_maps *maps)
+int criu_calls_run(const struct criu_calls_job *job, struct criu_pages *hidden, struct criu_maps *maps, struct err *e)
 {
 	int ours, theirs, status = -1;
 	pid_t pid;
 
-	if (criu_socketpair(&ours, &theirs, NULL))
+	if (criu_socketpair(&ours, &theirs, e))
 		return -1;
 	pid = fork();
 	if (!pid) {
 		close(ours);
-		become(job->argv, theirs);
+		become(job, theirs);
 	}
 	close(theirs);
 	AUTO_FD int sock = ours, listener = pid > 0 ? criu_calls_take(ours) : -1;
+	AUTO_FD int pidfd = pid > 0 ? pidfd_open(pid, 0) : -1;
 	if (pid < 0)
-		return -1;
+		return err_sys(e, "%s: fork", job->argv[0]);
 	setpgid(pid, pid); /* whichever of us is the first */
-	AUTO_FD int pidfd = pidfd_open(pid, 0);
-	/* Without a listener there is no point at which it would wait. */
-	bool ended = (listener >= 0 || !job->begins(job->ctx)) && send(sock, "", 1, MSG_NOSIGNAL) == 1 &&
-		     answer_all(job, listener, pidfd, hidden, maps);
+	bool begun = listener < 0;
+	bool ended = pidfd >= 0 && (!begun || !job->begins(job->ctx, 0)) && send(sock, "", 1, MSG_NOSIGNAL) == 1 &&
+		     answer_all(job, listener, pidfd, hidden, maps, &begun);
 	if (!ended)
 		kill(-pid, SIGKILL); /* with what it has started */
 	while (waitpid(pid, &status, 0) < 0 && errno == EINTR)
 		;
-	return ended && WIFEXITED(status) && !WEXITSTATUS(status) ? 0 : -1;
+	if (!ended)
+		return err_set(e, EX_TEMPFAIL, "%s: had to be ended", job->argv[0]);
+	if (!WIFEXITED(status) || WEXITSTATUS(status))
+		return -1;
+	return begun ? 0 : err_set(e, EX_SOFTWARE, "%s: its criu was not seen to begin", job->argv[0]);
 }

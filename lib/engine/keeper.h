@@ -52,8 +52,7 @@ int keeper_release(struct keeper *k, pid_t watch, struct err *e);
  * the service. */
 int keeper_pages(struct keeper *k, struct err *e);
 /* Waits until it has all processes that criu has restored: EX_UNAVAILABLE and why, when they cannot be served, EX_SOFTWARE when it has
- * ended because criu has; EX_TEMPFAIL when there is
- * no answer, after which the keeper can only be cancelled. */
+ * ended; EX_TEMPFAIL when there is no answer, after which the keeper can only be cancelled. */
 int keeper_served(struct keeper *k, int timeout_ms, struct err *e);
 /* False: it was killed, and nobody would look after the service. */
 bool keeper_alive(const struct keeper *k);

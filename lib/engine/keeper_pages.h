@@ -36,7 +36,7 @@ struct keeper_pages {
 	size_t n_held;
 	bool served, filled;
 	char why[256]; /* not "": it has ended too early, ... */
-	bool failed;   /* ... and not because criu has */
+	bool failed;   /* ... and said so */
 };
 
 /* Starts it: `fn` in a child, with its end of the socket as its only descriptor but 0 to 2. */

@@ -21,7 +21,7 @@ int runc_pid(const struct service *s, pid_t *pid, struct err *e);
 const char *runc_root(void);
 
 /* The verbs of engine.h. */
-int runc_dump(struct service *s, struct criu *warm, const char *images, bool tcp_close,
+int runc_dump(struct service *s, struct criu *criu, const char *images, bool tcp_close,
 	      int (*at)(void *, const char *), void *ctx, struct err *e);
 int runc_restore_arm(struct service *s, struct keeper *k, struct criu *warm, struct err *e);
 const char *runc_lazy_dir(const struct service *s, const char *images);

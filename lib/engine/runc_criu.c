@@ -17,28 +17,32 @@ static void copy(char to[PATH_MAX], const char *path)
 }
 
 struct points {
+	struct criu *criu; /* is told of runc's */
 	int (*at)(void *, const char *);
 	void *ctx;
 	bool given_up;
 };
 
-static int pre_dump(void *ctx)
+/* criu waits. */
+static int pre_dump(void *ctx, pid_t criu)
 {
 	struct points *p = ctx;
 
+	p->criu->pid = criu;
 	p->given_up = p->at && p->at(p->ctx, "pre-dump");
 	return p->given_up ? -1 : 0;
 }
 
-int runc_dump(struct service *s, struct criu *warm, const char *images, bool tcp_close,
+int runc_dump(struct service *s, struct criu *criu, const char *images, bool tcp_close,
 	      int (*at)(void *, const char *), void *ctx, struct err *e)
 {
 	char root[PATH_MAX], log[PATH_MAX], work[PATH_MAX], config[PATH_MAX];
 	const char *const argv[] = { "runc", "--root", root, "--log", log, "--log-format", "json",
 				     "checkpoint", "--leave-running", "--tcp-established", "--work-path", work,
 				     "--image-path", images, s->name, NULL };
-	struct points p = { .at = at, .ctx = ctx };
-	const struct criu_calls_job job = { .argv = argv, .log = DUMP_LOG, .begins = pre_dump, .ctx = &p, .timeout_ms = DUMP_MS };
+	struct points p = { .criu = criu, .at = at, .ctx = ctx };
+	const struct criu_calls_job job = { .argv = argv, .alone = criu_hindered(s), .begins = pre_dump, .ctx = &p, .timeout_ms = DUMP_MS };
+	struct err why = { 0 };
 
 	copy(root, runc_root());
 	copy(log, service_dir(s, "runc.log"));
@@ -47,14 +51,18 @@ int runc_dump(struct service *s, struct criu *warm, const char *images, bool tcp
 	if (runc_adapt(s, config, tcp_close, e) || file_remove_tree(work, e) || file_mkdirs(work, 0700, e))
 		return -1;
 	unlink(log);
-	int rc = criu_calls_run(&job, criu_pages_used(criu_version()) ? &warm->hidden : NULL, &warm->maps);
-	if (rc && !p.given_up)
-		return runc_failed(s, "checkpoint", e);
+	int rc = criu_calls_run(&job, criu_pages_used(criu_version()) ? &criu->hidden : NULL, &criu->maps, &why);
+	criu->pid = 0;
 	if (!rc && criu_mend_timers(images, e))
 		return -1;
-	if (rc || (at && at(ctx, "post-dump")))
+	if (p.given_up || (!rc && at && at(ctx, "post-dump")))
 		return err_set(e, EX_UNAVAILABLE, "service %s: dump: given up", s->name);
-	return 0;
+	if (why.text[0])
+		return err_set(e, why.code, "service %s: dump: %s", s->name, why.text);
+	if (rc && !job.alone && criu_hindered(s))
+		return err_set(e, EX_TEMPFAIL, "service %s: began to filter its system calls while it was about to stand still: try again",
+			       s->name);
+	return rc ? runc_failed(s, "checkpoint", e) : 0;
 }
 
 int runc_restore_arm(struct service *s, struct keeper *k, struct criu *warm, struct err *e)

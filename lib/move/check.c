@@ -22,6 +22,7 @@
 
 #define ARP_PROBE_MS 150
 #define CRIU_MS 10000
+#define CRIU_OLDEST "3.19" /* that can be told to leave the network alone */
 #define SPARE_BYTES (64ull << 20) /* room beyond what was announced */
 
 void check_file_digest(const char *path, char hex[65])
@@ -172,6 +173,8 @@ static void check_criu(const struct json *call, struct json *list)
 		check_refuse(list, "criu", "criu is not installed");
 	else if (!theirs || strcmp(theirs, mine))
 		check_refuse(list, "criu", "criu %s here, %s at the source", mine, theirs ? theirs : "none");
+	else if (strverscmp(mine, CRIU_OLDEST) < 0)
+		check_refuse(list, "criu", "criu %s: " CRIU_OLDEST " or later is needed", mine);
 	else if (!criu_works(mine, &e))
 		check_refuse(list, "criu", "criu check: %s", e.text);
 	else if (cpu && !cpu_suits(cpu, &e))

@@ -6,6 +6,7 @@
 
 #include "lib/base/clock.h"
 #include "lib/engine/cgroup.h"
+#include "lib/engine/criu_calls.h"
 #include "lib/move/hold.h"
 #include "lib/move/outgoing_int.h"
 
@@ -147,6 +148,14 @@ static int dump_tree(struct outgoing *o, struct err *e)
 	return rc ? err_wrap(e, "process %d", (int)o->tree) : 0;
 }
 
+static int start_criu(struct outgoing *o, struct err *e)
+{
+	AUTO_FREE pid_t *pids = NULL;
+	int n;
+
+	return outgoing_pids(o, &pids, &n, e) || criu_start(&o->criu, -1, NULL, criu_calls_hinder(pids, (size_t)n), e) ? -1 : 0;
+}
+
 static int snapshot(struct outgoing *o, struct err *e)
 {
 	struct stream *const none[] = { NULL };
@@ -154,7 +163,7 @@ static int snapshot(struct outgoing *o, struct err *e)
 
 	/* Most of the memory is copied while they run. */
 	if (checkpoint_own_memory(o->ck, e) || image_open(&o->im, checkpoint_memory_dir(o->ck), e) ||
-	    image_begin(o->im, e) || sender_new(&o->sender, o->im, none, 1, e) || criu_start(&o->criu, -1, NULL, e) ||
+	    image_begin(o->im, e) || sender_new(&o->sender, o->im, none, 1, e) || start_criu(o, e) ||
 	    round_of(o, false, &st, e) || dump_tree(o, e))
 		return -1;
 	return checkpoint_complete(o->ck, o->im, e) || image_save(o->im, IMAGE_SWEEP, e) ||

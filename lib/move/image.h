@@ -36,6 +36,8 @@ struct image;
  * written down; its pages are then to be read before they are counted on. */
 int image_open(struct image **im, const char *dir, struct err *e);
 void image_free(struct image *im);
+/* Nobody came to save it: a page that it knows may have been overwritten since. */
+bool image_rough(const struct image *im);
 AUTO_DEFINE(struct image, image_free)
 #define AUTO_IMAGE AUTO(image_free_auto)
 

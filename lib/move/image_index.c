@@ -320,7 +320,7 @@ int image_open(struct image **out, const char *dir, struct err *e)
 	bool known = index_load(im, "index");
 	if (!known) {
 		forget_objects(im);
-		known = rough_load(im);
+		known = im->rough = rough_load(im);
 	}
 	if (!known) {
 		forget_objects(im);
@@ -329,6 +329,11 @@ int image_open(struct image **out, const char *dir, struct err *e)
 	}
 	*out = TAKE_PTR(im);
 	return 0;
+}
+
+bool image_rough(const struct image *im)
+{
+	return im->rough;
 }
 
 void image_free(struct image *im)

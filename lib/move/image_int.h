@@ -52,6 +52,7 @@ struct image {
 	size_t n_objects, windows; /* windows: of all objects */
 	struct place *place;
 	size_t places, places_used;
+	bool rough;
 	bool indexed; /* by content: from the first image_find on */
 	double note_at; /* when image_note writes the next time; 0: the image is at rest */
 };

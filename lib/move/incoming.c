@@ -25,7 +25,7 @@
 #include "lib/move/wire.h"
 
 #define SERVED_MS 5000 /* until all processes have who gives them their pages */
-#define FAILED_MS 200  /* until the keeper says that it has ended; the service stands still at its source */
+#define FAILED_MS 10   /* until the keeper says whether it was not criu; the service stands still at its source */
 #define KILL_MS 5000
 #define FILL_MS 60000 /* until what was restored here before is all in place */
 #define IMAGES_MAX (1ull << 30) /* bytes: all but memory */

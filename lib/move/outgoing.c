@@ -155,9 +155,10 @@ static int arm(struct outgoing *o, struct err *e)
 
 int outgoing_warm(struct outgoing *o, struct err *e)
 {
+	if (o->engine != &engine_process) /* which starts its own */
+		return criu_unchanged(e);
 	AUTO_FD int netns = net_open(o->svc, e);
-
-	return netns < 0 || criu_start(&o->criu, netns, o->engine == &engine_process ? o->svc : NULL, e) || criu_unchanged(e) ? -1 : 0;
+	return netns < 0 || criu_start(&o->criu, netns, o->svc, criu_hindered(o->svc), e) || criu_unchanged(e) ? -1 : 0;
 }
 
 static int read_maps(struct outgoing *o, struct err *e)
@@ -165,7 +166,7 @@ static int read_maps(struct outgoing *o, struct err *e)
 	AUTO_FREE pid_t *pids = NULL;
 	int n;
 
-	if (!o->criu.heard)
+	if (o->engine == &engine_process && !o->criu.heard)
 		return 0;
 	return outgoing_pids(o, &pids, &n, e) || criu_maps_read(&o->criu.maps, pids, (size_t)n, CRIU_MAPS_WORTH, e) ? -1 : 0;
 }

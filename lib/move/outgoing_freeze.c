@@ -130,10 +130,10 @@ static int compare(struct outgoing *o, struct err *e)
 	return outgoing_pids(o, &pids, &n, e) || compare_memory(o->im, pids, n, true, e) ? -1 : 0;
 }
 
-/* The criu that waits shares a namespace that was empty then, and is not now: another one takes its place. */
+/* The criu that waits shares a namespace that was empty then, and is not now, or was not hindered then: another one takes its place. */
 static int renew_criu(struct outgoing *o, struct err *e)
 {
-	if (!criu_outgrown(&o->criu, o->svc))
+	if (!criu_outgrown(&o->criu, o->svc) && !(o->criu.heard && criu_hindered(o->svc)))
 		return 0;
 	criu_close(&o->criu);
 	return outgoing_warm(o, e);
@@ -149,9 +149,9 @@ int outgoing_freeze(struct outgoing *o, struct err *e)
 	if (renew_criu(o, e))
 		return -1;
 	outgoing_hurry(o);
-	proc_warm();
 	if (start_dump(o, e) || wait_dump(o, DUMP_WAITS, e))
 		return -1;
+	proc_warm(); /* after the last fork */
 	start = clock_ms();
 	net_quiet_start(&o->quiet, o->svc, QUIET_MS);
 	if (outgoing_more_rounds(o, 1, e)) /* new connections wait for it */

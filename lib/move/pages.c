@@ -212,7 +212,7 @@ static int take_page(struct worker *w, const struct page_run *b, unsigned i, con
 	if (!zero)
 		digest_of(page, PAGE_BYTES, &item->digest);
 	enum page_state was = image_get(im, object, addr, &old);
-	item->here = was == (zero ? PAGE_ZERO : PAGE_DATA) && (zero || digest_equal(&old, &item->digest));
+	item->here = was == (zero ? PAGE_ZERO : PAGE_DATA) && (zero || (digest_equal(&old, &item->digest) && !image_rough(im)));
 	image_set_mark(im, object, addr, mark);
 	memcpy(w->page + (size_t)w->n * PAGE_BYTES, page, PAGE_BYTES);
 	w->st.changed++;

@@ -13,6 +13,7 @@
 #include <sys/pidfd.h>
 #include <sys/syscall.h>
 
+#include "lib/base/proc.h"
 #include "lib/move/image.h"
 #include "lib/move/inject.h"
 #include "lib/move/memory_int.h"
@@ -122,19 +123,6 @@ static const char *hindrance(const struct track *t, pid_t pid, int *ours)
 	return why;
 }
 
-static bool is_filtered(pid_t pid, pid_t tid)
-{
-	char path[64], line[256];
-	int mode = 0;
-
-	snprintf(path, sizeof(path), "/proc/%d/task/%d/status", pid, tid);
-	AUTO_FILE FILE *f = fopen(path, "re");
-	while (f && fgets(line, sizeof(line), f))
-		if (sscanf(line, "Seccomp: %d", &mode) == 1)
-			break;
-	return mode != 0;
-}
-
 /* ---- a userfaultfd of its own ---- */
 
 struct making {
@@ -168,7 +156,7 @@ static int make_uffd(struct inject *in, void *ctx, struct err *e)
 	const long flags = O_CLOEXEC | O_NONBLOCK | UFFD_USER_MODE_ONLY;
 	long fd = -1;
 
-	if (is_filtered(m->pid, inject_tid(in)))
+	if (proc_filtered(m->pid, inject_tid(in)))
 		return refuse(m->pid, "filters its system calls (seccomp)", e);
 	if (m->stray >= 0 && close_there(in, m->stray, e))
 		return -1;

@@ -119,6 +119,12 @@ run() { # NAME OPTION... -- COMMAND...: starts a service on edge1, at $addr
 		exit 1
 	fi
 }
+bundle() { # COMMAND...: makes $bundle at edge1, an OCI bundle over that node's own files
+	on edge1 sh -c 'mkdir -p "$0" && cd "$0" && rm -f config.json && runc spec && jq ".process.args = \$ARGS.positional |
+		.process.terminal = false | .root = {path: \"/\", readonly: false}" --args "$@" <config.json >adapted &&
+		mv adapted config.json' "$bundle" "$@"
+}
+bundle=/var/lib/edge/bundle
 log() { # NODE NAME
 	on "$1" cat "/var/lib/edge/services/$2/log"
 }

@@ -4,7 +4,6 @@
 . "$(dirname "$0")/lib.sh"
 need node perl runc jq
 lab_up
-bundle=/var/lib/edge/bundle
 cat >"$tmp/counter.js" <<'END'
 const http = require('http');
 let n = 0;
@@ -48,6 +47,18 @@ ok 'it moves once more' move oci edge1 edge2
 ok 'its root is there already' test "$(jq .moved.bytes_sent "$tmp/moved")" -lt 3000000
 is 'runc there knows it' running "$(on edge2 runc --root /run/edge/runc state oci | jq -r .status)"
 is 'and runc where it was does not' '' "$(on edge1 runc --root /run/edge/runc list -q)"
+
+# --- who moves it is killed when it stands still, and runc's criu waits for its turn
+on edge2 sh -c 'mkdir -p /run/edge && : >/run/edge/hold-frozen'
+on edge2 env EDGE_FAULT=hold edge-migrate oci --to edge1 >"$tmp/out" 2>&1 &
+mover=$!
+await 20 on edge2 test -e /run/edge/held-frozen
+is 'criu was started by runc, and waits' 'criu runc' "$(on edge2 sh -c 'ps -eo comm= | grep -x -e criu -e runc | sort -u' | paste -sd ' ')"
+on edge2 sh -c 'pkill -KILL -x edge-migrate; rm -f /run/edge/hold-* /run/edge/held-*'
+wait "$mover"
+last=$((last + 1))
+is 'killed then, it goes on where it was' "$((last + 1))" "$(curl -s -m 20 "http://$addr:8080/")"
+is '... and nothing is left of it' '' "$(remains edge1 oci)$(lasting on edge2 sh -c 'ps -eo comm= | grep -x -e criu -e runc')"
 
 # --- a restore that fails
 pid=$(on edge2 cat /var/lib/edge/services/oci/runc.pid)

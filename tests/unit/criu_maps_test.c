@@ -60,7 +60,7 @@ __attribute__((noreturn)) static void read_there(int sock, pid_t about)
 	char path[64];
 	ssize_t n, all = 0;
 
-	if (criu_calls_install(sock))
+	if (criu_calls_install(sock, false))
 		_exit(1);
 	snprintf(path, sizeof(path), "/proc/%d", (int)about);
 	int dir = open(path, O_RDONLY | O_DIRECTORY), fd = openat(dir, "smaps", O_RDONLY);

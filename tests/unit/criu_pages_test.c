@@ -110,7 +110,7 @@ __attribute__((noreturn)) static void ask_all(int sock, pid_t about)
 
 	sigaction(SIGALRM, &a, NULL);
 	setitimer(ITIMER_REAL, &often, NULL);
-	if (criu_calls_install(sock))
+	if (criu_calls_install(sock, false))
 		_exit(1);
 	snprintf(path, sizeof(path), "/proc/%d/pagemap", (int)about);
 	int fd = open(path, O_RDONLY);

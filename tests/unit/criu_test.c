@@ -235,7 +235,7 @@ static void test_start(void)
 				     "exec sleep 60\n", report);
 	file_write(script, text, strlen(text), 0700, &e);
 	setenv("EDGE_CRIU", script, 1);
-	is_int(criu_start(&c, -1, NULL, &e), 0, "criu is started");
+	is_int(criu_start(&c, -1, NULL, false, &e), 0, "criu is started");
 	AUTO_FREE char *said = NULL;
 	for (int i = 0; i < 200; i++) {
 		free(said);
@@ -254,7 +254,7 @@ static void test_start(void)
 	ok(fcntl(0, F_GETFD) >= 0, "closing it twice, or one that never was, does no harm");
 	is_int(open_files(), before, "no descriptor is left open");
 	setenv("EDGE_CRIU", "/nonexistent/criu", 1);
-	is_int(criu_start(&c, -1, NULL, &e), -1, "without a criu");
+	is_int(criu_start(&c, -1, NULL, false, &e), -1, "without a criu");
 	is_str(e.text, "criu: not installed", "... says so");
 }
 
