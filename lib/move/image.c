@@ -266,6 +266,25 @@ int image_put_run(struct image *im, uint64_t object, uint64_t addr, const struct
 	return 0;
 }
 
+void image_uncache(struct image *im)
+{
+	size_t n = 0, i = 0;
+	int *fd;
+
+	/* Files are only ever added; and the kernel may take its time. */
+	pthread_mutex_lock(&im->lock);
+	for (size_t k = 0; k < im->n_objects; k++)
+		n += (size_t)im->object[k]->n_layers;
+	fd = calloc(n + 1, sizeof(*fd));
+	for (size_t k = 0; fd && k < im->n_objects; k++)
+		for (int l = 0; l < im->object[k]->n_layers; l++)
+			fd[i++] = im->object[k]->fd[l];
+	pthread_mutex_unlock(&im->lock);
+	while (i)
+		posix_fadvise(fd[--i], 0, 0, POSIX_FADV_DONTNEED);
+	free(fd);
+}
+
 /* A page of zeros. CRIU reads the file, so it must be a hole: one that was never written is. */
 static int put_zero(struct image *im, uint64_t object, uint64_t addr, struct err *e)
 {

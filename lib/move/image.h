@@ -65,6 +65,8 @@ int image_put(struct image *im, uint64_t object, uint64_t addr, const struct dig
 #define IMAGE_RUN (2u << 20)
 int image_put_run(struct image *im, uint64_t object, uint64_t addr, const struct digest *d, const void *pages, unsigned n,
 		  struct err *e);
+/* Its pages need not stay in memory: those that are on disk leave it, the others are on their way there. */
+void image_uncache(struct image *im);
 /* The page at an address into buf, checked against its digest: 0, or -1 when it is not there or damaged. */
 int image_read(struct image *im, uint64_t object, uint64_t addr, void *buf);
 /* A page anywhere in the image with that content, checked: 0 and the page in buf; else -1. */

@@ -19,6 +19,7 @@
 #define BLOCK_PAGES 64  /* read and compared together: they stay in the processor's second-level cache */
 #define LEVEL_MAX 9
 #define MARK_ZERO 1 /* marks of pages start above: 0 is "never sent" */
+#define UNCACHE_PAGES 16384
 #define STREAMS_MAX 8
 #define BATCH_MIN 64
 #define BATCHES 16 /* of a stream in a round, at least: while one is read another is on its way, and a third is written there */
@@ -54,6 +55,7 @@ struct sender {
 	/* the round under way */
 	const struct page_runs *runs;
 	atomic_size_t next;
+	atomic_uint cached; /* pages that were put into the image since image_uncache() */
 	unsigned batch; /* items */
 	bool ask, final, all;
 	int (*progress)(void *ctx, uint64_t done, uint64_t all, struct err *e);
@@ -178,6 +180,11 @@ static int flush(struct worker *w)
 
 	if (pages_store(w->s->im, w->item, w->page, w->n, &w->err))
 		return -1;
+	/* What goes elsewhere is not read here again before long, and the services that stay have a use for the memory. */
+	if (w->stream && atomic_fetch_add(&w->s->cached, w->n) >= UNCACHE_PAGES) {
+		atomic_store(&w->s->cached, 0);
+		image_uncache(w->s->im);
+	}
 	for (unsigned i = 0; i < w->n; i++)
 		if (w->item[i].used)
 			image_use(w->s->im, w->item[i].object, w->item[i].addr, 1);
