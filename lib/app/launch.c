@@ -14,6 +14,7 @@
 #include "lib/move/image_send.h"
 #include "lib/move/layer_send.h"
 #include "lib/move/remote.h"
+#include "lib/move/store.h"
 #include "lib/move/worker.h"
 
 #define LOCK_MS 2000
@@ -61,6 +62,8 @@ static int find_root(struct service *s, struct err *e)
 		snprintf(s->root, sizeof(s->root), "%s", file_path("/var/lib/edge/store/layers/%.64s", layer));
 		return 0;
 	}
+	if (!image && !s->argv && s->about)
+		oci_apply_nothing(s);
 	if (!image || !engine_find(s->engine) || engine_find(s->engine)->whole)
 		return 0;
 	if (oci_get(&o, image, e))
@@ -92,12 +95,14 @@ static int check_address(const struct service *s, struct err *e)
 int launch_here(struct service *s, struct json **record, struct err *e)
 {
 	AUTO_REGISTRY struct registry *r = NULL;
+	AUTO_SERVICE struct service *old = NULL;
 	AUTO_JSON struct json *rec = NULL;
 	int rc;
 
 	if (registry_open(&r, NULL, e))
 		return -1;
 	AUTO_FD int lock = service_lock(s->name, LOCK_MS, e);
+	service_load(&old, s->name, NULL);
 	if (lock < 0 || find_root(s, e) || check_address(s, e) || service_start(s, e))
 		return -1;
 	rec = service_record(s, "running");
@@ -109,6 +114,8 @@ int launch_here(struct service *s, struct json **record, struct err *e)
 		service_remove(s, NULL);
 		return -1;
 	}
+	if (old && strcmp(old->id, s->id) != 0) /* one that had moved away: nobody could name its memory any more */
+		store_forget(old->id, NULL);
 	*record = TAKE_PTR(rec);
 	return 0;
 }

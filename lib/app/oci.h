@@ -25,6 +25,8 @@ int oci_build(const char *ref, const struct json *build, const char *dir, struct
 /* What the image says goes where the definition says nothing: command, environment, user, working directory, ports and
  * healthcheck. Its files become the service's root. */
 int oci_apply(const struct oci *o, struct service *s, struct err *e);
+/* Of one that runs in a folder of the node's instead: its entrypoint and command, if there are any, become what it runs. */
+void oci_apply_nothing(struct service *s);
 
 /* An image in the folder `dir`, as an OCI layout or an unpacked `docker save`, into the store. tag: which one of several, or
  * NULL. */

@@ -45,6 +45,16 @@ static int apply_command(const struct oci *o, struct service *s, struct err *e)
 	return 0;
 }
 
+void oci_apply_nothing(struct service *s)
+{
+	AUTO_JSON struct json *argv = json_array();
+
+	add_all(argv, s->about, "entrypoint");
+	add_all(argv, s->about, "command");
+	if (json_len(argv, NULL))
+		replace(&s->argv, argv);
+}
+
 static void apply_env(const struct oci *o, struct service *s)
 {
 	AUTO_JSON struct json *env = json_array();

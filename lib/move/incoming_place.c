@@ -80,7 +80,9 @@ int incoming_find_earlier(struct incoming *in, struct service **old, struct err 
 		return 0;
 	in->was_here = !strcmp((*old)->id, in->svc->id);
 	in->had_moved = (*old)->moved;
-	return in->was_here || in->seal ? 0 : service_remove(in->svc, e);
+	if (in->was_here || in->seal)
+		return 0;
+	return service_remove(in->svc, e) || store_forget((*old)->id, e) ? -1 : 0;
 }
 
 /* What comes is a cache until the service runs here, like the files of one that has moved away: whoever undoes this move, also after

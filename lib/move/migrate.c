@@ -115,6 +115,8 @@ int migrate(const char *name, const char *to, const struct move_options *opt, st
 		return migrate_assigned(s, to, &with, record, e);
 	if (registry_open(&r, NULL, e) || node_target(r, to, &t, e))
 		return -1;
+	if (!strcmp(to, node_self()) && !service_running(s))
+		return here_running(s, "--from", e);
 	if (!strcmp(to, node_self()))
 		return err_set(e, EX_USAGE, "service %s: is on node %s already", name, to);
 	if (engine && engine->whole && !s->stateless && !engine->whole->memory)

@@ -6,11 +6,13 @@
 #include "lib/base/clock.h"
 #include "lib/base/proc.h"
 #include "lib/engine/cgroup.h"
+#include "lib/engine/engine.h"
 #include "lib/move/outgoing_int.h"
 
 #define ROUNDS_MAX 8     /* of a service whose writes are found by reading all of it */
 #define FEW_PAGES 256    /* that changed in such a round: the next one is the freeze */
 #define FIXED_MS 40.0    /* of the pause have nothing to do with pages */
+#define RUNC_MS 100.0    /* more, where runc starts and ends it */
 #define LEAST_MS 5.0     /* of pages, however short the pause is to be */
 #define LEARN_PAGES 1024 /* a round of so many tells what a page costs */
 #define SHRINKS 0.8      /* a round with more than that of the pages of the one before does not get nearer */
@@ -81,6 +83,11 @@ static bool all_tracked(const struct outgoing *o)
 	return s.processes && s.tracked == s.processes;
 }
 
+static double fixed_ms(const struct outgoing *o)
+{
+	return o->engine && o->engine != &engine_process ? FIXED_MS + RUNC_MS : FIXED_MS;
+}
+
 /* What a round says about the next one, and about the freeze. */
 static int paced_round(struct outgoing *o, struct pages_stats *st, struct err *e)
 {
@@ -96,7 +103,7 @@ static int paced_round(struct outgoing *o, struct pages_stats *st, struct err *e
 		p->written = (double)st->changed / since;
 	p->at = start;
 	p->left_ms = p->written * (clock_ms() - start) * p->page_ms;
-	o->rep.predicted = FIXED_MS + p->left_ms;
+	o->rep.predicted = fixed_ms(o) + p->left_ms;
 	o->rep.dirty_bps = p->written * PAGE_BYTES * 1000;
 	o->rep.link_bps = PAGE_BYTES * 1000 / p->page_ms;
 	return 0;
@@ -216,7 +223,7 @@ static int post_copy_rounds(struct outgoing *o, struct err *e)
 			break;
 		before = st.changed;
 	}
-	o->rep.predicted = FIXED_MS;
+	o->rep.predicted = fixed_ms(o);
 	return 0;
 }
 
@@ -235,7 +242,7 @@ static int rounds(struct outgoing *o, struct err *e)
 		return -1;
 	int rc = all_tracked(o) ? tracked_rounds(o, e) : digest_rounds(o, e);
 	if (o->post_copy) /* now it is */
-		o->rep.predicted = FIXED_MS;
+		o->rep.predicted = fixed_ms(o);
 	return rc;
 }
 

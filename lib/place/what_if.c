@@ -95,5 +95,5 @@ int what_if(struct world *w, bool *failed, const char *question, struct err *e)
 		more_users(w, &c);
 		return 0;
 	}
-	return err_set(e, EX_USAGE, "--what-if: %s: neither \"node NAME fails\" nor \"users xN at LAT,LON\"", question);
+	return err_set(e, EX_USAGE, "--what-if: %s: not \"node NAME fails\", \"node NAME fills\", \"users xN\" or \"users xN at LAT,LON [within KM]\"", question);
 }

@@ -63,4 +63,37 @@ on edge1 rm -rf /var/lib/edge/store/layers
 ok '... and from there a stateless one moves where it is not' on edge2 edge-migrate far --to edge1
 ok '... and runs there' await 5 bash -c "</dev/tcp/$addr/8080"
 on edge1 edge-stop --rm far >/dev/null
+
+# --- a service in a folder of the node's, without an image; and what memory is left of instances that had its name
+cat >"$tmp/root.yaml" <<'END'
+services:
+  plain:
+    entrypoint: [sh, -c]
+    command: ['n=$$0; while :; do n=$$((n + 1)); sleep 0.05; done', '7']
+    x-edge: {root: /}
+END
+on edge1 cp "$tmp/root.yaml" /var/lib/edge/app
+memories() { on "$1" ls /var/lib/edge/store/memory 2>/dev/null | sort; }
+id_at() { on "$1" jq -r .id /var/lib/edge/services/root-plain/service.json; }
+before=$(memories edge2)
+ok 'a service in a folder of the node is started' cd_run edge-run -f root.yaml --app root
+is '... with its entrypoint and command' "sh -c n=\$0; while :; do n=\$((n + 1)); sleep 0.05; done 7" \
+	"$(on edge1 jq -r '.argv | join(" ")' /var/lib/edge/services/root-plain/service.json)"
+is '... and goes on' running "$(on edge1 edge-run --list | jq -r 'select(.name == "root-plain").state')"
+first=$(id_at edge1)
+ok '... and moves' move root-plain edge1 edge2
+is 'who asks for it where it was, to where it was, is told where it is' \
+	'edge-migrate: service root-plain: does not run here; it is on node edge2 (--from edge2)' "$(on edge1 edge-migrate root-plain --to edge1 2>&1)"
+ok '... and back' move root-plain edge2 edge1
+on edge1 edge-stop --rm root-plain >/dev/null
+is 'its memory stays where it was' "$(printf '%s\n' "$before" "$first" | sort)" "$(memories edge2)"
+cd_run edge-run -f root.yaml --app root >/dev/null
+second=$(id_at edge1)
+ok 'another one of that name moves' move root-plain edge1 edge2
+is '... whose memory takes its place' "$(printf '%s\n' "$before" "$second" | sort)" "$(memories edge2)"
+on edge2 edge-stop --rm root-plain >/dev/null
+is 'removed, it is gone' "$before" "$(memories edge2)"
+on edge1 edge-run --name root-plain -- sleep 1000 >/dev/null
+is '... and what the second has left where the third is started goes, too' '' "$(memories edge1 | grep -x "$second")"
+stop edge1 root-plain
 finish
