@@ -449,11 +449,13 @@ int image_save(struct image *im, int flags, struct err *e)
 		for (int l = 0; l < im->object[i]->n_layers && !rc; l++)
 			if (fdatasync(im->object[i]->fd[l]))
 				rc = err_sys(e, "memory image");
+	/* What was not looked at since somebody died is as doubtful as before. */
+	im->rough &= !(flags & IMAGE_SWEEP);
 	if (!rc)
-		rc = index_write(im, "index", flags & IMAGE_SYNC, e);
+		rc = index_write(im, im->rough ? "rough" : "index", flags & IMAGE_SYNC, e);
 	im->note_at = 0;
 	snprintf(rough, sizeof(rough), "%s/rough", im->dir);
-	if (!rc)
+	if (!rc && !im->rough)
 		unlink(rough);
 	pthread_mutex_unlock(&im->lock);
 	return rc;

@@ -148,7 +148,8 @@ static int service_order(const struct board_service *s, const char *name, const 
 	return by_name ? by_name : strcmp(s->id, id);
 }
 
-static struct board_service *service_of(struct board *b, const char *name, const char *id)
+/* NULL: there is none, unless make. */
+static struct board_service *service_of(struct board *b, const char *name, const char *id, bool make)
 {
 	int i = 0;
 
@@ -156,7 +157,7 @@ static struct board_service *service_of(struct board *b, const char *name, const
 		i++;
 	if (i < b->n_services && !service_order(&b->service[i], name, id))
 		return &b->service[i];
-	struct board_service *s = insert((void **)&b->service, &b->n_services, sizeof(*s), i);
+	struct board_service *s = !make ? NULL : insert((void **)&b->service, &b->n_services, sizeof(*s), i);
 	if (s) {
 		snprintf(s->name, sizeof(s->name), "%s", name);
 		snprintf(s->id, sizeof(s->id), "%s", id);
@@ -176,8 +177,8 @@ static void take_service(struct board *b, const struct json *rec, double now_s)
 
 	if (!name || !node)
 		return;
-	struct board_service *s = service_of(b, name, id ? id : node);
-	/* What its old node says of one that was seen elsewhere since is old news. */
+	struct board_service *s = service_of(b, name, id ? id : node, !gone);
+	/* What its old node says of one that was seen elsewhere since is old news; of one that nobody else knows, a leaving. */
 	if (!s || (gone && strcmp(s->node, node)))
 		return;
 	snprintf(there, sizeof(there), "%s", from ? from : s->node);

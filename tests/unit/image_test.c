@@ -251,7 +251,10 @@ static void test_rough(void)
 	ok(access(in("rough/0000000000000001.1"), F_OK) != 0, "... nor are files that came later");
 	image_begin(im, &e);
 	is_int(put(im, 1, 3 * GIB, 1) | image_save(im, 0, &e), 0, "it goes on");
-	ok(access(in("rough/rough"), F_OK) != 0, "... and what is saved needs no note");
+	ok(image_rough(im) && !access(in("rough/rough"), F_OK) && access(in("rough/index"), F_OK), "... and stays doubtful");
+	image_use(im, 1, 3 * GIB, 1);
+	is_int(image_save(im, IMAGE_SWEEP, &e), 0, "... until what was not looked at is swept away");
+	ok(!image_rough(im) && access(in("rough/rough"), F_OK) != 0, "... and what is saved needs no note");
 	image_free(TAKE_PTR(im));
 	image_open(&im, in("rough"), &e);
 	ok(has(im, 1, 3 * GIB, 1), "... as it was");

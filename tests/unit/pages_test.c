@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <unistd.h>
 
 #include "lib/base/file.h"
 #include "lib/move/pages_int.h"
@@ -238,6 +239,33 @@ static void test_local(void)
 	page_runs_clear(&runs);
 }
 
+/* A sender that is killed has written to its image what its notes do not know. */
+static void test_killed(void)
+{
+	struct page_runs runs = { 0 };
+	struct pages_stats st = { 0 };
+	struct digest d;
+
+	whole(&runs, 0);
+	for (int killed = 1; killed >= 0; killed--) {
+		AUTO_IMAGE struct image *im = NULL;
+		AUTO_SENDER struct sender *s = NULL;
+
+		if (image_open(&im, in("killed"), &e) || image_begin(im, &e) || sender_new(&s, im, (struct stream *const[]){ NULL }, 1, &e))
+			abort();
+		is_int(sender_round(s, &runs, true, true, &st, &e), 0, killed ? "a sender that will be killed" : "the next one");
+		if (killed) {
+			usleep(300000);
+			image_note(im);
+			digest_of(memory + 701 * PAGE_BYTES, PAGE_BYTES, &d);
+			image_put(im, OBJECT, BASE + 700 * PAGE_BYTES, &d, memory + 701 * PAGE_BYTES, &e);
+		} else {
+			ok(holds(im), "... does not take what the other has left for what it knows of it");
+		}
+	}
+	page_runs_clear(&runs);
+}
+
 static void test_unreadable(void)
 {
 	struct link k;
@@ -393,6 +421,7 @@ int main(void)
 	test_move(STREAMS);
 	test_image_runs();
 	test_local();
+	test_killed();
 	test_unreadable();
 	test_lost();
 	test_hostile();

@@ -63,6 +63,8 @@ static void test_moves(void)
 	take("{\"kind\":\"service\",\"id\":\"1\",\"name\":\"web\",\"node\":\"b\",\"state\":\"running\",\"epoch\":1,"
 	     "\"moved\":{\"from\":\"a\",\"frozen_ms\":61.2,\"total_ms\":1203}}", 2);
 	is_int(b.n_moves, 1, "... which is told once");
+	take("{\"kind\":\"service\",\"id\":\"7\",\"name\":\"left\",\"node\":\"a\",\"state\":\"moved\",\"epoch\":1}", 3);
+	is_int(b.n_services, 1, "what one has left that nobody knows any more is no service");
 	take("{\"kind\":\"service\",\"id\":\"1\",\"name\":\"web\",\"node\":\"a\",\"state\":\"moved\",\"epoch\":1}", 3);
 	is_str(b.service[0].node, "b", "what the old node says of it is old news");
 	take("{\"kind\":\"service\",\"id\":\"1\",\"name\":\"web\",\"node\":\"a\",\"state\":\"running\",\"epoch\":2,"
