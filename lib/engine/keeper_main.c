@@ -17,6 +17,7 @@
 
 #include "lib/base/clock.h"
 #include "lib/engine/again.h"
+#include "lib/engine/announce.h"
 #include "lib/engine/cgroup.h"
 #include "lib/engine/engine.h"
 #include "lib/engine/health.h"
@@ -48,6 +49,7 @@ struct self {
 	bool lost;        /* they will not come any more */
 	struct log log;
 	struct health health;
+	struct announce announce;
 	struct {
 		pid_t pid;
 		int status;
@@ -166,6 +168,7 @@ static int watch(struct self *k, pid_t pid, struct err *e)
 	k->watch = pid;
 	k->since = clock_ms();
 	health_start(&k->health, k->s);
+	announce_start(&k->announce, k->s);
 	return 0;
 }
 
@@ -389,6 +392,7 @@ static void finish(struct self *k)
 	log_close(&k->log);
 	pages_end(k);
 	health_stop(&k->health);
+	announce_stop(&k->announce);
 	if (setns(k->home, CLONE_NEWNS))
 		_exit(EX_OSERR);
 	exit_note(k);
@@ -408,15 +412,20 @@ static void loop(struct self *k)
 
 	while (!k->ended) {
 		health_step(&k->health, netns_of, k);
+		announce_step(&k->announce, netns_of, k);
 
+		int wait = health_wait_ms(&k->health), due = announce_wait_ms(&k->announce);
 		struct pollfd p[] = { { .fd = k->ctl, .events = POLLIN },
 				      { .fd = k->signals, .events = POLLIN },
 				      { .fd = k->pidfd, .events = POLLIN },
 				      { .fd = log_open_still ? k->log_r : -1, .events = POLLIN },
-				      { .fd = k->pages.sock, .events = POLLIN } };
+				      { .fd = k->pages.sock, .events = POLLIN },
+				      { .fd = k->announce.events, .events = POLLPRI } };
 
-		if (poll(p, 5, health_wait_ms(&k->health)) < 0 && errno != EINTR)
+		if (poll(p, 6, wait < 0 || (due >= 0 && due < wait) ? due : wait) < 0 && errno != EINTR)
 			_exit(EX_OSERR);
+		if (p[5].revents)
+			announce_heard(&k->announce);
 		if (p[3].revents)
 			log_open_still = copy_log(k) >= 0;
 		if (p[1].revents)
@@ -466,7 +475,7 @@ static int set_up(struct self *k, struct err *e)
 void keeper_main(const struct keeper_side *side)
 {
 	struct self k = { .s = (struct service *)side->s, .orders = side->orders, .pidfd = -1, .status = -1, .other = -1,
-			  .pages = { .sock = -1 } };
+			  .pages = { .sock = -1 }, .announce = { .events = -1 } };
 	int null = open("/dev/null", O_RDWR | O_CLOEXEC), lock = side->orders ? side->orders->lock : -1;
 	struct err e;
 

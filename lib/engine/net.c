@@ -311,23 +311,33 @@ int net_remove(const struct service *s, struct err *e)
 	return 0;
 }
 
-int net_attach(const struct service *s, struct err *e)
+int net_announce(const struct service *s, int netns, struct err *e)
 {
 	unsigned char mac[6];
 	struct net_addr a;
+
+	if (net_addr_parse(&a, s->addr, e))
+		return -1;
+	if (net_mac_parse(s->mac, mac))
+		return err_set(e, EX_DATAERR, "service %s: not a MAC address: %s", s->name, s->mac);
+	return neigh_announce(netns, NET_INSIDE, mac, &a, e);
+}
+
+int net_attach(const struct service *s, struct err *e)
+{
 	struct bridge b;
 
 	if (!s->addr[0])
 		return 0;
-	if (net_addr_parse(&a, s->addr, e) || bridge_find(&b, e))
+	if (bridge_find(&b, e))
 		return -1;
 	AUTO_FD int ns = net_open(s, e);
 	AUTO_FD int fd = rtnl_open(-1);
 	if (ns < 0)
 		return -1;
-	if (fd < 0 || net_mac_parse(s->mac, mac) || link_set(fd, 0, net_port_name(s), IFF_UP, b.index))
+	if (fd < 0 || link_set(fd, 0, net_port_name(s), IFF_UP, b.index))
 		return err_sys(e, "service %s: cannot join bridge %s", s->name, b.name);
-	return neigh_announce(ns, NET_INSIDE, mac, &a, e);
+	return net_announce(s, ns, e);
 }
 
 int net_hold(const struct service *s, struct err *e)

@@ -21,6 +21,8 @@ int net_adopt(const struct service *s, struct err *e);
 /* Into and out of the bridge; well under a millisecond each. net_attach also tells neighbours: gratuitous ARP
  * (request and reply) or unsolicited neighbour advertisement, sent from inside. No-ops without a network. */
 int net_attach(const struct service *s, struct err *e);
+/* Tells them once more, by a descriptor of its network namespace. */
+int net_announce(const struct service *s, int netns, struct err *e);
 int net_hold(const struct service *s, struct err *e);
 /* 1 somebody with another MAC than the service's answers for the address on the bridge's network (ARP probe of RFC 5227, or neighbour solicitation, within
  * timeout_ms); 0 nobody does. */

@@ -8,7 +8,7 @@ nodes=(edge1 edge2 edge3)
 lab_up --disk 1G
 serve=$(on edge1 sh -c 'command -v edge-serve')
 # A part of it, to be run alone: PARTS="busy stop" and the like.
-PARTS=${PARTS:-busy signals outcome recover resume destination clock stopped snapshot force fence}
+PARTS=${PARTS:-busy signals outcome idle recover resume destination clock stopped snapshot force fence}
 
 # --- a move that stands at one of its steps until `go_on`
 
@@ -180,6 +180,37 @@ it runs there; it is asked on (move $move_id; edge-migrate --status)" "$said"
 	ok '... until the link is healed' await 30 is_at edge2
 	clean_end edge1
 	back
+fi
+
+if [[ $PARTS == *idle* ]]; then
+	# The link of its source dies when its destination is getting what is meant for the service, and the switches have learnt that.
+	addr=$subnet.61
+	run mute --port 8080 --volume /var/lib/edge/app:/app -- perl /app/counter.pl 8080
+	await 5 bash -c "</dev/tcp/$addr/8080"
+	exec {idle}<>"/dev/tcp/$addr/8080"
+	instead edge2 "$serve" 'export EDGE_FAULT=hold; exec $real "$@"'
+	on edge2 sh -c 'mkdir -p /run/edge && : >/run/edge/hold-restoring'
+	on edge1 edge-migrate mute --to edge2 --max-freeze 1000 --deadline 3 >"$tmp/moved" 2>"$tmp/err" &
+	mover=$!
+	await 20 on edge2 test -e /run/edge/held-restoring
+	"$lab" cut edge1
+	ok 'a link that dies in the freeze: it goes on, with nobody to hear it' \
+		await 10 on edge1 sh -c 'grep -qx 0 "$(find /sys/fs/cgroup -path "*/edge/mute/cgroup.freeze" | head -n 1)"'
+	kill_all edge2
+	wait "$mover"
+	right edge2 "$serve"
+	"$lab" heal edge1
+	sleep 0.5
+	printf 'GET /peek HTTP/1.1\r\nHost: mute\r\n\r\n' >&"$idle"
+	line=''
+	ok '... and on a connection that had been idle it is found again' read -r -t 10 -u "$idle" line
+	like '... and answers' '^HTTP/1.1 200' "$line"
+	exec {idle}>&-
+	on edge1 edge-migrate --recover >/dev/null 2>&1
+	on edge2 edge-migrate --recover >/dev/null 2>&1
+	stop edge1 mute
+	is '... and nothing is left of it' '' "$(remains edge2 mute)"
+	addr=$subnet.60
 fi
 
 if [[ $PARTS == *recover* ]]; then
