@@ -5,11 +5,13 @@
 #include <fcntl.h>
 #include <inttypes.h>
 #include <limits.h>
+#include <pthread.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/uio.h>
+#include <unistd.h>
 
 #include "lib/base/auto.h"
 #include "lib/move/image.h"
@@ -18,6 +20,9 @@
 /* Looked at in one go, and of those taken: the process can map and unmap nothing meanwhile. */
 #define SCAN_BYTES (4ULL << 30)
 #define SCAN_PAGES 32768
+#define LARGE_BYTES (256ULL << 20) /* takes 1 ms to look at, at least */
+#define PARTS_MAX 4
+#define PART_ALIGN (2ULL << 20) /* what a page table covers */
 #define HUGE_MAPPING (1ULL << 30) /* takes 3 ms to walk, whatever is in it */
 /* Bits of /proc/PID/pagemap. */
 #define PM_EXCLUSIVE (1ULL << 56) /* mapped by this process alone, and not the zero page */
@@ -119,9 +124,10 @@ static int take_region(const struct memory_ask *ask, const struct page_region *r
 	return add_pages(out, object, m, pid, region->start, region->end);
 }
 
-static int scan_range(int fd, struct pm_scan_arg *arg, const struct memory_ask *ask, const struct mapping *m, uint64_t object,
+static int scan_range(int fd, const struct pm_scan_arg *whole, const struct memory_ask *ask, const struct mapping *m, uint64_t object,
 		      pid_t pid, struct page_runs *out)
 {
+	struct pm_scan_arg one = *whole, *arg = &one;
 	const struct page_region *region = (const struct page_region *)(uintptr_t)arg->vec;
 	const uint64_t end = arg->end;
 
@@ -141,6 +147,87 @@ static int scan_range(int fd, struct pm_scan_arg *arg, const struct memory_ask *
 	if (ask->there)
 		criu_pages_asked(ask->there, pid, m->start, m->end);
 	return 0;
+}
+
+/* ---- a large mapping of a process that stands still: by several threads, as somebody waits ---- */
+
+struct part {
+	pthread_t thread;
+	bool started;
+	int fd, error; /* errno */
+	struct pm_scan_arg arg;
+	struct page_region *found; /* owned */
+	size_t n, room;
+};
+
+static int note_regions(struct part *p, const struct page_region *region, size_t n)
+{
+	if (p->n + n > p->room) {
+		size_t room = 2 * (p->n + n);
+		struct page_region *bigger = realloc(p->found, room * sizeof(*bigger));
+
+		if (!bigger)
+			return -1;
+		p->found = bigger;
+		p->room = room;
+	}
+	memcpy(p->found + p->n, region, n * sizeof(*region));
+	p->n += n;
+	return 0;
+}
+
+static void *scan_part(void *ctx)
+{
+	struct page_region region[REGIONS];
+	struct part *p = ctx;
+
+	p->arg.vec = (uintptr_t)region;
+	p->arg.vec_len = REGIONS;
+	p->arg.max_pages = 0;
+	while (p->arg.start < p->arg.end && !p->error) {
+		int n = ioctl(p->fd, PAGEMAP_SCAN, &p->arg);
+
+		if (n < 0 || note_regions(p, region, (size_t)n))
+			p->error = errno;
+		else if (p->arg.walk_end <= p->arg.start)
+			break;
+		p->arg.start = p->arg.walk_end;
+	}
+	return NULL;
+}
+
+static int scan_in_parts(int fd, const struct pm_scan_arg *arg, const struct memory_ask *ask, const struct mapping *m, uint64_t object,
+			 pid_t pid, struct page_runs *out)
+{
+	const long cpus = sysconf(_SC_NPROCESSORS_ONLN);
+	const size_t n = cpus < 2 ? 1 : cpus > PARTS_MAX ? PARTS_MAX : (size_t)cpus;
+	const uint64_t each = (arg->end - arg->start) / n & ~(PART_ALIGN - 1);
+	struct part part[PARTS_MAX] = { 0 };
+	int error = 0;
+
+	for (size_t i = 0; i < n; i++) {
+		part[i].fd = fd;
+		part[i].arg = *arg;
+		part[i].arg.start = arg->start + i * each;
+		part[i].arg.end = i == n - 1 ? arg->end : part[i].arg.start + each;
+	}
+	for (size_t i = 1; i < n; i++)
+		part[i].started = !pthread_create(&part[i].thread, NULL, scan_part, &part[i]);
+	for (size_t i = 0; i < n; i++) {
+		if (part[i].started)
+			pthread_join(part[i].thread, NULL);
+		else
+			scan_part(&part[i]);
+		error = error ? error : part[i].error;
+		for (size_t k = 0; k < part[i].n && !error; k++)
+			if (take_region(ask, &part[i].found[k], m, object, pid, out))
+				error = ENOMEM;
+		free(part[i].found);
+	}
+	if (!error && ask->there)
+		criu_pages_asked(ask->there, pid, m->start, m->end);
+	errno = error;
+	return error ? -1 : 0;
 }
 
 /* The zero page, guards (madvise(2)) and, in private mappings, pages of the file hold nothing of its own. */
@@ -167,7 +254,8 @@ int memory_scan(int fd, const struct mapping *m, uint64_t object, pid_t pid, con
 			.return_mask = ask->there ? any | ask->also | guard : 0,
 		};
 
-		if (!scan_range(fd, &arg, ask, m, object, pid, out))
+		bool large = ask->there && m->end - m->start >= LARGE_BYTES;
+		if (!(large ? scan_in_parts : scan_range)(fd, &arg, ask, m, object, pid, out))
 			return 0;
 		if (errno != EINVAL && errno != ENOTTY)
 			return -1;
