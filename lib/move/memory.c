@@ -162,6 +162,8 @@ struct part {
 
 static int note_regions(struct part *p, const struct page_region *region, size_t n)
 {
+	if (!n)
+		return 0;
 	if (p->n + n > p->room) {
 		size_t room = 2 * (p->n + n);
 		struct page_region *bigger = realloc(p->found, room * sizeof(*bigger));
@@ -180,18 +182,19 @@ static void *scan_part(void *ctx)
 {
 	struct page_region region[REGIONS];
 	struct part *p = ctx;
+	struct pm_scan_arg arg = p->arg;
 
-	p->arg.vec = (uintptr_t)region;
-	p->arg.vec_len = REGIONS;
-	p->arg.max_pages = 0;
-	while (p->arg.start < p->arg.end && !p->error) {
-		int n = ioctl(p->fd, PAGEMAP_SCAN, &p->arg);
+	arg.vec = (uintptr_t)region;
+	arg.vec_len = REGIONS;
+	arg.max_pages = 0;
+	while (arg.start < arg.end && !p->error) {
+		int n = ioctl(p->fd, PAGEMAP_SCAN, &arg);
 
 		if (n < 0 || note_regions(p, region, (size_t)n))
 			p->error = errno;
-		else if (p->arg.walk_end <= p->arg.start)
+		else if (arg.walk_end <= arg.start)
 			break;
-		p->arg.start = p->arg.walk_end;
+		arg.start = arg.walk_end;
 	}
 	return NULL;
 }

@@ -439,6 +439,68 @@ static void test_torture(const char *program)
 	page_runs_clear(&r);
 }
 
+#define LARGE (320ULL << 20)
+#define APART (10ULL << 20)
+
+__attribute__((noreturn)) static void be_large(int in, int out)
+{
+	char *p = mmap(NULL, LARGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0), what;
+
+	madvise(p, LARGE, MADV_NOHUGEPAGE);
+	while (read(in, &what, 1) == 1) {
+		for (uint64_t at = what == 'a' ? 0 : 2 * APART; at < LARGE; at += what == 'a' ? APART : 5 * APART)
+			p[at + PAGE] = what;
+		if (write(out, &p, sizeof(p)) != sizeof(p))
+			break;
+	}
+	_exit(0);
+}
+
+/* One that several threads look at when it stands still. */
+static void test_large(void)
+{
+	struct page_runs r = { 0 };
+	struct criu_pages there = { 0 };
+	struct track *t;
+	int in[2], out[2];
+	char *p = NULL;
+
+	if (pipe(in) || pipe(out))
+		abort();
+	pid_t pid = fork();
+	if (!pid)
+		be_large(in[0], out[1]);
+	track_new(&t, &e);
+	for (const char *what = "ab"; *what; what++) {
+		if (write(in[1], what, 1) != 1 || read(out[0], &p, sizeof(p)) != sizeof(p))
+			abort();
+		if (*what == 'a')
+			track_round(t, &pid, 1, &r, &e);
+	}
+	kill(pid, SIGSTOP);
+	waitpid(pid, NULL, WUNTRACED);
+	criu_pages_expect(&there);
+	is_int(track_last_round(t, &pid, 1, &there, &r, &e), 0, "the last round of one with a large mapping");
+	criu_pages_known(&there);
+	int written = 0, others = 0;
+	for (size_t i = 0; i < r.n; i++)
+		for (uint32_t k = 0; k < r.run[i].pages; k++) {
+			uint64_t at = r.run[i].vaddr + k * PAGE - (uintptr_t)p - PAGE;
+
+			if (at < LARGE) {
+				written += at >= 2 * APART && (at - 2 * APART) % (5 * APART) == 0;
+				others += !(at >= 2 * APART && (at - 2 * APART) % (5 * APART) == 0);
+			}
+		}
+	is_int(written, 6, "... names each page that was written");
+	is_int(others, 0, "... and no other");
+	criu_pages_clear(&there);
+	track_free(t, false);
+	page_runs_clear(&r);
+	kill(pid, SIGKILL);
+	waitpid(pid, NULL, 0);
+}
+
 int main(int argc, char **argv)
 {
 	char program[4096], *slash;
@@ -462,5 +524,6 @@ int main(int argc, char **argv)
 	test_changes();
 	test_torture(program);
 	unlink(file_name);
+	test_large();
 	return done();
 }
