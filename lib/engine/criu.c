@@ -371,6 +371,11 @@ bool criu_hindered(const struct service *s)
 	return !cgroup_pids(s->name, &pids, &n, NULL) && criu_calls_hinder(pids, (size_t)n);
 }
 
+int criu_hindered_late(const struct service *s, struct err *e)
+{
+	return err_set(e, EX_TEMPFAIL, "service %s: began to filter its system calls while it was about to stand still: try again", s->name);
+}
+
 bool criu_outgrown(const struct criu *c, const struct service *s)
 {
 	return c->shares && spaces_outgrown(s->pid, c->pid);

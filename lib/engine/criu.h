@@ -65,6 +65,8 @@ const char *const *criu_argv(struct err *e);
 int criu_start(struct criu *c, int netns, const struct service *s, bool alone, struct err *e);
 /* Has a process of the service a seccomp filter? Then only a criu that is alone can dump it. */
 bool criu_hindered(const struct service *s);
+/* The error of one that was not alone, and could not dump it for that: EX_TEMPFAIL; -1. */
+int criu_hindered_late(const struct service *s, struct err *e);
 /* Does s have, by now, what this one would not save? Then another is to be started. */
 bool criu_outgrown(const struct criu *c, const struct service *s);
 /* Sends the request and answers its notifications until it is done. An error quotes the "Error" lines of criu's log

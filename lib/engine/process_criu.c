@@ -92,7 +92,7 @@ int process_dump(struct service *s, struct criu *warm, const char *images, bool 
 	if (rc && p.why.text[0])
 		*e = p.why;
 	else if (rc && warm->heard && criu_hindered(s))
-		err_set(e, EX_TEMPFAIL, "service %s: began to filter its system calls while it was about to stand still: try again", s->name);
+		criu_hindered_late(s, e);
 	else if (rc)
 		err_wrap(e, "service %s", s->name);
 	return rc;

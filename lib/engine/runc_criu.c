@@ -9,7 +9,6 @@
 
 #define DUMP_MS 120000
 #define FREEZE_MS 5000
-#define DUMP_LOG "dump.log" /* as runc calls it */
 
 static void copy(char to[PATH_MAX], const char *path)
 {
@@ -60,8 +59,7 @@ int runc_dump(struct service *s, struct criu *criu, const char *images, bool tcp
 	if (why.text[0])
 		return err_set(e, why.code, "service %s: dump: %s", s->name, why.text);
 	if (rc && !job.alone && criu_hindered(s))
-		return err_set(e, EX_TEMPFAIL, "service %s: began to filter its system calls while it was about to stand still: try again",
-			       s->name);
+		return criu_hindered_late(s, e);
 	return rc ? runc_failed(s, "checkpoint", e) : 0;
 }
 

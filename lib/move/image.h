@@ -36,10 +36,10 @@ struct image;
  * written down; its pages are then to be read before they are counted on. */
 int image_open(struct image **im, const char *dir, struct err *e);
 void image_free(struct image *im);
-/* Nobody came to save it, and to sweep away what was not looked at since: a page that it knows may have been overwritten. */
-bool image_rough(const struct image *im);
 AUTO_DEFINE(struct image, image_free)
 #define AUTO_IMAGE AUTO(image_free_auto)
+/* Nobody came to save it, and to sweep away what was not looked at since: a page that it knows may have been overwritten. */
+bool image_rough(const struct image *im);
 
 /* Between these two the folder has no index that is right. */
 int image_begin(struct image *im, struct err *e);

@@ -111,23 +111,21 @@ static int add_pages(struct page_runs *out, uint64_t object, const struct mappin
 	return 0;
 }
 
-/* One region that was found. */
+/* One region of a process that stands still. */
 static int take_region(const struct memory_ask *ask, const struct page_region *region, const struct mapping *m, uint64_t object,
 		       pid_t pid, struct page_runs *out)
 {
 	bool guards = region->categories & PAGE_IS_GUARD;
 
-	if (ask->there)
-		criu_pages_found(ask->there, pid, region->start, region->end, guards);
-	if (guards || (ask->there && (region->categories & ask->also) != ask->also))
+	criu_pages_found(ask->there, pid, region->start, region->end, guards);
+	if (guards || (region->categories & ask->also) != ask->also)
 		return 0;
 	return add_pages(out, object, m, pid, region->start, region->end);
 }
 
-static int scan_range(int fd, const struct pm_scan_arg *whole, const struct memory_ask *ask, const struct mapping *m, uint64_t object,
-		      pid_t pid, struct page_runs *out)
+static int scan_range(int fd, struct pm_scan_arg *arg, const struct mapping *m, uint64_t object, pid_t pid,
+		      struct page_runs *out)
 {
-	struct pm_scan_arg one = *whole, *arg = &one;
 	const struct page_region *region = (const struct page_region *)(uintptr_t)arg->vec;
 	const uint64_t end = arg->end;
 
@@ -138,18 +136,16 @@ static int scan_range(int fd, const struct pm_scan_arg *whole, const struct memo
 		if (n < 0)
 			return -1;
 		for (int i = 0; i < n; i++)
-			if (take_region(ask, &region[i], m, object, pid, out))
+			if (add_pages(out, object, m, pid, region[i].start, region[i].end))
 				return -1;
 		if (arg->walk_end <= arg->start)
 			break;
 		arg->start = arg->walk_end;
 	}
-	if (ask->there)
-		criu_pages_asked(ask->there, pid, m->start, m->end);
 	return 0;
 }
 
-/* ---- a large mapping of a process that stands still: by several threads, as somebody waits ---- */
+/* ---- a process that stands still: of a large mapping by several threads, as somebody waits ---- */
 
 struct part {
 	pthread_t thread;
@@ -203,7 +199,7 @@ static int scan_in_parts(int fd, const struct pm_scan_arg *arg, const struct mem
 			 pid_t pid, struct page_runs *out)
 {
 	const long cpus = sysconf(_SC_NPROCESSORS_ONLN);
-	const size_t n = cpus < 2 ? 1 : cpus > PARTS_MAX ? PARTS_MAX : (size_t)cpus;
+	const size_t n = cpus < 2 || arg->end - arg->start < LARGE_BYTES ? 1 : cpus > PARTS_MAX ? PARTS_MAX : (size_t)cpus;
 	const uint64_t each = (arg->end - arg->start) / n & ~(PART_ALIGN - 1);
 	struct part part[PARTS_MAX] = { 0 };
 	int error = 0;
@@ -227,7 +223,7 @@ static int scan_in_parts(int fd, const struct pm_scan_arg *arg, const struct mem
 				error = ENOMEM;
 		free(part[i].found);
 	}
-	if (!error && ask->there)
+	if (!error)
 		criu_pages_asked(ask->there, pid, m->start, m->end);
 	errno = error;
 	return error ? -1 : 0;
@@ -257,8 +253,7 @@ int memory_scan(int fd, const struct mapping *m, uint64_t object, pid_t pid, con
 			.return_mask = ask->there ? any | ask->also | guard : 0,
 		};
 
-		bool large = ask->there && m->end - m->start >= LARGE_BYTES;
-		if (!(large ? scan_in_parts : scan_range)(fd, &arg, ask, m, object, pid, out))
+		if (!(ask->there ? scan_in_parts(fd, &arg, ask, m, object, pid, out) : scan_range(fd, &arg, m, object, pid, out)))
 			return 0;
 		if (errno != EINVAL && errno != ENOTTY)
 			return -1;

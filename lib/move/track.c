@@ -373,14 +373,16 @@ static void count(struct track *t, const struct page_runs *out)
 		t->stats.looked_at += out->run[i].tracked ? 0 : out->run[i].pages;
 }
 
-static int all_processes(struct track *t, struct page_runs *out, struct err *e)
+static int all_processes(struct track *t, const pid_t *pids, size_t n, struct page_runs *out, struct err *e)
 {
 	out->n = 0;
 	out->pages = 0;
+	t->pids = pids;
+	t->n_pids = n;
 	for (size_t i = 0; i < t->n; i++)
 		t->p[i].seen = false;
-	for (size_t i = 0; i < t->n_pids; i++) {
-		struct tracked *p = entry_of(t, t->pids[i]);
+	for (size_t i = 0; i < n; i++) {
+		struct tracked *p = entry_of(t, pids[i]);
 
 		if (!p)
 			return err_set(e, EX_OSERR, "out of memory");
@@ -398,18 +400,14 @@ int track_round(struct track *t, const pid_t *pids, size_t n, struct page_runs *
 {
 	t->frozen = false;
 	t->there = NULL;
-	t->pids = pids;
-	t->n_pids = n;
-	return all_processes(t, out, e);
+	return all_processes(t, pids, n, out, e);
 }
 
 int track_last_round(struct track *t, const pid_t *pids, size_t n, struct criu_pages *there, struct page_runs *out, struct err *e)
 {
 	t->frozen = true;
 	t->there = there;
-	t->pids = pids;
-	t->n_pids = n;
-	return all_processes(t, out, e);
+	return all_processes(t, pids, n, out, e);
 }
 
 struct track_stats track_stats(const struct track *t)
