@@ -4,7 +4,6 @@
 #include <fcntl.h>
 #include <limits.h>
 #include <stdio.h>
-#include <string.h>
 #include <unistd.h>
 
 #include "lib/base/auto.h"
@@ -14,18 +13,6 @@
 
 #define FIRST_MS 500.0
 #define LAST_MS 32000.0 /* between two of them, which become twice as rare each time */
-
-/* -1: its cgroup is gone. */
-static int is_frozen(const struct announce *a)
-{
-	char text[256];
-	ssize_t n = pread(a->events, text, sizeof(text) - 1, 0);
-
-	if (n <= 0)
-		return -1;
-	text[n] = 0;
-	return strstr(text, "frozen 1") != NULL;
-}
 
 void announce_start(struct announce *a, const struct service *s)
 {
@@ -37,12 +24,12 @@ void announce_start(struct announce *a, const struct service *s)
 		return;
 	snprintf(path, sizeof(path), "%.4000s/cgroup.events", dir);
 	a->events = open(path, O_RDONLY | O_CLOEXEC);
-	a->frozen = a->events >= 0 && is_frozen(a) > 0;
+	a->frozen = a->events >= 0 && cgroup_events_frozen(a->events) > 0;
 }
 
 void announce_heard(struct announce *a)
 {
-	int now = is_frozen(a);
+	int now = cgroup_events_frozen(a->events);
 	bool before = a->frozen;
 
 	if (now < 0)

@@ -26,6 +26,8 @@ int cgroup_pids(const char *name, pid_t **pids, int *n, struct err *e);
 int cgroup_freeze(const char *name, int timeout_ms, struct err *e);
 int cgroup_thaw(const char *name, struct err *e);
 bool cgroup_frozen(const char *name);
+/* By a v2 cgroup's open file cgroup.events: 1, 0, or -1 when it is gone. */
+int cgroup_events_frozen(int fd);
 /* Folder of the v2 cgroup, for criu's --freeze-cgroup; NULL without v2. Static storage. */
 const char *cgroup_v2_dir(const char *name);
 /* Of a cgroup's folder and those below it, as cgroup_pids. */

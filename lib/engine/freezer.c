@@ -32,13 +32,14 @@ static int set(const char *dir, const char *value)
 	return file_poke(path, value, NULL);
 }
 
-/* By its cgroup.events. */
-static bool is_frozen(int fd)
+int cgroup_events_frozen(int fd)
 {
 	char text[256];
 	ssize_t n = pread(fd, text, sizeof(text) - 1, 0);
 
-	text[n > 0 ? n : 0] = 0;
+	if (n <= 0)
+		return -1;
+	text[n] = 0;
 	return strstr(text, "frozen 1") != NULL;
 }
 
@@ -50,7 +51,7 @@ static int freeze_once(const char *dir, double end, struct err *e)
 	AUTO_FD int fd = open(path, O_RDONLY | O_CLOEXEC);
 	if (fd < 0 || set(dir, "1"))
 		return err_sys(e, "cgroup %s: cannot freeze", dir);
-	while (!is_frozen(fd)) {
+	while (cgroup_events_frozen(fd) <= 0) {
 		struct pollfd p = { .fd = fd, .events = POLLPRI };
 
 		if (clock_ms() > end) {
@@ -129,7 +130,7 @@ bool cgroup_frozen(const char *name)
 		return false;
 	snprintf(path, sizeof(path), "%s/cgroup.events", dir);
 	AUTO_FD int fd = open(path, O_RDONLY | O_CLOEXEC);
-	return fd >= 0 && is_frozen(fd);
+	return fd >= 0 && cgroup_events_frozen(fd) > 0;
 }
 
 /* ---- others' cgroups ---- */
