@@ -14,7 +14,6 @@
 
 #define LOCK_MS 2000
 #define FILL_MS 60000 /* until its memory is all in place, when it has just come here */
-#define CALM_ROUNDS 8 /* after the others, while new connections still come */
 
 void outgoing_init(struct outgoing *o)
 {

@@ -152,6 +152,8 @@ int outgoing_freeze(struct outgoing *o, struct err *e)
 	if (start_dump(o, e) || wait_dump(o, DUMP_WAITS, e))
 		return -1;
 	proc_warm(); /* after the last fork */
+	if (outgoing_more_rounds(o, CALM_ROUNDS, e)) /* criu took its time to start up */
+		return -1;
 	start = clock_ms();
 	net_quiet_start(&o->quiet, o->svc, QUIET_MS);
 	if (outgoing_more_rounds(o, 1, e)) /* new connections wait for it */

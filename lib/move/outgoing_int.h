@@ -114,6 +114,7 @@ int outgoing_track(struct outgoing *o, struct err *e);
 /* All rounds before the freeze; some more, as long as the service has written much since, and it gets less. */
 int outgoing_rounds(struct outgoing *o, struct err *e);
 int outgoing_more_rounds(struct outgoing *o, int most, struct err *e);
+#define CALM_ROUNDS 8 /* of those, while new connections still come */
 /* May it come to late pages? Then the destination must be able to, and their way is opened. */
 bool outgoing_may_be_late(const struct outgoing *o);
 int outgoing_late_open(struct outgoing *o, const struct json *armed, struct err *e);
