@@ -5,24 +5,15 @@
 #include <fcntl.h>
 #include <inttypes.h>
 #include <limits.h>
-#include <pthread.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/ioctl.h>
 #include <sys/uio.h>
 #include <unistd.h>
 
 #include "lib/base/auto.h"
 #include "lib/move/image.h"
 
-#define REGIONS 1024
-/* Looked at in one go, and of those taken: the process can map and unmap nothing meanwhile. */
-#define SCAN_BYTES (4ULL << 30)
-#define SCAN_PAGES 32768
-#define LARGE_BYTES (256ULL << 20) /* takes 1 ms to look at, at least */
-#define PARTS_MAX 4
-#define PART_ALIGN (2ULL << 20) /* what a page table covers */
 #define HUGE_MAPPING (1ULL << 30) /* takes 3 ms to walk, whatever is in it */
 /* Bits of /proc/PID/pagemap. */
 #define PM_EXCLUSIVE (1ULL << 56) /* mapped by this process alone, and not the zero page */
@@ -91,8 +82,7 @@ int page_runs_add(struct page_runs *r, const struct page_run *run)
 	return 0;
 }
 
-static int add_pages(struct page_runs *out, uint64_t object, const struct mapping *m, pid_t pid, uint64_t start,
-		     uint64_t end)
+int memory_add_pages(struct page_runs *out, uint64_t object, const struct mapping *m, pid_t pid, uint64_t start, uint64_t end)
 {
 	while (start < end) {
 		uint64_t n = (end - start) / PAGE_BYTES;
@@ -109,157 +99,6 @@ static int add_pages(struct page_runs *out, uint64_t object, const struct mappin
 		start += (uint64_t)run.pages * PAGE_BYTES;
 	}
 	return 0;
-}
-
-/* One region of a process that stands still. */
-static int take_region(const struct memory_ask *ask, const struct page_region *region, const struct mapping *m, uint64_t object,
-		       pid_t pid, struct page_runs *out)
-{
-	bool guards = region->categories & PAGE_IS_GUARD;
-
-	criu_pages_found(ask->there, pid, region->start, region->end, guards);
-	if (guards || (region->categories & ask->also) != ask->also)
-		return 0;
-	return add_pages(out, object, m, pid, region->start, region->end);
-}
-
-static int scan_range(int fd, struct pm_scan_arg *arg, const struct mapping *m, uint64_t object, pid_t pid,
-		      struct page_runs *out)
-{
-	const struct page_region *region = (const struct page_region *)(uintptr_t)arg->vec;
-	const uint64_t end = arg->end;
-
-	while (arg->start < end) {
-		arg->end = end - arg->start < SCAN_BYTES ? end : arg->start + SCAN_BYTES;
-		int n = ioctl(fd, PAGEMAP_SCAN, arg);
-
-		if (n < 0)
-			return -1;
-		for (int i = 0; i < n; i++)
-			if (add_pages(out, object, m, pid, region[i].start, region[i].end))
-				return -1;
-		if (arg->walk_end <= arg->start)
-			break;
-		arg->start = arg->walk_end;
-	}
-	return 0;
-}
-
-/* ---- a process that stands still: of a large mapping by several threads, as somebody waits ---- */
-
-struct part {
-	pthread_t thread;
-	bool started;
-	int fd, error; /* errno */
-	struct pm_scan_arg arg;
-	struct page_region *found; /* owned */
-	size_t n, room;
-};
-
-static int note_regions(struct part *p, const struct page_region *region, size_t n)
-{
-	if (!n)
-		return 0;
-	if (p->n + n > p->room) {
-		size_t room = 2 * (p->n + n);
-		struct page_region *bigger = realloc(p->found, room * sizeof(*bigger));
-
-		if (!bigger)
-			return -1;
-		p->found = bigger;
-		p->room = room;
-	}
-	memcpy(p->found + p->n, region, n * sizeof(*region));
-	p->n += n;
-	return 0;
-}
-
-static void *scan_part(void *ctx)
-{
-	struct page_region region[REGIONS];
-	struct part *p = ctx;
-	struct pm_scan_arg arg = p->arg;
-
-	arg.vec = (uintptr_t)region;
-	arg.vec_len = REGIONS;
-	arg.max_pages = 0;
-	while (arg.start < arg.end && !p->error) {
-		int n = ioctl(p->fd, PAGEMAP_SCAN, &arg);
-
-		if (n < 0 || note_regions(p, region, (size_t)n))
-			p->error = errno;
-		else if (arg.walk_end <= arg.start)
-			break;
-		arg.start = arg.walk_end;
-	}
-	return NULL;
-}
-
-static int scan_in_parts(int fd, const struct pm_scan_arg *arg, const struct memory_ask *ask, const struct mapping *m, uint64_t object,
-			 pid_t pid, struct page_runs *out)
-{
-	const long cpus = sysconf(_SC_NPROCESSORS_ONLN);
-	const size_t n = cpus < 2 || arg->end - arg->start < LARGE_BYTES ? 1 : cpus > PARTS_MAX ? PARTS_MAX : (size_t)cpus;
-	const uint64_t each = (arg->end - arg->start) / n & ~(PART_ALIGN - 1);
-	struct part part[PARTS_MAX] = { 0 };
-	int error = 0;
-
-	for (size_t i = 0; i < n; i++) {
-		part[i].fd = fd;
-		part[i].arg = *arg;
-		part[i].arg.start = arg->start + i * each;
-		part[i].arg.end = i == n - 1 ? arg->end : part[i].arg.start + each;
-	}
-	for (size_t i = 1; i < n; i++)
-		part[i].started = !pthread_create(&part[i].thread, NULL, scan_part, &part[i]);
-	for (size_t i = 0; i < n; i++) {
-		if (part[i].started)
-			pthread_join(part[i].thread, NULL);
-		else
-			scan_part(&part[i]);
-		error = error ? error : part[i].error;
-		for (size_t k = 0; k < part[i].n && !error; k++)
-			if (take_region(ask, &part[i].found[k], m, object, pid, out))
-				error = ENOMEM;
-		free(part[i].found);
-	}
-	if (!error)
-		criu_pages_asked(ask->there, pid, m->start, m->end);
-	errno = error;
-	return error ? -1 : 0;
-}
-
-/* The zero page, guards (madvise(2)) and, in private mappings, pages of the file hold nothing of its own. */
-int memory_scan(int fd, const struct mapping *m, uint64_t object, pid_t pid, const struct memory_ask *ask, struct page_runs *out)
-{
-	const uint64_t any = PAGE_IS_PRESENT | PAGE_IS_SWAPPED;
-	struct page_region region[REGIONS];
-
-	/* Guards are no category of kernels before 6.15. */
-	for (uint64_t guard = PAGE_IS_GUARD;; guard = 0) {
-		/* To know what a page is of, the kernel looks at each: not where there is no file. */
-		uint64_t without = PAGE_IS_PFNZERO | (ask->there ? 0 : guard) | (m->private && m->inode ? PAGE_IS_FILE : 0);
-		struct pm_scan_arg arg = {
-			.size = sizeof(arg),
-			.flags = ask->flags,
-			.start = m->start,
-			.end = m->end,
-			.vec = (uintptr_t)region,
-			.vec_len = REGIONS,
-			.max_pages = SCAN_PAGES,
-			.category_inverted = without,
-			.category_mask = without | (ask->there ? 0 : ask->also),
-			.category_anyof_mask = any,
-			.return_mask = ask->there ? any | ask->also | guard : 0,
-		};
-
-		if (!(ask->there ? scan_in_parts(fd, &arg, ask, m, object, pid, out) : scan_range(fd, &arg, m, object, pid, out)))
-			return 0;
-		if (errno != EINVAL && errno != ENOTTY)
-			return -1;
-		if (errno == ENOTTY || !guard)
-			return 1;
-	}
 }
 
 /* Pages that a private mapping has in memory or in swap space, its file's left out; UINT64_MAX when nobody can say. */
@@ -309,7 +148,7 @@ static int walk_mapping(int fd, const struct mapping *m, uint64_t object, pid_t 
 			if (want && !in)
 				from = i;
 			else if (!want && in &&
-				 add_pages(out, object, m, pid, at + from * PAGE_BYTES, at + i * PAGE_BYTES))
+				 memory_add_pages(out, object, m, pid, at + from * PAGE_BYTES, at + i * PAGE_BYTES))
 				return -1;
 			in = want;
 			if (want && left != UINT64_MAX && (entry[i] & (PM_EXCLUSIVE | PM_SWAP)))

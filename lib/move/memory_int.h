@@ -6,7 +6,6 @@
 #include <stdbool.h>
 
 #include "lib/base/pagescan.h"
-#include "lib/engine/criu_pages.h"
 #include "lib/move/memory.h"
 
 struct mapping {
@@ -21,13 +20,34 @@ mapping_fn memory_add_all;
 
 /* Calls fn for each mapping of a process that may hold data of its own. One that is gone has none. */
 int memory_each_mapping(pid_t pid, mapping_fn *fn, void *ctx, struct page_runs *out, struct err *e);
-/* How PAGEMAP_SCAN is asked: with these flags of it, for pages of the categories `also` beside those that pages of its own are in.
- * there (may be NULL): is told of all that there is, so that nobody else need ask. */
+/* Adds the pages of [start, end), addresses in a mapping of the process, as runs. -1: out of memory. */
+int memory_add_pages(struct page_runs *out, uint64_t object, const struct mapping *m, pid_t pid, uint64_t start, uint64_t end);
+
+/* Puts a new userfaultfd(2) into the mode in which the kernel takes the mark off a page that is written, and goes on; and takes
+ * mappings into it, so that their pages can be marked. -1 with errno. */
+int memory_marks(int uffd);
+int memory_markable(int uffd, uint64_t start, uint64_t end);
+
+struct memory_span {
+	uint64_t start, end;
+};
+/* The pages of its own that a process has in some of its mappings, by address. Zeroed: none. */
+struct memory_there {
+	struct memory_span *span; /* owned */
+	size_t n, room;
+	bool guards; /* and guard pages, which are none of them; known of a process that stands still */
+};
+void memory_there_clear(struct memory_there *t);
+
+/* How PAGEMAP_SCAN is asked: with these flags of it, for pages of the categories `also` beside those that pages of its own are in. */
 struct memory_ask {
 	uint64_t flags, also;
-	struct criu_pages *there;
+	bool still;                     /* the process stands still, and somebody waits */
+	struct memory_there *there;     /* is told of all that there is, in tracked anonymous memory; NULL */
+	const struct memory_there *was; /* what that was told at the last look, after which nobody marked a page; NULL: not known */
 };
-/* Those that it finds. 0 done, 1 the kernel has no PAGEMAP_SCAN, -1 with errno. */
+/* Those that it finds. 0 done, 1 the kernel has no PAGEMAP_SCAN, -1 with errno: EPERM when a page cannot be marked, EAGAIN when that
+ * has become so meanwhile. After an error some may have been marked, and found, or not; with `was` not after EPERM. */
 int memory_scan(int pagemap, const struct mapping *m, uint64_t object, pid_t pid, const struct memory_ask *ask, struct page_runs *out);
 /* Puts them in order, each page once. */
 void memory_settle(struct page_runs *out);

@@ -18,13 +18,7 @@
 #include "lib/move/inject.h"
 #include "lib/move/memory_int.h"
 
-/* From linux/userfaultfd.h of 6.7, and linux/pidfd.h of 6.9. */
-#ifndef UFFD_FEATURE_WP_UNPOPULATED
-#define UFFD_FEATURE_WP_UNPOPULATED (1 << 13)
-#endif
-#ifndef UFFD_FEATURE_WP_ASYNC
-#define UFFD_FEATURE_WP_ASYNC (1 << 15)
-#endif
+/* From linux/userfaultfd.h of 5.11, and linux/pidfd.h of 6.9. */
 #ifndef UFFD_USER_MODE_ONLY
 #define UFFD_USER_MODE_ONLY 1
 #endif
@@ -41,6 +35,8 @@ struct tracked {
 	bool refused; /* and never will be */
 	bool fresh;   /* this is its first round */
 	bool seen;    /* in this round */
+	struct memory_there there; /* in its tracked anonymous memory, at the last round, if that is known */
+	bool there_known;
 	char why[256];
 };
 
@@ -179,9 +175,7 @@ static int make_uffd(struct inject *in, void *ctx, struct err *e)
 
 static int enable(int uffd, pid_t pid, struct err *e)
 {
-	struct uffdio_api api = { .api = UFFD_API, .features = UFFD_FEATURE_WP_UNPOPULATED | UFFD_FEATURE_WP_ASYNC };
-
-	return ioctl(uffd, UFFDIO_API, &api) ? refuse(pid, "this kernel's userfaultfd has no asynchronous mode", e) : 0;
+	return memory_marks(uffd) ? refuse(pid, "this kernel's userfaultfd has no asynchronous mode", e) : 0;
 }
 
 /* Two processes with one memory, as after vfork(2), cannot be told apart by the kernel's marks. */
@@ -231,6 +225,8 @@ struct round {
 	struct track *t;
 	struct tracked *p;
 	bool new_memory; /* it has begun another program */
+	struct memory_there there;
+	bool torn; /* some pages may have been marked of which it is not known whether they were there */
 };
 
 static void set_tracked(struct page_runs *out, size_t from)
@@ -244,21 +240,29 @@ static bool can_track(const struct mapping *m)
 	return m->private && !m->huge && (!m->inode || m->writable);
 }
 
+static struct memory_there *there_of(struct round *r, const struct mapping *m)
+{
+	return m->inode ? NULL : &r->there;
+}
+
 /* A mapping that is not marked yet: with all that it has. When it changes at this very moment, it is looked at without marks,
  * and so again in the next round. */
 static int add_new(struct round *r, int fd, const struct mapping *m, uint64_t object, pid_t pid, struct page_runs *out)
 {
-	struct uffdio_register reg = { { m->start, m->end - m->start }, UFFDIO_REGISTER_MODE_WP, 0 };
 	size_t from = out->n;
 
-	if (!r->t->frozen && ioctl(r->p->uffd, UFFDIO_REGISTER, &reg)) {
+	if (!r->t->frozen && memory_markable(r->p->uffd, m->start, m->end)) {
 		r->new_memory |= errno == ENOMEM || errno == ESRCH;
 	} else if (!r->t->frozen) {
-		const struct memory_ask ask = { .flags = PM_SCAN_WP_MATCHING | PM_SCAN_CHECK_WPASYNC };
+		const struct memory_ask ask = {
+			.flags = PM_SCAN_WP_MATCHING | PM_SCAN_CHECK_WPASYNC,
+			.there = there_of(r, m),
+		};
 		int rc = memory_scan(fd, m, object, pid, &ask, out);
 
 		if (!rc)
 			set_tracked(out, from);
+		r->torn |= rc && ask.there;
 		if (rc <= 0 && (!rc || errno != EPERM))
 			return rc;
 	}
@@ -277,13 +281,34 @@ static int add_written(void *ctx, int fd, const struct mapping *m, uint64_t obje
 	const struct memory_ask ask = {
 		.flags = PM_SCAN_CHECK_WPASYNC | (r->t->frozen ? 0 : PM_SCAN_WP_MATCHING),
 		.also = PAGE_IS_WRITTEN,
-		.there = m->inode ? NULL : r->t->there,
+		.still = r->t->frozen,
+		.there = there_of(r, m),
+		.was = r->p->there_known ? &r->p->there : NULL,
 	};
-	/* The kernel says EPERM for what is not marked. */
 	int rc = memory_scan(fd, m, object, pid, &ask, out);
-	if (!rc)
+	if (!rc) {
 		set_tracked(out, from);
-	return !rc || (rc < 0 && errno != EPERM) ? rc : add_new(r, fd, m, object, pid, out);
+		if (r->t->there && ask.there)
+			criu_pages_asked(r->t->there, pid, m->start, m->end);
+		return 0;
+	}
+	/* The kernel says EPERM for what is not marked. */
+	r->torn |= ask.there && (!ask.was || errno != EPERM);
+	return rc < 0 && errno != EPERM && errno != EAGAIN ? rc : add_new(r, fd, m, object, pid, out);
+}
+
+/* What it had is known from now on; of one that stands still criu is told. */
+static void keep_there(struct round *r, int rc)
+{
+	struct tracked *p = r->p;
+
+	for (size_t i = 0; r->t->there && i < r->there.n; i++)
+		criu_pages_found(r->t->there, p->pid, r->there.span[i].start, r->there.span[i].end, false);
+	if (r->t->there && r->there.guards)
+		criu_pages_found(r->t->there, p->pid, 0, 0, true);
+	memory_there_clear(&p->there);
+	p->there = r->there;
+	p->there_known = !rc && !r->torn;
 }
 
 static int process_round(struct track *t, struct tracked *p, struct page_runs *out, struct err *e)
@@ -304,6 +329,7 @@ static int process_round(struct track *t, struct tracked *p, struct page_runs *o
 	if (p->uffd < 0)
 		return memory_each_mapping(p->pid, memory_add_all, NULL, out, e);
 	int rc = memory_each_mapping(p->pid, add_written, &r, out, e);
+	keep_there(&r, rc);
 	p->fresh = false;
 	if (r.new_memory) {
 		err_set(&late, EX_TEMPFAIL, "process %d: has begun another program", p->pid);
@@ -325,6 +351,7 @@ static void forget(struct tracked *p)
 		close(p->uffd);
 	if (p->pidfd >= 0)
 		close(p->pidfd);
+	memory_there_clear(&p->there);
 }
 
 /* The entry of a process, if need be a new one; NULL without memory. */

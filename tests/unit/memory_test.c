@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* The memory of a child with mappings of every kind, as it is seen from outside. memory.c is taken in whole, so that the
+/* The memory of a child with mappings of every kind, as it is seen from outside. memory.c and memory_scan.c are taken in whole, so that the
  * kernel can be made to lack PAGEMAP_SCAN. */
 #include <errno.h>
 #include <fcntl.h>
@@ -30,6 +30,7 @@ static int test_ioctl(int fd, unsigned long request, void *arg)
 }
 
 #define ioctl test_ioctl
+#include "lib/move/memory_scan.c" // NOLINT(bugprone-suspicious-include)
 #include "lib/move/memory.c" // NOLINT(bugprone-suspicious-include)
 #undef ioctl
 
