@@ -304,7 +304,7 @@ static void test_unmarked(void)
 	memset(p, 1, TABLE);
 	is_int(look(p, TABLE, PM_SCAN_WP_MATCHING, false, &was, &there, &out), -1, "memory that cannot be marked");
 	is_int(errno, EPERM, "... is called so");
-	is_int((long long)(there.n + out.n), 0, "... and nothing was found");
+	is_int((long long)there.n + (long long)out.n, 0, "... and nothing was found");
 	munmap(p, TABLE);
 }
 
