@@ -181,6 +181,7 @@ int memory_each_mapping(pid_t pid, mapping_fn *fn, void *ctx, struct page_runs *
 	AUTO_FREE char *line = NULL;
 	size_t room = 0;
 	pid_t ns_pid = memory_ns_pid(pid);
+	uint64_t end = 0;
 	struct mapping m;
 
 	snprintf(path, sizeof(path), "/proc/%d/maps", pid);
@@ -193,8 +194,13 @@ int memory_each_mapping(pid_t pid, mapping_fn *fn, void *ctx, struct page_runs *
 		return process_gone(path, e);
 	errno = 0;
 	while (getline(&line, &room, f) > 0) {
-		if (!parse_mapping(line, &m))
+		if (!parse_mapping(line, &m) || m.end <= end)
 			continue;
+		if (m.start < end) { /* one that has grown over another, since that was read */
+			m.offset += end - m.start;
+			m.start = end;
+		}
+		end = m.end;
 		if (!ns_pid)
 			return err_set(e, EX_OSERR, "/proc/%d/status: no NSpid", pid);
 		uint64_t object = m.private ? (uint64_t)ns_pid : m.inode | OBJECT_SHARED;

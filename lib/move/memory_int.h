@@ -8,6 +8,11 @@
 #include "lib/base/pagescan.h"
 #include "lib/move/memory.h"
 
+/* From linux/userfaultfd.h of 5.11. */
+#ifndef UFFD_USER_MODE_ONLY
+#define UFFD_USER_MODE_ONLY 1
+#endif
+
 struct mapping {
 	uint64_t start, end, offset, inode;
 	bool private, shared_memory, writable, huge; /* huge: of hugetlbfs */
@@ -27,6 +32,8 @@ int memory_add_pages(struct page_runs *out, uint64_t object, const struct mappin
  * mappings into it, so that their pages can be marked. -1 with errno. */
 int memory_marks(int uffd);
 int memory_markable(int uffd, uint64_t start, uint64_t end);
+/* Does the kernel know at a glance which pages are marked? 6.7 to 6.9 mistake some in swap space for such. */
+bool memory_sees_marks(void);
 
 struct memory_span {
 	uint64_t start, end;
@@ -35,6 +42,7 @@ struct memory_span {
 struct memory_there {
 	struct memory_span *span; /* owned */
 	size_t n, room;
+	uint64_t pages;
 	bool guards; /* and guard pages, which are none of them; known of a process that stands still */
 };
 void memory_there_clear(struct memory_there *t);
@@ -44,7 +52,8 @@ struct memory_ask {
 	uint64_t flags, also;
 	bool still;                     /* the process stands still, and somebody waits */
 	struct memory_there *there;     /* is told of all that there is, in tracked anonymous memory; NULL */
-	const struct memory_there *was; /* what that was told at the last look, after which nobody marked a page; NULL: not known */
+	const struct memory_there *was; /* what that was told at the last look, after which nobody marked a page, if the kernel
+					 * sees marks; NULL: not known */
 };
 /* Those that it finds. 0 done, 1 the kernel has no PAGEMAP_SCAN, -1 with errno: EPERM when a page cannot be marked, EAGAIN when that
  * has become so meanwhile. After an error some may have been marked, and found, or not; with `was` not after EPERM. */

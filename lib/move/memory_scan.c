@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* Pages by the ioctl PAGEMAP_SCAN. Whether a page is marked (track.h) the kernel sees at a glance; what it is takes it ten times
- * as long. A page keeps its mark only as long as it stays what it is: so where it is known what there was when they were marked,
- * only those without a mark are looked at closely, and a process of 4 GB stands still for 2 ms instead of 9. */
+ * as long. A page keeps its mark only as long as it holds what it held: so where it is known what there was when they were marked,
+ * only those without a mark are looked at closely, and a process of 4 GB stands still for 3 ms instead of 9. */
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/userfaultfd.h>
@@ -36,6 +36,7 @@
 #define PARTS_MAX 4
 #define TABLE_BYTES (2ULL << 20) /* what a page table covers */
 #define NEAR_BYTES (64 * PAGE_BYTES) /* a closer look costs less than another call */
+#define CALL_PAGES 100               /* cost as much as one */
 
 static const uint64_t page_held = PAGE_IS_PRESENT | PAGE_IS_SWAPPED;
 
@@ -88,6 +89,11 @@ static int regions_add(struct regions *to, const struct page_region *r, size_t n
 
 static int there_add(struct memory_there *t, uint64_t start, uint64_t end)
 {
+	if (t->n && start < t->span[t->n - 1].end) /* told of twice */
+		start = t->span[t->n - 1].end;
+	if (start >= end)
+		return 0;
+	t->pages += (end - start) / PAGE_BYTES;
 	if (t->n && t->span[t->n - 1].end == start) {
 		t->span[t->n - 1].end = end;
 		return 0;
@@ -260,8 +266,7 @@ static int scan_still(const struct scan *s)
 
 /* ---- with what is known from the last look ---- */
 
-/* 6.7 to 6.9 mistake some pages in swap space for marked ones. */
-static bool sees_marks(void)
+bool memory_sees_marks(void)
 {
 	struct utsname u;
 	int major = 0, minor = 0;
@@ -275,7 +280,7 @@ static void ask_for_hole(void)
 {
 	struct page_region region;
 	AUTO_FD int fd = open("/proc/self/pagemap", O_RDONLY | O_CLOEXEC);
-	AUTO_FD int uffd = (int)syscall(SYS_userfaultfd, O_CLOEXEC);
+	AUTO_FD int uffd = (int)syscall(SYS_userfaultfd, O_CLOEXEC | UFFD_USER_MODE_ONLY);
 	void *p = mmap(NULL, 2 * TABLE_BYTES, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
 	uint64_t start = ((uint64_t)(uintptr_t)p + TABLE_BYTES - 1) & ~(TABLE_BYTES - 1);
 	struct pm_scan_arg arg = at_a_glance(start, start + TABLE_BYTES);
@@ -303,7 +308,7 @@ struct keeping {
 	bool held;
 };
 
-/* No page may be without a mark because its page table is gone. Is the page at this address there, or a neighbour? -1 with errno. */
+/* No page may be without a mark because its page table is gone: is this one there? Its table is, then. -1 with errno. */
 static int has_table(const struct scan *s, struct keeping *k, uint64_t at)
 {
 	struct page_region region;
@@ -328,19 +333,29 @@ static int has_table(const struct scan *s, struct keeping *k, uint64_t at)
 	return k->held;
 }
 
+static int look_closely(const struct scan *s, uint64_t start, uint64_t end)
+{
+	struct pm_scan_arg arg = closely(s);
+
+	arg.start = start;
+	arg.end = end;
+	return scan_range(s, arg);
+}
+
 /* All pages in [start, end), which were there, have kept their marks. */
 static int keep(const struct scan *s, struct keeping *k, uint64_t start, uint64_t end)
 {
 	uint64_t next;
 
-	if (!s->ask->still || tells_holes()) /* it is time to ask when it does */
+	if (tells_holes() || !s->ask->still) /* of one that runs only the last look need be right */
 		return there_add(s->ask->there, start, end);
 	for (uint64_t at = start; at < end; at = next) {
 		int held = has_table(s, k, at);
 
 		next = (at / TABLE_BYTES + 1) * TABLE_BYTES;
 		next = next < end ? next : end;
-		if (held < 0 || (held && there_add(s->ask->there, at, next)))
+		/* Or the kernel has dropped that one page just now (MADV_FREE). */
+		if (held < 0 || (held ? there_add(s->ask->there, at, next) : look_closely(s, at, next)))
 			return -1;
 	}
 	return 0;
@@ -374,19 +389,38 @@ static struct keeping kept_from(const struct memory_there *was, uint64_t start)
 	return (struct keeping){ was->span + lo, was->span + was->n, UINT64_MAX, false };
 }
 
-static int look_at_unmarked(const struct scan *s, const struct regions *unmarked)
+/* What lies near together becomes one. Gives what it costs to look at all closely, in pages. */
+static uint64_t join_near(struct regions *r)
+{
+	uint64_t pages = 0;
+	size_t n = 0;
+
+	for (size_t i = 0; i < r->n; i++)
+		if (n && r->r[i].start <= r->r[n - 1].end + NEAR_BYTES)
+			r->r[n - 1].end = r->r[i].end;
+		else
+			r->r[n++] = r->r[i];
+	r->n = n;
+	for (size_t i = 0; i < n; i++)
+		pages += (r->r[i].end - r->r[i].start) / PAGE_BYTES + CALL_PAGES;
+	return pages;
+}
+
+static int look_at_unmarked(const struct scan *s, struct regions *unmarked)
 {
 	struct keeping k = kept_from(s->ask->was, s->m->start);
-	struct pm_scan_arg arg = closely(s);
+	const uint64_t cost = join_near(unmarked), mapped = (s->m->end - s->m->start) / PAGE_BYTES;
+	const uint64_t all = s->ask->was->pages + cost < mapped ? s->ask->was->pages + cost : mapped;
 	uint64_t done = s->m->start;
 
-	for (size_t i = 0; i < unmarked->n; done = arg.end) {
-		arg.start = unmarked->r[i].start;
-		arg.end = unmarked->r[i].end;
-		while (++i < unmarked->n && unmarked->r[i].start - arg.end <= NEAR_BYTES)
-			arg.end = unmarked->r[i].end;
-		if (keep_between(s, &k, done, arg.start) || scan_range(s, arg))
+	if (cost > all / 2)
+		return s->ask->still ? scan_still(s) : scan_range(s, closely(s));
+	for (size_t i = 0; i < unmarked->n; i++) {
+		const struct page_region *r = &unmarked->r[i];
+
+		if (keep_between(s, &k, done, r->start) || look_closely(s, r->start, r->end))
 			return -1;
+		done = r->end;
 	}
 	return keep_between(s, &k, done, s->m->end);
 }
@@ -424,7 +458,7 @@ int memory_scan(int fd, const struct mapping *m, uint64_t object, pid_t pid, con
 
 	if (rc)
 		return rc;
-	if (ask->there && ask->was && sees_marks())
+	if (ask->there && ask->was)
 		rc = scan_since(&s);
 	else
 		rc = ask->still ? scan_still(&s) : scan_range(&s, closely(&s));

@@ -18,10 +18,7 @@
 #include "lib/move/inject.h"
 #include "lib/move/memory_int.h"
 
-/* From linux/userfaultfd.h of 5.11, and linux/pidfd.h of 6.9. */
-#ifndef UFFD_USER_MODE_ONLY
-#define UFFD_USER_MODE_ONLY 1
-#endif
+/* From linux/pidfd.h of 6.9. */
 #ifndef PIDFD_THREAD
 #define PIDFD_THREAD O_EXCL
 #endif
@@ -308,7 +305,7 @@ static void keep_there(struct round *r, int rc)
 		criu_pages_found(r->t->there, p->pid, 0, 0, true);
 	memory_there_clear(&p->there);
 	p->there = r->there;
-	p->there_known = !rc && !r->torn;
+	p->there_known = !rc && !r->torn && memory_sees_marks();
 }
 
 static int process_round(struct track *t, struct tracked *p, struct page_runs *out, struct err *e)

@@ -18,9 +18,6 @@ static int test_ioctl(int fd, unsigned long request, void *arg);
 #undef ioctl
 #include "tests/unit/tap.h"
 
-#ifndef UFFD_USER_MODE_ONLY
-#define UFFD_USER_MODE_ONLY 1
-#endif
 #ifndef MADV_GUARD_INSTALL
 #define MADV_GUARD_INSTALL 102
 #define MADV_GUARD_REMOVE 103
