@@ -211,7 +211,7 @@ static void test_all_that_changes(void)
 	for (int i = 0; i < LOOKS; i++) {
 		for (uint64_t n = below(i % 100 < 90 ? 8 : 60); n; n--)
 			something();
-		if (i % 100 == 0) /* in the end most is gone */
+		if (i % 100 == 0) /* what is done next leaves ever less of it */
 			memset(area, 2, AREA);
 		bool still = below(2);
 

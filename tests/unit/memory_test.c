@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* The memory of a child with mappings of every kind, as it is seen from outside. memory.c and memory_scan.c are taken in whole, so that the
- * kernel can be made to lack PAGEMAP_SCAN. */
+/* The memory of a child with mappings of every kind, as it is seen from outside. memory.c and memory_scan.c are taken in whole, so
+ * that the kernel can be made to lack PAGEMAP_SCAN. */
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
