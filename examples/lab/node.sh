@@ -32,6 +32,15 @@ cgroup_delegate() { # FOLDER: to its children, all controllers that services use
 	done
 }
 
+cgroup_weigh() { # NODE TIMES, of what each of them has at first
+	local where
+	while read -r where _; do
+		where+=/$cgroup/$1
+		if [[ -e $where/cpu.shares ]]; then echo $((1024 * $2)) >"$where/cpu.shares"; fi
+		if [[ -e $where/cpu.weight ]]; then echo $((100 * $2)) >"$where/cpu.weight"; fi
+	done < <(cgroup_mounts)
+}
+
 cgroup_clear() { # NODE, or "" for the whole lab
 	local where i left
 	local -a dirs=()

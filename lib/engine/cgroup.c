@@ -440,6 +440,24 @@ int cgroup_freezer_of(pid_t pid, char dir[PATH_MAX], bool *v1, struct err *e)
 	return snprintf(dir, PATH_MAX, "%s%s", h->at, path) < PATH_MAX ? 0 : err_set(e, EX_UNAVAILABLE, "cgroup %.100s...: too long", path);
 }
 
+int cgroup_weighed(pid_t pid, char at[PATH_MAX], char path[PATH_MAX], bool *v1, struct err *e)
+{
+	const struct hierarchy *h = NULL;
+	struct hierarchies all;
+
+	if (hierarchies_find(&all, e))
+		return -1;
+	for (int i = 0; i < all.n && !h; i++)
+		h = all.h[i].v1 & CPU ? &all.h[i] : NULL;
+	*v1 = h != NULL;
+	if (!h && !(h = hierarchy_v2(&all)))
+		return err_set(e, EX_UNAVAILABLE, "cgroups: none has a weight");
+	if (path_of(h, pid, path) || strstr(path, "/.."))
+		return err_set(e, EX_UNAVAILABLE, "cgroups: process %d: is in none that is seen here", (int)pid);
+	snprintf(at, PATH_MAX, "%s", h->at);
+	return 0;
+}
+
 static bool event(const char *dir, const char *key)
 {
 	char text[256];

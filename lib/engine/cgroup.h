@@ -39,6 +39,9 @@ int cgroup_pids_with(pid_t pid, pid_t **pids, int *n, struct err *e);
 int cgroup_freeze_with(pid_t pid, int timeout_ms, struct err *e);
 int cgroup_thaw_with(pid_t pid, struct err *e);
 void cgroup_kill_with(pid_t pid); /* stopped ones, too; does not wait */
+/* Where the hierarchy that weighs cgroups for the processor is mounted, and a process's own path in it: EX_UNAVAILABLE when there is
+ * none, or its cgroup is not seen from here. */
+int cgroup_weighed(pid_t pid, char at[PATH_MAX], char path[PATH_MAX], bool *v1, struct err *e);
 /* cpu: seconds used since start; mem: bytes now. */
 int cgroup_usage(const char *name, double *cpu_s, uint64_t *mem_bytes, struct err *e);
 

@@ -182,6 +182,7 @@ int outgoing_precopy(struct outgoing *o, struct err *e)
 {
 	double start = clock_ms();
 
+	aside_take(&o->aside);
 	o->settle = settle_start(file_path("/var/lib/edge"));
 	if (outgoing_go_on(o, "files", e) || outgoing_send_base(o, e) || outgoing_send_files(o, false, e) || outgoing_go_on(o, "memory", e) ||
 	    arm(o, e) || outgoing_warm(o, e) || outgoing_rounds(o, e))
@@ -271,6 +272,7 @@ void outgoing_free(struct outgoing *o)
 		guard_end(&o->guard);
 	else if (o->guard.fd >= 0)
 		close(o->guard.fd);
+	aside_leave(&o->aside);
 	if (o->lock >= 0)
 		close(o->lock);
 	free(o);

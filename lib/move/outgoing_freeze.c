@@ -116,6 +116,7 @@ static void let_dump(struct outgoing *o, int go)
 void outgoing_hurry(struct outgoing *o)
 {
 	proc_hurry(0);
+	aside_weigh(&o->aside, ASIDE_BEFORE);
 	if (o->criu.pid > 0)
 		proc_hurry(o->criu.pid);
 }

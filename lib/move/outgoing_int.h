@@ -7,6 +7,7 @@
 
 #include <pthread.h>
 
+#include "lib/engine/aside.h"
 #include "lib/engine/engine.h"
 #include "lib/engine/net.h"
 #include "lib/move/guard.h"
@@ -49,6 +50,8 @@ struct outgoing {
 	struct image *im;
 	struct guard guard;
 	struct pulse *pulse;
+	struct aside aside;
+	bool yields; /* to the service, while pages are sent */
 	struct settle *settle; /* of what is written here; NULL */
 	bool begun; /* it is in the journal */
 	struct files files[CHECKPOINT_FOLDERS];

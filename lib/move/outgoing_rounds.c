@@ -49,7 +49,17 @@ int outgoing_find_runs(struct outgoing *o, bool final, struct err *e)
 
 int outgoing_memory_round(struct outgoing *o, bool ask, bool final, struct pages_stats *st, struct err *e)
 {
-	return outgoing_find_runs(o, final, e) || sender_round(o->sender, &o->runs, ask, final, st, e) ? -1 : 0;
+	/* While its pages are looked at the service may wait for us; not while they are sent. */
+	if (outgoing_find_runs(o, final, e))
+		return -1;
+	if (!o->yields)
+		return sender_round(o->sender, &o->runs, ask, final, st, e);
+	proc_yield(); /* to the service, above all */
+	aside_weigh(&o->aside, ASIDE_AFTER);
+	int rc = sender_round(o->sender, &o->runs, ask, final, st, e);
+	proc_unhurry();
+	aside_weigh(&o->aside, ASIDE_AMONG);
+	return rc;
 }
 
 void outgoing_add_round(struct outgoing *o, const struct pages_stats *st)
@@ -248,9 +258,9 @@ static int rounds(struct outgoing *o, struct err *e)
 
 int outgoing_rounds(struct outgoing *o, struct err *e)
 {
-	proc_yield(); /* to the service, above all */
+	o->yields = true;
 	int rc = rounds(o, e);
-	proc_unhurry();
+	o->yields = false;
 	return rc;
 }
 

@@ -72,6 +72,10 @@ ok 'a service cgroup of the same name is another one in each node' bash -c "
 	for i in 1 2; do $lab exec edge\$i sh -c 'for d in /sys/fs/cgroup/unified /sys/fs/cgroup; do
 		[ ! -e \$d/cgroup.procs ] || mkdir -p \$d/edge/x || exit 1; done'; done
 	[[ \$(find /sys/fs/cgroup -path '*/edge-lab-$LAB/edge[12]/edge/x' | wc -l) == 2 ]]"
+ok 'a node gets more of the processor' "$lab" weigh edge1 4
+# shellcheck disable=SC2016
+is '... than others' '4 times' "$("$lab" exec edge1 sh -c 'cd /sys/fs/cgroup; cat cpu/cpu.shares cpu.weight 2>/dev/null' | sed -E 's/^(4096|400)$/4 times/')"
+"$lab" weigh edge1 1
 ok 'no open file of the machine leaks into a node' exits 1 "$lab" exec edge1 test -e /proc/self/fd/5 5</etc/passwd
 is 'nodes reach one another by ssh with strict host keys' edge3 \
 	"$("$lab" exec edge1 ssh -F /etc/edge/ssh_config edge3 hostname 2>&1)"

@@ -42,5 +42,11 @@ there post-copy '[false,true]'
 back
 there throttle '[true,false]'
 back
+# shellcheck disable=SC2016
+weights() { on edge1 sh -c 'cd /sys/fs/cgroup && cat cpu/edge-aside-*/cpu.shares edge-aside-*/cpu.weight' 2>/dev/null; }
+after_others() { [[ $(weights) == 102 || $(weights) == 10 ]]; } # of 1024, of 100
+{ await 20 after_others && : >"$tmp/after-others"; } &
 there wait '[false,false]'
+ok '... while memory is copied what runs here comes first' test -e "$tmp/after-others"
+is '... of which nothing is left' '' "$(weights)"
 finish
