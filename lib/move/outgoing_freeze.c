@@ -116,7 +116,6 @@ static void let_dump(struct outgoing *o, int go)
 void outgoing_hurry(struct outgoing *o)
 {
 	proc_hurry(0);
-	aside_weigh(&o->aside, ASIDE_BEFORE);
 	if (o->criu.pid > 0)
 		proc_hurry(o->criu.pid);
 }
@@ -163,6 +162,7 @@ int outgoing_freeze(struct outgoing *o, struct err *e)
 	start = clock_ms();
 	if ((!o->begun && outgoing_begin(o, e)) || outgoing_turn(o, "begun", "frozen", e))
 		return -1;
+	aside_weigh(&o->aside, ASIDE_BEFORE); /* not before: it would be in the service's way */
 	o->frozen = true;
 	o->frozen_at = clock_ms();
 	guard_limit(&o->guard, o->opt.max_freeze_ms);
