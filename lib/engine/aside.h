@@ -10,7 +10,7 @@
 #include <stdbool.h>
 
 enum {
-	ASIDE_AFTER = 10,   /* what a priority of 10 (nice) is */
+	ASIDE_AFTER = 10,   /* what a priority of 10 (nice) is; against all services together, which have one cgroup at the top */
 	ASIDE_AMONG = 100,  /* as any other cgroup */
 	ASIDE_BEFORE = 1000,
 };

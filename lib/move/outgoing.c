@@ -272,8 +272,8 @@ void outgoing_free(struct outgoing *o)
 		guard_end(&o->guard);
 	else if (o->guard.fd >= 0)
 		close(o->guard.fd);
-	aside_leave(&o->aside);
 	if (o->lock >= 0)
 		close(o->lock);
+	aside_leave(&o->aside);
 	free(o);
 }

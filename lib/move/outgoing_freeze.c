@@ -227,5 +227,6 @@ void outgoing_thaw(struct outgoing *o)
 	if (!half_done || service_mend(o->svc, NULL))
 		cgroup_thaw(o->svc->name, NULL);
 	net_quiet_end(&o->quiet);
+	aside_weigh(&o->aside, ASIDE_AMONG);
 	o->frozen = o->held = false;
 }

@@ -91,6 +91,7 @@ static int hand_over(struct outgoing *o, struct json **there, struct err *e)
 	guard_limit(&o->guard, 0);
 	int rc = wire_ask(o->ctl, wire_request("go"), there, e);
 	o->answered = rc >= 0;
+	aside_weigh(&o->aside, ASIDE_AMONG); /* nobody waits for us, or for late pages only */
 	o->rep.safety = o->answered ? clock_ms() - ready_at : 0;
 	if (rc < 0)
 		rc = learn_outcome(o, there);

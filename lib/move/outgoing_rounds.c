@@ -161,6 +161,10 @@ static int heat(struct outgoing *o, double round_ms, struct err *e)
 {
 	double begun;
 
+	if (o->yields) { /* it may be other work that leaves us no time: first at an equal weight */
+		o->yields = false;
+		return 0;
+	}
 	if (!o->hot_at) {
 		o->hot_at = clock_ms();
 		o->rep.hot = true;
