@@ -7,7 +7,6 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "lib/base/auto.h"
 #include "lib/base/file.h"
 #include "lib/engine/cgroup.h"
 

@@ -419,19 +419,26 @@ static int path_of(const struct hierarchy *h, pid_t pid, char path[PATH_MAX])
 	return found ? 0 : -1;
 }
 
+/* The hierarchy of version 1 that has the controller, else that of version 2; NULL. */
+static const struct hierarchy *hierarchy_with(const struct hierarchies *all, int controller)
+{
+	for (int i = 0; i < all->n; i++)
+		if (all->h[i].v1 & controller)
+			return &all->h[i];
+	return hierarchy_v2(all);
+}
+
 int cgroup_freezer_of(pid_t pid, char dir[PATH_MAX], bool *v1, struct err *e)
 {
-	const struct hierarchy *h = NULL;
 	char path[PATH_MAX], own[PATH_MAX];
+	const struct hierarchy *h;
 	struct hierarchies all;
 
 	if (hierarchies_find(&all, e))
 		return -1;
-	for (int i = 0; i < all.n && !h; i++)
-		h = all.h[i].v1 & FREEZER ? &all.h[i] : NULL;
-	*v1 = h != NULL;
-	if (!h && !(h = hierarchy_v2(&all)))
+	if (!(h = hierarchy_with(&all, FREEZER)))
 		return err_set(e, EX_UNAVAILABLE, "cgroups: there is no freezer");
+	*v1 = h->v1 != 0;
 	/* The root has none, what is not seen from here is not ours to stop, and neither are we ourselves: we would wait for ever. */
 	if (path_of(h, pid, path) || path_of(h, getpid(), own) || !path[1] || strstr(path, "/.."))
 		return err_set(e, EX_UNAVAILABLE, "cgroups: process %d: is in none of its own", (int)pid);
@@ -442,16 +449,14 @@ int cgroup_freezer_of(pid_t pid, char dir[PATH_MAX], bool *v1, struct err *e)
 
 int cgroup_weighed(pid_t pid, char at[PATH_MAX], char path[PATH_MAX], bool *v1, struct err *e)
 {
-	const struct hierarchy *h = NULL;
+	const struct hierarchy *h;
 	struct hierarchies all;
 
 	if (hierarchies_find(&all, e))
 		return -1;
-	for (int i = 0; i < all.n && !h; i++)
-		h = all.h[i].v1 & CPU ? &all.h[i] : NULL;
-	*v1 = h != NULL;
-	if (!h && !(h = hierarchy_v2(&all)))
+	if (!(h = hierarchy_with(&all, CPU)))
 		return err_set(e, EX_UNAVAILABLE, "cgroups: none has a weight");
+	*v1 = h->v1 != 0;
 	if (path_of(h, pid, path) || strstr(path, "/.."))
 		return err_set(e, EX_UNAVAILABLE, "cgroups: process %d: is in none that is seen here", (int)pid);
 	snprintf(at, PATH_MAX, "%s", h->at);

@@ -1,14 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 #include "lib/engine/aside.h"
 
-#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "lib/base/file.h"
+#include "lib/base/auto.h"
 #include "lib/engine/cgroup.h"
 #include "tests/unit/tap.h"
 
@@ -22,9 +20,10 @@ static const char *own(void)
 
 static long weight(const struct aside *a)
 {
-	char text[32] = "";
+	char path[PATH_MAX + 16], text[32] = "";
 
-	AUTO_FILE FILE *f = fopen(file_path("%s/%s", a->dir, a->v1 ? "cpu.shares" : "cpu.weight"), "re");
+	snprintf(path, sizeof(path), "%s/%s", a->dir, a->v1 ? "cpu.shares" : "cpu.weight");
+	AUTO_FILE FILE *f = fopen(path, "re");
 	if (!f || !fgets(text, sizeof(text), f))
 		return -1;
 	return strtol(text, NULL, 10);
