@@ -60,8 +60,8 @@ $(B)/%.skel.h: $(B)/%.bpf.o
 	$(Q)$(BPFTOOL) gen object $@.o $< # without the debugger's sections
 	$(Q)$(BPFTOOL) gen skeleton $@.o name $(*F)_bpf >$@.new && mv $@.new $@
 
-LOADS_BPF := $(B)/lib/measure/rtt.o $(B)/lint/lib/measure/rtt.c.tidy $(B)/lib/engine/vma_flags.o $(B)/lint/lib/engine/vma_flags.c.tidy
-$(LOADS_BPF): $(B)/bpf/rtt.skel.h $(B)/bpf/vmas.skel.h
+LOADS_BPF := $(foreach f,lib/measure/rtt lib/engine/vma_flags lib/move/lazy_guards,$(B)/$f.o $(B)/lint/$f.c.tidy)
+$(LOADS_BPF): $(B)/bpf/rtt.skel.h $(B)/bpf/vmas.skel.h $(B)/bpf/guards.skel.h
 $(LOADS_BPF): FLAGS += -I$(B)
 
 $(B)/libedge.a: $(LIB_OBJ)

@@ -22,6 +22,7 @@
 #include "lib/base/clock.h"
 #include "lib/base/file.h"
 #include "lib/base/proc.h"
+#include "lib/engine/cgroup.h"
 #include "lib/engine/keeper_pages.h"
 #include "lib/engine/process.h"
 #include "lib/move/lazy_fill.h"
@@ -198,6 +199,18 @@ static void on_connect(struct server *sv)
 	fail(sv, &e);
 }
 
+/* All are there, and none runs. */
+static int heed(const struct server *sv, struct err *e)
+{
+	AUTO_FREE pid_t *pids = NULL;
+	int n;
+
+	if (cgroup_pids(sv->s->name, &pids, &n, e))
+		return -1;
+	lazy_fill_heed(sv->fill, pids, (size_t)n);
+	return 0;
+}
+
 static void on_criu(struct server *sv)
 {
 	struct lazy_task *t;
@@ -207,7 +220,7 @@ static void on_criu(struct server *sv)
 	if (recv(sv->criu, &pid, sizeof(pid), MSG_WAITALL) != sizeof(pid)) {
 		close(TAKE_FD(sv->criu)); /* what it has begun, others end, and us with it: who started it may have to tidy up before */
 	} else if (pid == FINISHED) {
-		if (lazy_fill_watch(sv->fill, &e))
+		if (lazy_fill_watch(sv->fill, &e) || heed(sv, &e))
 			fail(sv, &e);
 		sv->served = true;
 		tell(sv, PAGES_SERVED, 0, NULL, -1);

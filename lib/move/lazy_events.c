@@ -30,6 +30,7 @@ static int forked(struct lazy_fill *f, struct lazy_task *t, int uffd, struct err
 		return -1;
 	pthread_mutex_lock(&f->lock);
 	child->object = t->object;
+	child->forked = true;
 	child->moved = t->moved;
 	rc = take_back(f, t) || lazy_space_copy(&t->space, &child->space) || lazy_space_copy(&t->late, &child->late) ||
 			     lazy_source_fork(f->src, t->object, &child->space) ||
@@ -47,6 +48,47 @@ static int change(struct lazy_space *s, const struct uffd_msg *m)
 		return lazy_space_move(s, m->arg.remap.from, m->arg.remap.to, m->arg.remap.len / PAGE_BYTES);
 	return lazy_space_cut(s, m->arg.remove.start, (m->arg.remove.end - m->arg.remove.start) / PAGE_BYTES);
 }
+
+/* ---- guards ---- */
+
+struct heeding {
+	struct lazy_fill *fill;
+	const struct lazy_task *closed; /* its gate is */
+	bool failed;
+};
+
+/* There will be no page. Who was forked has another pid, and nobody knows which. */
+static void guarded(void *ctx, uint64_t ns_pid, uint64_t start, uint64_t bytes)
+{
+	struct heeding *h = ctx;
+	struct lazy_fill *f = h->fill;
+	uint64_t pages = (bytes + PAGE_BYTES - 1) / PAGE_BYTES;
+
+	for (size_t i = 0; i < f->n_tasks; i++) {
+		struct lazy_task *t = f->task[i];
+
+		if (t->object != ns_pid || t->forked)
+			continue;
+		if (t != h->closed)
+			pthread_rwlock_wrlock(&t->gate);
+		pthread_mutex_lock(&f->lock);
+		h->failed |= take_back(f, t) || lazy_space_cut(&t->space, start, pages) || lazy_space_cut(&t->late, start, pages);
+		pthread_cond_broadcast(&f->more);
+		pthread_mutex_unlock(&f->lock);
+		if (t != h->closed)
+			pthread_rwlock_unlock(&t->gate);
+	}
+}
+
+static int heed_guards(struct lazy_fill *f, const struct lazy_task *closed, struct err *e)
+{
+	struct heeding h = { f, closed, false };
+
+	lazy_guards_each(f->guards, guarded, &h);
+	return h.failed ? err_set(e, EX_OSERR, "out of memory") : 0;
+}
+
+/* ---- events ---- */
 
 /* The gate is closed: what the process has done to its memory. */
 static int changed(struct lazy_fill *f, struct lazy_task *t, const struct uffd_msg *m, struct err *e)
@@ -198,7 +240,7 @@ static int serve_pending(struct lazy_fill *f, struct err *e)
 
 int lazy_fill_again(struct lazy_fill *f, bool *left, struct err *e)
 {
-	int rc = serve_pending(f, e);
+	int rc = heed_guards(f, NULL, e) || serve_pending(f, e) ? -1 : 0;
 
 	if (rc)
 		lazy_fail(f, e);
@@ -215,10 +257,11 @@ int lazy_fill_events(struct lazy_fill *f, struct lazy_task *t, struct err *e)
 	do {
 		pthread_rwlock_wrlock(&t->gate);
 		n = read(t->uffd, &m, sizeof(m));
-		if (n == sizeof(m) && m.event != UFFD_EVENT_PAGEFAULT)
+		rc = heed_guards(f, t, e); /* those that were put there before this */
+		if (!rc && n == sizeof(m) && m.event != UFFD_EVENT_PAGEFAULT)
 			rc = changed(f, t, &m, e);
 		pthread_rwlock_unlock(&t->gate);
-		if (n == sizeof(m) && m.event == UFFD_EVENT_PAGEFAULT) {
+		if (!rc && n == sizeof(m) && m.event == UFFD_EVENT_PAGEFAULT) {
 			atomic_fetch_add(&f->faults, 1);
 			rc = serve_or_keep(f, t, m.arg.pagefault.address & ~(uint64_t)(PAGE_BYTES - 1), e);
 		}

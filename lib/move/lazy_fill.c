@@ -10,6 +10,7 @@
 #include "lib/move/image.h"
 #include "lib/move/journal.h"
 #include "lib/move/lazy_fill_int.h"
+#include "lib/move/memory.h"
 
 #define PAUSE_US 200 /* while the kernel refuses pages, or has no memory */
 #define REST_US 50   /* after each step: the service is to have the processors, too */
@@ -74,7 +75,10 @@ static enum put step(struct worker *w, uint64_t *at, uint64_t *read_pages)
 	pthread_mutex_lock(&f->lock);
 	p = w->piece;
 	pthread_mutex_unlock(&f->lock);
-	if (p.pages) {
+	if (p.pages && lazy_guards_pending(f->guards)) {
+		f->hooks.news(f->hooks.ctx);
+		put = PUT_LATER;
+	} else if (p.pages) {
 		const uint8_t *page = w->buf + *at * PAGE_BYTES;
 		uint64_t most = lazy_data_pages(page, p.pages < STEP_PAGES ? p.pages : STEP_PAGES);
 
@@ -293,6 +297,17 @@ int lazy_fill_watch(struct lazy_fill *f, struct err *e)
 	return rc;
 }
 
+void lazy_fill_heed(struct lazy_fill *f, const pid_t *pids, size_t n)
+{
+	for (size_t i = 0; i < n; i++) {
+		uint64_t object = (uint64_t)memory_ns_pid(pids[i]);
+
+		for (size_t k = 0; k < f->n_tasks; k++)
+			if (f->task[k]->object == object)
+				lazy_guards_of(f->guards, pids[i]);
+	}
+}
+
 void lazy_fill_go(struct lazy_fill *f)
 {
 	bool done;
@@ -339,6 +354,7 @@ int lazy_fill_new(struct lazy_fill **out, const struct lazy_hooks *hooks, struct
 	f->hooks = *hooks;
 	pthread_mutex_init(&f->lock, NULL);
 	pthread_cond_init(&f->more, NULL);
+	f->guards = lazy_guards_open();
 	f->buf = buffer(FAULT_PAGES);
 	f->n_workers = cpus < 2 ? 1 : cpus > THREADS_MAX ? THREADS_MAX : (int)cpus;
 	for (int i = 0; i < f->n_workers; i++) {
@@ -373,6 +389,7 @@ void lazy_fill_free(struct lazy_fill *f)
 	if (f->buf)
 		munmap(f->buf, FAULT_PAGES * PAGE_BYTES);
 	free(f->task);
+	lazy_guards_close(f->guards);
 	pthread_mutex_destroy(&f->lock);
 	pthread_cond_destroy(&f->more);
 	free(f);

@@ -45,6 +45,8 @@ int lazy_fill_late(struct lazy_fill *f, struct late_run run, const void *data, s
 int lazy_fill_lacking(struct lazy_fill *f, struct late_run **list, size_t *n, struct err *e);
 /* What was asked for, and did not come, is asked for again. */
 void lazy_fill_ask_again(struct lazy_fill *f);
+/* Then, too: what runs in their cgroup; from now on guards are heeded that they put over pages which are still to come. */
+void lazy_fill_heed(struct lazy_fill *f, const pid_t *pids, size_t n);
 /* From now on what nobody has asked for comes, too. */
 void lazy_fill_go(struct lazy_fill *f);
 /* Handles what there is to be read from this process's userfaultfd. In one thread only, this and the two below. */

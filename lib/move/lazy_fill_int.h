@@ -8,6 +8,7 @@
 #include <stdatomic.h>
 
 #include "lib/move/lazy_fill.h"
+#include "lib/move/lazy_guards.h"
 
 #define THREADS_MAX 4
 #define FILL_PAGES 128   /* taken at a time by a thread */
@@ -23,6 +24,7 @@ struct lazy_task {
 	struct lazy_space space; /* not yet in anyone's hands */
 	struct lazy_space late;  /* has yet to arrive */
 	uint64_t ahead, window;  /* what was asked for last: the page behind it; so many pages */
+	bool forked;             /* from one of those that were restored */
 	bool moved;              /* some of it may be wanted elsewhere than where it was */
 	pthread_rwlock_t gate;   /* shared: pages are put in place; alone: an event is read. Before the lock */
 	bool gone;
@@ -42,6 +44,7 @@ struct worker {
 struct lazy_fill {
 	struct lazy_hooks hooks;
 	const struct lazy_source *src;
+	struct lazy_guards *guards; /* NULL: nobody tells of them */
 	pthread_mutex_t lock; /* of all below, and of the tasks' spaces */
 	pthread_cond_t more;
 	struct lazy_task **task;

@@ -29,14 +29,17 @@ whole() { # TITLE: every page is what was written to it last
 status_of() { on "$1" edge-migrate --status mem | jq -c '[.step,.recovery,.why]'; }
 # Without marks of what was written nothing is copied before, so that all is late. The move stands still when nothing has come but
 # what was asked for, until go_on.
+late() { # NAME
+	on edge1 sh -c 'mkdir -p /run/edge && : >/run/edge/hold-paging'
+	on edge1 env EDGE_FAULT=hold edge-migrate "$1" --to edge2 --post-copy --tracking digest "${patient[@]}" >"$tmp/moved" 2>"$tmp/err" &
+	mover=$!
+	await 20 on edge1 test -e /run/edge/held-paging
+}
 begin() {
 	run mem --port 7000 --root "$tmp/root" -- /memsrv --mem 16 --write 0.5
 	await 10 "$B/tests/bench/gapclient" --dead 500 "$addr" 7000 ping
 	gap_start
-	on edge1 sh -c 'mkdir -p /run/edge && : >/run/edge/hold-paging'
-	on edge1 env EDGE_FAULT=hold edge-migrate mem --to edge2 --post-copy --tracking digest "${patient[@]}" >"$tmp/moved" 2>"$tmp/err" &
-	mover=$!
-	await 20 on edge1 test -e /run/edge/held-paging
+	late mem
 }
 go_on() { on edge1 rm -f /run/edge/held-paging; }
 end() { # TITLE
@@ -76,6 +79,27 @@ client_end redis
 is '... and its client has lost nothing' $'ready\ndata equal\nno reply lost or doubled' "$answer"
 stop edge2 redis
 stop edge1 redis
+
+on edge1 mkdir -p /var/lib/edge/app
+cp "$tools/guards.pl" "$tmp"
+on edge1 cp "$tmp/guards.pl" /var/lib/edge/app
+guarded() { # TITLE
+	local line=none
+	echo guard >&"$conn"
+	read -r -t 20 -u "$conn" line
+	is "$1" 'zero guard x' "$line"
+}
+run guards --port 7000 --volume /var/lib/edge/app:/app -- perl /app/guards.pl 7000
+await 10 bash -c "</dev/tcp/$addr/7000"
+exec {conn}<>"/dev/tcp/$addr/7000"
+guarded 'a program puts guards over pages, and takes one away'
+late guards
+guarded '... over pages that are still to come: none comes instead'
+go_on
+ok '... nor later' wait $mover
+guarded '... once they are all there'
+exec {conn}>&-
+stop edge2 guards
 
 "$lab" link edge1 --rate 50
 begin
