@@ -16,6 +16,8 @@
 #include "lib/base/auto.h"
 #include "lib/engine/process.h"
 
+#define ENDING_MS 1000
+
 void pages_tell(int sock, enum pages_word word, unsigned id, const char *why, int fd)
 {
 	struct pages_message pm = { .word = word, .id = id };
@@ -113,6 +115,25 @@ static void let_go(struct keeper_pages *p)
 		close(TAKE_FD(p->sock));
 }
 
+void keeper_pages_reaped(struct keeper_pages *p, int status)
+{
+	p->pid = 0;
+	if (!WIFSIGNALED(status) || p->filled)
+		return;
+	snprintf(p->why, sizeof(p->why), "the server of its pages was killed (signal %d)", WTERMSIG(status));
+	p->failed = true;
+}
+
+/* It is ending: to give back what it had of the kernel (lib/move/lazy_guards.h) takes it a while. */
+static void learn_end(struct keeper_pages *p)
+{
+	int status;
+
+	for (int i = 0; i < ENDING_MS && p->pid > 0; i++, usleep(1000))
+		if (waitpid(p->pid, &status, WNOHANG) == p->pid)
+			keeper_pages_reaped(p, status);
+}
+
 void keeper_pages_read(struct keeper_pages *p)
 {
 	struct pages_message pm = { 0 };
@@ -130,8 +151,10 @@ void keeper_pages_read(struct keeper_pages *p)
 	if (n != sizeof(pm)) {
 		/* What it held stays held: nothing may read zeros where there were pages. */
 		close(TAKE_FD(p->sock));
-		if (!p->filled && !p->why[0])
+		if (!p->filled && !p->why[0]) {
 			snprintf(p->why, sizeof(p->why), "the server of its pages has ended");
+			learn_end(p);
+		}
 		return;
 	}
 	if (m.msg_controllen >= CMSG_LEN(sizeof(int)) && control.h.cmsg_type == SCM_RIGHTS)
@@ -155,15 +178,6 @@ void keeper_pages_read(struct keeper_pages *p)
 		p->failed = true;
 		break;
 	}
-}
-
-void keeper_pages_reaped(struct keeper_pages *p, int status)
-{
-	p->pid = 0;
-	if (!WIFSIGNALED(status) || p->filled)
-		return;
-	snprintf(p->why, sizeof(p->why), "the server of its pages was killed (signal %d)", WTERMSIG(status));
-	p->failed = true;
 }
 
 void keeper_pages_end(struct keeper_pages *p)
