@@ -13,7 +13,7 @@
 
 #define BULK_STREAMS 2
 
-#define ROUNDS_NOTED 16 /* one by one; what comes after is only in the sums */
+#define ROUNDS_NOTED 64 /* one by one; what comes after is only in the sums */
 
 /* What becomes of a service that writes memory faster than it gets through. */
 enum on_hot { HOT_WAIT, HOT_THROTTLE, HOT_POST_COPY, HOT_ABORT };

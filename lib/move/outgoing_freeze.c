@@ -156,7 +156,7 @@ int outgoing_freeze(struct outgoing *o, struct err *e)
 		return -1;
 	start = clock_ms();
 	net_quiet_start(&o->quiet, o->svc, QUIET_MS);
-	if (outgoing_more_rounds(o, 1, e)) /* new connections wait for it */
+	if (outgoing_more_rounds(o, QUIET_ROUNDS, e))
 		return -1;
 	o->rep.quiet = clock_ms() - start;
 	start = clock_ms();

@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: MIT */
 /* Memory copied while the service runs: rounds, until what is left is little enough for the freeze. */
-#include <math.h>
 #include <string.h>
 
 #include "lib/base/clock.h"
@@ -14,7 +13,8 @@
 #define FIXED_MS 40.0    /* of the pause have nothing to do with pages */
 #define RUNC_MS 100.0    /* more, where runc starts and ends it */
 #define LEAST_MS 5.0     /* of pages, however short the pause is to be */
-#define LEARN_PAGES 1024 /* a round of so many tells what a page costs */
+#define LEARN_PAGES 1024 /* a round of so many tells what a page costs, and one of fewer what a round does, at least so much: */
+#define ROUND_MS 5.0
 #define SHRINKS 0.8      /* a round with more than that of the pages of the one before does not get nearer */
 #define NEARER 0.9       /* with less than that of the least so far it does */
 #define HOT_MS 10000     /* of waiting for a calmer moment, when no round gets nearer; of long ones so many: */
@@ -98,6 +98,13 @@ static double fixed_ms(const struct outgoing *o)
 	return o->engine && o->engine != &engine_process ? FIXED_MS + RUNC_MS : FIXED_MS;
 }
 
+static void learn_round(struct pace *p, double ms)
+{
+	ms = ms > ROUND_MS ? ms : ROUND_MS;
+	if (!p->round_ms || ms < p->round_ms)
+		p->round_ms = ms;
+}
+
 /* What a round says about the next one, and about the freeze. */
 static int paced_round(struct outgoing *o, struct pages_stats *st, struct err *e)
 {
@@ -109,6 +116,8 @@ static int paced_round(struct outgoing *o, struct pages_stats *st, struct err *e
 	outgoing_add_round(o, st);
 	if (!p->page_ms || st->changed > LEARN_PAGES)
 		p->page_ms = st->ms / (double)(st->changed ? st->changed : 1);
+	else
+		learn_round(p, clock_ms() - start - (double)st->changed * p->page_ms);
 	if (p->at)
 		p->written = (double)st->changed / since;
 	p->at = start;
@@ -268,19 +277,21 @@ int outgoing_rounds(struct outgoing *o, struct err *e)
 	return rc;
 }
 
+/* Of what is left now the next round leaves so much as is written while it is sent, and while it does what each has to do. One in
+ * which something held us up makes a service look hot that is not: the next one shows. */
 int outgoing_more_rounds(struct outgoing *o, int most, struct err *e)
 {
-	double before = INFINITY;
+	struct pace *p = &o->pace;
 
-	while (most-- > 0 && all_tracked(o) && (!o->post_copy || fits(o))) {
-		double left = o->pace.written * (clock_ms() - o->pace.at) * o->pace.page_ms;
+	for (int i = 0; i < most && all_tracked(o) && (!o->post_copy || fits(o)); i++) {
+		double share = p->written * p->page_ms, left = share * (clock_ms() - p->at);
+		bool pays = share * (left + p->round_ms) < SHRINKS * left;
 		struct pages_stats st = { 0 };
 
-		if (left <= QUIET_PAGES_MS || left > SHRINKS * before)
+		if (left <= QUIET_PAGES_MS || (!pays && (i || share < SHRINKS)))
 			break;
 		if (paced_round(o, &st, e))
 			return -1;
-		before = left;
 	}
 	return 0;
 }
