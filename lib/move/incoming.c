@@ -9,6 +9,7 @@
 
 #include "lib/base/clock.h"
 #include "lib/base/file.h"
+#include "lib/base/proc.h"
 #include "lib/discover/node.h"
 #include "lib/discover/registry.h"
 #include "lib/engine/cgroup.h"
@@ -272,6 +273,7 @@ static int finish(struct incoming *in, struct err *e)
 	bool saved = !service_save(s, NULL); /* now there is time for the disk */
 	if (keeper_release(&in->keeper, s->pid, e))
 		rc = -1;
+	proc_unhurry(); /* the service comes first */
 	publish(in);
 	image_save(in->im, IMAGE_SWEEP, NULL);
 	incoming_used_up(in);

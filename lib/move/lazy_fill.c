@@ -6,7 +6,6 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
-#include "lib/base/proc.h"
 #include "lib/move/image.h"
 #include "lib/move/journal.h"
 #include "lib/move/lazy_fill_int.h"
@@ -166,8 +165,7 @@ static void *worker_main(void *arg)
 	struct worker *w = arg;
 	struct lazy_fill *f = w->fill;
 
-	/* Who reads events must not wait at a gate for one who has no processor: so its steps are short, and it rests after them. */
-	proc_hurry(0);
+	/* Who reads events may wait at a gate for this one, which comes before nobody: so its steps are short, and it rests after them. */
 	pthread_mutex_lock(&f->lock);
 	while (!f->ending) {
 		if (f->going && f->begun == BEGIN_NOT) {

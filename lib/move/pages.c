@@ -2,6 +2,7 @@
 #include "lib/move/pages.h"
 
 #include <pthread.h>
+#include <semaphore.h>
 #include <stdatomic.h>
 #include <string.h>
 #include <sys/random.h>
@@ -10,6 +11,7 @@
 #include <zstd.h>
 
 #include "lib/base/clock.h"
+#include "lib/base/proc.h"
 #include "lib/move/pages_int.h"
 
 #define RAW_WORTH 0.9 /* compressed to less than this, or not at all */
@@ -49,6 +51,10 @@ struct sender {
 	struct image *im;
 	struct worker worker[STREAMS_MAX];
 	int n_workers;
+	pthread_t uncacher;
+	sem_t full; /* it is to do its work, or to end */
+	bool uncaching;
+	atomic_bool ending;
 	uint64_t seed; /* of the marks: secret and new each time, so that no service can make two pages look alike */
 	struct image_window *covered;
 	size_t n_covered;
@@ -180,10 +186,9 @@ static int flush(struct worker *w)
 
 	if (pages_store(w->s->im, w->item, w->page, w->n, &w->err))
 		return -1;
-	/* What goes elsewhere is not read here again before long, and the services that stay have a use for the memory. */
-	if (w->stream && atomic_fetch_add(&w->s->cached, w->n) >= UNCACHE_PAGES) {
+	if (w->s->uncaching && !w->s->final && atomic_fetch_add(&w->s->cached, w->n) >= UNCACHE_PAGES) {
 		atomic_store(&w->s->cached, 0);
-		image_uncache(w->s->im);
+		sem_post(&w->s->full);
 	}
 	for (unsigned i = 0; i < w->n; i++)
 		if (w->item[i].used)
@@ -480,6 +485,24 @@ void sender_progress(struct sender *s, int (*fn)(void *ctx, uint64_t done, uint6
 	s->progress_ctx = ctx;
 }
 
+/* What goes elsewhere is not read here again before long, and the services that stay have a use for the memory. The disk may keep
+ * this thread waiting, and the link does not wait with it. */
+static void *uncache(void *arg)
+{
+	struct sender *s = arg;
+
+	proc_yield();
+	for (;;) {
+		while (sem_wait(&s->full))
+			;
+		while (!sem_trywait(&s->full))
+			;
+		if (atomic_load(&s->ending))
+			return NULL;
+		image_uncache(s->im);
+	}
+}
+
 static int worker_init(struct worker *w, struct sender *s, struct stream *stream)
 {
 	w->s = s;
@@ -507,12 +530,19 @@ int sender_new(struct sender **out, struct image *im, struct stream *const *stre
 		if (worker_init(&s->worker[i], s, streams[i]))
 			return err_set(e, EX_OSERR, "out of memory");
 	}
+	/* Without it more stays in memory. */
+	s->uncaching = n && !sem_init(&s->full, 0, 0) && !pthread_create(&s->uncacher, NULL, uncache, s);
 	*out = TAKE_PTR(s);
 	return 0;
 }
 
 void sender_free(struct sender *s)
 {
+	if (s->uncaching) {
+		atomic_store(&s->ending, true);
+		sem_post(&s->full);
+		pthread_join(s->uncacher, NULL);
+	}
 	for (int i = 0; i < s->n_workers; i++) {
 		struct worker *w = &s->worker[i];
 
