@@ -121,6 +121,18 @@ static bool is_late(struct lazy_fill *f, struct lazy_task *t, uint64_t addr, str
 	return true;
 }
 
+/* The lock is held. Who goes on where it was is brought twice as many pages as the last time, who is somewhere else half as many:
+ * what is not touched then only keeps it waiting. */
+static void expect(struct lazy_task *t, uint64_t addr)
+{
+	const uint64_t near = AHEAD_PAGES * PAGE_BYTES;
+
+	if (addr == t->next)
+		t->most = t->most * 2 < AHEAD_PAGES ? t->most * 2 : AHEAD_PAGES;
+	else if (addr + near < t->next || addr > t->next + near)
+		t->most = t->most > 1 ? t->most / 2 : 1;
+}
+
 enum want { WANT_ZEROS, WANT_PIECE, WANT_LATE };
 
 /* What is to come to an address: a piece from the space, which is taken out (*own), or one page of what a thread is about to put
@@ -131,7 +143,10 @@ static enum want wanted(struct lazy_fill *f, struct lazy_task *t, uint64_t addr,
 	bool found, late;
 
 	pthread_mutex_lock(&f->lock);
-	found = *own = lazy_space_find(&t->space, addr, FAULT_PAGES, p) && !lazy_space_cut(&t->space, p->addr, p->pages);
+	expect(t, addr);
+	found = *own = lazy_space_find(&t->space, addr, t->most, p) && !lazy_space_cut(&t->space, p->addr, p->pages);
+	if (found)
+		t->next = p->addr + p->pages * PAGE_BYTES;
 	for (int i = 0; i < f->n_workers && !found; i++) {
 		const struct lazy_piece *in_hand = &f->worker[i].piece;
 

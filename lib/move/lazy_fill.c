@@ -250,6 +250,7 @@ int lazy_fill_add(struct lazy_fill *f, int uffd, uint64_t object, struct lazy_ta
 	pthread_rwlockattr_destroy(&fair);
 	t->uffd = uffd;
 	t->object = object;
+	t->most = 2 * FAULT_PAGES; /* the first is somewhere else */
 	t->id = ++f->last_id;
 	f->task[f->n_tasks++] = t;
 	pthread_cond_broadcast(&f->more);
@@ -353,7 +354,7 @@ int lazy_fill_new(struct lazy_fill **out, const struct lazy_hooks *hooks, struct
 	pthread_mutex_init(&f->lock, NULL);
 	pthread_cond_init(&f->more, NULL);
 	f->guards = lazy_guards_open();
-	f->buf = buffer(FAULT_PAGES);
+	f->buf = buffer(AHEAD_PAGES);
 	f->n_workers = cpus < 2 ? 1 : cpus > THREADS_MAX ? THREADS_MAX : (int)cpus;
 	for (int i = 0; i < f->n_workers; i++) {
 		struct worker *w = &f->worker[i];
@@ -385,7 +386,7 @@ void lazy_fill_free(struct lazy_fill *f)
 	for (size_t i = 0; i < f->n_tasks; i++)
 		lazy_task_free(f->task[i]);
 	if (f->buf)
-		munmap(f->buf, FAULT_PAGES * PAGE_BYTES);
+		munmap(f->buf, AHEAD_PAGES * PAGE_BYTES);
 	free(f->task);
 	lazy_guards_close(f->guards);
 	pthread_mutex_destroy(&f->lock);

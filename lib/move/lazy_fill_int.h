@@ -13,8 +13,8 @@
 #define THREADS_MAX 4
 #define FILL_PAGES 128   /* taken at a time by a thread */
 #define STEP_PAGES 32    /* put in place at a time: so long a process may have to wait for its event to be read */
-#define FAULT_PAGES 8    /* brought along with one that is waited for */
-#define AHEAD_PAGES 64   /* asked for at most with a late one: who goes through its memory waits less and less often */
+#define FAULT_PAGES 8    /* brought along with one that is waited for, at first */
+#define AHEAD_PAGES 64   /* at most: who goes through its memory waits less and less often */
 #define PENDING_MAX 256
 
 struct lazy_task {
@@ -23,6 +23,7 @@ struct lazy_task {
 	uint64_t object;
 	struct lazy_space space; /* not yet in anyone's hands */
 	struct lazy_space late;  /* has yet to arrive */
+	uint64_t next, most;     /* the page behind those that were waited for last; so many come along */
 	uint64_t ahead, window;  /* what was asked for last: the page behind it; so many pages */
 	bool forked;             /* from one of those that were restored */
 	bool moved;              /* some of it may be wanted elsewhere than where it was */
