@@ -45,7 +45,8 @@ int enters(const struct entered *c)
 	struct bpf_pidns_info who;
 	__u64 thread = bpf_get_current_pid_tgid();
 
-	if (c->behavior != MADV_GUARD_INSTALL || bpf_get_ns_current_pid_tgid(ns_dev, ns_ino, &who, sizeof(who)))
+	bpf_map_delete_elem(&inside, &thread);
+	if ((int)c->behavior != MADV_GUARD_INSTALL || bpf_get_ns_current_pid_tgid(ns_dev, ns_ino, &who, sizeof(who)))
 		return 0;
 	guard.pid = who.tgid;
 	bpf_map_update_elem(&inside, &thread, &guard, BPF_ANY);

@@ -388,6 +388,8 @@ static void finish(struct self *k)
 {
 	while (copy_log(k) == 1)
 		;
+	if (k->pages.ended) /* the log is to tell how */
+		pages_end(k);
 	log_lost(k);
 	log_close(&k->log);
 	pages_end(k);

@@ -16,8 +16,6 @@
 #include "lib/base/auto.h"
 #include "lib/engine/process.h"
 
-#define ENDING_MS 1000
-
 void pages_tell(int sock, enum pages_word word, unsigned id, const char *why, int fd)
 {
 	struct pages_message pm = { .word = word, .id = id };
@@ -118,20 +116,10 @@ static void let_go(struct keeper_pages *p)
 void keeper_pages_reaped(struct keeper_pages *p, int status)
 {
 	p->pid = 0;
-	if (!WIFSIGNALED(status) || p->filled)
+	if (!WIFSIGNALED(status) || p->filled || (p->why[0] && !p->ended))
 		return;
 	snprintf(p->why, sizeof(p->why), "the server of its pages was killed (signal %d)", WTERMSIG(status));
 	p->failed = true;
-}
-
-/* It is ending: to give back what it had of the kernel (lib/move/lazy_guards.h) takes it a while. */
-static void learn_end(struct keeper_pages *p)
-{
-	int status;
-
-	for (int i = 0; i < ENDING_MS && p->pid > 0; i++, usleep(1000))
-		if (waitpid(p->pid, &status, WNOHANG) == p->pid)
-			keeper_pages_reaped(p, status);
 }
 
 void keeper_pages_read(struct keeper_pages *p)
@@ -153,7 +141,7 @@ void keeper_pages_read(struct keeper_pages *p)
 		close(TAKE_FD(p->sock));
 		if (!p->filled && !p->why[0]) {
 			snprintf(p->why, sizeof(p->why), "the server of its pages has ended");
-			learn_end(p);
+			p->failed = p->ended = true;
 		}
 		return;
 	}
@@ -182,10 +170,14 @@ void keeper_pages_read(struct keeper_pages *p)
 
 void keeper_pages_end(struct keeper_pages *p)
 {
+	int status;
+
 	if (p->pid > 0 && !p->filled) {
 		kill(p->pid, SIGKILL);
-		while (waitpid(p->pid, NULL, 0) < 0 && errno == EINTR)
+		while ((status = 0, waitpid(p->pid, &status, 0)) < 0 && errno == EINTR)
 			;
+		if (p->ended) /* before, by itself: it takes its time (lib/move/lazy_guards.h) */
+			keeper_pages_reaped(p, status);
 	}
 	p->pid = 0;
 	let_go(p);

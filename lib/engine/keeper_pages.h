@@ -36,7 +36,8 @@ struct keeper_pages {
 	size_t n_held;
 	bool served, filled;
 	char why[256]; /* not "": it has ended too early, ... */
-	bool failed;   /* ... and said so */
+	bool failed;   /* ... and said so, or ended */
+	bool ended;    /* without a word; how is not known yet */
 };
 
 /* Starts it: `fn` in a child, with its end of the socket as its only descriptor but 0 to 2. */

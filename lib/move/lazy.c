@@ -47,6 +47,7 @@ struct server {
 	int poll, news;
 	struct lazy_source *src;
 	struct lazy_fill *fill;
+	struct lazy_guards *guards; /* NULL: none. To the end: to close them takes a while, and then nobody waits for the lock any more */
 	struct lazy_lines *lines; /* NULL: no page is late */
 	double lonely_ms;
 	bool served;           /* all processes are restored: it is needed to the end */
@@ -194,21 +195,20 @@ static void on_connect(struct server *sv)
 		err_sys(&e, "%s", SOCKET_NAME);
 	else if (!lazy_source_open(&sv->src, sv->images, &e) && !watch(sv, sv->criu, &sv->criu, &e)) {
 		lazy_fill_from(sv->fill, sv->src);
+		lazy_guards_attach(sv->guards);
 		return;
 	}
 	fail(sv, &e);
 }
 
 /* All are there, and none runs. */
-static int heed(const struct server *sv, struct err *e)
+static void heed(const struct server *sv)
 {
 	AUTO_FREE pid_t *pids = NULL;
 	int n;
 
-	if (cgroup_pids(sv->s->name, &pids, &n, e))
-		return -1;
-	lazy_fill_heed(sv->fill, pids, (size_t)n);
-	return 0;
+	if (!cgroup_pids(sv->s->name, &pids, &n, NULL))
+		lazy_fill_heed(sv->fill, pids, (size_t)n);
 }
 
 static void on_criu(struct server *sv)
@@ -220,8 +220,10 @@ static void on_criu(struct server *sv)
 	if (recv(sv->criu, &pid, sizeof(pid), MSG_WAITALL) != sizeof(pid)) {
 		close(TAKE_FD(sv->criu)); /* what it has begun, others end, and us with it: who started it may have to tidy up before */
 	} else if (pid == FINISHED) {
-		if (lazy_fill_watch(sv->fill, &e) || heed(sv, &e))
+		if (lazy_fill_watch(sv->fill, &e))
 			fail(sv, &e);
+		if (sv->guards)
+			heed(sv);
 		sv->served = true;
 		tell(sv, PAGES_SERVED, 0, NULL, -1);
 		lazy_fill_go(sv->fill);
@@ -318,7 +320,7 @@ static void last_to_be_killed(void)
 
 static int set_up(struct server *sv, const char *dir, const char *late, struct err *e)
 {
-	const struct lazy_hooks hooks = { .forked = hold, .news = news, .ask = ask, .ctx = sv };
+	struct lazy_hooks hooks = { .forked = hold, .news = news, .ask = ask, .ctx = sv };
 	int fill;
 
 	child_title("edge-pages", sv->s->name);
@@ -333,6 +335,7 @@ static int set_up(struct server *sv, const char *dir, const char *late, struct e
 	if (sv->poll < 0 || sv->news < 0)
 		return err_sys(e, "epoll");
 	fill = lock(sv->s, e);
+	hooks.guards = sv->guards = lazy_guards_open();
 	if (fill < 0 || listen_there(sv, dir, e) || lazy_fill_new(&sv->fill, &hooks, e) ||
 	    (late && lazy_lines_new(&sv->lines, late, sv->fill, fill, e)) ||
 	    watch(sv, sv->listener, &sv->listener, e) || watch(sv, sv->keeper, &sv->keeper, e) ||

@@ -38,7 +38,7 @@ static int keep(struct lazy_fill *f, struct late_run run, const uint8_t *data, s
 static int put_piece(struct lazy_fill *f, struct lazy_task *t, struct lazy_piece p, const uint8_t *data, struct err *e)
 {
 	const struct lazy_piece whole = p;
-	enum put put = data && lazy_guards_pending(f->guards) ? PUT_LATER : PUT_DONE;
+	enum put put = data && lazy_fill_guarded(f) ? PUT_LATER : PUT_DONE;
 	uint64_t n;
 
 	while (data && p.pages && put == PUT_DONE) {

@@ -6,8 +6,12 @@
 #include "lib/move/image.h"
 #include "lib/move/lazy_fill_int.h"
 
-/* The lock is held. What is in the threads' hands of these pages goes back to the space, where the event will find it. */
-static int take_back(struct lazy_fill *f, struct lazy_task *t)
+static int out_of_memory(struct err *e)
+{
+	return err_set(e, EX_OSERR, "out of memory");
+}
+
+int lazy_take_back(struct lazy_fill *f, struct lazy_task *t)
 {
 	for (int i = 0; i < f->n_workers; i++) {
 		struct worker *w = &f->worker[i];
@@ -32,10 +36,10 @@ static int forked(struct lazy_fill *f, struct lazy_task *t, int uffd, struct err
 	child->object = t->object;
 	child->forked = true;
 	child->moved = t->moved;
-	rc = take_back(f, t) || lazy_space_copy(&t->space, &child->space) || lazy_space_copy(&t->late, &child->late) ||
+	rc = lazy_take_back(f, t) || lazy_space_copy(&t->space, &child->space) || lazy_space_copy(&t->late, &child->late) ||
 			     lazy_source_fork(f->src, t->object, &child->space) ||
 			     lazy_source_fork(f->src, t->object, &child->late) ?
-		     err_set(e, EX_OSERR, "out of memory") : 0;
+		     out_of_memory(e) : 0;
 	pthread_cond_broadcast(&f->more);
 	pthread_mutex_unlock(&f->lock);
 	return rc ? rc : f->hooks.forked(f->hooks.ctx, child, e);
@@ -49,47 +53,6 @@ static int change(struct lazy_space *s, const struct uffd_msg *m)
 	return lazy_space_cut(s, m->arg.remove.start, (m->arg.remove.end - m->arg.remove.start) / PAGE_BYTES);
 }
 
-/* ---- guards ---- */
-
-struct heeding {
-	struct lazy_fill *fill;
-	const struct lazy_task *closed; /* its gate is */
-	bool failed;
-};
-
-/* There will be no page. Who was forked has another pid, and nobody knows which. */
-static void guarded(void *ctx, uint64_t ns_pid, uint64_t start, uint64_t bytes)
-{
-	struct heeding *h = ctx;
-	struct lazy_fill *f = h->fill;
-	uint64_t pages = (bytes + PAGE_BYTES - 1) / PAGE_BYTES;
-
-	for (size_t i = 0; i < f->n_tasks; i++) {
-		struct lazy_task *t = f->task[i];
-
-		if (t->object != ns_pid || t->forked)
-			continue;
-		if (t != h->closed)
-			pthread_rwlock_wrlock(&t->gate);
-		pthread_mutex_lock(&f->lock);
-		h->failed |= take_back(f, t) || lazy_space_cut(&t->space, start, pages) || lazy_space_cut(&t->late, start, pages);
-		pthread_cond_broadcast(&f->more);
-		pthread_mutex_unlock(&f->lock);
-		if (t != h->closed)
-			pthread_rwlock_unlock(&t->gate);
-	}
-}
-
-static int heed_guards(struct lazy_fill *f, const struct lazy_task *closed, struct err *e)
-{
-	struct heeding h = { f, closed, false };
-
-	lazy_guards_each(f->guards, guarded, &h);
-	return h.failed ? err_set(e, EX_OSERR, "out of memory") : 0;
-}
-
-/* ---- events ---- */
-
 /* The gate is closed: what the process has done to its memory. */
 static int changed(struct lazy_fill *f, struct lazy_task *t, const struct uffd_msg *m, struct err *e)
 {
@@ -97,12 +60,14 @@ static int changed(struct lazy_fill *f, struct lazy_task *t, const struct uffd_m
 
 	if (m->event == UFFD_EVENT_FORK)
 		return forked(f, t, (int)m->arg.fork.ufd, e);
+	if (m->event == UFFD_EVENT_REMAP && lazy_forget_moved(f, t, m))
+		return out_of_memory(e);
 	pthread_mutex_lock(&f->lock);
 	t->moved |= m->event == UFFD_EVENT_REMAP;
-	rc = take_back(f, t) || change(&t->space, m) || change(&t->late, m);
+	rc = lazy_take_back(f, t) || change(&t->space, m) || change(&t->late, m);
 	pthread_cond_broadcast(&f->more);
 	pthread_mutex_unlock(&f->lock);
-	return rc ? err_set(e, EX_OSERR, "out of memory") : 0;
+	return rc ? out_of_memory(e) : 0;
 }
 
 /* The lock is held. Has it yet to arrive? *ask: what to ask for on that occasion; of no pages when that was done before. */
@@ -121,16 +86,25 @@ static bool is_late(struct lazy_fill *f, struct lazy_task *t, uint64_t addr, str
 	return true;
 }
 
-/* The lock is held. Who goes on where it was is brought twice as many pages as the last time, who is somewhere else half as many:
- * what is not touched then only keeps it waiting. */
+/* The way that leads there, or one that begins there. Who goes on where it was is brought twice as many pages as the last time, who
+ * is somewhere else half as many: what is not touched then only keeps it waiting. */
 static void expect(struct lazy_task *t, uint64_t addr)
 {
 	const uint64_t near = AHEAD_PAGES * PAGE_BYTES;
+	uint64_t most = t->way[t->last_way].most;
 
-	if (addr == t->next)
-		t->most = t->most * 2 < AHEAD_PAGES ? t->most * 2 : AHEAD_PAGES;
-	else if (addr + near < t->next || addr > t->next + near)
-		t->most = t->most > 1 ? t->most / 2 : 1;
+	for (unsigned i = 0; i < WAYS; i++) {
+		if (addr + near < t->way[i].next || addr > t->way[i].next + near)
+			continue;
+		t->this_way = i;
+		if (addr == t->way[i].next)
+			t->way[i].most = t->way[i].most * 2 < AHEAD_PAGES ? t->way[i].most * 2 : AHEAD_PAGES;
+		t->way[i].next = addr + PAGE_BYTES;
+		return;
+	}
+	t->this_way = t->last_way = (t->last_way + 1) % WAYS;
+	t->way[t->last_way].most = most > 1 ? most / 2 : 1;
+	t->way[t->last_way].next = addr + PAGE_BYTES;
 }
 
 enum want { WANT_ZEROS, WANT_PIECE, WANT_LATE };
@@ -143,10 +117,9 @@ static enum want wanted(struct lazy_fill *f, struct lazy_task *t, uint64_t addr,
 	bool found, late;
 
 	pthread_mutex_lock(&f->lock);
-	expect(t, addr);
-	found = *own = lazy_space_find(&t->space, addr, t->most, p) && !lazy_space_cut(&t->space, p->addr, p->pages);
+	found = *own = lazy_space_find(&t->space, addr, t->way[t->this_way].most, p) && !lazy_space_cut(&t->space, p->addr, p->pages);
 	if (found)
-		t->next = p->addr + p->pages * PAGE_BYTES;
+		t->way[t->this_way].next = p->addr + p->pages * PAGE_BYTES;
 	for (int i = 0; i < f->n_workers && !found; i++) {
 		const struct lazy_piece *in_hand = &f->worker[i].piece;
 
@@ -170,6 +143,8 @@ static enum put put_piece(struct lazy_fill *f, struct lazy_task *t, struct lazy_
 
 	if (lazy_source_read(f->src, t->object, p->from, p->pages, f->buf))
 		return PUT_BAD;
+	if (lazy_guards_pending(f->hooks.guards)) /* meanwhile */
+		return PUT_LATER;
 	for (const uint8_t *page = f->buf; p->pages && put == PUT_DONE; page += pages * PAGE_BYTES) {
 		uint64_t most = lazy_data_pages(page, p->pages);
 
@@ -218,8 +193,19 @@ static enum put serve(struct lazy_fill *f, struct lazy_task *t, uint64_t addr)
 static int serve_or_keep(struct lazy_fill *f, struct lazy_task *t, uint64_t addr, struct err *e)
 {
 	struct uffdio_range page = { addr, PAGE_BYTES };
+	enum put put;
 
-	switch (serve(f, t, addr)) {
+	switch (lazy_heed(f)) {
+	case 0:
+		put = serve(f, t, addr);
+		break;
+	case 1:
+		put = PUT_LATER;
+		break;
+	default:
+		return out_of_memory(e);
+	}
+	switch (put) {
 	case PUT_DONE:
 		break;
 	case PUT_GONE:
@@ -255,11 +241,11 @@ static int serve_pending(struct lazy_fill *f, struct err *e)
 
 int lazy_fill_again(struct lazy_fill *f, bool *left, struct err *e)
 {
-	int rc = heed_guards(f, NULL, e) || serve_pending(f, e) ? -1 : 0;
+	int heeded = lazy_heed(f), rc = heeded < 0 ? out_of_memory(e) : serve_pending(f, e);
 
 	if (rc)
 		lazy_fail(f, e);
-	*left = f->n_pending;
+	*left = f->n_pending || heeded > 0;
 	return rc;
 }
 
@@ -272,12 +258,12 @@ int lazy_fill_events(struct lazy_fill *f, struct lazy_task *t, struct err *e)
 	do {
 		pthread_rwlock_wrlock(&t->gate);
 		n = read(t->uffd, &m, sizeof(m));
-		rc = heed_guards(f, t, e); /* those that were put there before this */
-		if (!rc && n == sizeof(m) && m.event != UFFD_EVENT_PAGEFAULT)
+		if (n == sizeof(m) && m.event != UFFD_EVENT_PAGEFAULT)
 			rc = changed(f, t, &m, e);
 		pthread_rwlock_unlock(&t->gate);
 		if (!rc && n == sizeof(m) && m.event == UFFD_EVENT_PAGEFAULT) {
 			atomic_fetch_add(&f->faults, 1);
+			expect(t, m.arg.pagefault.address & ~(uint64_t)(PAGE_BYTES - 1));
 			rc = serve_or_keep(f, t, m.arg.pagefault.address & ~(uint64_t)(PAGE_BYTES - 1), e);
 		}
 	} while (!rc && n == sizeof(m));

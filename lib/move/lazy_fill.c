@@ -74,7 +74,7 @@ static enum put step(struct worker *w, uint64_t *at, uint64_t *read_pages)
 	pthread_mutex_lock(&f->lock);
 	p = w->piece;
 	pthread_mutex_unlock(&f->lock);
-	if (p.pages && lazy_guards_pending(f->guards)) {
+	if (p.pages && lazy_fill_guarded(f)) {
 		f->hooks.news(f->hooks.ctx);
 		put = PUT_LATER;
 	} else if (p.pages) {
@@ -165,7 +165,8 @@ static void *worker_main(void *arg)
 	struct worker *w = arg;
 	struct lazy_fill *f = w->fill;
 
-	/* Who reads events may wait at a gate for this one, which comes before nobody: so its steps are short, and it rests after them. */
+	/* Who reads events may wait at a gate for this one, which comes before nobody, as the service runs: so its steps are short, and it
+	 * rests after them. */
 	pthread_mutex_lock(&f->lock);
 	while (!f->ending) {
 		if (f->going && f->begun == BEGIN_NOT) {
@@ -250,7 +251,8 @@ int lazy_fill_add(struct lazy_fill *f, int uffd, uint64_t object, struct lazy_ta
 	pthread_rwlockattr_destroy(&fair);
 	t->uffd = uffd;
 	t->object = object;
-	t->most = 2 * FAULT_PAGES; /* the first is somewhere else */
+	for (int i = 0; i < WAYS; i++)
+		t->way[i].most = 2 * FAULT_PAGES; /* the first is somewhere else */
 	t->id = ++f->last_id;
 	f->task[f->n_tasks++] = t;
 	pthread_cond_broadcast(&f->more);
@@ -298,12 +300,13 @@ int lazy_fill_watch(struct lazy_fill *f, struct err *e)
 
 void lazy_fill_heed(struct lazy_fill *f, const pid_t *pids, size_t n)
 {
-	for (size_t i = 0; i < n; i++) {
+	bool found = !f->hooks.guards;
+
+	for (size_t i = 0; i < n && !found; i++) {
 		uint64_t object = (uint64_t)memory_ns_pid(pids[i]);
 
-		for (size_t k = 0; k < f->n_tasks; k++)
-			if (f->task[k]->object == object)
-				lazy_guards_of(f->guards, pids[i]);
+		for (size_t k = 0; k < f->n_tasks && !found; k++)
+			found = f->task[k]->object == object && lazy_guards_of(f->hooks.guards, pids[i]);
 	}
 }
 
@@ -353,7 +356,6 @@ int lazy_fill_new(struct lazy_fill **out, const struct lazy_hooks *hooks, struct
 	f->hooks = *hooks;
 	pthread_mutex_init(&f->lock, NULL);
 	pthread_cond_init(&f->more, NULL);
-	f->guards = lazy_guards_open();
 	f->buf = buffer(AHEAD_PAGES);
 	f->n_workers = cpus < 2 ? 1 : cpus > THREADS_MAX ? THREADS_MAX : (int)cpus;
 	for (int i = 0; i < f->n_workers; i++) {
@@ -388,7 +390,7 @@ void lazy_fill_free(struct lazy_fill *f)
 	if (f->buf)
 		munmap(f->buf, AHEAD_PAGES * PAGE_BYTES);
 	free(f->task);
-	lazy_guards_close(f->guards);
+	free(f->guard);
 	pthread_mutex_destroy(&f->lock);
 	pthread_cond_destroy(&f->more);
 	free(f);

@@ -9,6 +9,7 @@
 #define EDGE_MOVE_LAZY_FILL_H
 
 #include "lib/base/err.h"
+#include "lib/move/lazy_guards.h"
 #include "lib/move/lazy_source.h"
 
 struct lazy_fill;
@@ -23,6 +24,7 @@ struct lazy_hooks {
 	/* A late page is waited for: these are to come before others. In the thread of lazy_fill_events. May be NULL. */
 	void (*ask)(void *ctx, struct late_run run);
 	void *ctx;
+	struct lazy_guards *guards; /* stays the caller's; NULL: nobody tells of them */
 };
 
 /* The threads are started, and what they need is allocated; they wait for lazy_fill_go. */
@@ -38,6 +40,8 @@ int lazy_fill_add(struct lazy_fill *f, int uffd, uint64_t object, struct lazy_ta
 /* Once all processes are there, and before any of them runs: criu (4.2) forgets to have a mapping waited for that it has put where it
  * belongs at once; its process would find zeros there. */
 int lazy_fill_watch(struct lazy_fill *f, struct err *e);
+/* At that time, too: what is in their cgroup; from now on guards are heeded that they put over pages which are still to come. */
+void lazy_fill_heed(struct lazy_fill *f, const pid_t *pids, size_t n);
 /* Late pages have come, one behind the other (NULL: all zeros); those that had before are passed over. In any thread. EX_DATAERR for
  * a page that is none. */
 int lazy_fill_late(struct lazy_fill *f, struct late_run run, const void *data, struct err *e);
@@ -45,8 +49,6 @@ int lazy_fill_late(struct lazy_fill *f, struct late_run run, const void *data, s
 int lazy_fill_lacking(struct lazy_fill *f, struct late_run **list, size_t *n, struct err *e);
 /* What was asked for, and did not come, is asked for again. */
 void lazy_fill_ask_again(struct lazy_fill *f);
-/* Then, too: what runs in their cgroup; from now on guards are heeded that they put over pages which are still to come. */
-void lazy_fill_heed(struct lazy_fill *f, const pid_t *pids, size_t n);
 /* From now on what nobody has asked for comes, too. */
 void lazy_fill_go(struct lazy_fill *f);
 /* Handles what there is to be read from this process's userfaultfd. In one thread only, this and the two below. */

@@ -1,20 +1,21 @@
 /* SPDX-License-Identifier: MIT */
-/* The inside of filling, shared by lazy_fill.c (its threads), lazy_events.c (what processes do and wait for), lazy_arrive.c (late
- * pages) and lazy_put.c (the kernel's side). */
+/* The inside of filling, shared by lazy_fill.c (its threads), lazy_events.c (what processes do and wait for), lazy_heed.c (guards),
+ * lazy_arrive.c (late pages) and lazy_put.c (the kernel's side). */
 #ifndef EDGE_MOVE_LAZY_FILL_INT_H
 #define EDGE_MOVE_LAZY_FILL_INT_H
 
+#include <linux/userfaultfd.h>
 #include <pthread.h>
 #include <stdatomic.h>
 
 #include "lib/move/lazy_fill.h"
-#include "lib/move/lazy_guards.h"
 
 #define THREADS_MAX 4
 #define FILL_PAGES 128   /* taken at a time by a thread */
 #define STEP_PAGES 32    /* put in place at a time: so long a process may have to wait for its event to be read */
 #define FAULT_PAGES 8    /* brought along with one that is waited for, at first */
 #define AHEAD_PAGES 64   /* at most: who goes through its memory waits less and less often */
+#define WAYS 4
 #define PENDING_MAX 256
 
 struct lazy_task {
@@ -23,7 +24,10 @@ struct lazy_task {
 	uint64_t object;
 	struct lazy_space space; /* not yet in anyone's hands */
 	struct lazy_space late;  /* has yet to arrive */
-	uint64_t next, most;     /* the page behind those that were waited for last; so many come along */
+	struct {
+		uint64_t next, most; /* the page behind those that it brought last; so many come along */
+	} way[WAYS];             /* on which it goes through its memory */
+	unsigned this_way, last_way; /* the one that it is on; that was begun last */
 	uint64_t ahead, window;  /* what was asked for last: the page behind it; so many pages */
 	bool forked;             /* from one of those that were restored */
 	bool moved;              /* some of it may be wanted elsewhere than where it was */
@@ -42,10 +46,13 @@ struct worker {
 	uint8_t *buf;
 };
 
+struct guard {
+	uint64_t object, start, end;
+};
+
 struct lazy_fill {
 	struct lazy_hooks hooks;
 	const struct lazy_source *src;
-	struct lazy_guards *guards; /* NULL: nobody tells of them */
 	pthread_mutex_t lock; /* of all below, and of the tasks' spaces */
 	pthread_cond_t more;
 	struct lazy_task **task;
@@ -63,11 +70,29 @@ struct lazy_fill {
 		uint64_t addr;
 	} pending[PENDING_MAX]; /* faults that the kernel did not want to be served yet */
 	int n_pending;
+	struct guard *guard; /* that were told of and not heeded yet; owned, of the thread that reads events */
+	size_t n_guards, room_guards;
+	atomic_bool unheeded; /* there are some */
 };
+
+/* Are there guards that nobody has heeded? Then no page is put anywhere. */
+static inline bool lazy_fill_guarded(const struct lazy_fill *f)
+{
+	return lazy_guards_pending(f->hooks.guards) || atomic_load(&f->unheeded);
+}
 
 void lazy_fail(struct lazy_fill *f, const struct err *e);
 /* Its process has ended. The lock is held. */
 void lazy_gone(struct lazy_task *t);
+
+/* The lock is held. What is in the threads' hands of these pages goes back to the space, where an event will find it. */
+int lazy_take_back(struct lazy_fill *f, struct lazy_task *t);
+
+/* In the thread that reads events. What guards were put over does not come any more; no gate is closed. 0 none is left, 1 not now: a
+ * process changes its memory; -1 out of memory. */
+int lazy_heed(struct lazy_fill *f);
+/* Before pages are moved that a process has moved, its gate closed: guards in either place may be older or younger. -1 as above. */
+int lazy_forget_moved(struct lazy_fill *f, const struct lazy_task *t, const struct uffd_msg *m);
 
 /* What became of some pages: how many are done with, and what else there is to know. */
 enum put { PUT_DONE, PUT_LATER, PUT_GONE, PUT_BAD };

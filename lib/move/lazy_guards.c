@@ -81,30 +81,35 @@ static int tell(void *ctx, void *data, size_t n)
 	const struct guard_told *t = data;
 
 	(void)n;
-	g->fn(g->ctx, t->pid, t->start, t->bytes);
-	atomic_fetch_add(&g->seen, 1);
-	return 0;
+	int rc = g->fn(g->ctx, t->pid, t->start, t->bytes);
+	atomic_fetch_add(&g->seen, 1); /* not before somebody has it */
+	return rc;
 }
 
 struct lazy_guards *lazy_guards_open(void)
 {
 	struct lazy_guards *g = kernel_has_guards() ? calloc(1, sizeof(*g)) : NULL;
-	AUTO_FD int tracefs = -1;
 
 	if (!g)
 		return NULL;
 	libbpf_set_print(NULL);
-	tracefs = mount_trace();
-	g->program = tracefs < 0 ? NULL : guards_bpf__open_and_load();
-	if (g->program) {
-		g->link[0] = attach(g->program->progs.leaves, tracefs, "sys_exit_madvise");
-		g->link[1] = attach(g->program->progs.enters, tracefs, "sys_enter_madvise");
-		g->ring = ring_buffer__new(bpf_map__fd(g->program->maps.told), tell, g, NULL);
-	}
-	if (g->link[0] && g->link[1] && g->ring)
+	g->program = guards_bpf__open_and_load();
+	g->ring = g->program ? ring_buffer__new(bpf_map__fd(g->program->maps.told), tell, g, NULL) : NULL;
+	if (g->ring)
 		return g;
 	lazy_guards_close(g);
 	return NULL;
+}
+
+int lazy_guards_attach(struct lazy_guards *g)
+{
+	AUTO_FD int tracefs = g ? mount_trace() : -1;
+
+	if (tracefs < 0)
+		return -1;
+	g->link[0] = attach(g->program->progs.leaves, tracefs, "sys_exit_madvise");
+	g->link[1] = attach(g->program->progs.enters, tracefs, "sys_enter_madvise");
+	return g->link[0] && g->link[1] ? 0 : -1;
 }
 
 void lazy_guards_close(struct lazy_guards *g)
@@ -118,16 +123,17 @@ void lazy_guards_close(struct lazy_guards *g)
 	free(g);
 }
 
-void lazy_guards_of(struct lazy_guards *g, pid_t pid)
+bool lazy_guards_of(struct lazy_guards *g, pid_t pid)
 {
 	char path[64];
 	struct stat its, ours;
 
 	snprintf(path, sizeof(path), "/proc/%d/ns/pid", (int)pid);
-	if (!g || stat(path, &its) || stat("/proc/self/ns/pid", &ours) || (g->program->bss->ns_ino && its.st_ino == ours.st_ino))
-		return;
+	if (stat(path, &its) || stat("/proc/self/ns/pid", &ours) || (g->program->bss->ns_ino && its.st_ino == ours.st_ino))
+		return false;
 	g->program->bss->ns_dev = (uint64_t)major(its.st_dev) << 20 | minor(its.st_dev); /* as the kernel itself counts */
 	g->program->bss->ns_ino = its.st_ino;
+	return its.st_ino != ours.st_ino;
 }
 
 bool lazy_guards_pending(const struct lazy_guards *g)
@@ -135,11 +141,11 @@ bool lazy_guards_pending(const struct lazy_guards *g)
 	return g && __atomic_load_n(&g->program->bss->count, __ATOMIC_ACQUIRE) != atomic_load(&g->seen);
 }
 
-void lazy_guards_each(struct lazy_guards *g, guard_fn *fn, void *ctx)
+int lazy_guards_each(struct lazy_guards *g, guard_fn *fn, void *ctx)
 {
 	if (!lazy_guards_pending(g))
-		return;
+		return 0;
 	g->fn = fn;
 	g->ctx = ctx;
-	ring_buffer__consume(g->ring);
+	return ring_buffer__consume(g->ring) < 0 ? -1 : 0;
 }

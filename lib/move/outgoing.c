@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "lib/move/outgoing.h"
 
+#include <math.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -189,7 +190,7 @@ int outgoing_precopy(struct outgoing *o, struct err *e)
 		return -1;
 	/* Files written meanwhile, so that the freeze finds few. */
 	if (outgoing_send_files(o, false, e) || read_maps(o, e) || settle(o, e) ||
-	    outgoing_more_rounds(o, CALM_ROUNDS, e) || outgoing_go_on(o, "freezing", e))
+	    outgoing_more_rounds(o, CALM_ROUNDS, INFINITY, e) || outgoing_go_on(o, "freezing", e))
 		return -1;
 	o->rep.precopy = clock_ms() - start;
 	return 0;

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* The time in which the service stands still at its source: what is dumped and sent then, and how it goes on if the move comes
  * to nothing. */
+#include <math.h>
 #include <pthread.h>
 #include <string.h>
 
@@ -152,11 +153,11 @@ int outgoing_freeze(struct outgoing *o, struct err *e)
 	if (start_dump(o, e) || wait_dump(o, DUMP_WAITS, e))
 		return -1;
 	proc_warm(); /* after the last fork */
-	if (outgoing_more_rounds(o, CALM_ROUNDS, e)) /* criu took its time to start up */
+	if (outgoing_more_rounds(o, CALM_ROUNDS, INFINITY, e)) /* criu took its time to start up */
 		return -1;
 	start = clock_ms();
 	net_quiet_start(&o->quiet, o->svc, QUIET_MS);
-	if (outgoing_more_rounds(o, QUIET_ROUNDS, e))
+	if (outgoing_more_rounds(o, QUIET_ROUNDS, start + QUIET_MS - clock_ms(), e))
 		return -1;
 	o->rep.quiet = clock_ms() - start;
 	start = clock_ms();

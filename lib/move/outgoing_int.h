@@ -37,6 +37,7 @@ struct pace {
 	double written;  /* pages per millisecond */
 	double page_ms;  /* to bring one over */
 	double round_ms; /* of a round besides that, at least */
+	bool doubted;    /* the last of outgoing_more_rounds was only to see whether it is so slow */
 	double left_ms;  /* to bring over what was written since `at` */
 	uint64_t least;  /* pages of a round so far; 0: none yet */
 	double least_at;
@@ -115,9 +116,9 @@ int outgoing_find_runs(struct outgoing *o, bool final, struct err *e);
 int outgoing_memory_round(struct outgoing *o, bool ask, bool final, struct pages_stats *st, struct err *e);
 /* Begins to track its memory, unless that is not wanted. */
 int outgoing_track(struct outgoing *o, struct err *e);
-/* All rounds before the freeze; some more, as long as there is much less left after one. */
+/* All rounds before the freeze; some more, as long as there is much less left after one: at most so many, and none begins later. */
 int outgoing_rounds(struct outgoing *o, struct err *e);
-int outgoing_more_rounds(struct outgoing *o, int most, struct err *e);
+int outgoing_more_rounds(struct outgoing *o, int most, double limit_ms, struct err *e);
 #define CALM_ROUNDS 8  /* of those, while new connections still come */
 #define QUIET_ROUNDS 4 /* while they wait for it */
 /* May it come to late pages? Then the destination must be able to, and their way is opened. */

@@ -278,18 +278,20 @@ int outgoing_rounds(struct outgoing *o, struct err *e)
 }
 
 /* Of what is left now the next round leaves so much as is written while it is sent, and while it does what each has to do. One in
- * which something held us up makes a service look hot that is not: the next one shows. */
-int outgoing_more_rounds(struct outgoing *o, int most, struct err *e)
+ * which something held us up makes a service look hot that is not: another one shows. */
+int outgoing_more_rounds(struct outgoing *o, int most, double limit_ms, struct err *e)
 {
 	struct pace *p = &o->pace;
+	double end = clock_ms() + limit_ms;
 
-	for (int i = 0; i < most && all_tracked(o) && (!o->post_copy || fits(o)); i++) {
+	for (int i = 0; i < most && clock_ms() < end && all_tracked(o) && (!o->post_copy || fits(o)); i++) {
 		double share = p->written * p->page_ms, left = share * (clock_ms() - p->at);
 		bool pays = share * (left + p->round_ms) < SHRINKS * left;
 		struct pages_stats st = { 0 };
 
-		if (left <= QUIET_PAGES_MS || (!pays && (i || share < SHRINKS)))
+		if (left <= QUIET_PAGES_MS || (!pays && (p->doubted || share < SHRINKS)))
 			break;
+		p->doubted = !pays;
 		if (paced_round(o, &st, e))
 			return -1;
 	}

@@ -64,6 +64,7 @@ struct sender {
 	atomic_uint cached; /* pages that were put into the image since image_uncache() */
 	unsigned batch; /* items */
 	bool ask, final, all;
+	bool still; /* somebody stands still until it is over */
 	int (*progress)(void *ctx, uint64_t done, uint64_t all, struct err *e);
 	void *progress_ctx;
 };
@@ -186,7 +187,7 @@ static int flush(struct worker *w)
 
 	if (pages_store(w->s->im, w->item, w->page, w->n, &w->err))
 		return -1;
-	if (w->s->uncaching && !w->s->final && atomic_fetch_add(&w->s->cached, w->n) >= UNCACHE_PAGES) {
+	if (w->s->uncaching && !w->s->still && atomic_fetch_add(&w->s->cached, w->n) >= UNCACHE_PAGES) {
 		atomic_store(&w->s->cached, 0);
 		sem_post(&w->s->full);
 	}
@@ -438,6 +439,7 @@ int sender_round(struct sender *s, const struct page_runs *runs, bool ask, bool 
 	s->runs = runs;
 	s->ask = ask;
 	s->final = final;
+	s->still = final && !s->all && runs->n && runs->run[0].pid >= 0;
 	s->batch = batch_of(runs, s->n_workers);
 	atomic_store(&s->next, 0);
 	for (int i = 0; i < s->n_workers; i++)
@@ -531,7 +533,7 @@ int sender_new(struct sender **out, struct image *im, struct stream *const *stre
 			return err_set(e, EX_OSERR, "out of memory");
 	}
 	/* Without it more stays in memory. */
-	s->uncaching = n && !sem_init(&s->full, 0, 0) && !pthread_create(&s->uncacher, NULL, uncache, s);
+	s->uncaching = n && streams[0] && !sem_init(&s->full, 0, 0) && !pthread_create(&s->uncacher, NULL, uncache, s);
 	*out = TAKE_PTR(s);
 	return 0;
 }

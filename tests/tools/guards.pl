@@ -1,7 +1,7 @@
 #!/usr/bin/perl
 # SPDX-License-Identifier: MIT
-# guards.pl PORT: has pages of x. For each line over TCP it puts guards (madvise(2)) over two of them that it has not touched since,
-# and takes one away again; says what is in both, and in the page behind them.
+# guards.pl PORT: has pages of x. For each line over TCP it puts guards (madvise(2)) over two more of them, and takes one away again;
+# says what is in all those, each with the page behind them.
 use strict;
 use warnings;
 use Errno 'EFAULT';
@@ -34,6 +34,6 @@ while (my $conn = $listener->accept) {
 		guard($i, 102);
 		guard($i + 1, 102);
 		guard($i, 103);
-		print $conn join(' ', map { held($i + $_) } 0 .. 2), "\n";
+		print $conn join(' ', map { held($_) } 0 .. $i + 2), "\n";
 	}
 }

@@ -9,6 +9,7 @@
 #include <poll.h>
 #include <pthread.h>
 #include <sched.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
@@ -223,14 +224,38 @@ static int life_guards(void)
 	return bad;
 }
 
-static bool guards_known(void)
+/* Where pages have moved from there is a guard at once, over something new: they are where they have moved to. */
+static void *guard_behind(void *done)
 {
-	struct lazy_guards *g = lazy_guards_open();
+	for (uint64_t p = 0; p < PAGES; p += 64) {
+		uint8_t *at = base + p * PAGE_BYTES;
 
-	lazy_guards_close(g);
-	if (!g)
-		printf("# no guards, or nobody tells of them\n");
-	return g;
+		while (atomic_load((atomic_ullong *)done) <= p && mmap(at, PAGE_BYTES, PROT_READ | PROT_WRITE,
+			MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE, -1, 0) != at)
+			;
+		madvise(at, PAGE_BYTES, GUARD_INSTALL);
+	}
+	return NULL;
+}
+
+static int life_moves_guarded(void)
+{
+	static atomic_ullong done;
+	pthread_t t;
+	int bad = 0;
+
+	if (pthread_create(&t, NULL, guard_behind, &done))
+		return 1;
+	for (uint64_t p = 0; p < PAGES; p += 64) {
+		if (mremap(base + p * PAGE_BYTES, PAGE_BYTES, PAGE_BYTES, MREMAP_MAYMOVE | MREMAP_FIXED, elsewhere + p * PAGE_BYTES) ==
+		    MAP_FAILED)
+			return 1;
+		atomic_store(&done, p + 64);
+	}
+	pthread_join(t, NULL);
+	for (uint64_t p = 0; p < PAGES; p += 64)
+		bad += wrong(elsewhere + p * PAGE_BYTES, p, 1, 1) + wrong(base + (p + 1) * PAGE_BYTES, p + 1, 63, 1);
+	return bad;
 }
 
 static int life_ends(void)
@@ -397,11 +422,18 @@ static void *bring(void *fill)
 	return NULL;
 }
 
+static bool guards_known(void)
+{
+	void *p = mmap(NULL, PAGE_BYTES, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+
+	return !madvise(p, PAGE_BYTES, GUARD_INSTALL);
+}
+
 /* Its status; -1 it was not filled. */
 static int live(const struct lazy_source *src, int (*life)(void), bool background)
 {
 	struct watching w = { .n = 0 };
-	struct lazy_hooks hooks = { .forked = forked, .news = news, .ask = ask, .ctx = &w };
+	struct lazy_hooks hooks = { .forked = forked, .news = news, .ask = ask, .ctx = &w, .guards = lazy_guards_open() };
 	struct lazy_fill *f = NULL;
 	pthread_t bringer;
 	int pair[2], status = -1, rc;
@@ -409,6 +441,7 @@ static int live(const struct lazy_source *src, int (*life)(void), bool backgroun
 
 	if (pipe2(w.pipe, O_CLOEXEC | O_NONBLOCK) || socketpair(AF_UNIX, SOCK_STREAM, 0, pair))
 		return -1;
+	lazy_guards_attach(hooks.guards);
 	pid = (pid_t)syscall(SYS_clone, CLONE_NEWPID | SIGCHLD, NULL, NULL, NULL, 0);
 	if (!pid)
 		child(pair[1], life);
@@ -433,6 +466,7 @@ static int live(const struct lazy_source *src, int (*life)(void), bool backgroun
 	if (late)
 		pthread_join(bringer, NULL);
 	lazy_fill_free(f);
+	lazy_guards_close(hooks.guards);
 	close(pair[0]);
 	close(w.pipe[0]);
 	close(w.pipe[1]);
@@ -502,9 +536,9 @@ int main(void)
 		{ life_reads, "reads" }, { life_empties, "empties pages" }, { life_moves, "moves pages" },
 		{ life_unmaps, "unmaps pages" }, { life_forks, "forks" }, { life_wipes, "forks without some of its memory" }, { life_writes, "writes" },
 		{ life_threads, "empties pages in several threads" }, { life_ends, "ends" },
-		{ life_guards, "puts guards over pages" },
+		{ life_guards, "puts guards over pages" }, { life_moves_guarded, "puts guards where it has moved pages from" },
 	};
-	const size_t n = sizeof(lives) / sizeof(*lives) - !guards_known();
+	const size_t n = sizeof(lives) / sizeof(*lives) - 2 * !guards_known();
 	AUTO_LAZY_SOURCE struct lazy_source *src = NULL;
 
 	if (syscall(SYS_userfaultfd, O_CLOEXEC) < 0) {
