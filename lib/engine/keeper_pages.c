@@ -113,15 +113,6 @@ static void let_go(struct keeper_pages *p)
 		close(TAKE_FD(p->sock));
 }
 
-void keeper_pages_reaped(struct keeper_pages *p, int status)
-{
-	p->pid = 0;
-	if (!WIFSIGNALED(status) || p->filled || (p->why[0] && !p->ended))
-		return;
-	snprintf(p->why, sizeof(p->why), "the server of its pages was killed (signal %d)", WTERMSIG(status));
-	p->failed = true;
-}
-
 void keeper_pages_read(struct keeper_pages *p)
 {
 	struct pages_message pm = { 0 };
@@ -168,13 +159,22 @@ void keeper_pages_read(struct keeper_pages *p)
 	}
 }
 
+void keeper_pages_reaped(struct keeper_pages *p, int status)
+{
+	p->pid = 0;
+	if (!WIFSIGNALED(status) || p->filled || (p->why[0] && !p->ended))
+		return;
+	snprintf(p->why, sizeof(p->why), "the server of its pages was killed (signal %d)", WTERMSIG(status));
+	p->failed = true;
+}
+
 void keeper_pages_end(struct keeper_pages *p)
 {
-	int status;
+	int status = 0;
 
 	if (p->pid > 0 && !p->filled) {
 		kill(p->pid, SIGKILL);
-		while ((status = 0, waitpid(p->pid, &status, 0)) < 0 && errno == EINTR)
+		while (waitpid(p->pid, &status, 0) < 0 && errno == EINTR)
 			;
 		if (p->ended) /* before, by itself: it takes its time (lib/move/lazy_guards.h) */
 			keeper_pages_reaped(p, status);

@@ -18,11 +18,6 @@ static int give(struct lazy_fill *f, struct late_run run)
 	return 0;
 }
 
-static int out_of_memory(struct err *e)
-{
-	return err_set(e, EX_OSERR, "out of memory");
-}
-
 /* Before all processes are known. */
 static int keep(struct lazy_fill *f, struct late_run run, const uint8_t *data, struct err *e)
 {
@@ -31,7 +26,7 @@ static int keep(struct lazy_fill *f, struct late_run run, const uint8_t *data, s
 	pthread_mutex_lock(&f->lock);
 	int rc = give(f, run);
 	pthread_mutex_unlock(&f->lock);
-	return rc ? out_of_memory(e) : 0;
+	return rc ? lazy_out_of_memory(e) : 0;
 }
 
 /* One piece, behind the gate. Until it is there it is late: who touches it meanwhile waits, and finds no zeros. */
@@ -61,7 +56,7 @@ static int put_piece(struct lazy_fill *f, struct lazy_task *t, struct lazy_piece
 	if (put == PUT_LATER)
 		pthread_cond_broadcast(&f->more);
 	pthread_mutex_unlock(&f->lock);
-	return rc ? out_of_memory(e) : 0;
+	return rc ? lazy_out_of_memory(e) : 0;
 }
 
 /* What this process wants of them. */
@@ -72,7 +67,7 @@ static int put_run(struct lazy_fill *f, struct lazy_task *t, struct late_run run
 
 	pthread_rwlock_rdlock(&t->gate);
 	pthread_mutex_lock(&f->lock);
-	rc = lazy_space_named(&t->late, &wanted, run.addr, run.pages, t->moved) ? out_of_memory(e) : 0;
+	rc = lazy_space_named(&t->late, &wanted, run.addr, run.pages, t->moved) ? lazy_out_of_memory(e) : 0;
 	pthread_mutex_unlock(&f->lock);
 	for (size_t i = 0; i < wanted.n && !rc; i++)
 		rc = put_piece(f, t, wanted.piece[i], data ? data + (wanted.piece[i].from - run.addr) : NULL, e);
@@ -170,7 +165,7 @@ int lazy_fill_lacking(struct lazy_fill *f, struct late_run **list, size_t *n, st
 			struct late_run *bigger = realloc(*list, room * sizeof(*bigger));
 
 			if (!bigger) {
-				rc = out_of_memory(e);
+				rc = lazy_out_of_memory(e);
 				break;
 			}
 			*list = bigger;

@@ -6,11 +6,6 @@
 #include "lib/move/image.h"
 #include "lib/move/lazy_fill_int.h"
 
-static int out_of_memory(struct err *e)
-{
-	return err_set(e, EX_OSERR, "out of memory");
-}
-
 int lazy_take_back(struct lazy_fill *f, struct lazy_task *t)
 {
 	for (int i = 0; i < f->n_workers; i++) {
@@ -39,7 +34,7 @@ static int forked(struct lazy_fill *f, struct lazy_task *t, int uffd, struct err
 	rc = lazy_take_back(f, t) || lazy_space_copy(&t->space, &child->space) || lazy_space_copy(&t->late, &child->late) ||
 			     lazy_source_fork(f->src, t->object, &child->space) ||
 			     lazy_source_fork(f->src, t->object, &child->late) ?
-		     out_of_memory(e) : 0;
+		     lazy_out_of_memory(e) : 0;
 	pthread_cond_broadcast(&f->more);
 	pthread_mutex_unlock(&f->lock);
 	return rc ? rc : f->hooks.forked(f->hooks.ctx, child, e);
@@ -61,13 +56,13 @@ static int changed(struct lazy_fill *f, struct lazy_task *t, const struct uffd_m
 	if (m->event == UFFD_EVENT_FORK)
 		return forked(f, t, (int)m->arg.fork.ufd, e);
 	if (m->event == UFFD_EVENT_REMAP && lazy_forget_moved(f, t, m))
-		return out_of_memory(e);
+		return lazy_out_of_memory(e);
 	pthread_mutex_lock(&f->lock);
 	t->moved |= m->event == UFFD_EVENT_REMAP;
 	rc = lazy_take_back(f, t) || change(&t->space, m) || change(&t->late, m);
 	pthread_cond_broadcast(&f->more);
 	pthread_mutex_unlock(&f->lock);
-	return rc ? out_of_memory(e) : 0;
+	return rc ? lazy_out_of_memory(e) : 0;
 }
 
 /* The lock is held. Has it yet to arrive? *ask: what to ask for on that occasion; of no pages when that was done before. */
@@ -203,7 +198,7 @@ static int serve_or_keep(struct lazy_fill *f, struct lazy_task *t, uint64_t addr
 		put = PUT_LATER;
 		break;
 	default:
-		return out_of_memory(e);
+		return lazy_out_of_memory(e);
 	}
 	switch (put) {
 	case PUT_DONE:
@@ -241,7 +236,7 @@ static int serve_pending(struct lazy_fill *f, struct err *e)
 
 int lazy_fill_again(struct lazy_fill *f, bool *left, struct err *e)
 {
-	int heeded = lazy_heed(f), rc = heeded < 0 ? out_of_memory(e) : serve_pending(f, e);
+	int heeded = lazy_heed(f), rc = heeded < 0 ? lazy_out_of_memory(e) : serve_pending(f, e);
 
 	if (rc)
 		lazy_fail(f, e);
@@ -262,9 +257,11 @@ int lazy_fill_events(struct lazy_fill *f, struct lazy_task *t, struct err *e)
 			rc = changed(f, t, &m, e);
 		pthread_rwlock_unlock(&t->gate);
 		if (!rc && n == sizeof(m) && m.event == UFFD_EVENT_PAGEFAULT) {
+			uint64_t addr = m.arg.pagefault.address & ~(uint64_t)(PAGE_BYTES - 1);
+
 			atomic_fetch_add(&f->faults, 1);
-			expect(t, m.arg.pagefault.address & ~(uint64_t)(PAGE_BYTES - 1));
-			rc = serve_or_keep(f, t, m.arg.pagefault.address & ~(uint64_t)(PAGE_BYTES - 1), e);
+			expect(t, addr);
+			rc = serve_or_keep(f, t, addr, e);
 		}
 	} while (!rc && n == sizeof(m));
 	if (!rc)

@@ -242,7 +242,7 @@ int lazy_fill_add(struct lazy_fill *f, int uffd, uint64_t object, struct lazy_ta
 		}
 		free(t);
 		close(uffd);
-		return err_set(e, EX_OSERR, "out of memory");
+		return lazy_out_of_memory(e);
 	}
 	/* Events wait for no page but those that are on their way. */
 	pthread_rwlockattr_init(&fair);
@@ -300,7 +300,7 @@ int lazy_fill_watch(struct lazy_fill *f, struct err *e)
 
 void lazy_fill_heed(struct lazy_fill *f, const pid_t *pids, size_t n)
 {
-	bool found = !f->hooks.guards;
+	bool found = false;
 
 	for (size_t i = 0; i < n && !found; i++) {
 		uint64_t object = (uint64_t)memory_ns_pid(pids[i]);
@@ -352,7 +352,7 @@ int lazy_fill_new(struct lazy_fill **out, const struct lazy_hooks *hooks, struct
 	long cpus = sysconf(_SC_NPROCESSORS_ONLN);
 
 	if (!f)
-		return err_set(e, EX_OSERR, "out of memory");
+		return lazy_out_of_memory(e);
 	f->hooks = *hooks;
 	pthread_mutex_init(&f->lock, NULL);
 	pthread_cond_init(&f->more, NULL);
@@ -364,7 +364,7 @@ int lazy_fill_new(struct lazy_fill **out, const struct lazy_hooks *hooks, struct
 		w->fill = f;
 		w->buf = buffer(FILL_PAGES);
 		if (!f->buf || !w->buf)
-			return err_set(e, EX_OSERR, "out of memory");
+			return lazy_out_of_memory(e);
 		w->started = !pthread_create(&w->thread, NULL, worker_main, w);
 		if (!w->started)
 			return err_set(e, EX_OSERR, "cannot start a thread");

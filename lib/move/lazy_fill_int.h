@@ -81,6 +81,11 @@ static inline bool lazy_fill_guarded(const struct lazy_fill *f)
 	return lazy_guards_pending(f->hooks.guards) || atomic_load(&f->unheeded);
 }
 
+static inline int lazy_out_of_memory(struct err *e)
+{
+	return err_set(e, EX_OSERR, "out of memory");
+}
+
 void lazy_fail(struct lazy_fill *f, const struct err *e);
 /* Its process has ended. The lock is held. */
 void lazy_gone(struct lazy_task *t);

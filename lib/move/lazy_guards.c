@@ -101,15 +101,14 @@ struct lazy_guards *lazy_guards_open(void)
 	return NULL;
 }
 
-int lazy_guards_attach(struct lazy_guards *g)
+void lazy_guards_attach(struct lazy_guards *g)
 {
 	AUTO_FD int tracefs = g ? mount_trace() : -1;
 
 	if (tracefs < 0)
-		return -1;
+		return;
 	g->link[0] = attach(g->program->progs.leaves, tracefs, "sys_exit_madvise");
 	g->link[1] = attach(g->program->progs.enters, tracefs, "sys_enter_madvise");
-	return g->link[0] && g->link[1] ? 0 : -1;
 }
 
 void lazy_guards_close(struct lazy_guards *g)
@@ -129,7 +128,7 @@ bool lazy_guards_of(struct lazy_guards *g, pid_t pid)
 	struct stat its, ours;
 
 	snprintf(path, sizeof(path), "/proc/%d/ns/pid", (int)pid);
-	if (stat(path, &its) || stat("/proc/self/ns/pid", &ours) || (g->program->bss->ns_ino && its.st_ino == ours.st_ino))
+	if (!g || stat(path, &its) || stat("/proc/self/ns/pid", &ours) || (g->program->bss->ns_ino && its.st_ino == ours.st_ino))
 		return false;
 	g->program->bss->ns_dev = (uint64_t)major(its.st_dev) << 20 | minor(its.st_dev); /* as the kernel itself counts */
 	g->program->bss->ns_ino = its.st_ino;

@@ -19,12 +19,12 @@ struct lazy_guards;
 /* Tells of nobody as yet. NULL: the kernel knows no guards, or lets nobody see them. */
 struct lazy_guards *lazy_guards_open(void);
 /* Takes a millisecond; until lazy_guards_close each system call of the machine takes a little longer, so not long before it is needed.
- * -1: it tells of nobody. */
-int lazy_guards_attach(struct lazy_guards *g);
+ * Where it cannot be it tells of nobody. NULL is allowed. */
+void lazy_guards_attach(struct lazy_guards *g);
 /* Takes the kernel some 0.1 s. */
 void lazy_guards_close(struct lazy_guards *g);
 /* From now on it tells of the processes that have the pid namespace of this one; of several, of the last one that has another than
- * we. Has it? */
+ * we. Has it? NULL is allowed. */
 bool lazy_guards_of(struct lazy_guards *g, pid_t pid);
 
 /* Are there some that lazy_guards_each has not told of? In any thread; NULL has none. */

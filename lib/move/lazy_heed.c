@@ -60,7 +60,7 @@ int lazy_forget_moved(struct lazy_fill *f, const struct lazy_task *t, const stru
 	return 0;
 }
 
-/* Does the process change its memory just now, or was it not read of that it did? */
+/* Is a change of its memory under way, or its event not read yet? The kernel takes no pages then, and looks at that first. */
 static bool is_changing(const struct lazy_task *t)
 {
 	struct uffdio_copy none = { 0 };
