@@ -25,7 +25,6 @@
 #include <string.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
-#include <sys/signalfd.h>
 #include <sys/socket.h>
 #include <sys/uio.h>
 #include <time.h>
@@ -42,15 +41,19 @@
 #define WIRE_MIN 60
 #define BATCH 64
 #define LEAD_MAX_NS 200000
+#define NAP_MIN_NS 100000  /* shorter ones are not worth their end */
+#define NAP_MAX_NS 1000000 /* what comes meanwhile must fit into the socket */
 
 #define FRAME_MAX (65536 + 256)
+#define FRAME_COPY (FRAME_MAX / 4) /* a shorter one moves to memory of its own size */
+#define SPARES_MAX 64
 
 /* As packet sockets hand it over with PACKET_VNET_HDR. One frame may stand for many TCP segments that the network card
  * would cut (segmentation offload), and can be cut between any two of them. */
 struct frame {
 	struct frame *next;
 	int64_t due; /* ns of CLOCK_MONOTONIC */
-	size_t len;
+	uint32_t len, room;
 	struct virtio_net_hdr hdr;
 	unsigned char data[];
 };
@@ -101,18 +104,45 @@ static size_t header_len(const struct frame *f)
 	return l4 + (size_t)tcp->doff * 4;
 }
 
-static struct frame *frame_new(const struct virtio_net_hdr *hdr, const unsigned char *data, size_t len)
-{
-	struct frame *f = malloc(sizeof(*f) + len);
+/* Large ones are used again: fresh memory for each would cost more than the copying. */
+static struct frame *spares;
+static unsigned n_spares;
 
-	if (!f)
-		return NULL;
-	f->next = NULL;
-	f->due = 0;
-	f->len = len;
-	f->hdr = *hdr;
-	memcpy(f->data, data, len);
+static struct frame *frame_large(void)
+{
+	struct frame *f = spares;
+
+	if (f) {
+		spares = f->next;
+		n_spares--;
+	} else {
+		f = malloc(sizeof(*f) + FRAME_MAX);
+	}
+	if (f)
+		f->room = FRAME_MAX;
 	return f;
+}
+
+static void frame_free(struct frame *f)
+{
+	if (f->room < FRAME_MAX || n_spares >= SPARES_MAX)
+		return free(f);
+	f->next = spares;
+	spares = f;
+	n_spares++;
+}
+
+/* The same frame in as much memory as it needs, where that is much less; itself without memory. */
+static struct frame *frame_fit(struct frame *f)
+{
+	struct frame *n = f->len < FRAME_COPY ? malloc(sizeof(*f) + f->len) : NULL;
+
+	if (!n)
+		return f;
+	memcpy(n, f, sizeof(*f) + f->len);
+	n->room = f->len;
+	frame_free(f);
+	return n;
 }
 
 static unsigned frame_segments(const struct frame *f)
@@ -195,7 +225,7 @@ static struct frame *frame_cut(const struct frame *f, unsigned first, unsigned e
 
 	if (!n)
 		return NULL;
-	*n = (struct frame){ .len = head + to - from, .hdr = f->hdr };
+	*n = (struct frame){ .len = (uint32_t)(head + to - from), .hdr = f->hdr };
 	memcpy(n->data, f->data, head);
 	memcpy(n->data + head, f->data + head + from, to - from);
 	fix_headers(n, first);
@@ -281,10 +311,8 @@ static void hold(struct way *w, const struct settings *s, struct frame *f)
 {
 	if (!f)
 		return;
-	if (w->held + f->len > HELD_MAX) {
-		free(f);
-		return;
-	}
+	if (w->held + f->len > HELD_MAX)
+		return frame_free(f);
 	f->due = w->busy_until + s->delay_ns;
 	if (s->jitter_ns)
 		f->due += (int64_t)((2 * drand48() - 1) * (double)s->jitter_ns);
@@ -315,7 +343,7 @@ static void take(struct way *w, const struct settings *s, struct frame *f, int64
 			bytes += wire_size(frame_segment_len(f, i));
 		if (admit(w, s, now, bytes))
 			return hold(w, s, f);
-		return free(f);
+		return frame_free(f);
 	}
 	for (unsigned i = 0; i < n; i++) {
 		if (admit(w, s, now, wire_size(frame_segment_len(f, i))))
@@ -329,7 +357,7 @@ static void take(struct way *w, const struct settings *s, struct frame *f, int64
 		return hold(w, s, f);
 	if (first < n)
 		hold(w, s, frame_cut(f, first, n));
-	free(f);
+	frame_free(f);
 }
 
 /* How long ago the kernel had the frame: the time until this process ran is no part of the delay. */
@@ -346,26 +374,31 @@ static int64_t waited_ns(struct msghdr *m, int64_t now)
 	return waited < 0 || waited > 1000000000 ? 0 : waited; /* a clock that was set */
 }
 
-static void receive(struct way *w, const struct settings *s)
+/* Was there any? */
+static bool receive(struct way *w, const struct settings *s)
 {
-	static unsigned char buf[FRAME_MAX];
-	struct virtio_net_hdr hdr;
-	struct iovec v[2] = { { &hdr, sizeof(hdr) }, { buf, sizeof(buf) } };
 	char control[CMSG_SPACE(sizeof(struct timespec))];
 	int64_t now = now_ns(CLOCK_MONOTONIC), real = now_ns(CLOCK_REALTIME);
 
 	for (int i = 0; i < BATCH; i++) {
+		struct frame *f = frame_large();
+
+		if (!f)
+			return i;
+		struct iovec v[2] = { { &f->hdr, sizeof(f->hdr) }, { f->data, FRAME_MAX } };
 		struct msghdr m = { .msg_iov = v, .msg_iovlen = 2, .msg_control = control, .msg_controllen = sizeof(control) };
 		ssize_t n = recvmsg(w->in, &m, 0);
 
-		if (n < 0 && errno == EINVAL) /* a frame of an offload that the header cannot express */
-			continue;
-		if (n < (ssize_t)(sizeof(hdr) + ETH_HLEN) || m.msg_flags & MSG_TRUNC)
-			return;
-		struct frame *f = frame_new(&hdr, buf, (size_t)n - sizeof(hdr));
-		if (f)
-			take(w, s, f, now - waited_ns(&m, real));
+		if (n < (ssize_t)(sizeof(f->hdr) + ETH_HLEN) || m.msg_flags & MSG_TRUNC) {
+			frame_free(f);
+			if (n < 0 && errno == EINVAL) /* a frame of an offload that the header cannot express */
+				continue;
+			return i;
+		}
+		f->len = (uint32_t)n - (uint32_t)sizeof(f->hdr);
+		take(w, s, frame_fit(f), now - waited_ns(&m, real));
 	}
+	return true;
 }
 
 /* Sends what is due within `lead`. Returns when to come again, INT64_MAX when there is nothing. */
@@ -385,7 +418,7 @@ static int64_t deliver(struct way *w, int64_t lead)
 		w->head = f->next;
 		if (!w->head)
 			w->tail = &w->head;
-		free(f);
+		frame_free(f);
 	}
 	return INT64_MAX;
 }
@@ -400,41 +433,53 @@ static void be_prompt(void)
 		setpriority(PRIO_PROCESS, 0, -20);
 }
 
-/* Waits for frames, for the time of the next delivery, or for SIGHUP. */
-static void turn(struct way ways[2], struct settings *s, int sig, const char *path)
+static volatile sig_atomic_t changed;
+
+static void on_hup(int sig)
+{
+	(void)sig;
+	changed = 1;
+}
+
+/* Waits for frames, or for the time of the next delivery. While there are some it only naps: the kernel notes when a frame
+ * came, and before delay_ns have passed nobody misses it. To be woken by each would take most of the processor. */
+static void turn(struct way ways[2], const struct settings *s, const sigset_t *none)
 {
 	static int64_t lead; /* how late a sleep usually ends */
-	struct pollfd p[3] = { { ways[0].in, POLLIN, 0 }, { ways[1].in, POLLIN, 0 }, { sig, POLLIN, 0 } };
-	int64_t next = deliver(&ways[0], lead), other = deliver(&ways[1], lead), wait;
+	static bool busy;
+	struct pollfd p[2] = { { ways[0].in, POLLIN, 0 }, { ways[1].in, POLLIN, 0 } };
+	int64_t next = deliver(&ways[0], lead), other = deliver(&ways[1], lead), now = now_ns(CLOCK_MONOTONIC), wait;
+	int64_t nap = s->delay_ns - s->jitter_ns - lead;
 	struct timespec t;
-	struct signalfd_siginfo si;
 
 	if (other < next)
 		next = other;
-	wait = next - now_ns(CLOCK_MONOTONIC);
-	if (wait < 0)
-		wait = 0;
+	busy = (busy || next != INT64_MAX) && nap >= NAP_MIN_NS;
+	if (nap > NAP_MAX_NS)
+		nap = NAP_MAX_NS;
+	if (busy && next - now > nap)
+		next = now + nap;
+	wait = next > now ? next - now : 0;
 	t = (struct timespec){ wait / 1000000000, wait % 1000000000 };
-	if (ppoll(p, 3, next == INT64_MAX ? NULL : &t, NULL) <= 0) {
+	if (ppoll(p, busy ? 0 : 2, next == INT64_MAX ? NULL : &t, none) == 0) {
 		int64_t late = now_ns(CLOCK_MONOTONIC) - next;
 
 		if (wait && late >= 0 && late < LEAD_MAX_NS)
 			lead += (late - lead) / 8;
-		return;
 	}
-	if (p[2].revents && read(sig, &si, sizeof(si)) == sizeof(si))
-		settings_read(s, path); /* has said what is wrong; the old ones stay */
+	bool came = false;
 	for (int i = 0; i < 2; i++) {
-		if (p[i].revents)
-			receive(&ways[i], s);
+		if (busy || p[i].revents)
+			came |= receive(&ways[i], s);
 	}
+	busy = came;
 }
 
 int main(int argc, char **argv)
 {
 	struct settings s;
 	struct way ways[2] = { 0 };
-	sigset_t hup;
+	sigset_t hup, none; /* of signals that are held back, while it waits */
 	int code;
 
 	if (argc != 4)
@@ -444,9 +489,11 @@ int main(int argc, char **argv)
 		return code;
 	sigemptyset(&hup);
 	sigaddset(&hup, SIGHUP);
-	sigprocmask(SIG_BLOCK, &hup, NULL);
-	int a = port_open(argv[1]), b = port_open(argv[2]), sig = signalfd(-1, &hup, SFD_CLOEXEC | SFD_NONBLOCK);
-	if (a < 0 || b < 0 || sig < 0)
+	sigprocmask(SIG_BLOCK, &hup, &none);
+	sigdelset(&none, SIGHUP);
+	sigaction(SIGHUP, &(struct sigaction){ .sa_handler = on_hup }, NULL);
+	int a = port_open(argv[1]), b = port_open(argv[2]);
+	if (a < 0 || b < 0)
 		return EX_UNAVAILABLE;
 	for (int i = 0; i < 2; i++) {
 		ways[i].in = i ? b : a;
@@ -455,6 +502,10 @@ int main(int argc, char **argv)
 	}
 	srand48(now_ns(CLOCK_MONOTONIC));
 	be_prompt();
-	for (;;)
-		turn(ways, &s, sig, argv[3]);
+	for (;; turn(ways, &s, &none)) {
+		if (changed) {
+			changed = 0;
+			settings_read(&s, argv[3]); /* has said what is wrong; the old ones stay */
+		}
+	}
 }
