@@ -81,7 +81,7 @@ static int reserve(struct incoming *in, const struct json *call, struct json *wa
 		return -1;
 	if (image_open(&in->im, store_memory_dir(in->svc->id), e) || image_begin(in->im, e))
 		return -1;
-	in->settle = settle_start(file_path("/var/lib/edge"));
+	in->settle = settle_start(file_path("/var/lib/edge"), store_memory_dir(in->svc->id));
 	return bulk_listen(&in->bulk, in->ck->id, receive_pages, in->im, e);
 }
 

@@ -184,7 +184,7 @@ int outgoing_precopy(struct outgoing *o, struct err *e)
 	double start = clock_ms();
 
 	aside_take(&o->aside);
-	o->settle = settle_start(file_path("/var/lib/edge"));
+	o->settle = settle_start(file_path("/var/lib/edge"), checkpoint_memory_dir(o->ck));
 	if (outgoing_go_on(o, "files", e) || outgoing_send_base(o, e) || outgoing_send_files(o, false, e) || outgoing_go_on(o, "memory", e) ||
 	    arm(o, e) || outgoing_warm(o, e) || outgoing_rounds(o, e))
 		return -1;

@@ -8,9 +8,9 @@
 
 struct settle;
 
-/* From now on, in a thread, what is written below `dir` goes to disk about once a second; with it goes what else its filesystem
- * holds. NULL when that cannot be: then it goes when the kernel thinks fit. */
-struct settle *settle_start(const char *dir);
+/* From now on, in a thread, what is written to the files in `pages` is sent to disk about once a second, and all that the
+ * filesystem of `dir` holds every few seconds. NULL when that cannot be: then it goes when the kernel thinks fit. */
+struct settle *settle_start(const char *dir, const char *pages);
 /* Until all that was written before is on disk, at most so many milliseconds. Nothing of what is written later is brought there. */
 void settle_now(struct settle *s, int ms);
 /* Ends it, and waits for no disk; NULL is allowed. */

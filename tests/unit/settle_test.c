@@ -4,6 +4,7 @@
 #include <fcntl.h>
 #include <stdint.h>
 #include <stdlib.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -38,7 +39,7 @@ static int written(const char *name)
 static void test_now(void)
 {
 	int fd = written("a");
-	struct settle *s = settle_start(dir);
+	struct settle *s = settle_start(dir, dir);
 	const long before = waiting(fd);
 
 	ok(s != NULL, "a folder's disk is caught up with");
@@ -54,24 +55,24 @@ static void test_now(void)
 	close(fd);
 }
 
-static void test_by_itself(void)
+static void test_by_itself(const char *pages, const char *what)
 {
-	struct settle *s = settle_start(dir);
+	struct settle *s = settle_start(dir, pages);
 	int fd = written("b");
 
 	for (int i = 0; i < 200 && waiting(fd) > 0; i++)
 		usleep(100000);
 	if (waiting(fd) < 0)
-		skip("what is written meanwhile comes to disk unasked", "kernel: no cachestat(2)");
+		skip(what, "kernel: no cachestat(2)");
 	else
-		is_int(waiting(fd), 0, "what is written meanwhile comes to disk unasked");
+		is_int(waiting(fd), 0, what);
 	settle_free(s);
 	close(fd);
 }
 
 static void test_none(void)
 {
-	ok(!settle_start("/nowhere/at/all"), "where there is no folder there is nothing to wait for");
+	ok(!settle_start("/nowhere/at/all", dir) && !settle_start(dir, "/nowhere/at/all"), "where there is no folder there is nothing to wait for");
 	settle_now(NULL, 1000);
 	settle_free(NULL);
 	ok(1, "... and that is no reason to fail");
@@ -80,8 +81,11 @@ static void test_none(void)
 int main(void)
 {
 	snprintf(dir, sizeof(dir), "%s", mkdtemp((char[]){ "/var/tmp/settle-XXXXXX" }));
+	if (mkdir(file_path("%s/none", dir), 0700))
+		exit(1);
 	test_now();
-	test_by_itself();
+	test_by_itself(dir, "pages that are written meanwhile come to disk unasked");
+	test_by_itself(file_path("%s/none", dir), "... and so does all else");
 	test_none();
 	file_remove_tree(dir, NULL);
 	return done();
