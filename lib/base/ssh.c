@@ -312,6 +312,11 @@ static bool ssh_heard(void *self)
 	return stream_fd_came(s->fd, &s->untaken) || came;
 }
 
+static int ssh_socket(void *self)
+{
+	return ((struct ssh *)self)->fd;
+}
+
 /* Lets edge-serve see the end of its input and end by itself. */
 static void farewell(struct ssh *s)
 {
@@ -348,6 +353,7 @@ static const struct stream_ops ssh_ops = {
 	.stop = ssh_stop,
 	.free = ssh_free,
 	.heard = ssh_heard,
+	.socket = ssh_socket,
 };
 
 struct libssh2 ssh2;

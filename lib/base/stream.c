@@ -103,6 +103,11 @@ void stream_stop(struct stream *s)
 	s->ops->stop(s->self);
 }
 
+int stream_socket(const struct stream *s)
+{
+	return s->ops->socket ? s->ops->socket(s->self) : -1;
+}
+
 bool stream_failed(const struct stream *s)
 {
 	return atomic_load(&s->failed);
@@ -254,6 +259,13 @@ static bool fds_heard(void *self)
 	return atomic_exchange(&f->came, false) || came;
 }
 
+static int fds_socket(void *self)
+{
+	const struct fds *f = self;
+
+	return f->out_socket ? f->out : -1;
+}
+
 static void fds_free(void *self)
 {
 	struct fds *f = self;
@@ -268,7 +280,7 @@ static void fds_free(void *self)
 }
 
 static const struct stream_ops fds_ops = {
-	.read = fds_read, .write = fds_write, .stop = fds_stop, .free = fds_free, .heard = fds_heard
+	.read = fds_read, .write = fds_write, .stop = fds_stop, .free = fds_free, .heard = fds_heard, .socket = fds_socket
 };
 
 struct stream *stream_fds(int in, int out, const char *peer)

@@ -22,6 +22,7 @@ struct stream_ops {
 	void (*stop)(void *self);
 	void (*free)(void *self);
 	bool (*heard)(void *self); /* has anything come since the last call, read or not? */
+	int (*socket)(void *self); /* what is written leaves by it; -1: none. NULL: none ever. */
 };
 
 /* These two return NULL with errno, and what they were given is freed, when out of memory or descriptors. */
@@ -45,6 +46,8 @@ void stream_stop(struct stream *s);
 bool stream_failed(const struct stream *s);
 /* Has anything come from the other end since the last call, read or not? For one thread. */
 bool stream_heard(struct stream *s);
+/* The socket by which leaves what is written, still the stream's; -1: none, or not of this process. */
+int stream_socket(const struct stream *s);
 /* Several threads may write if each does so under this lock; 1 when it is taken (and !wait). */
 int stream_lock(struct stream *s, bool wait);
 void stream_unlock(struct stream *s);

@@ -179,11 +179,21 @@ static int settle(struct outgoing *o, struct err *e)
 	return answer ? 0 : -1;
 }
 
+static struct lbe *be_gentle(struct outgoing *o)
+{
+	struct stream *all[BULK_STREAMS + 1] = { o->ctl };
+
+	for (int i = 0; i < o->n_bulk; i++)
+		all[i + 1] = o->bulk[i];
+	return lbe_start(all, o->n_bulk + 1);
+}
+
 int outgoing_precopy(struct outgoing *o, struct err *e)
 {
 	double start = clock_ms();
 
 	aside_take(&o->aside);
+	o->lbe = be_gentle(o);
 	o->settle = settle_start(file_path("/var/lib/edge"), checkpoint_memory_dir(o->ck));
 	if (outgoing_go_on(o, "files", e) || outgoing_send_base(o, e) || outgoing_send_files(o, false, e) || outgoing_go_on(o, "memory", e) ||
 	    arm(o, e) || outgoing_warm(o, e) || outgoing_rounds(o, e))
@@ -235,6 +245,7 @@ void outgoing_free(struct outgoing *o)
 	if (o->ctl)
 		stream_stop(o->ctl);
 	outgoing_join_bulk(o, NULL);
+	lbe_end(o->lbe);
 	pulse_end(o->pulse);
 	if (o->late)
 		late_free(TAKE_PTR(o->late));

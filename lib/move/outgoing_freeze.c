@@ -164,6 +164,7 @@ int outgoing_freeze(struct outgoing *o, struct err *e)
 	if ((!o->begun && outgoing_begin(o, e)) || outgoing_turn(o, "begun", "frozen", e))
 		return -1;
 	aside_weigh(&o->aside, ASIDE_BEFORE); /* not before: it would be in the service's way */
+	lbe_end(TAKE_PTR(o->lbe));
 	o->frozen = true;
 	o->frozen_at = clock_ms();
 	guard_limit(&o->guard, o->opt.max_freeze_ms);

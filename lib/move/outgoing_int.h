@@ -13,6 +13,7 @@
 #include "lib/move/guard.h"
 #include "lib/move/journal.h"
 #include "lib/move/late.h"
+#include "lib/move/lbe.h"
 #include "lib/move/outgoing.h"
 #include "lib/move/pagemap.h"
 #include "lib/move/pulse.h"
@@ -62,6 +63,7 @@ struct outgoing {
 	struct json *base; /* owned: files of "/" to bring along; NULL */
 	struct stream *ctl, *bulk[BULK_STREAMS];
 	int n_bulk;
+	struct lbe *lbe; /* of all streams, while the service runs; NULL */
 	struct connecting connecting[BULK_STREAMS];
 	int n_connecting;
 	struct ssh_target target;

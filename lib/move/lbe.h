@@ -1,0 +1,44 @@
+/* SPDX-License-Identifier: MIT */
+/* Less than best effort (RFC 6297): memory is sent without a queue standing in front of the link. A stream that takes all it can
+ * get keeps the link's queue full, and the service's own packets wait in it: a client that had its answer after 1 ms has it after 6.
+ * With the streams paced to just what the link carries that queue is empty, and nearly as much gets through.
+ *
+ * As in BBR (Cardwell et al., ACM Queue 14(5), 2016) the link is measured by sending without limit for a moment, and from then on the
+ * limit follows the delay: up by a little while the round trip is as short as it has been since then, down when it is longer, as the
+ * least of an interval tells (CoDel, RFC 8289). It never goes below LBE_FLOOR of what got through unlimited: where the delay says
+ * nothing, for jitter or for others' queues, that is all that is lost. */
+#ifndef EDGE_MOVE_LBE_H
+#define EDGE_MOVE_LBE_H
+
+#include <stdbool.h>
+
+#include "lib/base/stream.h"
+
+#define LBE_FLOOR 0.75
+
+struct lbe;
+
+/* From now on, in a thread of its own. The streams must outlive it, and those that do not leave by a TCP socket of this process are
+ * not paced. NULL when there is nothing to pace, or no thread: then all is sent as fast as it goes. */
+struct lbe *lbe_start(struct stream *const *streams, int n);
+/* From now on nothing is paced; NULL is allowed. */
+void lbe_end(struct lbe *l);
+
+/* The law by itself; rates in bytes per millisecond, times in ms. */
+struct lbe_law {
+	double limit;    /* of all streams together; 0: none, while the link is measured */
+	double best;     /* that got through since the link was measured */
+	double before;   /* that got through in the last interval of the measuring */
+	double base[2];  /* least round trip without a queue in this second, and in the one before; 0: none */
+	double base_until;
+	double floor_at; /* when the limit was last above the floor, or no floor was known */
+	unsigned ups;    /* since it was last too high */
+	unsigned busy;   /* intervals in a row in which it held the streams up */
+	double last;     /* round trip in the last one */
+};
+#define LBE_LAW_NEW { 0 }
+
+/* What an interval says that ends at `now`: how much got through, and the least round trip. */
+void lbe_decide(struct lbe_law *w, double now, double rate, double rtt);
+
+#endif

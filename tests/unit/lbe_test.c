@@ -1,0 +1,225 @@
+/* SPDX-License-Identifier: MIT */
+#include "lib/move/lbe.h"
+
+#include <arpa/inet.h>
+#include <math.h>
+#include <pthread.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "lib/base/clock.h"
+#include "tests/unit/tap.h"
+
+#define STEP_MS 50
+#define QUEUE_MS 10
+
+/* A link, as the law sees it: what fits goes through, the rest stands in its queue, and what does not fit there is dropped. */
+struct link {
+	struct lbe_law law;
+	double now, carries, queue; /* bytes per ms; bytes */
+	double trip;                /* round trip without a queue */
+	double burst;               /* so much longer with all that it carries: what is sent in one go follows itself */
+	double jitter;              /* up to so much longer, by chance */
+	double most;                /* that there is to send; 0: without end */
+	double others;              /* bytes per ms that have the link as well */
+	double got, waited, worst;  /* bytes; sum of ms that the queue took; the longest of them */
+};
+
+static void says(bool good, const char *format, ...)
+{
+	char text[160];
+	va_list va;
+
+	va_start(va, format);
+	vsnprintf(text, sizeof(text), format, va);
+	va_end(va);
+	ok(good, text);
+}
+
+static void step(struct link *l)
+{
+	double offered = l->law.limit ? l->law.limit : 2 * l->carries, through, before = l->queue;
+
+	if (l->most && offered > l->most)
+		offered = l->most;
+	l->queue = fmin(fmax(l->queue + (offered + l->others - l->carries) * STEP_MS, 0), QUEUE_MS * l->carries);
+	through = fmin(offered, l->carries - l->others + (before - l->queue > 0 ? (before - l->queue) / STEP_MS : 0));
+	l->got += through * STEP_MS;
+	l->waited += l->queue / l->carries;
+	l->worst = fmax(l->worst, l->queue / l->carries);
+	l->now += STEP_MS;
+	lbe_decide(&l->law, l->now, through,
+		   l->trip + l->burst * through / l->carries + fmin(before, l->queue) / l->carries + l->jitter * drand48());
+}
+
+/* What got through of what the link carries, and how long the queue took, in so many seconds. */
+static double share(struct link *l, double seconds, double *queue)
+{
+	int n = (int)(seconds * 1000 / STEP_MS);
+
+	l->got = l->waited = l->worst = 0;
+	for (int i = 0; i < n; i++)
+		step(l);
+	if (queue)
+		*queue = l->waited / n;
+	return l->got / (l->carries * seconds * 1000);
+}
+
+static void test_alone(void)
+{
+	struct link l = { .carries = 117e3, .trip = 1, .burst = 1 };
+	double queue, part = share(&l, 1, NULL);
+
+	says(part > 0.85, "the first second: %.2f of the link", part);
+	part = share(&l, 20, &queue);
+	says(part > 0.96, "then nearly all of it is used (%.3f)", part);
+	says(queue < 1, "... and its queue is short (%.2f ms on average)", queue);
+}
+
+static void test_changes(void)
+{
+	struct link l = { .carries = 117e3, .trip = 1, .burst = 1 };
+	double queue, part;
+
+	share(&l, 5, NULL);
+	l.carries /= 2;
+	share(&l, 8, NULL);
+	part = share(&l, 10, &queue);
+	says(part > 0.85 && queue < 2, "a link that becomes slower is used anew (%.2f, queue %.2f ms)", part, queue);
+	l.carries *= 4;
+	share(&l, 8, NULL);
+	part = share(&l, 10, &queue);
+	says(part > 0.9 && queue < 2, "... and one that becomes faster (%.2f, queue %.2f ms)", part, queue);
+	l.others = l.carries / 4;
+	share(&l, 8, NULL);
+	part = share(&l, 10, &queue);
+	says(part > 0.65 && queue < 2, "others that come have their part (%.2f is left to us, queue %.2f ms)", part, queue);
+}
+
+static void test_jitter(void)
+{
+	struct link l = { .carries = 10e3, .trip = 20, .jitter = 30 };
+
+	share(&l, 1, NULL);
+	double part = share(&l, 60, NULL);
+	says(part > 0.72, "where the round trip says nothing, no more than a quarter is lost (%.2f used)", part);
+}
+
+static void test_little(void)
+{
+	struct link l = { .carries = 117e3, .trip = 1, .burst = 1 };
+
+	share(&l, 5, NULL);
+	double limit = l.law.limit;
+	l.most = 20e3;
+	share(&l, 5, NULL);
+	l.most = 0;
+	ok(l.law.limit > 0.9 * limit, "who has little to send keeps the limit");
+	double part = share(&l, 1, NULL);
+	says(part > 0.9, "... and has the link again when there is more (%.2f)", part);
+}
+
+/* BBR does that each ten seconds, to learn the round trip. */
+static void test_stops(void)
+{
+	struct link l = { .carries = 117e3, .trip = 1, .burst = 1 };
+
+	share(&l, 5, NULL);
+	l.most = 10e3;
+	share(&l, 0.2, NULL);
+	l.most = 0;
+	double part = share(&l, 5, NULL);
+	says(part > 0.95, "a stream that stops for a moment is no link without a queue (%.2f)", part);
+}
+
+static void test_wrong(void)
+{
+	struct link l = { .carries = 117e3, .trip = 1, .burst = 1, .most = 20e3 };
+
+	share(&l, 0.2, NULL);
+	l.most = 0;
+	share(&l, 8, NULL);
+	double part = share(&l, 5, NULL);
+	says(part > 0.9, "a link that was measured wrongly is found out (%.2f)", part);
+}
+
+/* Two ends of a connection over loopback. */
+static void connection(int fd[2])
+{
+	struct sockaddr_in a = { .sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
+	socklen_t n = sizeof(a);
+	int l = socket(AF_INET, SOCK_STREAM, 0);
+
+	if (l < 0 || bind(l, (struct sockaddr *)&a, n) || listen(l, 1) || getsockname(l, (struct sockaddr *)&a, &n))
+		exit(1);
+	fd[0] = socket(AF_INET, SOCK_STREAM, 0);
+	if (connect(fd[0], (struct sockaddr *)&a, n) || (fd[1] = accept(l, NULL, NULL)) < 0)
+		exit(1);
+	close(l);
+}
+
+static unsigned long limit_of(int fd)
+{
+	unsigned long rate = 0;
+	socklen_t n = sizeof(rate);
+
+	return getsockopt(fd, SOL_SOCKET, SO_MAX_PACING_RATE, &rate, &n) ? 0 : rate;
+}
+
+/* Some 100 MB/s, so that more waits to be sent. */
+static void *read_slowly(void *arg)
+{
+	static char block[100 << 10];
+
+	while (read(*(int *)arg, block, sizeof(block)) > 0)
+		usleep(1000);
+	return NULL;
+}
+
+static void test_streams(void)
+{
+	static char block[1 << 20];
+	int fd[2], pipes[2];
+	pthread_t reader;
+
+	connection(fd);
+	if (pipe(pipes))
+		exit(1);
+	struct stream *tcp = stream_fds(fd[0], fd[0], "loopback"), *none = stream_fds(pipes[0], pipes[1], "pipe");
+	ok(stream_socket(tcp) == fd[0] && stream_socket(none) == -1, "a stream tells its socket");
+	ok(!lbe_start(&none, 1), "what is no socket is not paced");
+	struct stream *both[] = { none, tcp };
+	struct lbe *l = lbe_start(both, 2);
+	bool paced = false;
+
+	ok(l != NULL, "... and what is, is");
+	pthread_create(&reader, NULL, read_slowly, &fd[1]);
+	for (double end = clock_ms() + 20000; clock_ms() < end && !paced;) {
+		stream_write(tcp, block, sizeof(block), NULL);
+		paced = limit_of(fd[0]) != ~0UL;
+	}
+	ok(paced, "a limit is found");
+	lbe_end(l);
+	ok(limit_of(fd[0]) == ~0UL, "... and taken back in the end");
+	lbe_end(NULL);
+	stream_free(tcp);
+	stream_free(none);
+	pthread_join(reader, NULL);
+	close(fd[1]);
+}
+
+int main(void)
+{
+	srand48(1);
+	test_alone();
+	test_changes();
+	test_jitter();
+	test_little();
+	test_stops();
+	test_wrong();
+	test_streams();
+	return done();
+}
