@@ -16,6 +16,7 @@
 #define INTERVAL_MS 50      /* at least; or so many round trips: */
 #define INTERVAL_TRIPS 4
 #define SAME 1.1            /* the link is measured when no more than that times the rate before gets through */
+#define LONG_MS 50          /* of a longer round trip a queue of ours is a small part */
 #define AGAIN_MS 5000       /* at the floor: is the link a slower one meanwhile? */
 #define TARGET_MS 0.5      /* so much more than the shortest round trip is a queue; or this share of it: */
 #define TARGET_SHARE 0.25
@@ -85,8 +86,14 @@ static void learn_base(struct lbe_law *w, double now)
 
 void lbe_decide(struct lbe_law *w, double now, double rate, double rtt)
 {
-	if (w->limit && now - w->floor_at > AGAIN_MS)
+	if (rtt > LONG_MS) { /* where it takes longest anyway; and a window that still grows would be taken for the link */
 		*w = (struct lbe_law)LBE_LAW_NEW;
+		return;
+	}
+	if (w->limit && now - w->floor_at > AGAIN_MS) { /* this interval was still limited */
+		*w = (struct lbe_law)LBE_LAW_NEW;
+		return;
+	}
 	if (!w->limit) {
 		measure(w, now, rate);
 		return;
@@ -166,7 +173,7 @@ static void end_interval(struct lbe *l, double now, double ms)
 	for (int i = 0; i < l->n; i++)
 		if (look(&l->line[i], &t))
 			all += got[i] = t.tcpi_bytes_acked - l->line[i].acked;
-	if (all < WORTH_BYTES || l->waiting < l->samples * WAITING)
+	if (!all || (!l->law.limit && all < WORTH_BYTES) || l->waiting < l->samples * WAITING)
 		return;
 	for (int i = 0; i < l->n; i++) {
 		if ((double)got[i] < ACTIVE * (double)all)
