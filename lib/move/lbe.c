@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <sys/socket.h>
 
+#include "lib/base/await.h"
 #include "lib/base/clock.h"
 
 #define STREAMS_MAX 8
@@ -18,7 +19,7 @@
 #define SAME 1.1            /* the link is measured when no more than that times the rate before gets through */
 #define LONG_MS 50          /* of a longer round trip a queue of ours is a small part */
 #define AGAIN_MS 5000       /* at the floor: is the link a slower one meanwhile? */
-#define TARGET_MS 0.5      /* so much more than the shortest round trip is a queue; or this share of it: */
+#define TARGET_MS 0.5       /* so much more than the shortest round trip is a queue; or this share of it: */
 #define TARGET_SHARE 0.25
 #define AFTER_MEASURE 0.8   /* the queue that has come of it empties, and what is soon over never fills it again */
 #define BASE_MS 1000
@@ -86,11 +87,8 @@ static void learn_base(struct lbe_law *w, double now)
 
 void lbe_decide(struct lbe_law *w, double now, double rate, double rtt)
 {
-	if (rtt > LONG_MS) { /* where it takes longest anyway; and a window that still grows would be taken for the link */
-		*w = (struct lbe_law)LBE_LAW_NEW;
-		return;
-	}
-	if (w->limit && now - w->floor_at > AGAIN_MS) { /* this interval was still limited */
+	/* The interval itself says nothing: a window that still grows would be taken for the link, or it was still limited. */
+	if (rtt > LONG_MS || (w->limit && now - w->floor_at > AGAIN_MS)) {
 		*w = (struct lbe_law)LBE_LAW_NEW;
 		return;
 	}
@@ -185,22 +183,6 @@ static void end_interval(struct lbe *l, double now, double ms)
 	set_limit(l, l->law.limit ? (unsigned long)(l->law.limit * 1e3 / active) : ~0UL);
 }
 
-/* With the lock held, but not while it waits. */
-static void pause_ms(struct lbe *l, double ms)
-{
-	double end = clock_ms() + ms, left;
-
-	while (!l->over && (left = end - clock_ms()) > 0) {
-		struct timespec t;
-
-		clock_gettime(CLOCK_MONOTONIC, &t);
-		t.tv_nsec += (long)(left * 1e6);
-		t.tv_sec += t.tv_nsec / 1000000000;
-		t.tv_nsec %= 1000000000;
-		pthread_cond_clockwait(&l->cond, &l->lock, CLOCK_MONOTONIC, &t);
-	}
-}
-
 static void *run(void *arg)
 {
 	struct lbe *l = arg;
@@ -211,10 +193,9 @@ static void *run(void *arg)
 
 		begin_interval(l);
 		for (int i = 0; i < l->n; i++)
-			if (l->line[i].least * INTERVAL_TRIPS > ms)
-				ms = l->line[i].least * INTERVAL_TRIPS;
+			ms = fmax(ms, l->line[i].least * INTERVAL_TRIPS);
 		while (!l->over && now < start + ms) {
-			pause_ms(l, SAMPLE_MS);
+			await_ms(&l->cond, &l->lock, &l->over, SAMPLE_MS);
 			sample(l);
 			now = clock_ms();
 		}

@@ -5,8 +5,9 @@
  *
  * As in BBR (Cardwell et al., ACM Queue 14(5), 2016) the link is measured by sending without limit for a moment, and from then on the
  * limit follows the delay: up by a little while the round trip is as short as it has been since then, down when it is longer, as the
- * least of an interval tells (CoDel, RFC 8289). Where that is long nothing is paced. It never goes below LBE_FLOOR of what got through unlimited: where the delay says
- * nothing, for jitter or for others' queues, that is all that is lost. */
+ * least of an interval tells (CoDel, RFC 8289). Where the round trip is long anyway nothing is paced. The limit never goes below
+ * LBE_FLOOR of what got through unlimited: where the delay says nothing, for jitter or for others' queues, that is all that is
+ * lost. */
 #ifndef EDGE_MOVE_LBE_H
 #define EDGE_MOVE_LBE_H
 

@@ -6,10 +6,10 @@
 #include <pthread.h>
 #include <stdbool.h>
 #include <stdlib.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "lib/base/auto.h"
+#include "lib/base/await.h"
 
 #define EVERY_MS 1000
 #define WHOLE_EVERY 5 /* times: as often as the kernel commits its journal anyway */
@@ -23,29 +23,6 @@ struct settle {
 	bool last, done; /* the last time was asked for; is over */
 	bool over; /* nobody waits for it any more */
 };
-
-static struct timespec in_ms(int ms)
-{
-	struct timespec t;
-
-	clock_gettime(CLOCK_MONOTONIC, &t);
-	t.tv_sec += ms / 1000;
-	t.tv_nsec += ms % 1000 * 1000000L;
-	if (t.tv_nsec >= 1000000000L) {
-		t.tv_sec++;
-		t.tv_nsec -= 1000000000L;
-	}
-	return t;
-}
-
-/* Until that is so, or the time has come. */
-static void await(struct settle *s, const bool *what, int ms)
-{
-	struct timespec until = in_ms(ms);
-
-	while (!*what && !pthread_cond_clockwait(&s->cond, &s->lock, CLOCK_MONOTONIC, &until))
-		;
-}
 
 static void free_parts(struct settle *s)
 {
@@ -90,7 +67,7 @@ static void *run(void *arg)
 
 	pthread_mutex_lock(&s->lock);
 	for (unsigned times = 1; !last; times++) {
-		await(s, &s->last, EVERY_MS);
+		await_ms(&s->cond, &s->lock, &s->last, EVERY_MS);
 		if (s->over)
 			break;
 		last = s->last;
@@ -134,7 +111,7 @@ void settle_now(struct settle *s, int ms)
 	pthread_mutex_lock(&s->lock);
 	s->last = true;
 	pthread_cond_broadcast(&s->cond);
-	await(s, &s->done, ms);
+	await_ms(&s->cond, &s->lock, &s->done, ms);
 	pthread_mutex_unlock(&s->lock);
 }
 

@@ -25,7 +25,7 @@ struct link {
 	double jitter;              /* up to so much longer, by chance */
 	double most;                /* that there is to send; 0: without end */
 	double others;              /* bytes per ms that have the link as well */
-	double got, waited, worst;  /* bytes; sum of ms that the queue took; the longest of them */
+	double got, waited;         /* bytes; sum of ms that the queue took */
 };
 
 static void says(bool good, const char *format, ...)
@@ -49,7 +49,6 @@ static void step(struct link *l)
 	through = fmin(offered, l->carries - l->others + (before - l->queue > 0 ? (before - l->queue) / STEP_MS : 0));
 	l->got += through * STEP_MS;
 	l->waited += l->queue / l->carries;
-	l->worst = fmax(l->worst, l->queue / l->carries);
 	l->now += STEP_MS;
 	lbe_decide(&l->law, l->now, through,
 		   l->trip + l->burst * through / l->carries + fmin(before, l->queue) / l->carries + l->jitter * drand48());
@@ -60,7 +59,7 @@ static double share(struct link *l, double seconds, double *queue)
 {
 	int n = (int)(seconds * 1000 / STEP_MS);
 
-	l->got = l->waited = l->worst = 0;
+	l->got = l->waited = 0;
 	for (int i = 0; i < n; i++)
 		step(l);
 	if (queue)
