@@ -131,7 +131,7 @@ start_node() { # NODE; a line in the ready pipe tells when it serves
 	(
 		close_inherited
 		cgroup_enter "$1"
-		exec setsid unshare --mount --uts --ipc --net --cgroup --pid --fork --kill-child "$self" __init "$1"
+		exec setsid unshare --mount --uts --ipc --net --cgroup --pid --fork --kill-child "$self" __init "$1" "$BASHPID"
 	) </dev/null >"$dir/$1/log" 2>&1 &
 	remember "$dir/$1/parent" $!
 	disown
@@ -155,11 +155,13 @@ stop_node() { # NODE: at once
 
 # --- the node's first process
 
-node_main() { # NODE
-	local node=$1 pid number k mounts links
-	# /proc is still the machine's here, so this is our pid as seen from there.
-	read -r pid _ </proc/self/stat
+node_main() { # NODE PARENT
+	local node=$1 pid parent number k mounts links
+	# /proc is still the machine's here, so these are pids as seen from there.
+	read -r pid _ _ parent _ </proc/self/stat
 	remember "$dir/$node/pid" "$pid"
+	# Ended before --kill-child took hold: whoever did that may have looked for our pid before it was noted.
+	[[ $parent == "$2" ]] || exit 71
 	number=$(<"$dir/$node/number")
 	k=$(<"$dir/subnet")
 	exec 8>"$dir/ready"
