@@ -37,8 +37,8 @@ exits() { # CODE COMMAND...
 between() { awk -v a="$1" -v x="$3" -v b="$2" 'BEGIN { print x; exit !(a <= x && x <= b) }'; }
 ping_ms() { "$lab" exec "$1" ping -q -n -i 0.02 -c 50 -W 1 "$2" | sed -n 's|^rtt .* = [^/]*/\([^/]*\)/.*|\1|p'; }
 ping_got() { "$lab" exec "$1" ping -q -n -i 0.01 -c 500 -W 1 "$2" | sed -n 's/.* \([0-9]*\) received.*/\1/p'; }
-reaches() { "$lab" exec "$1" ping -q -n -c 1 -W 1 "$2"; }
-unreached() { ! reaches "$1" "$2"; }
+reaches() { "$lab" exec "$1" ping -q -n -c 1 -w 5 "$2"; } # who asked for an address in vain asks again after a second
+unreached() { ! "$lab" exec "$1" ping -q -n -c 1 -W 1 "$2"; }
 from_here() { # ADDRESS COMMAND
 	ssh -F none -i "$EDGE_IDENTITY" -o UserKnownHostsFile="$EDGE_KNOWN_HOSTS" -o StrictHostKeyChecking=yes -o BatchMode=yes \
 		-o ConnectTimeout=5 "root@$1" "$2"
