@@ -18,26 +18,30 @@
 #define INTERVAL_TRIPS 4
 #define SAME 1.1            /* the link is measured when no more than that times the rate before gets through */
 #define LONG_MS 50          /* of a longer round trip a queue of ours is a small part */
-#define AGAIN_MS 5000       /* at the floor: is the link a slower one meanwhile? */
+#define AGAIN_LOW 100       /* intervals at the floor: is the link a slower one meanwhile? */
+#define AGAIN_IDLE 10       /* in which the link held the stream up, and not the limit: was that too high from the first? */
 #define TARGET_MS 0.5       /* so much more than the shortest round trip is a queue; or this share of it: */
 #define TARGET_SHARE 0.25
 #define AFTER_MEASURE 0.8   /* the queue that has come of it empties, and what is soon over never fills it again */
-#define BASE_MS 1000
+#define BASE_INTERVALS 20
 #define DOWN 0.98
 #define DOWN_MOST 0.9
 #define UP 1.01
 #define UPS 8               /* in a row, and there is more room than was thought: */
 #define UP_FAST 1.05
 #define MUCH_MORE 1.25      /* than ever got through is no limit at all */
-#define BUSY 0.8            /* of the limit: else it is not what holds the streams up, and a higher one says nothing */
-#define ACTIVE 0.1          /* of what all of them sent: a stream that counts */
+#define BUSY 0.8            /* of the limit: else it is not what holds the stream up, and a higher one says nothing */
 #define WORTH_BYTES 65536   /* got through in an interval, */
-#define WAITING 0.2         /* and more was there to be sent at so many looks: else it says nothing of the link */
+#define WAITING 0.2         /* and more was there to be sent at so many looks: else it says nothing of the link; */
+#define ALWAYS 0.9          /* at so many, it was the link or the limit that held the stream up, and not who writes to it */
 
 struct line {
 	int fd;
-	uint64_t acked; /* bytes, when the interval began */
-	double least;   /* round trip in the interval, ms */
+	struct lbe_law law;
+	/* Of this interval: */
+	uint64_t acked;    /* bytes, when it began */
+	double least;      /* round trip, ms */
+	unsigned waiting;  /* looks at which there was more to send than was let go */
 };
 
 struct lbe {
@@ -47,22 +51,19 @@ struct lbe {
 	bool over;
 	struct line line[STREAMS_MAX];
 	int n;
-	unsigned samples, waiting; /* of the interval; those in which there was more to send than was let go */
-	struct lbe_law law;
+	unsigned looks; /* of this interval */
 };
 
 /* ---- the law ---- */
 
-static void measure(struct lbe_law *w, double now, double rate)
+static void measure(struct lbe_law *w, double rate)
 {
-	bool settled = w->before > 0 && rate < w->before * SAME;
-
+	/* Of two, as streams that share the link have more of it by turns. */
+	if (w->before > 0 && rate < w->before * SAME) {
+		w->best = (w->before + rate) / 2;
+		w->limit = w->best * AFTER_MEASURE;
+	}
 	w->before = rate;
-	w->best = fmax(w->best, rate);
-	if (!settled)
-		return;
-	w->limit = w->best * AFTER_MEASURE;
-	w->floor_at = now;
 }
 
 /* The least round trip of late; 0: not known. */
@@ -71,37 +72,39 @@ static double base_of(const struct lbe_law *w)
 	return w->base[0] && w->base[1] ? fmin(w->base[0], w->base[1]) : w->base[0] + w->base[1];
 }
 
-/* Of an interval without a queue, as far as is known. That of a stream which has little to send, or stops to measure by itself, is
- * shorter than any under way, and begins or ends within an interval: so one counts that has a busy one before and behind it. The more
- * is sent in one go the longer it is: so the old ones are forgotten. */
-static void learn_base(struct lbe_law *w, double now)
+/* Of an interval without a queue, as far as is known. That of a stream which stops to measure by itself is shorter than any under way,
+ * and begins or ends within an interval: so one counts that has a busy one before and behind it. The more is sent in one go the longer
+ * it is: so the old ones are forgotten. */
+static void learn_base(struct lbe_law *w)
 {
-	if (now > w->base_until) {
+	if (w->n++ == BASE_INTERVALS) {
 		w->base[1] = w->base[0];
 		w->base[0] = 0;
-		w->base_until = now + BASE_MS;
+		w->n = 1;
 	}
 	if (w->busy > 2 && (!w->base[0] || w->last < w->base[0]))
 		w->base[0] = w->last;
 }
 
-void lbe_decide(struct lbe_law *w, double now, double rate, double rtt)
+void lbe_decide(struct lbe_law *w, double rate, double rtt, bool always)
 {
 	/* The interval itself says nothing: a window that still grows would be taken for the link, or it was still limited. */
-	if (rtt > LONG_MS || (w->limit && now - w->floor_at > AGAIN_MS)) {
+	if (rtt > LONG_MS || w->low > AGAIN_LOW || w->idle > AGAIN_IDLE) {
 		*w = (struct lbe_law)LBE_LAW_NEW;
 		return;
 	}
 	if (!w->limit) {
-		measure(w, now, rate);
+		measure(w, rate);
 		return;
 	}
-	double base = base_of(w);
+	double base = base_of(w), floor;
 	bool busy = rate > w->limit * BUSY, queue = base && rtt > base + fmax(base * TARGET_SHARE, TARGET_MS);
 
 	w->busy = busy ? w->busy + 1 : 0;
+	if (busy || always)
+		w->idle = busy ? 0 : w->idle + 1;
 	if (!queue)
-		learn_base(w, now);
+		learn_base(w);
 	w->last = rtt;
 	w->best = fmax(w->best, rate);
 	if (queue) {
@@ -110,11 +113,9 @@ void lbe_decide(struct lbe_law *w, double now, double rate, double rtt)
 	} else if (busy) {
 		w->limit *= w->ups++ < UPS ? UP : UP_FAST;
 	}
-	if (w->limit > w->best * LBE_FLOOR)
-		w->floor_at = now;
-	else
-		w->limit = w->best * LBE_FLOOR;
-	w->limit = fmin(w->limit, w->best * MUCH_MORE);
+	floor = w->best * LBE_FLOOR;
+	w->low = w->limit > floor ? 0 : w->low + 1;
+	w->limit = fmin(fmax(w->limit, floor), w->best * MUCH_MORE);
 }
 
 /* ---- the streams ---- */
@@ -130,57 +131,53 @@ static void begin_interval(struct lbe *l)
 {
 	struct tcp_info t;
 
-	l->samples = l->waiting = 0;
+	l->looks = 0;
 	for (int i = 0; i < l->n; i++) {
-		if (!look(&l->line[i], &t))
+		struct line *line = &l->line[i];
+
+		line->waiting = 0;
+		if (!look(line, &t))
 			continue;
-		l->line[i].acked = t.tcpi_bytes_acked;
-		l->line[i].least = t.tcpi_rtt / 1e3;
+		line->acked = t.tcpi_bytes_acked;
+		line->least = t.tcpi_rtt / 1e3;
 	}
 }
 
 static void sample(struct lbe *l)
 {
-	bool waiting = false;
 	struct tcp_info t;
 
+	l->looks++;
 	for (int i = 0; i < l->n; i++) {
-		if (!look(&l->line[i], &t))
+		struct line *line = &l->line[i];
+
+		if (!look(line, &t))
 			continue;
-		l->line[i].least = fmin(l->line[i].least, t.tcpi_rtt / 1e3);
-		waiting |= t.tcpi_notsent_bytes > 0;
+		line->least = fmin(line->least, t.tcpi_rtt / 1e3);
+		line->waiting += t.tcpi_notsent_bytes > 0;
 	}
-	l->samples++;
-	l->waiting += waiting;
 }
 
-/* Bytes per second and stream; ULONG_MAX: as fast as it goes. */
-static void set_limit(struct lbe *l, unsigned long rate)
+/* Bytes per ms; 0: as fast as it goes. */
+static void set_limit(const struct line *l, double limit)
 {
-	for (int i = 0; i < l->n; i++)
-		setsockopt(l->line[i].fd, SOL_SOCKET, SO_MAX_PACING_RATE, &rate, sizeof(rate));
+	unsigned long rate = limit ? (unsigned long)(limit * 1e3) : ~0UL;
+
+	setsockopt(l->fd, SOL_SOCKET, SO_MAX_PACING_RATE, &rate, sizeof(rate));
 }
 
-static void end_interval(struct lbe *l, double now, double ms)
+static void end_interval(struct line *l, unsigned looks, double ms)
 {
-	uint64_t got[STREAMS_MAX] = { 0 }, all = 0;
 	struct tcp_info t;
-	double rtt = 0;
-	int active = 0;
+	uint64_t got;
 
-	for (int i = 0; i < l->n; i++)
-		if (look(&l->line[i], &t))
-			all += got[i] = t.tcpi_bytes_acked - l->line[i].acked;
-	if (!all || (!l->law.limit && all < WORTH_BYTES) || l->waiting < l->samples * WAITING)
+	if (!look(l, &t) || l->waiting < looks * WAITING)
 		return;
-	for (int i = 0; i < l->n; i++) {
-		if ((double)got[i] < ACTIVE * (double)all)
-			continue;
-		if (!active++ || l->line[i].least < rtt)
-			rtt = l->line[i].least;
-	}
-	lbe_decide(&l->law, now, (double)all / ms, rtt);
-	set_limit(l, l->law.limit ? (unsigned long)(l->law.limit * 1e3 / active) : ~0UL);
+	got = t.tcpi_bytes_acked - l->acked;
+	if (!got || (!l->law.limit && got < WORTH_BYTES))
+		return;
+	lbe_decide(&l->law, (double)got / ms, l->least, l->waiting >= looks * ALWAYS);
+	set_limit(l, l->law.limit);
 }
 
 static void *run(void *arg)
@@ -199,8 +196,8 @@ static void *run(void *arg)
 			sample(l);
 			now = clock_ms();
 		}
-		if (!l->over)
-			end_interval(l, now, now - start);
+		for (int i = 0; i < l->n && !l->over; i++)
+			end_interval(&l->line[i], l->looks, now - start);
 	}
 	pthread_mutex_unlock(&l->lock);
 	return NULL;
@@ -236,7 +233,8 @@ void lbe_end(struct lbe *l)
 	pthread_cond_broadcast(&l->cond);
 	pthread_mutex_unlock(&l->lock);
 	pthread_join(l->thread, NULL);
-	set_limit(l, ~0UL);
+	for (int i = 0; i < l->n; i++)
+		set_limit(&l->line[i], 0);
 	pthread_mutex_destroy(&l->lock);
 	pthread_cond_destroy(&l->cond);
 	free(l);

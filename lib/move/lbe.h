@@ -5,7 +5,7 @@
  *
  * As in BBR (Cardwell et al., ACM Queue 14(5), 2016) the link is measured by sending without limit for a moment, and from then on the
  * limit follows the delay: up by a little while the round trip is as short as it has been since then, down when it is longer, as the
- * least of an interval tells (CoDel, RFC 8289). Where the round trip is long anyway nothing is paced. The limit never goes below
+ * least of an interval tells (CoDel, RFC 8289). Each stream is judged by itself: not all are as fast, nor go the same way. Where the round trip is long anyway nothing is paced. The limit never goes below
  * LBE_FLOOR of what got through unlimited: where the delay says nothing, for jitter or for others' queues, that is all that is
  * lost. */
 #ifndef EDGE_MOVE_LBE_H
@@ -25,21 +25,22 @@ struct lbe *lbe_start(struct stream *const *streams, int n);
 /* From now on nothing is paced; NULL is allowed. */
 void lbe_end(struct lbe *l);
 
-/* The law by itself; rates in bytes per millisecond, times in ms. */
+/* The law of one stream, by itself; rates in bytes per millisecond, times in ms. */
 struct lbe_law {
-	double limit;    /* of all streams together; 0: none, while the link is measured */
+	double limit;    /* 0: none, while the link is measured */
 	double best;     /* that got through since the link was measured */
 	double before;   /* that got through in the last interval of the measuring */
-	double base[2];  /* least round trip without a queue in this second, and in the one before; 0: none */
-	double base_until;
-	double floor_at; /* when the limit was last above the floor, or no floor was known */
+	double base[2];  /* least round trip without a queue in the last intervals, and in those before; 0: none */
+	double last;     /* round trip in the last interval */
+	unsigned n;      /* intervals that base[0] is of */
 	unsigned ups;    /* since it was last too high */
-	unsigned busy;   /* intervals in a row in which it held the streams up */
-	double last;     /* round trip in the last one */
+	unsigned busy;   /* intervals in a row in which it held the stream up, */
+	unsigned idle;   /* or the link itself did; */
+	unsigned low;    /* in which it was no higher than the floor */
 };
 #define LBE_LAW_NEW { 0 }
 
-/* What an interval says that ends at `now`: how much got through, and the least round trip. */
-void lbe_decide(struct lbe_law *w, double now, double rate, double rtt);
+/* What an interval says: how much got through, the least round trip, and whether there was more to be sent all the time. */
+void lbe_decide(struct lbe_law *w, double rate, double rtt, bool always);
 
 #endif

@@ -16,16 +16,20 @@
 #define STEP_MS 50
 #define QUEUE_MS 10
 
+#define STREAMS 2
+
 /* A link, as the law sees it: what fits goes through, the rest stands in its queue, and what does not fit there is dropped. */
 struct link {
-	struct lbe_law law;
-	double now, carries, queue; /* bytes per ms; bytes */
+	struct lbe_law law[STREAMS];
+	int n;                      /* streams; 0: one */
+	double carries, queue;      /* bytes per ms; bytes */
 	double trip;                /* round trip without a queue */
 	double burst;               /* so much longer with all that it carries: what is sent in one go follows itself */
 	double jitter;              /* up to so much longer, by chance */
-	double most;                /* that there is to send; 0: without end */
+	double most[STREAMS];       /* that there is to send; 0: without end */
+	double narrow[STREAMS];     /* that gets through elsewhere on its way, where nobody waits; 0: all */
 	double others;              /* bytes per ms that have the link as well */
-	double got, waited;         /* bytes; sum of ms that the queue took */
+	double got[STREAMS], waited; /* bytes; sum of ms that the queue took */
 };
 
 static void says(bool good, const char *format, ...)
@@ -39,32 +43,49 @@ static void says(bool good, const char *format, ...)
 	ok(good, text);
 }
 
+/* The least of the two, of which 0 is no limit. */
+static double least(double a, double b)
+{
+	return a && b ? fmin(a, b) : a + b;
+}
+
 static void step(struct link *l)
 {
-	double offered = l->law.limit ? l->law.limit : 2 * l->carries, through, before = l->queue;
+	double offered[STREAMS], all = 0, through, before = l->queue;
+	int n = l->n ? l->n : 1;
 
-	if (l->most && offered > l->most)
-		offered = l->most;
-	l->queue = fmin(fmax(l->queue + (offered + l->others - l->carries) * STEP_MS, 0), QUEUE_MS * l->carries);
-	through = fmin(offered, l->carries - l->others + (before - l->queue > 0 ? (before - l->queue) / STEP_MS : 0));
-	l->got += through * STEP_MS;
+	for (int i = 0; i < n; i++) {
+		offered[i] = l->law[i].limit ? l->law[i].limit : 2 * l->carries;
+		all += offered[i] = least(offered[i], least(l->most[i], l->narrow[i]));
+	}
+	l->queue = fmin(fmax(l->queue + (all + l->others - l->carries) * STEP_MS, 0), QUEUE_MS * l->carries);
+	through = fmin(all, l->carries - l->others + (before - l->queue > 0 ? (before - l->queue) / STEP_MS : 0));
 	l->waited += l->queue / l->carries;
-	l->now += STEP_MS;
-	lbe_decide(&l->law, l->now, through,
-		   l->trip + l->burst * through / l->carries + fmin(before, l->queue) / l->carries + l->jitter * drand48());
+	for (int i = 0; i < n; i++) {
+		double rate = through * offered[i] / all;
+
+		l->got[i] += rate * STEP_MS;
+		if (!l->most[i] || rate < l->most[i])
+			lbe_decide(&l->law[i], rate, l->trip + l->burst * through / l->carries + fmin(before, l->queue) / l->carries +
+							     l->jitter * drand48(), true);
+	}
 }
 
 /* What got through of what the link carries, and how long the queue took, in so many seconds. */
 static double share(struct link *l, double seconds, double *queue)
 {
 	int n = (int)(seconds * 1000 / STEP_MS);
+	double got = l->waited = 0;
 
-	l->got = l->waited = 0;
+	for (int i = 0; i < STREAMS; i++)
+		l->got[i] = 0;
 	for (int i = 0; i < n; i++)
 		step(l);
 	if (queue)
 		*queue = l->waited / n;
-	return l->got / (l->carries * seconds * 1000);
+	for (int i = 0; i < STREAMS; i++)
+		got += l->got[i];
+	return got / (l->carries * seconds * 1000);
 }
 
 static void test_alone(void)
@@ -112,11 +133,11 @@ static void test_little(void)
 	struct link l = { .carries = 117e3, .trip = 1, .burst = 1 };
 
 	share(&l, 5, NULL);
-	double limit = l.law.limit;
-	l.most = 20e3;
-	share(&l, 5, NULL);
-	l.most = 0;
-	ok(l.law.limit > 0.9 * limit, "who has little to send keeps the limit");
+	double limit = l.law[0].limit;
+	l.most[0] = 20e3;
+	share(&l, 60, NULL);
+	l.most[0] = 0;
+	ok(l.law[0].limit > 0.9 * limit, "who has little to send keeps the limit");
 	double part = share(&l, 1, NULL);
 	says(part > 0.9, "... and has the link again when there is more (%.2f)", part);
 }
@@ -127,22 +148,48 @@ static void test_stops(void)
 	struct link l = { .carries = 117e3, .trip = 1, .burst = 1 };
 
 	share(&l, 5, NULL);
-	l.most = 10e3;
+	l.narrow[0] = 10e3;
 	share(&l, 0.2, NULL);
-	l.most = 0;
+	l.narrow[0] = 0;
 	double part = share(&l, 5, NULL);
 	says(part > 0.95, "a stream that stops for a moment is no link without a queue (%.2f)", part);
 }
 
 static void test_wrong(void)
 {
-	struct link l = { .carries = 117e3, .trip = 1, .burst = 1, .most = 20e3 };
+	struct link l = { .carries = 117e3, .trip = 1, .burst = 1, .narrow = { 20e3 } };
+	double queue, part;
 
 	share(&l, 0.2, NULL);
-	l.most = 0;
+	l.narrow[0] = 0;
 	share(&l, 8, NULL);
-	double part = share(&l, 5, NULL);
-	says(part > 0.9, "a link that was measured wrongly is found out (%.2f)", part);
+	part = share(&l, 5, NULL);
+	says(part > 0.9, "a link that was taken for a slower one is found out (%.2f)", part);
+	l = (struct link){ .carries = 1170e3, .trip = 1, .burst = 1 };
+	share(&l, 0.2, NULL);
+	l.carries /= 10;
+	share(&l, 8, NULL);
+	part = share(&l, 5, &queue);
+	says(part > 0.85 && queue < 2, "... and one that was taken for a faster one (%.2f, queue %.2f ms)", part, queue);
+}
+
+static void test_several(void)
+{
+	struct link l = { .n = 2, .carries = 117e3, .trip = 1, .burst = 1 };
+	double queue, part;
+
+	share(&l, 1, NULL);
+	part = share(&l, 30, &queue);
+	says(part > 0.96 && queue < 1, "two streams use as much as one (%.3f, queue %.2f ms)", part, queue);
+	says(fmin(l.got[0], l.got[1]) > 0.3 * (l.got[0] + l.got[1]), "... both of them (%.0f and %.0f MB)", l.got[0] / 1e6, l.got[1] / 1e6);
+	l.narrow[1] = 11e3;
+	share(&l, 8, NULL);
+	part = share(&l, 10, &queue);
+	says(part > 0.93 && queue < 2, "one that is held up elsewhere leaves its part to the other (%.2f, queue %.2f ms)", part, queue);
+	l.narrow[1] = 0;
+	l.most[1] = 1e3;
+	part = share(&l, 10, &queue);
+	says(part > 0.93 && queue < 2, "... and so does one with little to send (%.2f, queue %.2f ms)", part, queue);
 }
 
 /* Two ends of a connection over loopback. */
@@ -219,6 +266,7 @@ int main(void)
 	test_little();
 	test_stops();
 	test_wrong();
+	test_several();
 	test_streams();
 	return done();
 }
