@@ -42,6 +42,7 @@ struct object *image_object_add(struct image *im, uint64_t id)
 	if (!o)
 		return NULL;
 	o->id = id;
+	im->shape++;
 	return im->object[im->n_objects++] = o;
 }
 
@@ -60,7 +61,7 @@ static struct window *window_find(const struct object *o, uint64_t number)
 	return lo < o->n_windows && o->window[lo]->number == number ? o->window[lo] : NULL;
 }
 
-static int window_add(struct object *o, uint64_t number, int layer)
+static int window_add(struct image *im, struct object *o, uint64_t number, int layer)
 {
 	struct window **bigger = realloc(o->window, (o->n_windows + 1) * sizeof(*bigger));
 	struct window *w = calloc(1, sizeof(*w));
@@ -78,6 +79,7 @@ static int window_add(struct object *o, uint64_t number, int layer)
 	w->layer = layer;
 	o->window[at] = w;
 	o->n_windows++;
+	im->shape++;
 	return 0;
 }
 
@@ -143,6 +145,7 @@ static void cover_undo(struct image *im, struct object *o, int layer)
 		else
 			free(o->window[i]);
 	im->windows -= o->n_windows - kept;
+	im->shape++;
 	o->n_windows = kept;
 	for (; o->n_layers > layer; o->n_layers--)
 		if (o->fd[o->n_layers - 1] >= 0)
@@ -162,7 +165,7 @@ static int cover_window(struct image *im, struct image_window w, struct err *e)
 		return 0;
 	if (o->n_windows >= WINDOWS_MAX || im->windows >= IMAGE_WINDOWS_MAX)
 		return err_set(e, EX_UNAVAILABLE, "memory image: address space too scattered");
-	if (window_add(o, w.number, o->n_layers))
+	if (window_add(im, o, w.number, o->n_layers))
 		return err_set(e, EX_OSERR, "out of memory");
 	im->windows++;
 	o->grown = true;

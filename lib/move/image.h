@@ -43,8 +43,8 @@ bool image_rough(const struct image *im);
 
 /* Between these two the folder has no index that is right. */
 int image_begin(struct image *im, struct err *e);
-/* Now and then, while the service runs: writes down what there is, if that was not done just now. It takes a
- * twentieth of the time at most. */
+/* Now and then, while the service runs: what there is is written down, by and by, if that was not done just now. It takes a fiftieth
+ * of the time at most. */
 void image_note(struct image *im);
 #define IMAGE_SWEEP 1 /* forget the pages that image_use has not named since image_begin */
 #define IMAGE_SYNC 2  /* wait until all of it is on disk */

@@ -8,16 +8,12 @@
 #include <string.h>
 #include <sys/stat.h>
 
-
-#include "lib/base/clock.h"
 #include "lib/base/file.h"
 #include "lib/move/image_int.h"
 
 #define INDEX_MAGIC "EDGEMEM2"
 #define PLACES_MIN 4096u
 #define LAYERS_MAX 6 /* more make CRIU's chain long: such an image is begun anew */
-#define NOTE_MS 250
-#define NOTE_SHARE 20 /* one in so many milliseconds goes into notes at most */
 
 /* ---- by content ---- */
 
@@ -95,6 +91,8 @@ struct index_file {
 	FILE *f;
 	struct digest_run *sum;
 	bool bad;
+	struct image *busy; /* others go on working with it meanwhile; else NULL */
+	unsigned shape;     /* that it had in the beginning */
 };
 
 static void put(struct index_file *x, const void *p, size_t n)
@@ -122,24 +120,49 @@ static void put64(struct index_file *x, uint64_t v)
 	put(x, &v, sizeof(v));
 }
 
+/* The digests of its pages of data, as many at once as lie side by side. */
+static void put_digests(struct index_file *x, const struct chunk *c)
+{
+	for (size_t p = 0, n; p < PAGES_PER_CHUNK; p += n + 1) {
+		for (n = 0; p + n < PAGES_PER_CHUNK && c->state[p + n] == PAGE_DATA; n++)
+			;
+		if (n)
+			put(x, &c->digest[p], n * sizeof(struct digest));
+	}
+}
+
+/* Of an image that others work with, from a copy: the lock is held for as long as that takes. */
+static void put_chunk(struct index_file *x, uint64_t k, const struct chunk *c)
+{
+	struct chunk copy;
+
+	if (x->busy) {
+		copy = *c;
+		c = &copy;
+		pthread_mutex_unlock(&x->busy->lock);
+	}
+	put64(x, k);
+	put(x, c->state, sizeof(c->state));
+	put_digests(x, c);
+	if (!x->busy)
+		return;
+	pthread_mutex_lock(&x->busy->lock);
+	x->bad |= x->busy->shape != x->shape || x->busy->note_over;
+}
+
 static void put_window(struct index_file *x, const struct window *w)
 {
+	bool have[CHUNKS_PER_WINDOW]; /* others may be added meanwhile */
 	uint64_t chunks = 0;
 
 	for (size_t k = 0; k < CHUNKS_PER_WINDOW; k++)
-		chunks += w->chunk[k] != NULL;
+		chunks += have[k] = w->chunk[k] != NULL;
 	put64(x, w->number);
 	put64(x, (uint64_t)w->layer);
 	put64(x, chunks);
-	for (size_t k = 0; k < CHUNKS_PER_WINDOW; k++) {
-		if (!w->chunk[k])
-			continue;
-		put64(x, k);
-		put(x, w->chunk[k]->state, sizeof(w->chunk[k]->state));
-		for (size_t p = 0; p < PAGES_PER_CHUNK; p++)
-			if (w->chunk[k]->state[p] == PAGE_DATA)
-				put(x, &w->chunk[k]->digest[p], sizeof(struct digest));
-	}
+	for (size_t k = 0; k < CHUNKS_PER_WINDOW && !x->bad; k++)
+		if (have[k])
+			put_chunk(x, k, w->chunk[k]);
 }
 
 static bool get_chunk(struct index_file *x, struct window *w)
@@ -207,7 +230,7 @@ static bool index_load(struct image *im, const char *name)
 	AUTO_FILE FILE *f = fopen(path, "re");
 	if (!f)
 		return false;
-	struct index_file x = { f, digest_begin(), false };
+	struct index_file x = { f, digest_begin(), false, NULL, 0 };
 	get(&x, magic, sizeof(magic));
 	ok = !x.bad && !memcmp(magic, INDEX_MAGIC, sizeof(magic));
 	for (uint64_t n = ok ? get64(&x) : 0; ok && n; n--)
@@ -238,6 +261,7 @@ static void forget_objects(struct image *im)
 	free(im->object);
 	free(im->place);
 	im->object = NULL;
+	im->shape++;
 	im->last = NULL;
 	im->place = NULL;
 	im->n_objects = im->windows = im->places = im->places_used = 0;
@@ -314,6 +338,7 @@ int image_open(struct image **out, const char *dir, struct err *e)
 	if (!im)
 		return err_set(e, EX_OSERR, "out of memory");
 	pthread_mutex_init(&im->lock, NULL);
+	pthread_cond_init(&im->note_cond, NULL);
 	snprintf(im->dir, sizeof(im->dir), "%s", dir);
 	if (digest_load(e) || file_mkdirs(dir, 0700, e))
 		return -1;
@@ -338,8 +363,10 @@ bool image_rough(const struct image *im)
 
 void image_free(struct image *im)
 {
+	image_note_end(im);
 	forget_objects(im);
 	pthread_mutex_destroy(&im->lock);
+	pthread_cond_destroy(&im->note_cond);
 	free(im);
 }
 
@@ -361,7 +388,7 @@ int image_begin(struct image *im, struct err *e)
 		return err_sys(e, "%s", path);
 	pthread_mutex_lock(&im->lock);
 	image_each_chunk(im, begin_chunk, NULL);
-	im->note_at = clock_ms() + NOTE_MS;
+	image_note_begin(im);
 	pthread_mutex_unlock(&im->lock);
 	return 0;
 }
@@ -392,12 +419,13 @@ static void put_object(struct index_file *x, const struct object *o)
 	put64(x, o->id);
 	put64(x, (uint64_t)o->n_layers);
 	put64(x, o->n_windows);
-	for (size_t i = 0; i < o->n_windows; i++)
+	for (size_t i = 0; i < o->n_windows && !x->bad; i++)
 		put_window(x, o->window[i]);
 }
 
-static int index_write(struct image *im, const char *name, bool sync, struct err *e)
+int image_index_write(struct image *im, const char *name, enum index_how how, struct err *e)
 {
+	const bool sync = how == INDEX_SYNC;
 	char path[PATH_MAX + 8], tmp[PATH_MAX + 8];
 	struct digest sum;
 
@@ -406,10 +434,10 @@ static int index_write(struct image *im, const char *name, bool sync, struct err
 	AUTO_FILE FILE *f = fopen(tmp, "we");
 	if (!f)
 		return err_sys(e, "%s", tmp);
-	struct index_file x = { f, digest_begin(), false };
+	struct index_file x = { f, digest_begin(), false, how == INDEX_BUSY ? im : NULL, im->shape };
 	put(&x, INDEX_MAGIC, 8);
 	put64(&x, im->n_objects);
-	for (size_t i = 0; i < im->n_objects; i++)
+	for (size_t i = 0; i < im->n_objects && !x.bad; i++)
 		put_object(&x, im->object[i]);
 	digest_end(x.sum, &sum);
 	x.bad |= fwrite(&sum, sizeof(sum), 1, f) != 1;
@@ -422,26 +450,12 @@ static int index_write(struct image *im, const char *name, bool sync, struct err
 	return sync && (folder < 0 || fsync(folder)) ? err_sys(e, "%s", im->dir) : 0;
 }
 
-void image_note(struct image *im)
-{
-	double start;
-
-	if (pthread_mutex_trylock(&im->lock)) /* it is asked often enough */
-		return;
-	start = clock_ms();
-	if (im->note_at && start > im->note_at) {
-		index_write(im, "rough", false, NULL);
-		double took = clock_ms() - start;
-		im->note_at = start + (took * NOTE_SHARE > NOTE_MS ? took * NOTE_SHARE : NOTE_MS);
-	}
-	pthread_mutex_unlock(&im->lock);
-}
-
 int image_save(struct image *im, int flags, struct err *e)
 {
 	char rough[PATH_MAX + 8];
 	int rc = 0;
 
+	image_note_end(im);
 	pthread_mutex_lock(&im->lock);
 	if (flags & IMAGE_SWEEP)
 		image_each_chunk(im, sweep_chunk, NULL);
@@ -452,8 +466,7 @@ int image_save(struct image *im, int flags, struct err *e)
 	/* What was not looked at since somebody died is as doubtful as before. */
 	im->rough &= !(flags & IMAGE_SWEEP);
 	if (!rc)
-		rc = index_write(im, im->rough ? "rough" : "index", flags & IMAGE_SYNC, e);
-	im->note_at = 0;
+		rc = image_index_write(im, im->rough ? "rough" : "index", flags & IMAGE_SYNC ? INDEX_SYNC : INDEX_WHOLE, e);
 	snprintf(rough, sizeof(rough), "%s/rough", im->dir);
 	if (!rc && !im->rough)
 		unlink(rough);

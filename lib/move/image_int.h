@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* The inside of a memory image, shared by image.c (pages by address), image_used.c (notes on them),
- * image_index.c (by content, and on disk) and image_link.c (for CRIU). */
+ * image_index.c (by content, and on disk), image_note.c (on disk meanwhile) and image_link.c (for CRIU). */
 #ifndef EDGE_MOVE_IMAGE_INT_H
 #define EDGE_MOVE_IMAGE_INT_H
 
@@ -54,7 +54,11 @@ struct image {
 	size_t places, places_used;
 	bool rough;
 	bool indexed; /* by content: from the first image_find on */
-	double note_at; /* when image_note writes the next time; 0: the image is at rest */
+	unsigned shape; /* changes when objects or windows come or go */
+	double note_at; /* when the next note is written; 0: the image is at rest */
+	pthread_t noter;
+	pthread_cond_t note_cond;
+	bool noting, note_due, note_over; /* there is a thread; a note is to be written, or is being; no more of them */
 };
 
 /* The page's number in its chunk. */
@@ -73,5 +77,14 @@ void image_hash_add(struct image *im, const struct digest *d, uint64_t object, u
 /* Enters all pages; a sender never looks, and is spared it. */
 void image_hash_all(struct image *im);
 bool image_hash_find(struct image *im, const struct digest *d, uint64_t *object, uint64_t *addr);
+
+/* The lock is held. INDEX_SYNC: until it is on disk. INDEX_BUSY: it is given back again and again, so that others go on; what they
+ * change meanwhile may be in the index or not, and when they change the shape, or note_over, there is none (-1). */
+enum index_how { INDEX_WHOLE, INDEX_SYNC, INDEX_BUSY };
+int image_index_write(struct image *im, const char *name, enum index_how how, struct err *e);
+/* From now on there may be notes; the lock is held. */
+void image_note_begin(struct image *im);
+/* No more, and none is being written; the lock is not held. */
+void image_note_end(struct image *im);
 
 #endif

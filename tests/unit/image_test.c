@@ -4,6 +4,8 @@
 #include <dirent.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <pthread.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
@@ -221,6 +223,48 @@ static void test_use(void)
 	ok(!image_used(im, 1, 99 * PAGE, 1) && !image_used(im, 1, 150 * PAGE, 1), "... on both sides");
 }
 
+static atomic_bool enough;
+
+static void *put_many(void *arg)
+{
+	for (unsigned i = 0; !enough; i++) {
+		if (i % 4096 == 0)
+			cover(arg, 2 + i / 4096, 1); /* a new object: the note under way is given up */
+		put(arg, 2 + i / 4096, GIB + i % 4096 * PAGE, i);
+	}
+	return NULL;
+}
+
+static void test_busy(void)
+{
+	AUTO_IMAGE struct image *im = NULL;
+	struct stat before, after;
+	pthread_t thread;
+	bool again = false;
+
+	image_open(&im, in("busy"), &e);
+	image_begin(im, &e);
+	cover(im, 1, 1);
+	for (unsigned i = 0; i < 2000; i++)
+		put(im, 1, GIB + i * PAGE, i);
+	usleep(300000);
+	image_note(im);
+	for (int i = 0; i < 100 && stat(in("busy/rough"), &before); i++)
+		usleep(100000);
+	pthread_create(&thread, NULL, put_many, im);
+	for (int i = 0; i < 1000 && !again; i++) {
+		usleep(10000);
+		image_note(im);
+		again = !stat(in("busy/rough"), &after) && after.st_ino != before.st_ino;
+	}
+	enough = true;
+	pthread_join(thread, NULL);
+	ok(again, "a note is written while pages come");
+	image_free(TAKE_PTR(im));
+	is_int(image_open(&im, in("busy"), &e), 0, "... which is a whole one");
+	ok(image_rough(im) && image_pages(im) >= 2000 && has(im, 1, GIB + 1999 * PAGE, 1999), "... and knows what was there before it");
+}
+
 /* A move dies: what came after the last note may have been written or not. */
 static void test_rough(void)
 {
@@ -235,6 +279,8 @@ static void test_rough(void)
 	ok(access(in("rough/rough"), F_OK) != 0, "a note is not written at once");
 	usleep(300000);
 	image_note(im);
+	for (int i = 0; i < 100 && access(in("rough/rough"), F_OK); i++)
+		usleep(100000);
 	ok(!access(in("rough/rough"), F_OK) && access(in("rough/index"), F_OK), "... but after a while");
 	put(im, 1, 3 * GIB, 5);
 	put(im, 1, 3 * GIB + PAGE, 2);
@@ -383,6 +429,7 @@ int main(void)
 	test_rest();
 	test_use();
 	test_rough();
+	test_busy();
 	test_index();
 	test_hostile_index();
 	test_parents();

@@ -257,6 +257,8 @@ static void test_killed(void)
 		if (killed) {
 			usleep(300000);
 			image_note(im);
+			for (int i = 0; i < 100 && access(in("killed/rough"), F_OK); i++)
+				usleep(100000);
 			digest_of(memory + 701 * PAGE_BYTES, PAGE_BYTES, &d);
 			image_put(im, OBJECT, BASE + 700 * PAGE_BYTES, &d, memory + 701 * PAGE_BYTES, &e);
 		} else {
