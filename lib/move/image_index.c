@@ -13,6 +13,7 @@
 
 #define INDEX_MAGIC "EDGEMEM2"
 #define PLACES_MIN 4096u
+#define PLACES_MOVED 4 /* at each that is added: all have moved long before there are more again than should be */
 #define LAYERS_MAX 6 /* more make CRIU's chain long: such an image is begun anew */
 
 /* ---- by content ---- */
@@ -25,50 +26,66 @@ static uint64_t hash_key(const struct digest *d)
 	return key ? key : 1;
 }
 
-/* Whether the key is new. */
-static bool place_put(struct place *table, size_t n, struct place p)
+/* Where the key is, or would be. */
+static struct place *place_at(struct place *table, size_t n, uint64_t key)
 {
-	size_t i = p.key & (n - 1);
-	bool new;
+	size_t i = key & (n - 1);
 
-	while (table[i].key && table[i].key != p.key)
+	while (table[i].key && table[i].key != key)
 		i = (i + 1) & (n - 1);
-	new = !table[i].key;
-	table[i] = p;
-	return new;
+	return &table[i];
+}
+
+static void place_put(struct image *im, struct place p, bool newer)
+{
+	struct place *at = place_at(im->place, im->places, p.key);
+
+	im->places_used += !at->key;
+	if (!at->key || newer)
+		*at = p;
+}
+
+/* A table twice as large, into which the entries move by and by: to move a million at once would take a tenth of a second, in which
+ * nobody could work with the image. */
+static bool grow_places(struct image *im)
+{
+	size_t n = im->places ? im->places * 2 : PLACES_MIN;
+	struct place *bigger = calloc(n, sizeof(*bigger));
+
+	if (!bigger)
+		return false;
+	im->smaller = im->place;
+	im->to_move = im->places;
+	im->place = bigger;
+	im->places = n;
+	im->places_used = 0;
+	return true;
 }
 
 void image_hash_add(struct image *im, const struct digest *d, uint64_t object, uint64_t addr)
 {
-	if (im->places_used * 2 >= im->places) {
-		size_t n = im->places ? im->places * 2 : PLACES_MIN;
-		struct place *bigger = calloc(n, sizeof(*bigger));
-
-		if (!bigger)
-			return; /* only sharing is lost */
-		for (size_t i = 0; i < im->places; i++)
-			if (im->place[i].key)
-				place_put(bigger, n, im->place[i]);
-		free(im->place);
-		im->place = bigger;
-		im->places = n;
-	}
-	im->places_used += place_put(im->place, im->places, (struct place){ hash_key(d), object, addr });
+	if (im->places_used * 2 >= im->places && !grow_places(im))
+		return; /* only sharing is lost */
+	for (int i = 0; i < PLACES_MOVED && im->to_move; i++)
+		if (im->smaller[--im->to_move].key)
+			place_put(im, im->smaller[im->to_move], false);
+	if (!im->to_move)
+		free(TAKE_PTR(im->smaller));
+	place_put(im, (struct place){ hash_key(d), object, addr }, true);
 }
 
 bool image_hash_find(struct image *im, const struct digest *d, uint64_t *object, uint64_t *addr)
 {
 	uint64_t key = hash_key(d);
+	const struct place *p = im->places ? place_at(im->place, im->places, key) : NULL;
 
-	if (!im->places)
+	if (p && !p->key && im->to_move)
+		p = place_at(im->smaller, im->places / 2, key);
+	if (!p || !p->key)
 		return false;
-	for (size_t i = key & (im->places - 1); im->place[i].key; i = (i + 1) & (im->places - 1))
-		if (im->place[i].key == key) {
-			*object = im->place[i].object;
-			*addr = im->place[i].addr;
-			return true;
-		}
-	return false;
+	*object = p->object;
+	*addr = p->addr;
+	return true;
 }
 
 static void hash_chunk(void *ctx, struct object *o, struct window *w, size_t k)
@@ -260,11 +277,12 @@ static void forget_objects(struct image *im)
 	}
 	free(im->object);
 	free(im->place);
+	free(im->smaller);
 	im->object = NULL;
 	im->shape++;
 	im->last = NULL;
-	im->place = NULL;
-	im->n_objects = im->windows = im->places = im->places_used = 0;
+	im->place = im->smaller = NULL;
+	im->n_objects = im->windows = im->places = im->places_used = im->to_move = 0;
 }
 
 /* ---- after a crash ---- */

@@ -50,8 +50,8 @@ struct image {
 	pthread_mutex_t lock;
 	struct object **object, *last;
 	size_t n_objects, windows; /* windows: of all objects */
-	struct place *place;
-	size_t places, places_used;
+	struct place *place, *smaller; /* smaller: the one before, half as large, until all has moved from it */
+	size_t places, places_used, to_move;
 	bool rough;
 	bool indexed; /* by content: from the first image_find on */
 	unsigned shape; /* changes when objects or windows come or go */

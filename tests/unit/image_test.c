@@ -223,6 +223,28 @@ static void test_use(void)
 	ok(!image_used(im, 1, 99 * PAGE, 1) && !image_used(im, 1, 150 * PAGE, 1), "... on both sides");
 }
 
+static void test_many(void)
+{
+	AUTO_IMAGE struct image *im = NULL;
+	uint8_t got[PAGE];
+	unsigned lost = 0;
+	struct digest d;
+
+	image_open(&im, in("many"), &e);
+	image_begin(im, &e);
+	cover(im, 1, 1);
+	for (unsigned i = 0; i < 5000; i++) {
+		put(im, 1, GIB + i * PAGE, i);
+		for (unsigned j = i; j <= i; j /= 2) { /* some of all that are there */
+			digest_of(page_of(j), PAGE, &d);
+			lost += image_find(im, &d, got) || memcmp(got, page_of(j), PAGE);
+			if (!j)
+				break;
+		}
+	}
+	is_int(lost, 0, "each of many is found by its content at any time");
+}
+
 static atomic_bool enough;
 
 static void *put_many(void *arg)
@@ -428,6 +450,7 @@ int main(void)
 	test_bounds();
 	test_rest();
 	test_use();
+	test_many();
 	test_rough();
 	test_busy();
 	test_index();
