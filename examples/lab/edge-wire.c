@@ -374,8 +374,8 @@ static int64_t waited_ns(struct msghdr *m, int64_t now)
 	return waited < 0 || waited > 1000000000 ? 0 : waited; /* a clock that was set */
 }
 
-/* Was there any? */
-static bool receive(struct way *w, const struct settings *s)
+/* How many there were, BATCH at most. */
+static int receive(struct way *w, const struct settings *s)
 {
 	char control[CMSG_SPACE(sizeof(struct timespec))];
 	int64_t now = now_ns(CLOCK_MONOTONIC), real = now_ns(CLOCK_REALTIME);
@@ -398,7 +398,7 @@ static bool receive(struct way *w, const struct settings *s)
 		f->len = (uint32_t)n - (uint32_t)sizeof(f->hdr);
 		take(w, s, frame_fit(f), now - waited_ns(&m, real));
 	}
-	return true;
+	return BATCH;
 }
 
 /* Sends what is due within `lead`. Returns when to come again, INT64_MAX when there is nothing. */
@@ -443,10 +443,10 @@ static void on_hup(int sig)
 
 /* Waits for frames, or for the time of the next delivery. While there are some it only naps: the kernel notes when a frame
  * came, and before delay_ns have passed nobody misses it. To be woken by each would take most of the processor. */
-static void turn(struct way ways[2], const struct settings *s, const sigset_t *none)
+static void turn(struct way ways[2], const struct settings *s)
 {
 	static int64_t lead; /* how late a sleep usually ends */
-	static bool busy;
+	static bool busy, more; /* there were frames, and more than were taken */
 	struct pollfd p[2] = { { ways[0].in, POLLIN, 0 }, { ways[1].in, POLLIN, 0 } };
 	int64_t next = deliver(&ways[0], lead), other = deliver(&ways[1], lead), now = now_ns(CLOCK_MONOTONIC), wait;
 	int64_t nap = s->delay_ns - s->jitter_ns - lead;
@@ -459,27 +459,30 @@ static void turn(struct way ways[2], const struct settings *s, const sigset_t *n
 		nap = NAP_MAX_NS;
 	if (busy && next - now > nap)
 		next = now + nap;
-	wait = next > now ? next - now : 0;
+	wait = next > now && !more ? next - now : 0;
 	t = (struct timespec){ wait / 1000000000, wait % 1000000000 };
-	if (ppoll(p, busy ? 0 : 2, next == INT64_MAX ? NULL : &t, none) == 0) {
+	if (ppoll(p, busy ? 0 : 2, next == INT64_MAX && !more ? NULL : &t, NULL) == 0) {
 		int64_t late = now_ns(CLOCK_MONOTONIC) - next;
 
 		if (wait && late >= 0 && late < LEAD_MAX_NS)
 			lead += (late - lead) / 8;
 	}
-	bool came = false;
+	if (changed) /* before what came since is taken */
+		return;
+	bool all = busy;
+	busy = more = false;
 	for (int i = 0; i < 2; i++) {
-		if (busy || p[i].revents)
-			came |= receive(&ways[i], s);
+		int n = all || p[i].revents ? receive(&ways[i], s) : 0;
+
+		busy |= n > 0;
+		more |= n == BATCH;
 	}
-	busy = came;
 }
 
 int main(int argc, char **argv)
 {
 	struct settings s;
 	struct way ways[2] = { 0 };
-	sigset_t hup, none; /* of signals that are held back, while it waits */
 	int code;
 
 	if (argc != 4)
@@ -487,10 +490,6 @@ int main(int argc, char **argv)
 	code = settings_read(&s, argv[3]);
 	if (code)
 		return code;
-	sigemptyset(&hup);
-	sigaddset(&hup, SIGHUP);
-	sigprocmask(SIG_BLOCK, &hup, &none);
-	sigdelset(&none, SIGHUP);
 	sigaction(SIGHUP, &(struct sigaction){ .sa_handler = on_hup }, NULL);
 	int a = port_open(argv[1]), b = port_open(argv[2]);
 	if (a < 0 || b < 0)
@@ -502,7 +501,7 @@ int main(int argc, char **argv)
 	}
 	srand48(now_ns(CLOCK_MONOTONIC));
 	be_prompt();
-	for (;; turn(ways, &s, &none)) {
+	for (;; turn(ways, &s)) {
 		if (changed) {
 			changed = 0;
 			settings_read(&s, argv[3]); /* has said what is wrong; the old ones stay */

@@ -12,7 +12,8 @@
 #include "lib/base/await.h"
 
 #define EVERY_MS 1000
-#define WHOLE_EVERY 5 /* times: as often as the kernel commits its journal anyway */
+#define WHOLE_FIRST 2 /* time: files come first; */
+#define WHOLE_EVERY 5 /* then as often as the kernel commits its journal anyway */
 
 struct settle {
 	int fd;
@@ -52,7 +53,9 @@ static void write_out(struct settle *s)
 
 	rewinddir(s->pages);
 	while ((d = readdir(s->pages))) {
-		AUTO_FD int fd = d->d_type == DT_REG ? openat(dirfd(s->pages), d->d_name, O_RDONLY | O_NOFOLLOW | O_CLOEXEC) : -1;
+		/* Not every filesystem says what it is; a folder has nothing to be written then. */
+		const bool file = d->d_type == DT_REG || d->d_type == DT_UNKNOWN;
+		AUTO_FD int fd = file ? openat(dirfd(s->pages), d->d_name, O_RDONLY | O_NONBLOCK | O_NOFOLLOW | O_CLOEXEC) : -1;
 
 		if (fd >= 0)
 			sync_file_range(fd, 0, 0, SYNC_FILE_RANGE_WRITE);
@@ -72,7 +75,7 @@ static void *run(void *arg)
 			break;
 		last = s->last;
 		pthread_mutex_unlock(&s->lock);
-		if (last || times % WHOLE_EVERY == 0)
+		if (last || times == WHOLE_FIRST || times % WHOLE_EVERY == 0)
 			syncfs(s->fd); /* one that fails is found by who needs it there */
 		else
 			write_out(s);

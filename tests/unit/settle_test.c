@@ -1,11 +1,15 @@
 /* SPDX-License-Identifier: MIT */
 #include "lib/move/settle.h"
 
+#include <errno.h>
 #include <fcntl.h>
+#include <linux/magic.h>
+#include <stdbool.h>
 #include <stdint.h>
 #include <stdlib.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
+#include <sys/vfs.h>
 #include <unistd.h>
 
 #include "lib/base/clock.h"
@@ -26,10 +30,10 @@ static long waiting(int fd)
 	return syscall(SYS_cachestat, fd, range, count, 0) ? -1 : (long)(count[1] + count[2]);
 }
 
-static int written(const char *name)
+static int written(const char *folder, const char *name)
 {
 	static char block[1 << 20];
-	int fd = open(file_path("%s/%s", dir, name), O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+	int fd = open(file_path("%s/%s", folder, name), O_RDWR | O_CREAT | O_CLOEXEC, 0600);
 
 	if (fd < 0 || fd_write_all(fd, block, sizeof(block)))
 		exit(1);
@@ -38,7 +42,7 @@ static int written(const char *name)
 
 static void test_now(void)
 {
-	int fd = written("a");
+	int fd = written(dir, "a");
 	struct settle *s = settle_start(dir, dir);
 	const long before = waiting(fd);
 
@@ -55,19 +59,41 @@ static void test_now(void)
 	close(fd);
 }
 
-static void test_by_itself(const char *pages, const char *what)
+/* On disk within 20 s. */
+static bool comes(int fd)
 {
-	struct settle *s = settle_start(dir, pages);
-	int fd = written("b");
+	for (int i = 0; i < 2000 && waiting(fd) > 0; i++)
+		usleep(10000);
+	return !waiting(fd);
+}
 
-	for (int i = 0; i < 200 && waiting(fd) > 0; i++)
-		usleep(100000);
-	if (waiting(fd) < 0)
-		skip(what, "kernel: no cachestat(2)");
+static void test_by_itself(const char *none)
+{
+	struct statfs fs;
+	bool first = false, all = true;
+
+	/* A disk may be so slow that the pages are there no sooner than all else. */
+	for (int i = 0; i < 3 && !first; i++) {
+		const double start = clock_ms();
+		struct settle *s = settle_start(dir, dir);
+		int pages = written(dir, "b"), other = written(none, "c");
+
+		all &= comes(pages);
+		first = waiting(other) > 0 && clock_ms() - start < 1800;
+		all &= comes(other);
+		settle_free(s);
+		close(pages);
+		close(other);
+	}
+	if (waiting(0) < 0 && errno == ENOSYS) {
+		skip("what is written comes to disk unasked", "kernel: no cachestat(2)");
+		return;
+	}
+	ok(all, "what is written comes to disk unasked");
+	if (statfs(dir, &fs) || fs.f_type == OVERLAYFS_SUPER_MAGIC)
+		skip("... pages first", "overlay: does not send a file's pages to disk by themselves");
 	else
-		is_int(waiting(fd), 0, what);
-	settle_free(s);
-	close(fd);
+		ok(first, "... pages first");
 }
 
 static void test_none(void)
@@ -80,12 +106,14 @@ static void test_none(void)
 
 int main(void)
 {
+	char none[sizeof(dir) + 8];
+
 	snprintf(dir, sizeof(dir), "%s", mkdtemp((char[]){ "/var/tmp/settle-XXXXXX" }));
-	if (mkdir(file_path("%s/none", dir), 0700))
+	snprintf(none, sizeof(none), "%s/none", dir);
+	if (mkdir(none, 0700))
 		exit(1);
 	test_now();
-	test_by_itself(dir, "pages that are written meanwhile come to disk unasked");
-	test_by_itself(file_path("%s/none", dir), "... and so does all else");
+	test_by_itself(none);
 	test_none();
 	file_remove_tree(dir, NULL);
 	return done();
