@@ -46,7 +46,7 @@ static void place_put(struct image *im, struct place p, bool newer)
 }
 
 /* A table twice as large, into which the entries move by and by: to move a million at once would take a tenth of a second, in which
- * nobody could work with the image. */
+ * nobody could work with the image. (To give back the old one takes a tenth of that.) */
 static bool grow_places(struct image *im)
 {
 	size_t n = im->places ? im->places * 2 : PLACES_MIN;
@@ -441,31 +441,52 @@ static void put_object(struct index_file *x, const struct object *o)
 		put_window(x, o->window[i]);
 }
 
+/* Closes the file, and it takes the place of the one before; or goes, when it is bad. */
+static int index_end(struct index_file *x, const char *tmp, const char *path, bool sync, struct err *e)
+{
+	struct digest sum;
+
+	digest_end(x->sum, &sum);
+	x->bad |= fwrite(&sum, sizeof(sum), 1, x->f) != 1 || fflush(x->f) || (sync && fsync(fileno(x->f)));
+	if (x->bad || rename(tmp, path)) {
+		err_sys(e, "%s", path);
+		x->bad = true;
+		unlink(tmp);
+	}
+	fclose(x->f);
+	return x->bad ? -1 : 0;
+}
+
 int image_index_write(struct image *im, const char *name, enum index_how how, struct err *e)
 {
+	struct image *busy = how == INDEX_BUSY ? im : NULL;
 	const bool sync = how == INDEX_SYNC;
 	char path[PATH_MAX + 8], tmp[PATH_MAX + 8];
-	struct digest sum;
 
 	snprintf(path, sizeof(path), "%s/%s", im->dir, name);
 	snprintf(tmp, sizeof(tmp), "%s/index~", im->dir);
-	AUTO_FILE FILE *f = fopen(tmp, "we");
+	/* The disk may keep waiting who opens, ends or removes a file: nobody else waits with it. */
+	if (busy)
+		pthread_mutex_unlock(&busy->lock);
+	FILE *f = fopen(tmp, "we");
+	if (busy)
+		pthread_mutex_lock(&busy->lock);
 	if (!f)
 		return err_sys(e, "%s", tmp);
-	struct index_file x = { f, digest_begin(), false, how == INDEX_BUSY ? im : NULL, im->shape };
+	struct index_file x = { f, digest_begin(), false, busy, im->shape };
 	put(&x, INDEX_MAGIC, 8);
 	put64(&x, im->n_objects);
 	for (size_t i = 0; i < im->n_objects && !x.bad; i++)
 		put_object(&x, im->object[i]);
-	digest_end(x.sum, &sum);
-	x.bad |= fwrite(&sum, sizeof(sum), 1, f) != 1;
-	if (x.bad || fflush(f) || (sync && fsync(fileno(f))) || rename(tmp, path)) {
-		err_sys(e, "%s", path);
-		unlink(tmp);
-		return -1;
-	}
-	AUTO_FD int folder = sync ? open(im->dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC) : -1;
-	return sync && (folder < 0 || fsync(folder)) ? err_sys(e, "%s", im->dir) : 0;
+	if (busy)
+		pthread_mutex_unlock(&busy->lock);
+	int rc = index_end(&x, tmp, path, sync, e);
+	if (busy)
+		pthread_mutex_lock(&busy->lock);
+	if (rc || !sync)
+		return rc;
+	AUTO_FD int folder = open(im->dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	return folder < 0 || fsync(folder) ? err_sys(e, "%s", im->dir) : 0;
 }
 
 int image_save(struct image *im, int flags, struct err *e)

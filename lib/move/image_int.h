@@ -84,7 +84,5 @@ enum index_how { INDEX_WHOLE, INDEX_SYNC, INDEX_BUSY };
 int image_index_write(struct image *im, const char *name, enum index_how how, struct err *e);
 /* From now on there may be notes; the lock is held. */
 void image_note_begin(struct image *im);
-/* No more, and none is being written; the lock is not held. */
-void image_note_end(struct image *im);
 
 #endif

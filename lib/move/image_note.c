@@ -1,11 +1,14 @@
 /* SPDX-License-Identifier: MIT */
 /* Notes of a memory image while it changes, in a thread of its own: who brings pages does not wait for it. */
+#include <math.h>
+
 #include "lib/base/clock.h"
 #include "lib/base/proc.h"
 #include "lib/move/image_int.h"
 
 #define NOTE_MS 250
-#define NOTE_SHARE 50 /* one in so many milliseconds goes into notes at most */
+#define NOTE_SHARE 50 /* one in so many milliseconds goes into notes at most; */
+#define NOTE_MOST_MS 5000 /* but what is lost with a node that dies is no more than this, even where all is busy */
 
 static void *write_notes(void *arg)
 {
@@ -18,11 +21,12 @@ static void *write_notes(void *arg)
 			pthread_cond_wait(&im->note_cond, &im->lock);
 		if (im->note_over)
 			break;
-		double start = clock_ms(), took;
+		double start = clock_ms();
 
 		image_index_write(im, "rough", INDEX_BUSY, NULL);
-		took = clock_ms() - start;
-		im->note_at = start + (took * NOTE_SHARE > NOTE_MS ? took * NOTE_SHARE : NOTE_MS);
+		double pause = fmin(fmax((clock_ms() - start) * NOTE_SHARE, NOTE_MS), NOTE_MOST_MS);
+		if (!im->note_over)
+			im->note_at = start + pause;
 		im->note_due = false;
 	}
 	pthread_mutex_unlock(&im->lock);
@@ -56,5 +60,7 @@ void image_note_end(struct image *im)
 	pthread_mutex_unlock(&im->lock);
 	if (im->noting)
 		pthread_join(im->noter, NULL);
+	pthread_mutex_lock(&im->lock);
 	im->noting = im->note_over = im->note_due = false;
+	pthread_mutex_unlock(&im->lock);
 }

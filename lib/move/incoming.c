@@ -378,6 +378,8 @@ static int on_call(struct incoming *in, const struct json *call, bool *end, stru
 	if (!strcmp(verb, "arm"))
 		return incoming_arm(in, call, e);
 	if (!strcmp(verb, "settle")) {
+		if (in->im)
+			image_note_end(in->im);
 		settle_now(in->settle, SETTLE_MS);
 		return incoming_reply(in, json_object(), e);
 	}

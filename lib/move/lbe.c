@@ -101,8 +101,10 @@ void lbe_decide(struct lbe_law *w, double rate, double rtt, bool always)
 	bool busy = rate > w->limit * BUSY, queue = base && rtt > base + fmax(base * TARGET_SHARE, TARGET_MS);
 
 	w->busy = busy ? w->busy + 1 : 0;
-	if (busy || always)
-		w->idle = busy ? 0 : w->idle + 1;
+	if (busy || queue) /* a queue lowers the limit by itself */
+		w->idle = 0;
+	else if (always)
+		w->idle++;
 	if (!queue)
 		learn_base(w);
 	w->last = rtt;
@@ -190,7 +192,7 @@ static void *run(void *arg)
 
 		begin_interval(l);
 		for (int i = 0; i < l->n; i++)
-			ms = fmax(ms, l->line[i].least * INTERVAL_TRIPS);
+			ms = fmax(ms, fmin(l->line[i].least, LONG_MS) * INTERVAL_TRIPS);
 		while (!l->over && now < start + ms) {
 			await_ms(&l->cond, &l->lock, &l->over, SAMPLE_MS);
 			sample(l);

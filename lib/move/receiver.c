@@ -226,7 +226,7 @@ static int receive(struct stream *s, struct image *im, const struct page_sink *s
 	r->im = im;
 	r->sink = sink;
 	while (!rc && !(rc = wire_recv(s, &f, &why))) {
-		if (r->asked)
+		if (r->asked && im)
 			image_note(im);
 		rc = on_frame(r, &f, &why);
 		r->asked = f.kind == FRAME_HAVE || (r->asked && f.kind != FRAME_SYNC);

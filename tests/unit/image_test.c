@@ -282,6 +282,13 @@ static void test_busy(void)
 	enough = true;
 	pthread_join(thread, NULL);
 	ok(again, "a note is written while pages come");
+	image_note_end(im);
+	stat(in("busy/rough"), &before);
+	usleep(300000);
+	image_note(im);
+	usleep(300000);
+	ok(!stat(in("busy/rough"), &after) && after.st_ino == before.st_ino && access(in("busy/index~"), F_OK),
+	   "... but not when the service is about to stand still");
 	image_free(TAKE_PTR(im));
 	is_int(image_open(&im, in("busy"), &e), 0, "... which is a whole one");
 	ok(image_rough(im) && image_pages(im) >= 2000 && has(im, 1, GIB + 1999 * PAGE, 1999), "... and knows what was there before it");

@@ -128,20 +128,6 @@ static void test_jitter(void)
 	says(part > 0.72, "where the round trip says nothing, no more than a quarter is lost (%.2f used)", part);
 }
 
-static void test_little(void)
-{
-	struct link l = { .carries = 117e3, .trip = 1, .burst = 1 };
-
-	share(&l, 5, NULL);
-	double limit = l.law[0].limit;
-	l.most[0] = 20e3;
-	share(&l, 60, NULL);
-	l.most[0] = 0;
-	ok(l.law[0].limit > 0.9 * limit, "who has little to send keeps the limit");
-	double part = share(&l, 1, NULL);
-	says(part > 0.9, "... and has the link again when there is more (%.2f)", part);
-}
-
 /* BBR does that each ten seconds, to learn the round trip. */
 static void test_stops(void)
 {
@@ -263,7 +249,6 @@ int main(void)
 	test_alone();
 	test_changes();
 	test_jitter();
-	test_little();
 	test_stops();
 	test_wrong();
 	test_several();
