@@ -137,6 +137,19 @@ static void put64(struct index_file *x, uint64_t v)
 	put(x, &v, sizeof(v));
 }
 
+/* Between these two others work with the image; NULL: nobody does. */
+static void give_way(struct image *busy)
+{
+	if (busy)
+		pthread_mutex_unlock(&busy->lock);
+}
+
+static void come_back(struct image *busy)
+{
+	if (busy)
+		pthread_mutex_lock(&busy->lock);
+}
+
 /* The digests of its pages of data, as many at once as lie side by side. */
 static void put_digests(struct index_file *x, const struct chunk *c)
 {
@@ -156,15 +169,14 @@ static void put_chunk(struct index_file *x, uint64_t k, const struct chunk *c)
 	if (x->busy) {
 		copy = *c;
 		c = &copy;
-		pthread_mutex_unlock(&x->busy->lock);
+		give_way(x->busy);
 	}
 	put64(x, k);
 	put(x, c->state, sizeof(c->state));
 	put_digests(x, c);
-	if (!x->busy)
-		return;
-	pthread_mutex_lock(&x->busy->lock);
-	x->bad |= x->busy->shape != x->shape || x->busy->note_over;
+	come_back(x->busy);
+	if (x->busy)
+		x->bad |= x->busy->shape != x->shape || x->busy->note_over;
 }
 
 static void put_window(struct index_file *x, const struct window *w)
@@ -466,11 +478,9 @@ int image_index_write(struct image *im, const char *name, enum index_how how, st
 	snprintf(path, sizeof(path), "%s/%s", im->dir, name);
 	snprintf(tmp, sizeof(tmp), "%s/index~", im->dir);
 	/* The disk may keep waiting who opens, ends or removes a file: nobody else waits with it. */
-	if (busy)
-		pthread_mutex_unlock(&busy->lock);
+	give_way(busy);
 	FILE *f = fopen(tmp, "we");
-	if (busy)
-		pthread_mutex_lock(&busy->lock);
+	come_back(busy);
 	if (!f)
 		return err_sys(e, "%s", tmp);
 	struct index_file x = { f, digest_begin(), false, busy, im->shape };
@@ -478,11 +488,9 @@ int image_index_write(struct image *im, const char *name, enum index_how how, st
 	put64(&x, im->n_objects);
 	for (size_t i = 0; i < im->n_objects && !x.bad; i++)
 		put_object(&x, im->object[i]);
-	if (busy)
-		pthread_mutex_unlock(&busy->lock);
+	give_way(busy);
 	int rc = index_end(&x, tmp, path, sync, e);
-	if (busy)
-		pthread_mutex_lock(&busy->lock);
+	come_back(busy);
 	if (rc || !sync)
 		return rc;
 	AUTO_FD int folder = open(im->dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);

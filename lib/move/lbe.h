@@ -5,9 +5,10 @@
  *
  * As in BBR (Cardwell et al., ACM Queue 14(5), 2016) the link is measured by sending without limit for a moment, and from then on the
  * limit follows the delay: up by a little while the round trip is as short as it has been since then, down when it is longer, as the
- * least of an interval tells (CoDel, RFC 8289). Each stream is judged by itself: not all are as fast, nor go the same way. Where the round trip is long anyway nothing is paced. The limit never goes below
- * LBE_FLOOR of what got through unlimited: where the delay says nothing, for jitter or for others' queues, that is all that is
- * lost. */
+ * least of an interval tells (CoDel, RFC 8289). Each stream is judged by itself: not all are as fast, nor go the same way. Where the
+ * round trip is long anyway nothing is paced. The limit never goes below LBE_FLOOR of what got through unlimited: where the delay says
+ * nothing, for jitter or for others' queues, that is all that a stream loses which always has something to send. One that asks and sends
+ * by turns can lose more, as its pauses do not become shorter. */
 #ifndef EDGE_MOVE_LBE_H
 #define EDGE_MOVE_LBE_H
 
