@@ -16,8 +16,9 @@
 #define SAMPLE_MS 5
 #define INTERVAL_MS 50      /* at least; or so many round trips: */
 #define INTERVAL_TRIPS 4
-#define SAME 1.1            /* the link is measured when no more than that times the rate before gets through */
-#define LONG_MS 50          /* of a longer round trip a queue of ours is a small part */
+#define SAME 1.1            /* the link is measured when no more than that times the rate before gets through, */
+#define HELD 0.8            /* and no less than that: it was not the stream that paused */
+#define LONG_MS 50          /* where nothing waits: then a queue of ours is a small part of the round trip */
 #define AGAIN_LOW 100       /* intervals at the floor: is the link a slower one meanwhile? */
 #define AGAIN_IDLE 10       /* in which the link held the stream up, and not the limit: was that too high from the first? */
 #define TARGET_MS 0.5       /* so much more than the shortest round trip is a queue; or this share of it: */
@@ -26,6 +27,7 @@
 #define BASE_INTERVALS 20
 #define DOWN 0.98
 #define DOWN_MOST 0.9
+#define FULL 0.9            /* of the limit: when less gets through and there is a queue, the link carries no more */
 #define UP 1.01
 #define UPS 8               /* in a row, and there is more room than was thought: */
 #define UP_FAST 1.05
@@ -34,12 +36,14 @@
 #define WORTH_BYTES 65536   /* got through in an interval, */
 #define WAITING 0.2         /* and more was there to be sent at so many looks: else it says nothing of the link; */
 #define ALWAYS 0.9          /* at so many, it was the link or the limit that held the stream up, and not who writes to it */
+#define BUSY_LEAST 0.1      /* of an interval: the kernel counts by its ticks */
 
 struct line {
 	int fd;
 	struct lbe_law law;
 	/* Of this interval: */
 	uint64_t acked;    /* bytes, when it began */
+	uint64_t busy_us;  /* with something on its way, when it began */
 	double least;      /* round trip, ms */
 	unsigned waiting;  /* looks at which there was more to send than was let go */
 };
@@ -59,7 +63,7 @@ struct lbe {
 static void measure(struct lbe_law *w, double rate)
 {
 	/* Of two, as streams that share the link have more of it by turns. */
-	if (w->before > 0 && rate < w->before * SAME) {
+	if (w->before > 0 && rate < w->before * SAME && rate > w->before * HELD) {
 		w->best = (w->before + rate) / 2;
 		w->limit = w->best * AFTER_MEASURE;
 	}
@@ -89,7 +93,7 @@ static void learn_base(struct lbe_law *w)
 void lbe_decide(struct lbe_law *w, double rate, double rtt, bool always)
 {
 	/* The interval itself says nothing: a window that still grows would be taken for the link, or it was still limited. */
-	if (rtt > LONG_MS || w->low > AGAIN_LOW || w->idle > AGAIN_IDLE) {
+	if (w->low > AGAIN_LOW || w->idle > AGAIN_IDLE) {
 		*w = (struct lbe_law)LBE_LAW_NEW;
 		return;
 	}
@@ -108,7 +112,10 @@ void lbe_decide(struct lbe_law *w, double rate, double rtt, bool always)
 	if (!queue)
 		learn_base(w);
 	w->last = rtt;
-	w->best = fmax(w->best, rate);
+	if (queue && always && rate < w->limit * FULL)
+		w->best = fmax(rate, w->best * DOWN_MOST);
+	else
+		w->best = fmax(w->best, rate);
 	if (queue) {
 		w->limit = fmax(fmin(rate, w->limit) * DOWN, w->limit * DOWN_MOST);
 		w->ups = 0;
@@ -141,6 +148,7 @@ static void begin_interval(struct lbe *l)
 		if (!look(line, &t))
 			continue;
 		line->acked = t.tcpi_bytes_acked;
+		line->busy_us = t.tcpi_busy_time;
 		line->least = t.tcpi_rtt / 1e3;
 	}
 }
@@ -172,13 +180,20 @@ static void end_interval(struct line *l, unsigned looks, double ms)
 {
 	struct tcp_info t;
 	uint64_t got;
+	double busy;
 
 	if (!look(l, &t) || l->waiting < looks * WAITING)
 		return;
 	got = t.tcpi_bytes_acked - l->acked;
 	if (!got || (!l->law.limit && got < WORTH_BYTES))
 		return;
-	lbe_decide(&l->law, (double)got / ms, l->least, l->waiting >= looks * ALWAYS);
+	busy = (double)(t.tcpi_busy_time - l->busy_us) / 1e3;
+	if (busy > ms * ALWAYS)
+		busy = ms;
+	if (t.tcpi_min_rtt / 1e3 > LONG_MS)
+		l->law = (struct lbe_law)LBE_LAW_NEW;
+	else
+		lbe_decide(&l->law, (double)got / fmax(busy, ms * BUSY_LEAST), l->least, l->waiting >= looks * ALWAYS);
 	set_limit(l, l->law.limit);
 }
 

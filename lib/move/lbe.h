@@ -5,10 +5,10 @@
  *
  * As in BBR (Cardwell et al., ACM Queue 14(5), 2016) the link is measured by sending without limit for a moment, and from then on the
  * limit follows the delay: up by a little while the round trip is as short as it has been since then, down when it is longer, as the
- * least of an interval tells (CoDel, RFC 8289). Each stream is judged by itself: not all are as fast, nor go the same way. Where the
- * round trip is long anyway nothing is paced. The limit never goes below LBE_FLOOR of what got through unlimited: where the delay says
- * nothing, for jitter or for others' queues, that is all that a stream loses which always has something to send. One that asks and sends
- * by turns can lose more, as its pauses do not become shorter. */
+ * least of an interval tells (CoDel, RFC 8289). Each stream is judged by itself: not all are as fast, nor go the same way; and by the
+ * time in which it had something on its way, as many ask and send by turns. Where the round trip is long anyway nothing is paced. The
+ * limit never goes below LBE_FLOOR of what gets through unlimited: where the delay says nothing, for jitter or for others' queues, that
+ * is all that a stream loses. */
 #ifndef EDGE_MOVE_LBE_H
 #define EDGE_MOVE_LBE_H
 
@@ -29,7 +29,7 @@ void lbe_end(struct lbe *l);
 /* The law of one stream, by itself; rates in bytes per millisecond, times in ms. */
 struct lbe_law {
 	double limit;    /* 0: none, while the link is measured */
-	double best;     /* that got through since the link was measured */
+	double best;     /* that got through since the link was measured, or since it became slower */
 	double before;   /* that got through in the last interval of the measuring */
 	double base[2];  /* least round trip without a queue in the last intervals, and in those before; 0: none */
 	double last;     /* round trip in the last interval */
@@ -41,7 +41,8 @@ struct lbe_law {
 };
 #define LBE_LAW_NEW { 0 }
 
-/* What an interval says: how much got through, the least round trip, and whether there was more to be sent all the time. */
+/* What an interval says: how much got through while something was on its way, the least round trip, and whether there was more to be
+ * sent all the time. */
 void lbe_decide(struct lbe_law *w, double rate, double rtt, bool always);
 
 #endif

@@ -2,7 +2,9 @@
 #include "lib/move/lbe.h"
 
 #include <arpa/inet.h>
+#include <linux/tcp.h>
 #include <math.h>
+#include <netinet/in.h>
 #include <pthread.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -29,6 +31,7 @@ struct link {
 	double most[STREAMS];       /* that there is to send; 0: without end */
 	double narrow[STREAMS];     /* that gets through elsewhere on its way, where nobody waits; 0: all */
 	double others;              /* bytes per ms that have the link as well */
+	double deep;                /* ms that its queue can take; 0: QUEUE_MS */
 	double got[STREAMS], waited; /* bytes; sum of ms that the queue took */
 };
 
@@ -58,7 +61,7 @@ static void step(struct link *l)
 		offered[i] = l->law[i].limit ? l->law[i].limit : 2 * l->carries;
 		all += offered[i] = least(offered[i], least(l->most[i], l->narrow[i]));
 	}
-	l->queue = fmin(fmax(l->queue + (all + l->others - l->carries) * STEP_MS, 0), QUEUE_MS * l->carries);
+	l->queue = fmin(fmax(l->queue + (all + l->others - l->carries) * STEP_MS, 0), (l->deep ? l->deep : QUEUE_MS) * l->carries);
 	through = fmin(all, l->carries - l->others + (before - l->queue > 0 ? (before - l->queue) / STEP_MS : 0));
 	l->waited += l->queue / l->carries;
 	for (int i = 0; i < n; i++) {
@@ -106,7 +109,7 @@ static void test_changes(void)
 
 	share(&l, 5, NULL);
 	l.carries /= 2;
-	share(&l, 8, NULL);
+	share(&l, 1, NULL);
 	part = share(&l, 10, &queue);
 	says(part > 0.85 && queue < 2, "a link that becomes slower is used anew (%.2f, queue %.2f ms)", part, queue);
 	l.carries *= 4;
@@ -157,6 +160,21 @@ static void test_wrong(void)
 	share(&l, 8, NULL);
 	part = share(&l, 5, &queue);
 	says(part > 0.85 && queue < 2, "... and one that was taken for a faster one (%.2f, queue %.2f ms)", part, queue);
+	l = (struct link){ .carries = 117e3, .trip = 1, .burst = 1 };
+	l.law[0] = (struct lbe_law)LBE_LAW_NEW;
+	lbe_decide(&l.law[0], l.carries, l.trip, true);
+	lbe_decide(&l.law[0], l.carries / 10, l.trip, true);
+	says(!l.law[0].limit, "a moment without anything to send is not taken for the link's");
+}
+
+static void test_deep(void)
+{
+	struct link l = { .carries = 5e3, .trip = 10, .deep = 400 };
+	double queue, part;
+
+	share(&l, 3, NULL);
+	part = share(&l, 20, &queue);
+	says(part > 0.9 && queue < 10, "a link that lets much wait is used without that (%.2f, queue %.1f ms)", part, queue);
 }
 
 static void test_several(void)
@@ -178,14 +196,14 @@ static void test_several(void)
 	says(part > 0.93 && queue < 2, "... and so does one with little to send (%.2f, queue %.2f ms)", part, queue);
 }
 
-/* Two ends of a connection over loopback. */
+/* Two ends of a connection over loopback, of which the second takes little at a time. */
 static void connection(int fd[2])
 {
 	struct sockaddr_in a = { .sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
 	socklen_t n = sizeof(a);
-	int l = socket(AF_INET, SOCK_STREAM, 0);
+	int l = socket(AF_INET, SOCK_STREAM, 0), window = 128 << 10;
 
-	if (l < 0 || bind(l, (struct sockaddr *)&a, n) || listen(l, 1) || getsockname(l, (struct sockaddr *)&a, &n))
+	if (l < 0 || setsockopt(l, SOL_SOCKET, SO_RCVBUF, &window, sizeof(window)) || bind(l, (struct sockaddr *)&a, n) || listen(l, 1) || getsockname(l, (struct sockaddr *)&a, &n))
 		exit(1);
 	fd[0] = socket(AF_INET, SOCK_STREAM, 0);
 	if (connect(fd[0], (struct sockaddr *)&a, n) || (fd[1] = accept(l, NULL, NULL)) < 0)
@@ -243,6 +261,44 @@ static void test_streams(void)
 	close(fd[1]);
 }
 
+/* Bytes per ms of who sends a MB, then has nothing to send for 30 ms, and so on. */
+static double by_turns(struct stream *s, double ms)
+{
+	static char block[1 << 20];
+	double start = clock_ms(), now = start;
+	struct tcp_info t;
+	socklen_t n = sizeof(t);
+	int turns = 0;
+
+	for (; now < start + ms; now = clock_ms(), turns++) {
+		stream_write(s, block, sizeof(block), NULL);
+		do
+			usleep(500);
+		while (!getsockopt(stream_socket(s), IPPROTO_TCP, TCP_INFO, &t, &n) && t.tcpi_notsent_bytes + t.tcpi_unacked);
+		usleep(30000);
+	}
+	return turns * (double)sizeof(block) / (now - start);
+}
+
+static void test_turns(void)
+{
+	int fd[2];
+	pthread_t reader;
+
+	connection(fd);
+	struct stream *s = stream_fds(fd[0], fd[0], "loopback");
+	pthread_create(&reader, NULL, read_slowly, &fd[1]);
+	double all = by_turns(s, 1500);
+	struct lbe *l = lbe_start(&s, 1);
+	double first = by_turns(s, 2000), then = by_turns(s, 2000);
+	printf("# %.0f kB/ms without a limit, %.0f and %.0f with one of %.0f\n", all / 1e3, first / 1e3, then / 1e3, (double)limit_of(fd[0]) / 1e6);
+	ok(then > 0.8 * all, "one who has something to send only by turns is not held up by what it does not send");
+	lbe_end(l);
+	stream_free(s);
+	pthread_join(reader, NULL);
+	close(fd[1]);
+}
+
 int main(void)
 {
 	srand48(1);
@@ -251,7 +307,9 @@ int main(void)
 	test_jitter();
 	test_stops();
 	test_wrong();
+	test_deep();
 	test_several();
 	test_streams();
+	test_turns();
 	return done();
 }
