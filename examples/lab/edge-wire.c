@@ -487,10 +487,10 @@ int main(int argc, char **argv)
 
 	if (argc != 4)
 		return fail(EX_USAGE, "usage", "edge-wire IFACE IFACE FILE");
+	sigaction(SIGHUP, &(struct sigaction){ .sa_handler = on_hup }, NULL);
 	code = settings_read(&s, argv[3]);
 	if (code)
 		return code;
-	sigaction(SIGHUP, &(struct sigaction){ .sa_handler = on_hup }, NULL);
 	int a = port_open(argv[1]), b = port_open(argv[2]);
 	if (a < 0 || b < 0)
 		return EX_UNAVAILABLE;

@@ -44,10 +44,11 @@ bool image_rough(const struct image *im);
 /* Between these two the folder has no index that is right. */
 int image_begin(struct image *im, struct err *e);
 /* Now and then, while the service runs: what there is is written down, by and by, if that was not done just now. It takes a fiftieth
- * of the time at most. */
+ * of the time, more only of a large image. */
 void image_note(struct image *im);
-/* No more of them until image_begin, and none is being written: the disk and the processors are for who stands still. */
-void image_note_end(struct image *im);
+/* No more of them until image_begin: the disk and the processors are for who stands still. One that is being written is given up, and
+ * waited for so many milliseconds. */
+void image_note_stop(struct image *im, int ms);
 #define IMAGE_SWEEP 1 /* forget the pages that image_use has not named since image_begin */
 #define IMAGE_SYNC 2  /* wait until all of it is on disk */
 int image_save(struct image *im, int flags, struct err *e);

@@ -174,6 +174,7 @@ static void put_chunk(struct index_file *x, uint64_t k, const struct chunk *c)
 	put64(x, k);
 	put(x, c->state, sizeof(c->state));
 	put_digests(x, c);
+	x->bad |= x->busy && fflush(x->f); /* what follows under the lock comes to no disk */
 	come_back(x->busy);
 	if (x->busy)
 		x->bad |= x->busy->shape != x->shape || x->busy->note_over;
@@ -416,6 +417,7 @@ int image_begin(struct image *im, struct err *e)
 	snprintf(rough, sizeof(rough), "%s/rough", im->dir);
 	if (rename(path, rough) && errno != ENOENT)
 		return err_sys(e, "%s", path);
+	image_note_end(im);
 	pthread_mutex_lock(&im->lock);
 	image_each_chunk(im, begin_chunk, NULL);
 	image_note_begin(im);

@@ -58,7 +58,7 @@ struct image {
 	double note_at; /* when the next note is written; 0: the image is at rest */
 	pthread_t noter;
 	pthread_cond_t note_cond;
-	bool noting, note_due, note_over; /* there is a thread; a note is to be written, or is being; no more of them */
+	bool noting, note_due, note_over, note_gone; /* there is a thread; a note is to be written, or is being; no more of them; it ends */
 };
 
 /* The page's number in its chunk. */
@@ -84,5 +84,7 @@ enum index_how { INDEX_WHOLE, INDEX_SYNC, INDEX_BUSY };
 int image_index_write(struct image *im, const char *name, enum index_how how, struct err *e);
 /* From now on there may be notes; the lock is held. */
 void image_note_begin(struct image *im);
+/* As image_note_stop, and their thread has ended: by one thread at a time, without the lock. */
+void image_note_end(struct image *im);
 
 #endif

@@ -2,6 +2,7 @@
 #include "lib/move/incoming_int.h"
 
 #include <fcntl.h>
+#include <math.h>
 #include <string.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
@@ -367,6 +368,17 @@ static void release(struct incoming *in, struct err *e)
 		close(in->lock);
 }
 
+/* The service at the source waits for its freeze. */
+static int settle(struct incoming *in, struct err *e)
+{
+	double end = clock_ms() + SETTLE_MS;
+
+	if (in->im)
+		image_note_stop(in->im, SETTLE_MS);
+	settle_now(in->settle, (int)fmax(end - clock_ms(), 0));
+	return incoming_reply(in, json_object(), e);
+}
+
 static int on_call(struct incoming *in, const struct json *call, bool *end, struct err *e)
 {
 	const char *verb = json_str(call, "verb");
@@ -377,12 +389,8 @@ static int on_call(struct incoming *in, const struct json *call, bool *end, stru
 		return take_files(in, call, e);
 	if (!strcmp(verb, "arm"))
 		return incoming_arm(in, call, e);
-	if (!strcmp(verb, "settle")) {
-		if (in->im)
-			image_note_end(in->im);
-		settle_now(in->settle, SETTLE_MS);
-		return incoming_reply(in, json_object(), e);
-	}
+	if (!strcmp(verb, "settle"))
+		return settle(in, e);
 	if (!strcmp(verb, "catch")) { /* without an answer; without it frames are lost, as on any bad day */
 		net_catch_start(&in->catch, in->svc, true, NULL);
 		return 0;

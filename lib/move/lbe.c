@@ -20,6 +20,7 @@
 #define HELD 0.8            /* and no less than that: it was not the stream that paused */
 #define LONG_MS 50          /* where nothing waits: then a queue of ours is a small part of the round trip */
 #define AGAIN_LOW 100       /* intervals at the floor: is the link a slower one meanwhile? */
+#define JUST 1.001          /* above it is at it */
 #define AGAIN_IDLE 10       /* in which the link held the stream up, and not the limit: was that too high from the first? */
 #define TARGET_MS 0.5       /* so much more than the shortest round trip is a queue; or this share of it: */
 #define TARGET_SHARE 0.25
@@ -27,11 +28,12 @@
 #define BASE_INTERVALS 20
 #define DOWN 0.98
 #define DOWN_MOST 0.9
-#define FULL 0.9            /* of the limit: when less gets through and there is a queue, the link carries no more */
+#define FULL 0.9            /* of the limit: when less gets through and there is a queue, */
+#define SLOWER 4            /* intervals in a row, the link carries no more */
 #define UP 1.01
 #define UPS 8               /* in a row, and there is more room than was thought: */
 #define UP_FAST 1.05
-#define MUCH_MORE 1.25      /* than ever got through is no limit at all */
+#define BEST_MOST 4         /* times what got through is no limit at all */
 #define BUSY 0.8            /* of the limit: else it is not what holds the stream up, and a higher one says nothing */
 #define WORTH_BYTES 65536   /* got through in an interval, */
 #define WAITING 0.2         /* and more was there to be sent at so many looks: else it says nothing of the link; */
@@ -90,6 +92,24 @@ static void learn_base(struct lbe_law *w)
 		w->base[0] = w->last;
 }
 
+/* Not of an interval in parts of which there was nothing to send: the kernel counts the others by its ticks. */
+static void learn_best(struct lbe_law *w, double rate, bool queue, bool always)
+{
+	if (!queue || !always || rate > w->limit * FULL) {
+		w->slow = 0;
+		w->less = 0;
+		if (always)
+			w->best = fmax(w->best, rate);
+		return;
+	}
+	w->less = fmax(w->less, rate);
+	if (++w->slow == SLOWER) {
+		w->best = w->less;
+		w->slow = 0;
+		w->less = 0;
+	}
+}
+
 void lbe_decide(struct lbe_law *w, double rate, double rtt, bool always)
 {
 	/* The interval itself says nothing: a window that still grows would be taken for the link, or it was still limited. */
@@ -105,26 +125,20 @@ void lbe_decide(struct lbe_law *w, double rate, double rtt, bool always)
 	bool busy = rate > w->limit * BUSY, queue = base && rtt > base + fmax(base * TARGET_SHARE, TARGET_MS);
 
 	w->busy = busy ? w->busy + 1 : 0;
-	if (busy || queue) /* a queue lowers the limit by itself */
-		w->idle = 0;
-	else if (always)
-		w->idle++;
+	w->idle = always && !busy && !queue ? w->idle + 1 : 0; /* a queue lowers the limit by itself */
 	if (!queue)
 		learn_base(w);
 	w->last = rtt;
-	if (queue && always && rate < w->limit * FULL)
-		w->best = fmax(rate, w->best * DOWN_MOST);
-	else
-		w->best = fmax(w->best, rate);
+	learn_best(w, rate, queue, always);
 	if (queue) {
 		w->limit = fmax(fmin(rate, w->limit) * DOWN, w->limit * DOWN_MOST);
 		w->ups = 0;
-	} else if (busy) {
+	} else if (busy || !always) { /* short turns are mostly round trips, and never get through as much as they may */
 		w->limit *= w->ups++ < UPS ? UP : UP_FAST;
 	}
 	floor = w->best * LBE_FLOOR;
-	w->low = w->limit > floor ? 0 : w->low + 1;
-	w->limit = fmin(fmax(w->limit, floor), w->best * MUCH_MORE);
+	w->low = w->limit > floor * JUST ? 0 : w->low + 1;
+	w->limit = fmin(fmax(w->limit, floor), w->best * BEST_MOST);
 }
 
 /* ---- the streams ---- */
@@ -133,7 +147,7 @@ static bool look(const struct line *l, struct tcp_info *t)
 {
 	socklen_t n = sizeof(*t);
 
-	return !getsockopt(l->fd, IPPROTO_TCP, TCP_INFO, t, &n) && n >= offsetof(struct tcp_info, tcpi_notsent_bytes) + 4;
+	return !getsockopt(l->fd, IPPROTO_TCP, TCP_INFO, t, &n) && n >= offsetof(struct tcp_info, tcpi_busy_time) + sizeof(t->tcpi_busy_time);
 }
 
 static void begin_interval(struct lbe *l)

@@ -37,7 +37,9 @@ struct lbe_law {
 	unsigned ups;    /* since it was last too high */
 	unsigned busy;   /* intervals in a row in which it held the stream up, */
 	unsigned idle;   /* or the link itself did; */
-	unsigned low;    /* in which it was no higher than the floor */
+	unsigned low;    /* in which it was no higher than the floor; */
+	unsigned slow;   /* in which less got through, for a queue, */
+	double less;     /* and the most of that */
 };
 #define LBE_LAW_NEW { 0 }
 

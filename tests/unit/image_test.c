@@ -282,7 +282,7 @@ static void test_busy(void)
 	enough = true;
 	pthread_join(thread, NULL);
 	ok(again, "a note is written while pages come");
-	image_note_end(im);
+	image_note_stop(im, 5000);
 	stat(in("busy/rough"), &before);
 	usleep(300000);
 	image_note(im);

@@ -28,6 +28,7 @@ struct link {
 	double trip;                /* round trip without a queue */
 	double burst;               /* so much longer with all that it carries: what is sent in one go follows itself */
 	double jitter;              /* up to so much longer, by chance */
+	double uneven;              /* share by which more or less gets through in an interval, by chance */
 	double most[STREAMS];       /* that there is to send; 0: without end */
 	double narrow[STREAMS];     /* that gets through elsewhere on its way, where nobody waits; 0: all */
 	double others;              /* bytes per ms that have the link as well */
@@ -65,7 +66,7 @@ static void step(struct link *l)
 	through = fmin(all, l->carries - l->others + (before - l->queue > 0 ? (before - l->queue) / STEP_MS : 0));
 	l->waited += l->queue / l->carries;
 	for (int i = 0; i < n; i++) {
-		double rate = through * offered[i] / all;
+		double rate = through * offered[i] / all * (1 + l->uneven * (2 * drand48() - 1));
 
 		l->got[i] += rate * STEP_MS;
 		if (!l->most[i] || rate < l->most[i])
@@ -129,6 +130,14 @@ static void test_jitter(void)
 	share(&l, 1, NULL);
 	double part = share(&l, 60, NULL);
 	says(part > 0.72, "where the round trip says nothing, no more than a quarter is lost (%.2f used)", part);
+	l.uneven = 0.15;
+	part = share(&l, 60, NULL);
+	says(part > 0.7, "... nor where the rate is uneven as well (%.2f)", part);
+	l = (struct link){ .carries = 10e3, .trip = 20, .uneven = 0.15 };
+	share(&l, 5, NULL);
+	l.trip = 30;
+	part = share(&l, 60, NULL);
+	says(part > 0.72, "... nor where it becomes a longer one (%.2f)", part);
 }
 
 /* BBR does that each ten seconds, to learn the round trip. */
@@ -165,6 +174,27 @@ static void test_wrong(void)
 	lbe_decide(&l.law[0], l.carries, l.trip, true);
 	lbe_decide(&l.law[0], l.carries / 10, l.trip, true);
 	says(!l.law[0].limit, "a moment without anything to send is not taken for the link's");
+}
+
+/* A turn of so many bytes, and the round trip until it is known to be there: all that the law sees. */
+static double turn_rate(double bytes, double carries, double trip)
+{
+	return bytes / (bytes / carries + trip);
+}
+
+static void test_short_turns(void)
+{
+	const double carries = 117e3, trip = 10;
+
+	for (double trips = 0.5; trips < 10; trips *= 2) {
+		struct lbe_law w = LBE_LAW_NEW;
+		double bytes = carries * trip / trips;
+
+		for (int i = 0; i < 100; i++)
+			lbe_decide(&w, turn_rate(bytes, w.limit ? fmin(w.limit, carries) : carries, trip), trip, false);
+		double part = turn_rate(bytes, fmin(w.limit, carries), trip) / turn_rate(bytes, carries, trip);
+		says(part > LBE_FLOOR, "turns of which %.1f make a round trip lose little (%.2f)", trips, part);
+	}
 }
 
 static void test_deep(void)
@@ -261,7 +291,7 @@ static void test_streams(void)
 	close(fd[1]);
 }
 
-/* Bytes per ms of who sends a MB, then has nothing to send for 30 ms, and so on. */
+/* Bytes per ms of who sends a MB, then has nothing to send for 15 ms, and so on. */
 static double by_turns(struct stream *s, double ms)
 {
 	static char block[1 << 20];
@@ -275,7 +305,7 @@ static double by_turns(struct stream *s, double ms)
 		do
 			usleep(500);
 		while (!getsockopt(stream_socket(s), IPPROTO_TCP, TCP_INFO, &t, &n) && t.tcpi_notsent_bytes + t.tcpi_unacked);
-		usleep(30000);
+		usleep(15000);
 	}
 	return turns * (double)sizeof(block) / (now - start);
 }
@@ -292,7 +322,8 @@ static void test_turns(void)
 	struct lbe *l = lbe_start(&s, 1);
 	double first = by_turns(s, 2000), then = by_turns(s, 2000);
 	printf("# %.0f kB/ms without a limit, %.0f and %.0f with one of %.0f\n", all / 1e3, first / 1e3, then / 1e3, (double)limit_of(fd[0]) / 1e6);
-	ok(then > 0.8 * all, "one who has something to send only by turns is not held up by what it does not send");
+	ok(limit_of(fd[0]) != ~0UL, "one who has something to send only by turns has a limit, too");
+	ok(then > 0.8 * all, "... and is not held up by what it does not send");
 	lbe_end(l);
 	stream_free(s);
 	pthread_join(reader, NULL);
@@ -307,6 +338,7 @@ int main(void)
 	test_jitter();
 	test_stops();
 	test_wrong();
+	test_short_turns();
 	test_deep();
 	test_several();
 	test_streams();
