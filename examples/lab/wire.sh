@@ -71,8 +71,8 @@ wire_start() { # NODE: the emulator between the node's end and a pair whose othe
 	program=$(wire_program)
 	in_switch ip link add "${node}w" up type veth peer name "${node}b"
 	(
-		close_inherited
 		trap '' HUP # of new settings before it listens: it reads them then
+		close_inherited
 		exec setsid nsenter --net="/proc/$(pid_of "$dir/switch.pid")/ns/net" "$program" "$node" "${node}w" "$dir/$node/link"
 	) </dev/null >"$dir/$node/wire.log" 2>&1 &
 	remember "$dir/$node/wire" $!

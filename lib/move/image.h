@@ -44,7 +44,7 @@ bool image_rough(const struct image *im);
 /* Between these two the folder has no index that is right. */
 int image_begin(struct image *im, struct err *e);
 /* Now and then, while the service runs: what there is is written down, by and by, if that was not done just now. It takes a fiftieth
- * of the time, more only of a large image. */
+ * of the time, more of a large image or on a slow disk. */
 void image_note(struct image *im);
 /* No more of them until image_begin: the disk and the processors are for who stands still. One that is being written is given up, and
  * waited for so many milliseconds. */

@@ -174,7 +174,7 @@ static void put_chunk(struct index_file *x, uint64_t k, const struct chunk *c)
 	put64(x, k);
 	put(x, c->state, sizeof(c->state));
 	put_digests(x, c);
-	x->bad |= x->busy && fflush(x->f); /* what follows under the lock comes to no disk */
+	x->bad |= x->busy && fflush(x->f); /* what follows under the lock hardly comes to a disk */
 	come_back(x->busy);
 	if (x->busy)
 		x->bad |= x->busy->shape != x->shape || x->busy->note_over;

@@ -374,8 +374,10 @@ static int settle(struct incoming *in, struct err *e)
 	double end = clock_ms() + SETTLE_MS;
 
 	if (in->im)
-		image_note_stop(in->im, SETTLE_MS);
-	settle_now(in->settle, (int)fmax(end - clock_ms(), 0));
+		image_note_stop(in->im, 0);
+	settle_now(in->settle, SETTLE_MS);
+	if (in->im)
+		image_note_stop(in->im, (int)fmax(end - clock_ms(), 0));
 	return incoming_reply(in, json_object(), e);
 }
 

@@ -19,9 +19,10 @@
 #define SAME 1.1            /* the link is measured when no more than that times the rate before gets through, */
 #define HELD 0.8            /* and no less than that: it was not the stream that paused */
 #define LONG_MS 50          /* where nothing waits: then a queue of ours is a small part of the round trip */
-#define AGAIN_LOW 100       /* intervals at the floor: is the link a slower one meanwhile? */
+#define AGAIN_LOW 100       /* intervals more at the floor than above it: is the link a slower one meanwhile? */
 #define JUST 1.001          /* above it is at it */
-#define AGAIN_IDLE 10       /* in which the link held the stream up, and not the limit: was that too high from the first? */
+#define AGAIN_IDLE 10       /* in which the link held the stream up, and not the limit; or which had a limit far above all that got
+			     * through: was that wrong from the first? */
 #define TARGET_MS 0.5       /* so much more than the shortest round trip is a queue; or this share of it: */
 #define TARGET_SHARE 0.25
 #define AFTER_MEASURE 0.8   /* the queue that has come of it empties, and what is soon over never fills it again */
@@ -62,12 +63,12 @@ struct lbe {
 
 /* ---- the law ---- */
 
-static void measure(struct lbe_law *w, double rate)
+static void measure(struct lbe_law *w, double rate, bool always)
 {
 	/* Of two, as streams that share the link have more of it by turns. */
 	if (w->before > 0 && rate < w->before * SAME && rate > w->before * HELD) {
 		w->best = (w->before + rate) / 2;
-		w->limit = w->best * AFTER_MEASURE;
+		w->limit = always ? w->best * AFTER_MEASURE : w->best;
 	}
 	w->before = rate;
 }
@@ -83,12 +84,14 @@ static double base_of(const struct lbe_law *w)
  * it is: so the old ones are forgotten. */
 static void learn_base(struct lbe_law *w)
 {
+	if (w->busy <= 2)
+		return;
 	if (w->n++ == BASE_INTERVALS) {
 		w->base[1] = w->base[0];
 		w->base[0] = 0;
 		w->n = 1;
 	}
-	if (w->busy > 2 && (!w->base[0] || w->last < w->base[0]))
+	if (!w->base[0] || w->last < w->base[0])
 		w->base[0] = w->last;
 }
 
@@ -118,14 +121,17 @@ void lbe_decide(struct lbe_law *w, double rate, double rtt, bool always)
 		return;
 	}
 	if (!w->limit) {
-		measure(w, rate);
+		measure(w, rate, always);
 		return;
 	}
 	double base = base_of(w), floor;
 	bool busy = rate > w->limit * BUSY, queue = base && rtt > base + fmax(base * TARGET_SHARE, TARGET_MS);
 
 	w->busy = busy ? w->busy + 1 : 0;
-	w->idle = always && !busy && !queue ? w->idle + 1 : 0; /* a queue lowers the limit by itself */
+	if (busy || queue) /* a queue lowers the limit by itself */
+		w->idle = 0;
+	else if (always || w->limit >= w->best * BEST_MOST)
+		w->idle++;
 	if (!queue)
 		learn_base(w);
 	w->last = rtt;
@@ -134,10 +140,11 @@ void lbe_decide(struct lbe_law *w, double rate, double rtt, bool always)
 		w->limit = fmax(fmin(rate, w->limit) * DOWN, w->limit * DOWN_MOST);
 		w->ups = 0;
 	} else if (busy || !always) { /* short turns are mostly round trips, and never get through as much as they may */
-		w->limit *= w->ups++ < UPS ? UP : UP_FAST;
+		w->limit *= busy && w->ups < UPS ? UP : UP_FAST;
+		w->ups++;
 	}
 	floor = w->best * LBE_FLOOR;
-	w->low = w->limit > floor * JUST ? 0 : w->low + 1;
+	w->low = w->limit <= floor * JUST ? w->low + 1 : w->low ? w->low - 1 : 0;
 	w->limit = fmin(fmax(w->limit, floor), w->best * BEST_MOST);
 }
 

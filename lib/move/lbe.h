@@ -7,8 +7,9 @@
  * limit follows the delay: up by a little while the round trip is as short as it has been since then, down when it is longer, as the
  * least of an interval tells (CoDel, RFC 8289). Each stream is judged by itself: not all are as fast, nor go the same way; and by the
  * time in which it had something on its way, as many ask and send by turns. Where the round trip is long anyway nothing is paced. The
- * limit never goes below LBE_FLOOR of what gets through unlimited: where the delay says nothing, for jitter or for others' queues, that
- * is all that a stream loses. */
+ * limit never goes below LBE_FLOOR of what gets through unlimited, as far as is known: where the delay says nothing, for jitter or for
+ * others' queues, that is about all that a stream loses. What it knows is too little after others had the link for a while; it is
+ * measured again in some seconds then. */
 #ifndef EDGE_MOVE_LBE_H
 #define EDGE_MOVE_LBE_H
 
@@ -35,10 +36,10 @@ struct lbe_law {
 	double last;     /* round trip in the last interval */
 	unsigned n;      /* intervals that base[0] is of */
 	unsigned ups;    /* since it was last too high */
-	unsigned busy;   /* intervals in a row in which it held the stream up, */
-	unsigned idle;   /* or the link itself did; */
-	unsigned low;    /* in which it was no higher than the floor; */
-	unsigned slow;   /* in which less got through, for a queue, */
+	unsigned busy;   /* intervals in a row in which it held the stream up; */
+	unsigned idle;   /* since then, in which the link itself did; */
+	unsigned low;    /* in which it was no higher than the floor, less those in which it was; */
+	unsigned slow;   /* in a row in which less got through, for a queue, */
 	double less;     /* and the most of that */
 };
 #define LBE_LAW_NEW { 0 }
