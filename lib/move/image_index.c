@@ -174,10 +174,11 @@ static void put_chunk(struct index_file *x, uint64_t k, const struct chunk *c)
 	put64(x, k);
 	put(x, c->state, sizeof(c->state));
 	put_digests(x, c);
-	x->bad |= x->busy && fflush(x->f); /* what follows under the lock hardly comes to a disk */
+	if (!x->busy)
+		return;
+	x->bad |= fflush(x->f) != 0; /* what follows under the lock hardly comes to a disk */
 	come_back(x->busy);
-	if (x->busy)
-		x->bad |= x->busy->shape != x->shape || x->busy->note_over;
+	x->bad |= x->busy->shape != x->shape || x->busy->note_over;
 }
 
 static void put_window(struct index_file *x, const struct window *w)

@@ -98,19 +98,16 @@ static void learn_base(struct lbe_law *w)
 /* Not of an interval in parts of which there was nothing to send: the kernel counts the others by its ticks. */
 static void learn_best(struct lbe_law *w, double rate, bool queue, bool always)
 {
-	if (!queue || !always || rate > w->limit * FULL) {
-		w->slow = 0;
-		w->less = 0;
-		if (always)
-			w->best = fmax(w->best, rate);
-		return;
-	}
-	w->less = fmax(w->less, rate);
-	if (++w->slow == SLOWER) {
+	if (queue && always && rate <= w->limit * FULL) {
+		w->less = fmax(w->less, rate);
+		if (++w->slow < SLOWER)
+			return;
 		w->best = w->less;
-		w->slow = 0;
-		w->less = 0;
+	} else if (always) {
+		w->best = fmax(w->best, rate);
 	}
+	w->slow = 0;
+	w->less = 0;
 }
 
 void lbe_decide(struct lbe_law *w, double rate, double rtt, bool always)

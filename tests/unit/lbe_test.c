@@ -143,6 +143,20 @@ static void test_jitter(void)
 	says(part > 0.72, "... nor where it becomes a longer one (%.2f)", part);
 }
 
+static void test_little(void)
+{
+	struct link l = { .carries = 117e3, .trip = 1, .burst = 1 };
+
+	share(&l, 5, NULL);
+	double limit = l.law[0].limit;
+	l.most[0] = 20e3;
+	share(&l, 60, NULL);
+	l.most[0] = 0;
+	ok(l.law[0].limit > 0.9 * limit, "who has little to send keeps the limit");
+	double part = share(&l, 1, NULL);
+	says(part > 0.9, "... and has the link again when there is more (%.2f)", part);
+}
+
 /* BBR does that each ten seconds, to learn the round trip. */
 static void test_stops(void)
 {
@@ -247,7 +261,8 @@ static void connection(int fd[2])
 	socklen_t n = sizeof(a);
 	int l = socket(AF_INET, SOCK_STREAM, 0), window = 128 << 10;
 
-	if (l < 0 || setsockopt(l, SOL_SOCKET, SO_RCVBUF, &window, sizeof(window)) || bind(l, (struct sockaddr *)&a, n) || listen(l, 1) || getsockname(l, (struct sockaddr *)&a, &n))
+	if (l < 0 || setsockopt(l, SOL_SOCKET, SO_RCVBUF, &window, sizeof(window)) || bind(l, (struct sockaddr *)&a, n) ||
+	    listen(l, 1) || getsockname(l, (struct sockaddr *)&a, &n))
 		exit(1);
 	fd[0] = socket(AF_INET, SOCK_STREAM, 0);
 	if (connect(fd[0], (struct sockaddr *)&a, n) || (fd[1] = accept(l, NULL, NULL)) < 0)
@@ -364,6 +379,7 @@ int main(void)
 	test_alone();
 	test_changes();
 	test_jitter();
+	test_little();
 	test_stops();
 	test_wrong();
 	test_short_turns();
