@@ -141,9 +141,11 @@ static int pair_create(const struct service *s, int fd, int ns, int mtu)
 		errno = EINVAL;
 		return -1;
 	}
-	/* a bridge takes the lowest address of its ports as its own, and neighbours would have to learn it anew */
+	/* A bridge takes the lowest address of its ports as its own, and neighbours would have to learn it anew: they would
+	 * wait for a second. Random ones begin with 0xfe, too, now and then. */
 	memcpy(port, inside, 6);
 	port[0] = 0xfe;
+	port[1] = 0xff;
 	rtnl_begin(&m, RTM_NEWLINK, NLM_F_CREATE | NLM_F_EXCL, &i, sizeof(i));
 	rtnl_add_str(&m, IFLA_IFNAME, net_port_name(s));
 	rtnl_add_u32(&m, IFLA_MTU, (uint32_t)mtu);

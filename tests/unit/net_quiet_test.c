@@ -259,7 +259,7 @@ int main(void)
 	    mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) || cgroup_create(&s, NULL) ||
 	    system("ip link add br0 type bridge && ip addr add 10.99.0.1/24 dev br0 && "
 		   "ip addr add fd99::1/64 dev br0 nodad && ip link set br0 up && "
-		   "ip link add p0 type veth peer p1 && ip link set p0 master br0 up && ip link set p1 up"))
+		   "ip link add p0 address fe:fe:ff:ff:ff:ff type veth peer p1 && ip link set p0 master br0 up && ip link set p1 up"))
 		return 1;
 	test_family("10.99.0.7");
 	test_family("fd99::7");
