@@ -234,4 +234,11 @@ main() {
 	await $!
 }
 
-if [[ ${1:-} == --one ]]; then one "$2"; else main "$@"; fi
+usage() { sed -n '3,/^set/s/^# \?//p' "$self"; }
+
+case ${1:-} in
+--one) one "$2" ;;
+-h | --help) usage ;;
+-*) say "unknown option $1 (see tests/run.sh --help)"; exit 64 ;;
+*) main "$@" ;;
+esac
