@@ -125,25 +125,29 @@ int keeper_mount(struct keeper *k, struct err *e)
 	return ask_simple(k, KEEPER_MOUNT, 0, &a, e);
 }
 
-int keeper_pages(struct keeper *k, struct err *e)
-{
-	struct keeper_answer a;
-
-	return ask_simple(k, KEEPER_PAGES, 0, &a, e);
-}
-
-int keeper_served(struct keeper *k, int timeout_ms, struct err *e)
+/* Answered when the server of its pages has come so far. */
+static int ask_pages(struct keeper *k, int verb, int timeout_ms, struct err *e)
 {
 	struct keeper_ask ask;
 	struct keeper_answer a;
 
 	memset(&ask, 0, offsetof(struct keeper_ask, words));
-	ask.verb = KEEPER_SERVED;
+	ask.verb = verb;
 	if (ask_send(k, &ask, 0, NULL, e))
 		return -1;
 	if (!happens(k->ctl, timeout_ms))
 		return err_set(e, EX_TEMPFAIL, "keeper %d: the server of its pages does not answer", (int)k->pid);
 	return answer_get(k, &a, e);
+}
+
+int keeper_pages(struct keeper *k, int timeout_ms, struct err *e)
+{
+	return ask_pages(k, KEEPER_PAGES, timeout_ms, e);
+}
+
+int keeper_served(struct keeper *k, int timeout_ms, struct err *e)
+{
+	return ask_pages(k, KEEPER_SERVED, timeout_ms, e);
 }
 
 int keeper_start(struct keeper *k, pid_t *pid, struct err *e)

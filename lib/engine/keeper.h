@@ -48,9 +48,9 @@ int keeper_exec(struct keeper *k, const char *const argv[], int fd3, int other, 
 int keeper_wait(struct keeper *k, pid_t pid, int timeout_ms, int *status, struct err *e);
 /* From now on it watches this process (its child, or any other: by pidfd) and lives as long. Closes ctl. */
 int keeper_release(struct keeper *k, pid_t watch, struct err *e);
-/* Starts the process that gives the service its pages, its child. If that one ends before all are in place, the keeper ends
- * the service. */
-int keeper_pages(struct keeper *k, struct err *e);
+/* Starts the process that gives the service its pages, its child, and waits until criu can reach it. If that one ends before all are in
+ * place, the keeper ends the service. Errors: see keeper_served. */
+int keeper_pages(struct keeper *k, int timeout_ms, struct err *e);
 /* Waits until it has all processes that criu has restored: EX_UNAVAILABLE and why, when they cannot be served, EX_SOFTWARE when it has
  * ended; EX_TEMPFAIL when there is no answer, after which the keeper can only be cancelled. */
 int keeper_served(struct keeper *k, int timeout_ms, struct err *e);

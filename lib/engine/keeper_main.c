@@ -45,7 +45,7 @@ struct self {
 	bool ended;
 	int status;       /* of the watched process, as waitpid gives it; -1 unknown */
 	struct keeper_pages pages;
-	bool asked;       /* whether its pages are served; not answered yet */
+	int asked;        /* KEEPER_PAGES or KEEPER_SERVED, not answered yet; 0: nothing */
 	bool lost;        /* they will not come any more */
 	struct log log;
 	struct health health;
@@ -135,7 +135,10 @@ static void run_pages(struct self *k)
 	int rc = k->orders && k->orders->pages ? keeper_pages_start(&k->pages, k->s->name, k->orders->pages, k->orders->ctx, &e) :
 						 err_set(&e, EX_SOFTWARE, "keeper: nobody to serve pages");
 
-	answer(k, rc, 0, 0, &e);
+	if (rc)
+		answer(k, rc, 0, 0, &e);
+	else
+		k->asked = KEEPER_PAGES;
 }
 
 /* After anything that was heard of the process that serves them. Without it the service's memory is lost; it waits for it in vain,
@@ -143,19 +146,20 @@ static void run_pages(struct self *k)
 static void pages_heard(struct self *k)
 {
 	const struct keeper_pages *p = &k->pages;
+	bool there = k->asked == KEEPER_PAGES ? p->ready : p->served;
 	struct err e;
 
 	if (p->why[0] && !k->lost) {
 		k->lost = true;
 		cgroup_kill(k->s->name, KILL_MS, NULL);
 	}
-	if (!k->asked || !(p->why[0] || p->served || p->sock < 0))
+	if (!k->asked || !(p->why[0] || there || p->sock < 0))
 		return;
-	k->asked = false;
-	if (p->why[0] || !p->served)
+	k->asked = 0;
+	if (p->why[0] || !there)
 		err_set(&e, p->failed ? EX_UNAVAILABLE : EX_SOFTWARE, "service %s: %s", k->s->name,
 			p->why[0] ? p->why : "its pages are served by nobody");
-	answer(k, p->why[0] || !p->served ? -1 : 0, 0, 0, &e);
+	answer(k, p->why[0] || !there ? -1 : 0, 0, 0, &e);
 }
 
 /* From now on it watches the process, and is nobody's. */
@@ -270,7 +274,7 @@ static void command(struct self *k)
 		run_pages(k);
 		break;
 	case KEEPER_SERVED:
-		k->asked = true;
+		k->asked = KEEPER_SERVED;
 		pages_heard(k);
 		break;
 	case KEEPER_RELEASE:

@@ -139,6 +139,9 @@ void keeper_pages_read(struct keeper_pages *p)
 	if (m.msg_controllen >= CMSG_LEN(sizeof(int)) && control.h.cmsg_type == SCM_RIGHTS)
 		memcpy(&fd, CMSG_DATA(&control.h), sizeof(fd));
 	switch (pm.word) {
+	case PAGES_READY:
+		p->ready = true;
+		break;
 	case PAGES_HOLD:
 		hold(p, pm.id, fd);
 		break;

@@ -9,7 +9,8 @@
 #include "lib/base/err.h"
 
 enum pages_word {
-	PAGES_HOLD = 1, /* a userfaultfd beside, to be held under this id */
+	PAGES_READY = 1, /* criu may come */
+	PAGES_HOLD,     /* a userfaultfd beside, to be held under this id */
 	PAGES_DROP,     /* no more: its process is gone */
 	PAGES_SERVED,   /* all processes are restored, and the keeper has what it is to hold */
 	PAGES_FILLED,   /* nothing is missing any more: the keeper lets go, and closes the socket then */
@@ -34,7 +35,7 @@ struct keeper_pages {
 		int fd;
 	} *held;   /* owned */
 	size_t n_held;
-	bool served, filled;
+	bool ready, served, filled;
 	char why[256]; /* not "": it has ended too early, ... */
 	bool failed;   /* ... and said so, or ended */
 	bool ended;    /* without a word; how is not known yet */

@@ -8,7 +8,6 @@
 #include <sys/un.h>
 #include <unistd.h>
 
-#include "lib/base/clock.h"
 #include "lib/base/file.h"
 #include "lib/base/stream.h"
 #include "lib/move/wire.h"
@@ -235,22 +234,6 @@ const char *bulk_late_name(const char *move, char name[BULK_NAME_MAX])
 {
 	snprintf(name, BULK_NAME_MAX, "%.63s.late", move);
 	return name;
-}
-
-int bulk_await(const char *move, int timeout_ms, struct err *e)
-{
-	double end = clock_ms() + timeout_ms;
-	struct sockaddr_un a = { 0 };
-
-	if (socket_address(&a, move, e))
-		return -1;
-	for (; clock_ms() < end; usleep(1000)) {
-		AUTO_FD int sock = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
-
-		if (!connect(sock, (struct sockaddr *)&a, sizeof(a)))
-			return 0;
-	}
-	return err_set(e, EX_TEMPFAIL, "move %s: nobody takes its streams", move);
 }
 
 int bulk_attach(const struct stream *s, const char *move, struct err *e)

@@ -23,8 +23,6 @@ int bulk_lines(struct bulk *b); /* how many there are */
 /* The name that streams join by which bring a move's late pages (lib/move/late.h). */
 #define BULK_NAME_MAX 72
 const char *bulk_late_name(const char *move, char name[BULK_NAME_MAX]);
-/* Waits until somebody listens: EX_TEMPFAIL. */
-int bulk_await(const char *move, int timeout_ms, struct err *e);
 /* Removes what a process that was killed has left of it. */
 void bulk_forget(const char *move);
 

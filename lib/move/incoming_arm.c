@@ -8,7 +8,7 @@
 #include "lib/move/incoming_int.h"
 #include "lib/move/lazy.h"
 
-#define ANSWER_MS 5000 /* for who gives it its pages to be there */
+#define PAGES_MS 10000 /* for who gives it its pages to be there */
 
 /* In the keeper, when this process is gone. */
 static bool committed(void *ctx)
@@ -40,17 +40,6 @@ static void serve_pages(void *ctx, int sock)
 	lazy_main(in->svc, in->ck->dir, in->engine->lazy_dir(in->svc, in->ck->dir), in->ck->late ? in->ck->id : NULL, sock);
 }
 
-static int arm_pages(struct incoming *in, struct err *e)
-{
-	char name[BULK_NAME_MAX];
-
-	if (in->whole)
-		return 0;
-	if (keeper_pages(&in->keeper, e))
-		return -1;
-	return in->ck->late ? bulk_await(bulk_late_name(in->ck->id, name), ANSWER_MS, e) : 0;
-}
-
 int incoming_arm(struct incoming *in, const struct json *call, struct err *e)
 {
 	AUTO_JSON struct json *answer = json_object();
@@ -70,7 +59,8 @@ int incoming_arm(struct incoming *in, const struct json *call, struct err *e)
 	if (keeper_spawn(&in->keeper, s, &in->orders, e))
 		return -1;
 	in->armed = true;
-	if (in->engine->restore_arm(s, &in->keeper, &in->criu, e) || arm_pages(in, e) || criu_unchanged(e))
+	if (in->engine->restore_arm(s, &in->keeper, &in->criu, e) ||
+	    (!in->whole && keeper_pages(&in->keeper, PAGES_MS, e)) || criu_unchanged(e))
 		return -1;
 	in->registry = decide_ready(in->ck->id, DECIDED_RUNNING);
 	/* From the freeze on, what restores it comes before other work on this node; the restored tasks get their own

@@ -38,6 +38,7 @@
 #define HEARD_MS 2000  /* for the source to hear that all has come */
 #define LONELY_MS 3.6e6 /* without the source, while pages lack */
 #define LOOK_MS 1000
+#define TARDY_MS 500 /* a test's */
 
 struct server {
 	const struct service *s;
@@ -354,8 +355,11 @@ void lazy_main(const struct service *s, const char *images, const char *dir, con
 	struct err e;
 
 	sv.lonely_ms = fault && !strcmp(fault, "lonely") ? LOOK_MS : LONELY_MS;
+	if (fault && !strcmp(fault, "tardy"))
+		usleep(TARDY_MS * 1000);
 	if (set_up(&sv, dir, late, &e))
 		fail(&sv, &e);
+	tell(&sv, PAGES_READY, 0, NULL, -1);
 	loop(&sv);
 }
 
