@@ -557,6 +557,13 @@ static int end_of(pid_t pid)
 	return status;
 }
 
+static bool has_ended(pid_t pid)
+{
+	siginfo_t info = { 0 };
+
+	return !waitid(P_PID, (id_t)pid, &info, WEXITED | WNOHANG | WNOWAIT) && info.si_pid == pid;
+}
+
 static void test_blocked(const struct blocked *b)
 {
 	char name[128];
@@ -567,6 +574,11 @@ static void test_blocked(const struct blocked *b)
 		until_blocked(pid);
 	for (int i = 0; i < 5 && !rc; i++) {
 		rc = inject_pid(pid, 2);
+		if (i && rc && !b->release && has_ended(pid)) { /* on a busy machine its time may be over by now */
+			pid_there = pid;
+			rc = 0;
+			break;
+		}
 		if (rc || pid_there != pid)
 			break;
 		usleep(3000);
