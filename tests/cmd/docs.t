@@ -223,7 +223,7 @@ sub on {
 	open(my $f, '>', "$tmp/command") or die;
 	print $f "$command\n";
 	close $f;
-	return scalar `timeout 60 $lab exec $node sh $tmp/command 2>$err`;
+	return scalar `timeout 120 $lab exec $node sh $tmp/command 2>$err`;
 }
 
 # Of a file: [line, [node, command, wanted output or undef]..., word behind "test"]...
@@ -284,7 +284,8 @@ sub adapted {
 # There a connection over eth1 lives on, if it is the only interface.
 sub in_namespace {
 	my ($steps, $only) = @_;
-	my $script = join("\n", 'mount -n -t sysfs sysfs /sys', 'ip link set lo up', 'unshare --net sleep 60 & peer=$!', 'sleep 0.2',
+	my $script = join("\n", 'mount -n -t sysfs sysfs /sys', 'ip link set lo up', 'unshare --net sleep 60 & peer=$!',
+		'until [ "$(readlink /proc/$peer/ns/net)" != "$(readlink /proc/$$/ns/net)" ]; do sleep 0.02; done',
 		'in_peer() { nsenter --net=/proc/$peer/ns/net "$@"; }', 'ip link add eth1 type veth peer name wire',
 		'ip link set wire netns $peer', 'in_peer ip addr add 10.77.0.254/24 dev wire', 'in_peer ip link set wire up',
 		$only ? <<'END' : (), (map { $_->[1] } @$steps),
@@ -295,10 +296,10 @@ python3 -c 'import socket
 s = socket.create_server(("", 8080))
 c = s.accept()[0]
 while d := c.recv(99): c.sendall(d)' &
-sleep 0.7
+until ss -Htln sport = :8080 | grep -q .; do sleep 0.05; done
 in_peer bash -c 'exec 3<>/dev/tcp/10.77.0.1/8080; for i in 1 2; do echo $i >&3; read -r -t 9 -u 3 n; echo answer $n; sleep 0.5; done' >$0.answers &
 client=$!
-sleep 0.3
+until grep -qs "answer 1" $0.answers; do sleep 0.05; done
 END
 		'ip -br -4 addr show dev br0 | grep -o "10.77.*"', 'in_peer ping -c 1 -W 3 10.77.0.1 >/dev/null && echo reached',
 		$only ? ('ip route show default', 'wait $client', 'cat $0.answers') : (), 'kill $peer');
@@ -335,7 +336,7 @@ sub run_all_examples {
 	$ENV{LAB} = "docs$$";
 	$lab = realpath('examples/lab/lab');
 	$SIG{$_} = sub { exit 1 } for 'INT', 'TERM', 'HUP';
-	if (system("timeout 60 $lab up 2 --share $tmp >/dev/null")) { fail('a lab for the examples'); return }
+	if (system("timeout 150 $lab up 2 --share $tmp >/dev/null")) { fail('a lab for the examples'); return }
 	chomp(my $number = slurp("/run/edge-lab/$ENV{LAB}/subnet"));
 	$subnet = "10.77.$number";
 	run_examples($_) for glob('man/*'), 'README.md';

@@ -22,7 +22,7 @@ is 'a node that dies between invitation and join does not answer' '69 node edge2
 "$lab" boot edge2
 is 'and is no member when it is back' '' "$(on edge2 edge-invite --list)$(on edge1 edge-invite --list)"
 frames edge2 drop:since
-invite --timeout 3 --ticket - <"$tmp/t2"
+invite --timeout 10 --ticket - <"$tmp/t2"
 is 'one whose answer is lost is not believed to be a member' 69 $?
 right edge2 "$serve"
 is 'though it takes itself for one' 1 "$(on edge2 edge-invite --list | wc -l)"

@@ -35,7 +35,10 @@ exits() { # CODE COMMAND...
 	((rc == want))
 }
 between() { awk -v a="$1" -v x="$3" -v b="$2" 'BEGIN { print x; exit !(a <= x && x <= b) }'; }
-ping_ms() { "$lab" exec "$1" ping -q -n -i 0.02 -c 50 -W 1 "$2" | sed -n 's|^rtt .* = [^/]*/\([^/]*\)/.*|\1|p'; }
+ping_ms() { # NODE TARGET: the median
+	"$lab" exec "$1" ping -n -i 0.02 -c 50 -W 1 "$2" | sed -n 's/.* time=\([0-9.]*\) ms$/\1/p' | sort -n |
+		awk '{ t[NR] = $1 } END { print t[int((NR + 1) / 2)] }'
+}
 ping_got() { "$lab" exec "$1" ping -q -n -i 0.01 -c 500 -W 1 "$2" | sed -n 's/.* \([0-9]*\) received.*/\1/p'; }
 reaches() { "$lab" exec "$1" ping -q -n -c 1 -w 5 "$2"; } # who asked for an address in vain asks again after a second
 unreached() { ! "$lab" exec "$1" ping -q -n -c 1 -W 1 "$2"; }
@@ -150,8 +153,9 @@ for after in 0.15 0.4; do
 	is "nor of one that is told to end after $after s, twice, with all its children" '' "$(left_over)"
 done
 "$lab" up 1 >/dev/null
+read -r node _ <"/run/edge-lab/$LAB/edge1/pid"
 "$lab" down &
-sleep 0.1
+while kill -0 "$node" 2>/dev/null && kill -0 $! 2>/dev/null; do sleep 0.01; done # it has begun
 kill -TERM $! 2>/dev/null
 wait $!
 is 'who ends a lab is not stopped half way' '' "$(left_over)"

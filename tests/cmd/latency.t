@@ -55,8 +55,8 @@ on edge3 edge-run --name web --addr "$addr" --port 8080 -- python3 -m http.serve
 await 10 on edge1 curl -s -o /dev/null "http://$addr:8080/"
 latency -m 'http:http://{}:8080/' "$addr"
 ok "http: a connection and a request are two round trips" between 40 100 "$(field .rtt_ms.p50)"
-ok "... the first of them the connection" between 19.5 50 "$(field .phases.connect_ms)"
-ok "... the second the answer" between 20 55 "$(field .phases.first_byte_ms)"
+ok "... the first of them the connection" between 19.5 "$(field '.rtt_ms.mean - 19.5')" "$(field .phases.connect_ms)"
+ok "... the second the answer" between 20 "$(field '.rtt_ms.mean - 19.5')" "$(field .phases.first_byte_ms)"
 latency -m "http:http://web.example:8080/" "$addr"
 is "http: a URL's own name, at the target's address" 5 "$(field .received)"
 
@@ -84,16 +84,19 @@ if over edge1 "$bundle" "$tmp/cert.pem"; then
 	latency -c 3 -m http:https://web.example:8443/ edge3
 	is "... one that is vouched for, with the URL's own name, is one" 3 "$(field .received)"
 	ok "... after a round trip for the connection, one for TLS and one for the answer" between 59 160 "$(field .rtt_ms.p50)"
-	ok "... that of TLS by itself" between 19.5 80 "$(field .phases.tls_ms)"
+	ok "... that of TLS by itself" between 19.5 "$(field '.rtt_ms.mean - 39')" "$(field .phases.tls_ms)"
 	right edge1 "$bundle"
 fi
 
 # --- jitter and loss
 
 "$lab" link edge2 --delay 5 --jitter 4
-latency -c 100 -i 10 edge2
-ok "jitter shows in the deviation" between 0.8 12 "$(field .rtt_ms.stddev)"
-ok "... and in what one answer differs from the next" between 0.5 12 "$(field .rtt_ms.jitter)"
+for _ in 1 2 3 4 5 6 7 8; do # until the machine has not stood still meanwhile
+	latency -c 100 -i 10 edge2
+	[[ $(field '.rtt_ms.max < 40') != true ]] || break
+done
+ok "jitter shows in the deviation" between 0.8 6 "$(field .rtt_ms.stddev)"
+ok "... and in what one answer differs from the next" between 0.5 6 "$(field .rtt_ms.jitter)"
 "$lab" link edge2 --loss 20
 latency -c 1000 -i 2 -r 1000 -t 300 edge2
 # Lost on either way: 1 - 0.8^2 = 0.36, give or take four deviations.

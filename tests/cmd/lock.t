@@ -73,8 +73,8 @@ the_same() { # KIND COMMAND-THAT-REMOVES-THE-LOCK...
 	ok '... its command is told' await 10 test -e "$tmp/told"
 	is '... and the next one gets it when the lease is over' '0 ran' "$(lock --wait 30 fleet -- echo ran)"
 
-	hold --lease 4 "$until_told"
-	sleep 5
+	hold --lease 8 "$until_told"
+	sleep 9
 	like 'a live one keeps it for longer than a lease' '^75 ' "$(lock fleet -- true)"
 	touch "$tmp/end"
 	let_go

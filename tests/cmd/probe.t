@@ -130,10 +130,15 @@ on edge1 sh -c 'edge-probe --every 0.3 --rounds 4' >"$tmp/records"
 is "it is done again" 4 "$(wc -l <"$tmp/records")"
 # What a service used while it started is no longer in what is told of it by the third time.
 here 'edge-run --name brief -- sleep 1000; edge-run --name settled -- sleep 1000; edge-probe --services; sleep 1; edge-probe --services' >/dev/null
-on edge1 sh -c 'edge-probe --services --every 0.5 --rounds 8 --changes' >"$tmp/records" 2>"$tmp/err" &
-sleep 2
+on edge1 sh -c 'echo $$ >/run/rounds; exec edge-probe --services --every 0.5 --changes' >"$tmp/records" 2>"$tmp/err" &
+rounds=$!
+told() { grep -q "$1" "$tmp/records"; }
+await 20 told '"name":"brief"'
 here 'edge-run --name late -- sleep 1000; edge-stop --rm brief' >/dev/null
-wait $!
+await 20 told '"name":"late"'
+await 20 told '"name":"brief".*"state":"exited"'
+here 'kill $(cat /run/rounds)'
+wait "$rounds" 2>/dev/null
 is "a service that has not changed is told once" 1 "$(jq -c 'select(.name == "settled")' "$tmp/records" | wc -l)"
 ok "... and one that has come is told" test -n "$(of late .id)"
 is "... and one that has gone is told" "brief running, brief exited" "$(jq -r 'select(.name == "brief") | .name + " " + .state' "$tmp/records" | sed -n '1p;$p' | paste -sd, | sed 's/,/, /')"
@@ -168,13 +173,13 @@ time.sleep(60)' >/dev/null 2>&1 &
 disown
 on edge3 sh -c 'mkdir -p /var/lib/edge/empty; printf "#!/bin/sh\nexit 127\n" >/var/lib/edge/no; chmod 755 /var/lib/edge/no'
 over edge3 "$EDGE_BIN/edge-probe" /var/lib/edge/no
-sleep 0.5
+await 10 on edge1 bash -c "exec 3<>/dev/tcp/$subnet.1/7001"
 start=$SECONDS
-probe --timeout 3 edge2 hangs refuses changed edge3 nobody
+probe --timeout 10 edge2 hangs refuses changed edge3 nobody
 is "nodes that fail do not hold up the others" "1 edge2" "$status $(jq -r .name "$tmp/records")"
-ok "... and have their time limit" test $((SECONDS - start)) -le 8
+ok "... and have their time limit" test $((SECONDS - start)) -le 25
 said=$(sort "$tmp/err")
-like "one that hangs is reported" 'edge-probe: node hangs: no answer within 3 s' "$said"
+like "one that hangs is reported" 'edge-probe: node hangs: no answer within 10 s' "$said"
 like "... one that refuses" 'edge-probe: node refuses: cannot connect: Connection refused' "$said"
 like "... one with another host key" 'edge-probe: node changed: host key has changed' "$said"
 like "... one that nobody knows" 'edge-probe: node nobody: not in the registry' "$said"

@@ -75,8 +75,11 @@ run "a service with everything" --name web --addr "$addr" --port 8080 --port 909
 prints "edge-latency" "node latency" edge1 sh -c 'cat "${EDGE_REGISTRY#dir:}/node/edge2.json" | edge-latency -c 2'
 prints "edge-latency to what does not answer" latency edge1 edge-latency -c 1 -m tcp:1 --lost-as 1000 edge2
 prints "edge-latency -m http:URL" latency edge1 edge-latency -c 1 -m 'http:http://{}:8080/' "$addr"
-on edge1 sh -c "sleep 0.5; curl -s http://$addr:8080/etc/hostname" >/dev/null &
+on edge1 sh -c "until [ -e /run/seen ]; do curl -s http://$addr:8080/etc/hostname; sleep 0.1; done" >/dev/null &
+visitor=$!
 prints "edge-latency --watch" user edge1 edge-latency --watch --every 2 --windows 1
+on edge1 touch /run/seen
+wait "$visitor"
 run "a service with nothing" --name bare -- sleep 1000
 run "a stateless service" --name less --type stateless --addr "$subnet.61" -- "${server[@]}"
 prints "edge-run --on" service edge1 edge-run --on edge2 --name far -- sleep 1000

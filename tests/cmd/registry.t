@@ -62,8 +62,8 @@ is "nodes go from one registry to another" edge1 "$(names)"
 probe --register --lease 2 --registry "$url/leased"
 probe --discover "$url/leased"
 is "a node with a lease is there" edge1 "$(names)"
-sleep 4.5
-probe --discover "$url/leased"
+forgotten() { probe --discover "$url/leased"; [[ $status == 0 && -z $(names) ]]; }
+await 10 forgotten
 is "... and is forgotten when it is not heard of again" "" "$(names)"
 edge-probe --register --lease 2 --every 1 --rounds 5 --registry "$url/leased" >"$tmp/out" &
 sleep 4.2

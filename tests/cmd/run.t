@@ -40,7 +40,7 @@ is() { # GOT WANT NAME
 }
 field() { sed -n "s/.*\"$1\":\"\\{0,1\\}\\([^\",}]*\\).*/\\1/p"; }
 log() { cat "$EDGE_ROOT/var/lib/edge/services/$t$1/log"; }
-await() { for _ in $(seq 100); do eval "$1" >/dev/null 2>&1 && return; sleep 0.05; done; return 1; }
+await() { for _ in $(seq 400); do eval "$1" >/dev/null 2>&1 && return; sleep 0.05; done; return 1; }
 # What a run says on stderr, and its exit status.
 refusal() { local text; text=$("$@" 2>&1 >/dev/null </dev/null); echo "$? $text"; }
 # The output of a command run as a service of that name.
@@ -179,7 +179,7 @@ is "$(log short) $(field status <"$EDGE_ROOT/var/lib/edge/services/${t}short/exi
 is "$(refusal edge-run --name "${t}short" -- true)" \
 	"69 edge-run: service ${t}short: exists and is exited (edge-stop --rm ${t}short removes it)" "... and its files, until removed"
 edge-run --name "${t}polite" -- sh -c 'trap "echo asked; exit 0" TERM; echo up; while :; do sleep 0.05; done' >/dev/null
-await 'log polite'
+await 'log polite | grep -q up'
 is "$(edge-stop "${t}polite" | field state)" stopped "a service is stopped"
 await 'grep -q asked <(log polite)'
 is "$(log polite)" "up

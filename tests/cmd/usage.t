@@ -116,6 +116,7 @@ bounds() { # COUNTS CORES: the least and the most that a part of the machine can
 		END { print (used[3] - used[2]) / (all[4] - all[1]) - 0.01, (used[4] - used[1]) / (all[3] - all[2]) + 0.01 }' "$1"
 }
 sleep 3
+on edge1 rm -f /run/edge/samples-services.json # its own window begins with the first look, too
 look
 sleep 10
 look

@@ -82,16 +82,18 @@ is "... and as many bytes as there were answers to requests" true \
 is "a histogram of as many as were counted" true "$(jq -s 'all(.count == ([.rtt_bins[][1]] | add))' "$tmp/records")"
 is "the silent one has not been heard of again" 1 "$(field .count "$subnet.3")"
 
-watch edge1 --every 2 --windows 2 --poll &
-watcher=$!
-pings edge4 "$addr" 5 &
-pinger=$!
-sleep 3.2
-ss_rtt=$(rtt_by_ss edge1 "$subnet.4")
-wait "$watcher"
+for _ in 1 2 3; do # where the machine stands still for a moment, the smoothed round trip shows it for a while
+	watch edge1 --every 2 --windows 2 --poll &
+	watcher=$!
+	pings edge4 "$addr" 5 &
+	pinger=$!
+	sleep 3.2
+	ss_rtt=$(rtt_by_ss edge1 "$subnet.4")
+	wait "$watcher" "$pinger"
+	! near 5 "$ss_rtt" "$(field .rtt_ms.p50 "$subnet.4")" >/dev/null || break
+done
 ok "by polling: as ss says" near 5 "$ss_rtt" "$(field .rtt_ms.p50 "$subnet.4")"
 is "... the window's bytes" true "$(field '.received_bytes > 60 and .received_bytes < 6 * 80' "$subnet.4")"
-wait "$pinger"
 
 # --- where the kernel's side cannot be attached
 on edge1 unshare -m sh -c 'for m in $(grep -o " /sys/fs/cgroup/*[^ ]* cgroup2 " /proc/mounts | cut -d" " -f2); do umount -l "$m" 2>/dev/null; done; exec "$@"' - \
@@ -101,12 +103,14 @@ like "without a cgroup of version 2 it looks at sockets, and says so" '^edge-lat
 
 # --- lost segments
 
+"$lab" link edge4 --delay 10
+pings edge4 "$addr" 7 &
+pinger=$!
+linked() { [[ $(rtt_by_ss edge1 "$subnet.4") ]]; }
+await 10 linked
 "$lab" link edge4 --delay 10 --loss 10
-watch edge1 --every 5 --windows 1 &
-watcher=$!
-sleep 1
-on edge4 timeout 10 redis-cli -h "$addr" -r 200 ping >/dev/null
-wait "$watcher"
+watch edge1 --every 5 --windows 1
+wait "$pinger"
 is "retransmissions are counted" true "$(field '.retransmits > 0' "$subnet.4")"
 "$lab" link edge4 --delay 40
 

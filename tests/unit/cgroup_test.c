@@ -26,7 +26,7 @@ static int wait_pids(const char *name, int want)
 	struct err e;
 	int n = -1;
 
-	for (int i = 0; i < 200 && n != want; i++) {
+	for (int i = 0; i < 2000 && n != want; i++) {
 		AUTO_FREE pid_t *pids = NULL;
 
 		if (cgroup_pids(name, &pids, &n, &e))

@@ -364,7 +364,7 @@ static void test_turns(void)
 	connection(fd);
 	struct stream *s = stream_fds(fd[0], fd[0], "loopback");
 	pthread_create(&reader, NULL, read_slowly, &fd[1]);
-	for (int i = 0; i < 5 && (kept < 0.75 || !limited); i++)
+	for (int i = 0; i < 15 && (kept < 0.75 || !limited); i++)
 		kept = turns_kept(s, &limited);
 	ok(limited, "one who has something to send only by turns has a limit, too");
 	says(kept > 0.75, "... and is not held up by what it does not send (%.2f)", kept);

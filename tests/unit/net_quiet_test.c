@@ -202,14 +202,21 @@ static void test_beside(void)
 
 static void test_killed(void)
 {
-	pid_t pid = fork();
+	int there[2];
+	char byte;
 
+	if (pipe2(there, O_CLOEXEC))
+		abort();
+	pid_t pid = fork();
 	if (!pid) {
 		start_ms(0);
+		(void)!write(there[1], "x", 1);
 		for (;;)
 			pause();
 	}
-	usleep(200000);
+	close(there[1]);
+	(void)!read(there[0], &byte, 1);
+	close(there[0]);
 	AUTO_FD int client = call(-1);
 	ok(waits(client, POLLOUT, 100), "another process holds connections back");
 	kill(pid, SIGKILL);

@@ -171,7 +171,7 @@ static void test_watch(struct registry *r)
 	is_int(registry_watch(r, "node", 50, &e), 0, "nothing changes");
 	ok(clock_ms() - start >= 49, "... for the time given");
 	registry_put(r, "node/edge3", rec, NULL, &e);
-	is_int(registry_watch(r, "node", 1000, &e), 1, "a change between two calls is told");
+	is_int(registry_watch(r, "node", 20000, &e), 1, "a change between two calls is told");
 	registry_put(r, "service/x", rec, NULL, &e);
 	is_int(registry_watch(r, "node", 50, &e), 0, "a change elsewhere is not");
 	pid_t pid = fork();
@@ -179,7 +179,7 @@ static void test_watch(struct registry *r)
 		usleep(50000);
 		_exit(registry_remove(r, "node/edge3", NULL, &e) != 0);
 	}
-	is_int(registry_watch(r, "node", 2000, &e), 1, "a removal wakes up who waits");
+	is_int(registry_watch(r, "node", 20000, &e), 1, "a removal wakes up who waits");
 	waitpid(pid, NULL, 0);
 }
 

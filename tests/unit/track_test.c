@@ -368,6 +368,30 @@ static void signal_all(const pid_t *pids, int n, int number)
 		kill(pids[i], number);
 }
 
+/* Each of its threads: one may still be in the middle of a change of its memory, and end that first. */
+static bool has_stopped(pid_t pid)
+{
+	char path[320], state = 'T';
+	struct dirent *de;
+
+	snprintf(path, sizeof(path), "/proc/%d/task", pid);
+	DIR *d = opendir(path);
+	while (d && strchr("TZX", state) && (de = readdir(d))) {
+		if (de->d_name[0] == '.')
+			continue;
+		snprintf(path, sizeof(path), "/proc/%d/task/%s/stat", pid, de->d_name);
+		FILE *f = fopen(path, "re");
+		if (f) {
+			if (fscanf(f, "%*d (%*[^)]) %c", &state) != 1)
+				state = 'X'; /* gone meanwhile */
+			fclose(f);
+		}
+	}
+	if (d)
+		closedir(d);
+	return strchr("TZX", state);
+}
+
 /* All of a tree that forks: again until nobody new is there. */
 static int stop_tree(pid_t root, pid_t *pids, int most)
 {
@@ -377,7 +401,9 @@ static int stop_tree(pid_t root, pid_t *pids, int most)
 		before = n;
 		n = tree_of(root, pids, most);
 		signal_all(pids, n, SIGSTOP);
-		usleep(20000);
+		for (int i = 0; i < n; i++)
+			for (int k = 0; k < 5000 && !has_stopped(pids[i]); k++)
+				usleep(1000);
 	} while (n != before);
 	return n;
 }
