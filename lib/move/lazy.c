@@ -354,7 +354,7 @@ void lazy_main(const struct service *s, const char *images, const char *dir, con
 	const char *fault = getenv("EDGE_FAULT");
 	struct err e;
 
-	sv.lonely_ms = fault && !strcmp(fault, "lonely") ? LOOK_MS : LONELY_MS;
+	sv.lonely_ms = fault && !strcmp(fault, "lonely") ? 5 * LOOK_MS : LONELY_MS;
 	if (fault && !strcmp(fault, "tardy"))
 		usleep(TARDY_MS * 1000);
 	if (set_up(&sv, dir, late, &e))

@@ -5,9 +5,10 @@
 # its sender's second try, be it that the service goes on here, as a move has failed, or there.
 . "$(dirname "$0")/lib.sh"
 need nginx redis-server redis-benchmark ab jq
+nodes=(edge1 edge2 edge3) # the clients are on the last one, which has counters of its own
 lab_up
 MOVES=$((2 * MOVES))
-for n in "${nodes[@]}"; do "$lab" link "$n" --delay 1; done
+for n in edge1 edge2; do "$lab" link "$n" --delay 1; done
 
 frozen=0 # the longest of all moves, in ms
 note() {
@@ -16,13 +17,16 @@ note() {
 	echo "# new connections held back $(jq .moved.phases.quiet_ms "$tmp/moved") ms before"
 	((ms <= frozen)) || frozen=$ms
 }
+retried() { # SYNs that clients had to send again
+	on edge3 awk '/^TcpExt:/ { if (!n) n = split($0, name); else for (i = 2; i <= n; i++) if (name[i] == "TCPSynRetrans") print $i }' /proc/net/netstat
+}
 load() { # NAME PATH: requests in the background, on 8 connections at a time
-	ab -q -r -n 10000000 -t 600 -c 8 "http://$addr$2" >"$tmp/$1" 2>&1 &
+	on edge3 sh -c 'echo $$ >"/run/$1.pid"; exec ab -q -r -n 10000000 -t 600 -c 8 "$2"' sh "$1" "http://$addr$2" >"$tmp/$1" 2>&1 &
 	client_pid[$1]=$!
 }
 load_end() { # NAME TITLE
 	local report connects
-	kill -INT "${client_pid[$1]}"
+	on edge3 sh -c 'kill -INT "$(cat "/run/$1.pid")"' sh "$1"
 	wait "${client_pid[$1]}"
 	unset "client_pid[$1]"
 	report=$(<"$tmp/$1")
@@ -31,8 +35,9 @@ load_end() { # NAME TITLE
 	longest=$(awk '/^Connect:/ { print $6 }' <<<"$report")
 	echo "# $connects connections a second, the longest took $longest ms"
 	ok '... of more than 250 connections a second' test "$connects" -gt 250
-	# Its first try meets a service that is held back and then frozen; the second comes after 1000 ms.
-	ok '... and none waited for a second try' test "$longest" -lt $((frozen + 800))
+	# Its first try meets a service that is held back and then frozen; the second comes after 1000 ms. On a machine that stands still
+	# meanwhile the longest says little.
+	ok '... and none waited for a second try' test "$longest" -lt $((frozen + 800)) -o "$(retried)" = "$before"
 }
 
 on edge1 mkdir -p /var/lib/edge/www
@@ -59,6 +64,7 @@ END
 on edge1 cp "$tmp/nginx.conf" /var/lib/edge/www/nginx.conf
 run nginx --port 80 --volume /var/lib/edge/www:/srv/www -- nginx -c /srv/www/nginx.conf
 await 5 bash -c "</dev/tcp/$addr/80"
+before=$(retried)
 load near /
 load far /far/
 sleep 1

@@ -7,9 +7,10 @@ need perl curl
 lab_up --disk 1G
 criu=$(criu_of edge2)
 
+further() { (($(curl -sf -m 5 "http://$addr:8080/peek") > $1)); }
 goes_on() { # the client is answered
 	local was
-	was=$(curl -sf -m 5 "http://$addr:8080/peek") && sleep 0.2 && (($(curl -sf -m 5 "http://$addr:8080/peek") > was))
+	was=$(curl -sf -m 5 "http://$addr:8080/peek") && await 5 further "$was"
 }
 left_here() { # what a failed move must not leave at the source
 	on edge1 sh -c 'ls -d /var/lib/edge/checkpoints/* /var/lib/edge/journal/* /run/edge/move-* 2>/dev/null
@@ -18,11 +19,11 @@ left_here() { # what a failed move must not leave at the source
 fails() { # TITLE STATUS ERROR (a pattern) [VAR=VALUE...]: of a move to edge2
 	local rc=0 title=$1 want="($2) edge-migrate: $3"
 	shift 3
-	on edge1 env "$@" edge-migrate counter --to edge2 >"$tmp/moved" 2>"$tmp/err" || rc=$?
+	on edge1 env "$@" edge-migrate counter --to edge2 "${patient[@]}" >"$tmp/moved" 2>"$tmp/err" || rc=$?
 	like "$title: the error says it" "^($want)$" "$rc $(<"$tmp/err")"
 	is '... in one line, without a record' '1 0' "$(wc -l <"$tmp/err") $(wc -l <"$tmp/moved")"
 	is '... nothing is left at either end' '' \
-		"$(remains edge2 counter; on edge2 ls /var/lib/edge/services 2>/dev/null; left_here)"
+		"$(remains edge2 counter; on edge2 ls /var/lib/edge/services 2>/dev/null; lasting left_here)"
 	ok '... and the service goes on' goes_on
 }
 

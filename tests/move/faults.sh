@@ -141,7 +141,7 @@ begin_cell() { # END STEP
 	local env=() options=(--deadline "$deadline" "${way[@]}")
 	: >"$tmp/recovered"
 	case $what in
-	cut:* | stop:* | strike:STOP:* | power:*) ;;
+	cut:* | stop:* | strike:STOP:* | power:*) options+=(--max-freeze 4000) ;;
 	*) options+=("${patient[@]}") ;;
 	esac
 	if [[ $1 == source ]]; then
@@ -186,6 +186,7 @@ cell() { # STEP END FAULT[@END] [stays|moves|dies|waits|survives]
 	on "$at" rm -f "/run/edge/hold-$step"
 	recover
 	await 20 settled
+	[[ $wanted != dies ]] || await 20 eval 'find_states; [[ $now == "none none" ]]'
 	took=$(((${EPOCHREALTIME/./} - begun) / 1000))
 	find_states
 	verdict "$end${step:+, $step}, $what" "$now" "$wanted"

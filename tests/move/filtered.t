@@ -31,7 +31,8 @@ run counter --port 8080 --volume /var/lib/edge/app:/app --bundle "$bundle"
 goes_on 'engine runc'
 
 # A process that is not ours.
-pid=$(on edge1 sh -c 'cd / && setsid perl /var/lib/edge/app/filtered.pl sleep 1000 </dev/null >/dev/null 2>&1 & sleep 0.5; pgrep -x sleep | tail -n 1')
+pid=$(on edge1 sh -c 'cd /; setsid perl /var/lib/edge/app/filtered.pl sleep 1000 </dev/null >/dev/null 2>&1 & echo $!')
+await 5 on edge1 grep -qx sleep "/proc/$pid/comm"
 ok 'edge-checkpoint --pid' on edge1 sh -c 'edge-checkpoint --pid "$1"' sh "$pid"
 on edge1 kill "$pid"
 finish

@@ -27,7 +27,10 @@ sleep 1
 follow edge1 -n
 like 'what would be done' "^counter +edge1 -> edge2: users' RTT [0-9.]+ ms, was [0-9.]+ ms" "$(<"$tmp/said")"
 is '... is not done' edge1 "$(at edge1)"
-follow edge1
+for _ in 1 2 3; do # over 80 ms there and back, on a busy machine, it may stand still for longer than the script wants
+	follow edge1
+	[[ ! $(at edge2) ]] || break
+done
 is 'a path becomes slow: the service follows its user' '0 edge2' "$status $(at edge2)$(<"$tmp/said")"
 follow edge2
 is '... and stays there' '0 edge2' "$status $(at edge2)$(<"$tmp/said")"

@@ -33,9 +33,9 @@ second=$(jq -r .checkpoint <<<"$said")
 in_node edge1 "edge-checkpoint --remove $second; edge-checkpoint --from edge2 --remove $second"
 ok 'nothing of it is in the place of a service' on edge2 sh -c "! test -e $here"
 ok 'its memory is its own' on edge2 sh -c "test -d /var/lib/edge/checkpoints/$ck/memory && ! test -e /var/lib/edge/store/memory/$id"
-ok 'the instance moves there' on edge1 edge-migrate --quiet c --to edge2
+ok 'the instance moves there' on edge1 edge-migrate --quiet c --to edge2 "${patient[@]}"
 ok 'it counts on' await 5 past edge2 $here/volumes/0 $((at + 60))
-ok '... and back' on edge2 edge-migrate --quiet c --to edge1
+ok '... and back' on edge2 edge-migrate --quiet c --to edge1 "${patient[@]}"
 ok 'what it left there is removed, its memory too' on edge2 edge-stop --rm c
 on edge1 edge-stop c >/dev/null
 ok 'another service takes its name there' on edge2 edge-run --name c -- sleep 1000

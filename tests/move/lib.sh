@@ -213,8 +213,13 @@ instead() { # NODE FILE SCRIPT: the script in place of a program, in this node o
 over() { # NODE FILE OTHER: another file in its place
 	on "$1" mount -n --bind "$3" "$2"
 }
-right() { # NODE FILE
-	on "$1" sh -c 'umount -n "$1"; rm -f "/var/lib/edge/real-${1##*/}" "/var/lib/edge/fake-${1##*/}"' sh "$2"
+right() { # NODE FILE; a shell that is about to be the program has the script open for a moment
+	on "$1" sh -c 'for i in $(seq 100); do
+			umount -n "$1" 2>/dev/null && break
+			grep -q " $1 " /proc/mounts || break
+			sleep 0.05
+		done
+		rm -f "/var/lib/edge/real-${1##*/}" "/var/lib/edge/fake-${1##*/}"' sh "$2"
 }
 criu_of() { # NODE: where the program is
 	on "$1" sh -c 'readlink -f "$(command -v criu || echo /usr/local/lib/edge-criu/usr/sbin/criu)"'

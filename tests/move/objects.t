@@ -50,9 +50,11 @@ ask() { # WORD
 	perl -MIO::Socket::INET -e 'my $s = IO::Socket::INET->new(PeerAddr => shift, PeerPort => 8000, Timeout => 20) or exit 1;
 		print $s "@ARGV\n"; print <$s>' "$addr" "$1"
 }
+rx() { on edge2 cat /sys/class/net/uplink/statistics/rx_bytes; }
+before=$(rx)
 on edge1 edge-migrate late --to edge2 "${patient[@]}" >"$tmp/moved" 2>"$tmp/err" &
 moving=$!
-sleep 1.5
+await 20 eval '(($(rx) > before + 2000000))' # of 20 MB
 is 'it makes shared memory while it is on its way' kept "$(ask make)"
 ok '... and moves all the same' wait "$moving" || sed 's/^/# /' "$tmp/err"
 is '... and has it there' kept "$(ask look)"

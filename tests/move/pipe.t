@@ -94,7 +94,7 @@ broken() { # TITLE EDGE-RESTORE-COMMAND PATTERN
 ship() { # HOLD-SECONDS: leaves a holder in the background
 	on edge1 bash -c "edge-checkpoint --hold $1 m | edge-ship --to edge2" >"$tmp/shipment" 2>"$tmp/holder" &
 	holder=$!
-	await 20 test -s "$tmp/shipment"
+	await 20 eval '[[ -s $tmp/shipment ]] || gone "$holder"'
 }
 let_go() { # TITLE: the holder has heard of it
 	ok "$1: the holder ends" await 5 gone "$holder"
@@ -121,15 +121,18 @@ is 'of two that restore it, one does' '1 1' "$(<"$tmp/sum") $(wc -l <<<"$said")"
 ok '... and the holder has heard of it' await 5 gone "$holder"
 rm -f "$tmp/shipment"
 in_node edge2 'edge-checkpoint m | edge-ship --to edge1 | edge-restore'
-ship 3
+for _ in 1 2 3; do # once it has got so far before the holder gives up
+	ship 3
+	[[ ! -s $tmp/shipment ]] || break
+done
 ok 'a holder gives up while it is under way' await 10 gone "$holder"
 broken 'nobody waits for it' edge-restore '^edge-restore: .*checkpoint [0-9a-f]*: not on this node$'
 
 ok 'after all of that the service answers, and its memory is whole' answers
 gap_end
 is 'its client lost nothing, on one connection' '[0,0,0,0,1]' "$gap"
-ok 'nor did it wait for much longer than it was held' jq -e '.longest_gap_ms < 8000' "$tmp/gap"
+ok 'nor did it wait for much longer than it was held' jq -e '.longest_gap_ms < 15000' "$tmp/gap"
 is 'nothing is left at the destination' '' "$(remains edge2 m)"
-is 'nothing but the service is left at the source' '' \
-	"$(remains edge1 m | grep -v -e netns/m -e cgroup -e services/m -e ' ev' -e edge-keepe)"
+left() { remains_now edge1 m | grep -v -e netns/m -e cgroup -e services/m -e ' ev' -e edge-keepe; }
+is 'nothing but the service is left at the source' '' "$(lasting left)"
 finish

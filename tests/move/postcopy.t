@@ -103,7 +103,7 @@ guarded '... nor later'
 exec {conn}>&-
 stop edge2 guards
 
-"$lab" link edge1 --rate 50
+"$lab" link edge1 --rate 20
 begin
 ok 'it answers while its memory is at the source' "$B/tests/bench/gapclient" --dead 5000 "$addr" 7000 ping
 is '... where it stands still' 'frozen running' "$(states)"

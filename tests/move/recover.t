@@ -67,6 +67,9 @@ kill_all() { # NODE...: who has to do with the move there, in this order
 		on "$n" sh -c 'rm -f /run/edge/hold-* /run/edge/held-*'
 	done
 }
+received() { # bytes that came to edge2 over its wire
+	on edge2 cat /sys/class/net/uplink/statistics/rx_bytes
+}
 back() { move counter edge2 edge1; }
 back_and_forth() { move counter edge1 edge2 && back; }
 
@@ -116,12 +119,12 @@ if [[ $PARTS == *signals* ]]; then
 		done
 	done
 	for signal in INT TERM HUP; do
-		"$lab" link edge2 --rate 20
+		"$lab" link edge2 --rate 8
 		on edge2 rm -rf /var/lib/edge/store
-		start=$EPOCHSECONDS
+		before=$(received)
 		held_node=''
 		begin
-		sleep 1.5
+		await 20 eval '(($(received) > before + 400000))' # its memory is on its way, and will be for a while
 		on edge1 sh -c 'kill -$0 $(pgrep -x edge-migrate)' "$signal"
 		end
 		is "SIG$signal while memory is sent ends it" '75 edge-migrate: service counter: interrupted: it goes on here' "$said"
@@ -132,6 +135,7 @@ if [[ $PARTS == *signals* ]]; then
 	"$lab" cut edge2
 	held_node=''
 	begin
+	await 20 on edge1 pgrep -x edge-migrate
 	sleep 1
 	start=${EPOCHREALTIME/./}
 	on edge1 sh -c 'kill -INT $(pgrep -x edge-migrate)'
@@ -171,7 +175,8 @@ it runs there; it is asked on (move $move_id; edge-migrate --status)" "$said"
 	"$lab" cut edge2
 	go_on
 	right edge2 "$serve"
-	sleep 1
+	committed() { [[ $(records edge2 --status) == *'"running","interrupted",'* ]]; }
+	await 10 committed
 	is 'when it is the answer that is lost, --status there says so' \
 		'["edge2","edge1","edge2","running","interrupted","keep","it was committed to this node"]' "$(records edge2 --status)"
 	end
@@ -305,9 +310,6 @@ fi
 
 # --- taken up where it stopped: on a slow link, nearly nothing is sent twice
 
-received() { # bytes that came to edge2 over its wire
-	on edge2 cat /sys/class/net/uplink/statistics/rx_bytes
-}
 fill() { # WHAT MB: so much that does not compress, in memory or in a file of the volume
 	on edge1 mkdir -p /var/lib/edge/vol
 	on edge1 rm -f /var/lib/edge/vol/data

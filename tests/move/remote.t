@@ -14,14 +14,14 @@ here edge-run --on edge1 --name far -- sleep 1000
 is 'an error comes back once, with its status' "69 edge-run: service far: already running" "$? $(<"$tmp/err")"
 ok 'a dry run moves nothing' here edge-migrate far --from edge1 --to edge2 --dry-run
 is 'and says what it would do' '["move","migrate","edge1","edge2"]' "$(jq -c '[.kind, .action, .from, .to]' "$tmp/said")"
-ok 'it moves' here edge-migrate far --from edge1 --to edge2
+ok 'it moves' here edge-migrate far --from edge1 --to edge2 "${patient[@]}"
 is 'the registry knows where it is' '["edge2",1,"running"]' \
 	"$(jq -c '[.node, .epoch, .state]' "${EDGE_REGISTRY#dir:}/service/$(jq -r .id "$tmp/said").json")"
 plan='{"kind":"node","name":"x"}
 {"kind":"move","action":"stay","service":"far"}
 {"kind":"move","action":"migrate","service":"far","from":"edge2","to":"edge1"}
 {"kind":"later"}'
-here edge-migrate - <<<"$plan"
+here edge-migrate "${patient[@]}" - <<<"$plan"
 is 'a plan is carried out, and the rest of it passed on in order' \
 	'0 "node" "move" ["service","edge1"] "later"' \
 	"$? $(jq -c 'if .kind == "service" then [.kind, .node] else .kind end' "$tmp/said" | tr '\n' ' ' | sed 's/ $//')"
@@ -60,7 +60,7 @@ on edge3 ip addr add "$addr/24" dev br0
 here edge-migrate --from edge1 --to edge2 far
 is 'a refusal travels' "69 [\"stay\",\"address\"]" "$? $(jq -c '[.action, .refusals[0].check]' "$tmp/said")"
 on edge3 ip addr del "$addr/24" dev br0
-here edge-migrate - <<<"$plan"
+here edge-migrate "${patient[@]}" - <<<"$plan"
 is 'the plan itself' '0 ["edge2","running",1]' "$? $(jq -c '[.node, .state, .epoch]' "$tmp/said")"
 here edge-stop --on edge1 far
 is 'who stops it where it was hears of that' \

@@ -139,7 +139,8 @@ static const char *check_tree(void)
 {
 	uint64_t was = anon->deep;
 
-	wait_ms(50);
+	for (int i = 0; i < 500 && anon->deep == was; i++)
+		wait_ms(10);
 	WANT(anon->deep > was);
 	WANT(getsid(anon->grandchild) == anon->grandchild);
 	WANT(getsid(child) == getsid(0));
@@ -230,7 +231,9 @@ static const char *check_threads(void)
 
 	for (int i = 0; i < THREADS; i++)
 		was[i] = turns[i];
-	wait_ms(100);
+	for (int i = 0; i < THREADS; i++)
+		for (int n = 0; n < 500 && turns[i] == was[i]; n++)
+			wait_ms(10);
 	for (int i = 0; i < THREADS; i++)
 		WANT(turns[i] > was[i]);
 	pthread_mutex_lock(&lock);
