@@ -8,7 +8,7 @@
 #include "lib/move/incoming_int.h"
 #include "lib/move/lazy.h"
 
-#define PAGES_MS 10000 /* for who gives it its pages to be there */
+#define PAGES_MS 5000 /* for who gives it its pages to be there */
 
 /* In the keeper, when this process is gone. */
 static bool committed(void *ctx)

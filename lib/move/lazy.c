@@ -321,10 +321,13 @@ static void last_to_be_killed(void)
 
 static int set_up(struct server *sv, const char *dir, const char *late, struct err *e)
 {
+	const char *fault = getenv("EDGE_FAULT");
 	struct lazy_hooks hooks = { .forked = hold, .news = news, .ask = ask, .ctx = sv };
 	int fill;
 
 	child_title("edge-pages", sv->s->name);
+	if (fault && !strcmp(fault, "tardy"))
+		usleep(TARDY_MS * 1000);
 	signal(SIGPIPE, SIG_IGN);
 	signal(SIGHUP, SIG_IGN);
 	signal(SIGINT, SIG_IGN);
@@ -342,6 +345,7 @@ static int set_up(struct server *sv, const char *dir, const char *late, struct e
 	    watch(sv, sv->listener, &sv->listener, e) || watch(sv, sv->keeper, &sv->keeper, e) ||
 	    watch(sv, sv->news, &sv->news, e))
 		return -1;
+	tell(sv, PAGES_READY, 0, NULL, -1);
 	/* Somebody stands still until we have answered. */
 	proc_hurry(0);
 	proc_warm();
@@ -355,11 +359,8 @@ void lazy_main(const struct service *s, const char *images, const char *dir, con
 	struct err e;
 
 	sv.lonely_ms = fault && !strcmp(fault, "lonely") ? 5 * LOOK_MS : LONELY_MS;
-	if (fault && !strcmp(fault, "tardy"))
-		usleep(TARDY_MS * 1000);
 	if (set_up(&sv, dir, late, &e))
 		fail(&sv, &e);
-	tell(&sv, PAGES_READY, 0, NULL, -1);
 	loop(&sv);
 }
 

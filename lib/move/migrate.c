@@ -19,7 +19,7 @@
 #define FIRST_PAUSE_MS 200
 #define PAUSE_MS 5000 /* between two tries, at most */
 #define FREEZES_MAX 3 /* that came to nothing */
-#define DEATH_MS 500  /* from the thaw until a death of it shows */
+#define DEATH_MS 100  /* from the thaw until a death of it shows */
 
 static int live(struct outgoing *o, const char *to, const struct ssh_target *t, const struct move_options *opt,
 		struct json **record, struct err *e)

@@ -296,10 +296,10 @@ python3 -c 'import socket
 s = socket.create_server(("", 8080))
 c = s.accept()[0]
 while d := c.recv(99): c.sendall(d)' &
-until ss -Htln sport = :8080 | grep -q .; do sleep 0.05; done
+for i in $(seq 400); do ss -Htln sport = :8080 | grep -q . && break; sleep 0.05; done
 in_peer bash -c 'exec 3<>/dev/tcp/10.77.0.1/8080; for i in 1 2; do echo $i >&3; read -r -t 9 -u 3 n; echo answer $n; sleep 0.5; done' >$0.answers &
 client=$!
-until grep -qs "answer 1" $0.answers; do sleep 0.05; done
+for i in $(seq 400); do grep -qs "answer 1" $0.answers && break; sleep 0.05; done
 END
 		'ip -br -4 addr show dev br0 | grep -o "10.77.*"', 'in_peer ping -c 1 -W 3 10.77.0.1 >/dev/null && echo reached',
 		$only ? ('ip route show default', 'wait $client', 'cat $0.answers') : (), 'kill $peer');

@@ -169,7 +169,7 @@ here "cd \${EDGE_REGISTRY#dir:}/node && for n in hangs:7001 refuses:7002; do
 	\$(command -v sshd) -f /etc/edge/sshd_config -p 7003 -o PidFile=/run/sshd3.pid"
 on edge1 setsid python3 -c 'import socket, time
 s = socket.create_server(("", 7001))
-time.sleep(60)' >/dev/null 2>&1 &
+time.sleep(600)' >/dev/null 2>&1 &
 disown
 on edge3 sh -c 'mkdir -p /var/lib/edge/empty; printf "#!/bin/sh\nexit 127\n" >/var/lib/edge/no; chmod 755 /var/lib/edge/no'
 over edge3 "$EDGE_BIN/edge-probe" /var/lib/edge/no

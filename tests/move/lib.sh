@@ -219,6 +219,7 @@ right() { # NODE FILE; a shell that is about to be the program has the script op
 			grep -q " $1 " /proc/mounts || break
 			sleep 0.05
 		done
+		! grep -q " $1 " /proc/mounts || echo "# $1 stays covered" >&2
 		rm -f "/var/lib/edge/real-${1##*/}" "/var/lib/edge/fake-${1##*/}"' sh "$2"
 }
 criu_of() { # NODE: where the program is

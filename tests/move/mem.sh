@@ -34,11 +34,11 @@ moment() { # TITLE COMMAND...: of a few tries one is enough, as others may use t
 	for ((i = 0; i < 4 && $(jq '.longest_gap_ms | floor' "$tmp/gap") >= 1000; i++)); do
 		gap_start
 		sleep 0.5
-		"$@"
+		"$@" || { ok "$title" false; return; }
 		sleep 0.5
 		gap_end
 	done
-	ok "$title" jq -e '.longest_gap_ms < 1000' "$tmp/gap"
+	ok "$title" test "$gap" = '[0,0,0,0,1]' -a "$(jq '.longest_gap_ms | floor' "$tmp/gap")" -lt 1000
 }
 answers() { "$B/tests/bench/gapclient" --dead 3000 "$addr" 7000 check; }
 

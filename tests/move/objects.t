@@ -52,9 +52,10 @@ ask() { # WORD
 }
 rx() { on edge2 cat /sys/class/net/uplink/statistics/rx_bytes; }
 before=$(rx)
+under_way() { (($(rx) > before + 2000000)); } # of 20 MB
 on edge1 edge-migrate late --to edge2 "${patient[@]}" >"$tmp/moved" 2>"$tmp/err" &
 moving=$!
-await 20 eval '(($(rx) > before + 2000000))' # of 20 MB
+await 20 under_way
 is 'it makes shared memory while it is on its way' kept "$(ask make)"
 ok '... and moves all the same' wait "$moving" || sed 's/^/# /' "$tmp/err"
 is '... and has it there' kept "$(ask look)"

@@ -29,7 +29,7 @@ dir=/var/lib/edge/checkpoints/$ck
 sleep 0.3
 gap_end
 is 'its client lost nothing' '[0,0,0,0,1]' "$gap"
-again() { on edge1 sh -c 'id=$(edge-checkpoint --pid "$1" | jq -r .id) && rm -r "/var/lib/edge/checkpoints/$id"' sh "$pid"; }
+again() { on edge1 sh -c 'id=$(edge-checkpoint --pid "$1" | jq -r .id) && [ "$id" ] && rm -r "/var/lib/edge/checkpoints/$id"' sh "$pid"; }
 moment 'and waited for a moment only' again
 is 'it is in the cgroups where it was' "$cgroup" "$(on edge1 cat "/proc/$pid/cgroup")"
 left() { remains_now edge1 mem | grep -v -x "$dir"; }

@@ -71,9 +71,9 @@ on edge2 sh -c "mkdir -p /var/lib/edge/v && echo edge2 >/var/lib/edge/v/who && c
 for ((i = 0; i < 4 && $(longest) >= 1000; i++)); do # others may use the machine, too
 	client poll perl "$tools/poll-client.pl" "$addr" 8000
 	ready poll
-	move web edge1 edge2
+	ok 'it moves once more' move web edge1 edge2
 	sleep 0.3
-	move web edge2 edge1
+	ok '... and back' move web edge2 edge1
 	sleep 0.3
 	client_end poll
 done
