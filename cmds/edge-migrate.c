@@ -79,9 +79,13 @@ static int progress(void *ctx, const char *phase, uint64_t done, uint64_t all)
 	if (all)
 		fprintf(stderr, " %3.0f %%", 100.0 * (double)done / (double)all);
 	fputs("\033[K", stderr);
-	if (!strcmp(phase, "done"))
-		fputs("\r\033[K", stderr);
 	return interrupted;
+}
+
+static void progress_end(void)
+{
+	if (!quiet && isatty(STDERR_FILENO))
+		fputs("\r\033[K", stderr);
 }
 
 static bool is_interrupted(void *ctx)
@@ -215,7 +219,7 @@ static int move_one(const char *service, const char *node, const char *dest)
 		return move_elsewhere(service, node, dest);
 	if (migrate(service, dest, &opt, &rec, &e))
 		status = e.code;
-	progress(opt.ctx, "done", 0, 0);
+	progress_end();
 	if (status)
 		cmd_fail(&cmd, &e);
 	if (rec && record_print(out, rec, &unwritten))

@@ -4,6 +4,7 @@
 #include <stdio.h>
 
 #include "lib/base/opt.h"
+#include "lib/base/proc.h"
 #include "lib/discover/names.h"
 #include "lib/move/filter.h"
 #include "lib/move/hold.h"
@@ -50,6 +51,7 @@ int main(int argc, char **argv)
 
 	if (first < 0)
 		return status;
+	proc_fellows(); /* edge-serve */
 	signal(SIGPIPE, SIG_IGN);
 	if (first == argc)
 		return filter_records(stdin, stdout, kinds, restore_record, NULL, tell, &failed, &e)

@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include "lib/base/opt.h"
+#include "lib/base/proc.h"
 #include "lib/discover/names.h"
 #include "lib/view/top.h"
 
@@ -95,6 +96,7 @@ int main(int argc, char **argv)
 		return cmd_usage(&cmd, "--red %g: more than 100", red);
 	if (!once && !isatty(STDOUT_FILENO))
 		return cmd_usage(&cmd, "standard output is no terminal: --once prints text");
+	proc_fellows();
 	size_t n = (size_t)(argc - first);
 	char **nodes = n ? argv + first : known_nodes(&n);
 	struct top_options o = {

@@ -26,16 +26,6 @@ static const struct cmd cmd = {
 	.names = names,
 };
 
-/* Where this program is, and so its fellows; empty when that cannot be known. */
-static void own_folder(char dir[PATH_MAX])
-{
-	ssize_t n = readlink("/proc/self/exe", dir, PATH_MAX - 1);
-
-	dir[n > 0 ? n : 0] = '\0';
-	if (strrchr(dir, '/'))
-		*strrchr(dir, '/') = '\0';
-}
-
 static int is_program(const struct dirent *d)
 {
 	return strncmp(d->d_name, "edge-", 5) == 0 && !strchr(d->d_name, '.') && !strchr(d->d_name, '~');
@@ -64,7 +54,7 @@ static int each_program(void (*visit)(const char *path, const char *name), struc
 	struct dirent **entries = NULL;
 	int n;
 
-	own_folder(dir);
+	proc_folder(dir);
 	n = scandir(dir, &entries, is_program, alphasort);
 	if (n < 0)
 		return err_sys(e, "%s", dir);
@@ -83,7 +73,7 @@ static void print_manuals(void)
 {
 	char dir[PATH_MAX], page[PATH_MAX + 32], real[PATH_MAX];
 
-	own_folder(dir);
+	proc_folder(dir);
 	snprintf(page, sizeof(page), "%s/../../man/edge.7", dir);
 	if (realpath(page, real))
 		printf("Manuals of this source tree: man -l %s\n", real);
@@ -125,7 +115,7 @@ static int run(char **argv, struct err *e)
 		return err_set(e, EX_USAGE, "no program named");
 	if (strchr(given, '/') || snprintf(name, sizeof(name), "edge-%s", given) >= (int)sizeof(name))
 		return err_set(e, EX_USAGE, "%s: no such program", given);
-	own_folder(dir);
+	proc_folder(dir);
 	snprintf(path, sizeof(path), "%s/%s", dir, name);
 	argv[0] = name;
 	execv(path, argv);

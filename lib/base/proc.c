@@ -282,6 +282,34 @@ const char *proc_find(const char *program)
 	return NULL;
 }
 
+void proc_folder(char dir[PATH_MAX])
+{
+	ssize_t n = readlink("/proc/self/exe", dir, PATH_MAX - 1);
+
+	dir[n > 0 ? n : 0] = '\0';
+	if (strrchr(dir, '/'))
+		*strrchr(dir, '/') = '\0';
+}
+
+void proc_prefer(const char *folder, size_t len)
+{
+	const char *path = getenv("PATH");
+	char text[2 * PATH_MAX];
+
+	snprintf(text, sizeof(text), "%.*s:%s", (int)len, folder,
+		 path ? path : "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin");
+	setenv("PATH", text, 1);
+}
+
+void proc_fellows(void)
+{
+	char dir[PATH_MAX];
+
+	proc_folder(dir);
+	if (dir[0])
+		proc_prefer(dir, strlen(dir));
+}
+
 bool proc_filtered(pid_t pid, pid_t tid)
 {
 	char path[64], line[256];

@@ -3,6 +3,7 @@
 #ifndef EDGE_BASE_PROC_H
 #define EDGE_BASE_PROC_H
 
+#include <limits.h>
 #include <stdbool.h>
 #include <sys/types.h>
 
@@ -16,6 +17,13 @@ int proc_run(const char *const argv[], char **out, int timeout_ms, struct err *e
 /* Where a program of ours that is not on PATH may be: PATH, then /usr/local/lib/edge-criu/criu for "criu".
  * EDGE_CRIU names another criu. Returns a static string, NULL when there is none. */
 const char *proc_find(const char *program);
+
+/* The folder that this program is in; "" when that cannot be known. */
+void proc_folder(char dir[PATH_MAX]);
+/* From now on, and for whom this process starts, programs of that folder (as long as `len` says) are found before those of PATH. */
+void proc_prefer(const char *folder, size_t len);
+/* The same of this program's own folder: its fellows are found without being installed. */
+void proc_fellows(void);
 
 /* Has that thread a seccomp filter? */
 bool proc_filtered(pid_t pid, pid_t tid);

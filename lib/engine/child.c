@@ -68,12 +68,7 @@ void child_title(const char *what, const char *name)
 void child_path(void)
 {
 	const char *criu = proc_find("criu"), *slash = criu ? strrchr(criu, '/') : NULL;
-	const char *path = getenv("PATH");
-	char text[2 * PATH_MAX];
 
-	if (!slash)
-		return;
-	snprintf(text, sizeof(text), "%.*s:%s", (int)(slash - criu), criu,
-		 path ? path : "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin");
-	setenv("PATH", text, 1);
+	if (slash)
+		proc_prefer(criu, (size_t)(slash - criu));
 }

@@ -313,7 +313,8 @@ END
 
 sub run_examples {
 	my ($path) = @_;
-	for my $block (examples_of($path)) {
+	# those that take away what the lab has set up come last
+	for my $block (sort { ($a->[2] eq 'alone') <=> ($b->[2] eq 'alone') } examples_of($path)) {
 		my ($line, $steps, $kind) = @$block;
 		$steps = [in_namespace($steps, $kind eq 'netns only')] if $kind =~ /^netns/;
 		for (@$steps) {
