@@ -17,7 +17,7 @@
 
 #include "lib/base/err.h"
 
-#define CRIU_MAPS_WORTH (64 << 20) /* bytes that a process has in memory, from which on it is worth it */
+#define CRIU_MAPS_WORTH (4 << 20) /* bytes that a process has in memory, from which on it is worth it */
 
 struct criu_map;
 struct criu_flags_known;

@@ -10,16 +10,19 @@
 #include "lib/move/outgoing_int.h"
 #include "lib/move/pagemap.h"
 
-/* One pagemap's pages as CRIU wrote them. */
+/* One pagemap's pages as CRIU wrote them. Most are in the image already: what is not looked at is not mapped. */
 struct dumped {
-	uint8_t *data;
+	int fd;
+	uint8_t *data; /* NULL: not yet */
 	size_t len;
 };
+#define NOT_DUMPED ((struct dumped){ .fd = -1 })
 
 static void dumped_clear(struct dumped *d)
 {
 	if (d->data)
 		munmap(d->data, d->len);
+	close(d->fd);
 }
 
 static int dumped_open(struct dumped *d, const char *dir, unsigned id, struct err *e)
@@ -28,17 +31,21 @@ static int dumped_open(struct dumped *d, const char *dir, unsigned id, struct er
 	struct stat st;
 
 	snprintf(path, sizeof(path), "%s/pages-%u.img", dir, id);
-	AUTO_FD int fd = open(path, O_RDONLY | O_CLOEXEC);
-	if (fd < 0 || fstat(fd, &st))
+	d->fd = open(path, O_RDONLY | O_CLOEXEC);
+	if (d->fd < 0 || fstat(d->fd, &st))
 		return err_sys(e, "%s", path);
 	d->len = (size_t)st.st_size;
-	if (!d->len)
-		return 0;
-	d->data = mmap(NULL, d->len, PROT_READ, MAP_SHARED | MAP_POPULATE, fd, 0);
-	if (d->data != MAP_FAILED)
-		return 0;
-	d->data = NULL;
-	return err_sys(e, "%s", path);
+	return 0;
+}
+
+static int dumped_map(struct dumped *d, struct err *e)
+{
+	void *data = d->data ? d->data : mmap(NULL, d->len, PROT_READ, MAP_SHARED | MAP_POPULATE, d->fd, 0);
+
+	if (data == MAP_FAILED)
+		return err_sys(e, "pages of criu");
+	d->data = data;
+	return 0;
 }
 
 static int add_run(struct page_runs *r, struct page_run run, struct err *e)
@@ -59,31 +66,43 @@ static pid_t pid_of_object(struct outgoing *o, uint64_t object)
 	return 0;
 }
 
-/* What of an entry is not in the image in its final state yet: pages that CRIU wrote because nobody else could read
- * them, and lazy ones that the last round did not see. */
-static int entry_runs(struct outgoing *o, uint64_t object, const struct pagemap_entry *en, const uint8_t *data,
-		      struct page_runs *out, struct err *e)
+/* The first of the runs that the last round has read, while the memory stood still, that ends behind this address; NULL. Not after a
+ * round whose pages are to come later. */
+static const struct page_run *read_last(const struct outgoing *o, uint64_t object, uint64_t addr)
 {
-	pid_t pid = 0;
+	const struct page_run *r = o->runs.run;
+	size_t from = 0, to = o->post_copy ? 0 : o->runs.n;
+	const size_t n = to;
 
+	while (from < to) {
+		size_t at = (from + to) / 2;
+
+		if (r[at].object < object || (r[at].object == object && r[at].addr + (uint64_t)r[at].pages * PAGE_BYTES <= addr))
+			from = at + 1;
+		else
+			to = at;
+	}
+	return from < n && r[from].object == object ? &r[from] : NULL;
+}
+
+/* Pages that CRIU wrote, as nobody else could read them, or as no process has touched them where it has mapped that shared memory. */
+static int dumped_runs(struct outgoing *o, uint64_t object, const struct pagemap_entry *en, struct dumped *d, size_t at,
+		       struct page_runs *out, struct err *e)
+{
 	for (uint64_t p = 0; p < en->pages;) {
-		struct page_run run = { .object = object, .addr = en->addr + p * PAGE_BYTES };
+		uint64_t addr = en->addr + p * PAGE_BYTES, n = en->pages - p;
+		const struct page_run *last = read_last(o, object, addr);
 
-		if (!data) {
-			p += image_used(o->im, object, run.addr, en->pages - p);
-			if (p == en->pages)
-				break;
-			run.addr = en->addr + p * PAGE_BYTES;
-			if (!pid && !(pid = pid_of_object(o, object)))
-				return err_set(e, EX_SOFTWARE, "memory: no process for pages of object %llu",
-					       (unsigned long long)object);
-			run.pid = pid;
-			run.vaddr = run.addr;
-			run.pages = 1;
-		} else {
-			run.vaddr = (uintptr_t)data + p * PAGE_BYTES;
-			run.pages = en->pages - p < RUN_PAGES ? (uint32_t)(en->pages - p) : RUN_PAGES;
+		if (last && last->addr <= addr) { /* it is in the image */
+			p += last->pages - (addr - last->addr) / PAGE_BYTES;
+			continue;
 		}
+		if (last && (last->addr - addr) / PAGE_BYTES < n)
+			n = (last->addr - addr) / PAGE_BYTES;
+		if (dumped_map(d, e))
+			return -1;
+		struct page_run run = { .object = object, .addr = addr, .vaddr = (uintptr_t)d->data + at + p * PAGE_BYTES,
+					.pages = n < RUN_PAGES ? (uint32_t)n : RUN_PAGES };
 		if (add_run(out, run, e))
 			return -1;
 		p += run.pages;
@@ -91,7 +110,27 @@ static int entry_runs(struct outgoing *o, uint64_t object, const struct pagemap_
 	return 0;
 }
 
-static int object_runs(struct outgoing *o, uint64_t object, const struct pagemap *pm, const struct dumped *d,
+/* Pages that were left to us, and that the last round did not see. */
+static int left_runs(struct outgoing *o, uint64_t object, const struct pagemap_entry *en, struct page_runs *out, struct err *e)
+{
+	pid_t pid = 0;
+
+	for (uint64_t p = 0; p < en->pages; p++) {
+		p += image_used(o->im, object, en->addr + p * PAGE_BYTES, en->pages - p);
+		if (p == en->pages)
+			break;
+		if (!pid && !(pid = pid_of_object(o, object)))
+			return err_set(e, EX_SOFTWARE, "memory: no process for pages of object %llu", (unsigned long long)object);
+		struct page_run run = { .object = object, .addr = en->addr + p * PAGE_BYTES, .pid = pid, .pages = 1 };
+		run.vaddr = run.addr;
+		if (add_run(out, run, e))
+			return -1;
+	}
+	return 0;
+}
+
+/* What is not in the image in its final state yet. */
+static int object_runs(struct outgoing *o, uint64_t object, const struct pagemap *pm, struct dumped *d,
 		       struct page_runs *out, struct err *e)
 {
 	size_t at = 0;
@@ -103,7 +142,8 @@ static int object_runs(struct outgoing *o, uint64_t object, const struct pagemap
 		if (here && (en->pages > d->len / PAGE_BYTES || at + en->pages * PAGE_BYTES > d->len))
 			return err_set(e, EX_SOFTWARE, "criu: its pagemap names more pages than there are");
 		/* What may come later, and is not in the image, comes after the service. */
-		if ((here || !o->post_copy || !(en->flags & PAGES_LAZY)) && entry_runs(o, object, en, here ? d->data + at : NULL, out, e))
+		if (here ? dumped_runs(o, object, en, d, at, out, e) :
+			   !(o->post_copy && en->flags & PAGES_LAZY) && left_runs(o, object, en, out, e))
 			return -1;
 		if (here)
 			at += en->pages * PAGE_BYTES;
@@ -126,47 +166,76 @@ static int split_entry(struct outgoing *o, uint64_t object, const struct pagemap
 	return 0;
 }
 
-/* Its pages into the image: those that CRIU lists or wrote, then those that it was not told of, which are listed here. */
-static int settle_pages(struct outgoing *o, uint64_t object, struct pagemap *pm, struct pages_stats *st, struct err *e)
+/* One object's pages as criu has left them. */
+struct settled {
+	char name[64]; /* of its pagemap's file */
+	uint64_t object;
+	struct pagemap *pm;
+	struct dumped dumped;
+};
+
+/* All of them: what of their pages has to go into the image still goes there in one round. */
+struct settling {
+	struct settled *list;
+	size_t n, room;
+	struct page_runs runs;
+};
+
+/* Those that CRIU lists or wrote, then those that it was not told of, which are listed here. */
+static int find_left(struct outgoing *o, struct settled *s, struct page_runs *runs, struct err *e)
 {
 	AUTO_PAGEMAP struct pagemap *hidden = calloc(1, sizeof(*hidden));
-	struct page_runs runs = { 0 };
-	struct dumped d = { 0 }, none = { 0 };
-	int rc;
+	struct dumped none = NOT_DUMPED;
 
-	if (!hidden || dumped_open(&d, o->ck->dir, pm->pages_id, e))
-		return hidden ? -1 : err_set(e, EX_OSERR, "out of memory");
-	rc = object_runs(o, object, pm, &d, &runs, e) || outgoing_hidden(o, object, hidden, e) ||
-			     object_runs(o, object, hidden, &none, &runs, e) || pagemap_merge(pm, hidden, e) ?
-		     -1 : 0;
-	if (!rc && runs.n)
-		rc = sender_round(o->sender, &runs, false, true, st, e);
-	page_runs_clear(&runs);
-	dumped_clear(&d);
-	return rc;
+	if (!hidden)
+		return err_set(e, EX_OSERR, "out of memory");
+	return dumped_open(&s->dumped, o->ck->dir, s->pm->pages_id, e) || object_runs(o, s->object, s->pm, &s->dumped, runs, e) ||
+			       outgoing_hidden(o, s->object, hidden, e) || object_runs(o, s->object, hidden, &none, runs, e) ||
+			       pagemap_merge(s->pm, hidden, e) ?
+		       -1 : 0;
+}
+
+static int settle_one(struct outgoing *o, const char *name, void *ctx, struct err *e)
+{
+	uint64_t object = pagemap_object(name);
+	char path[PATH_MAX + 256];
+	struct settling *all = ctx;
+
+	if (!object)
+		return 0;
+	if (all->n == all->room) {
+		size_t room = all->room ? 2 * all->room : 16;
+		void *bigger = realloc(all->list, room * sizeof(*all->list));
+
+		if (!bigger)
+			return err_set(e, EX_OSERR, "out of memory");
+		all->list = bigger;
+		all->room = room;
+	}
+	struct settled *s = &all->list[all->n++];
+	*s = (struct settled){ .object = object, .dumped = NOT_DUMPED };
+	pagemap_name(object, s->name);
+	snprintf(path, sizeof(path), "%s/%s", o->ck->dir, name);
+	return pagemap_read(&s->pm, path, e) || find_left(o, s, &all->runs, e) ? -1 : 0;
 }
 
 /* One pagemap: written anew with every page in the parent; what may come later still may. */
-static int settle_pagemap(struct outgoing *o, const char *name, struct pages_stats *st, struct err *e)
+static int write_settled(struct outgoing *o, const struct settled *s, struct err *e)
 {
-	uint64_t object = pagemap_object(name);
-	AUTO_PAGEMAP struct pagemap *pm = NULL, *settled = calloc(1, sizeof(*settled));
+	AUTO_PAGEMAP struct pagemap *out = calloc(1, sizeof(*out));
 	char path[PATH_MAX + 256];
 
-	snprintf(path, sizeof(path), "%s/%s", o->ck->dir, name);
-	if (!settled)
+	if (!out)
 		return err_set(e, EX_OSERR, "out of memory");
-	if (pagemap_read(&pm, path, e) || settle_pages(o, object, pm, st, e))
-		return -1;
-	settled->pages_id = pm->pages_id;
-	for (size_t i = 0; i < pm->n; i++)
-		if (split_entry(o, object, &pm->entry[i], settled, e))
+	out->pages_id = s->pm->pages_id;
+	for (size_t i = 0; i < s->pm->n; i++)
+		if (split_entry(o, s->object, &s->pm->entry[i], out, e))
 			return -1;
-	snprintf(path, sizeof(path), "%s/pages-%u.img", o->ck->dir, pm->pages_id);
+	snprintf(path, sizeof(path), "%s/pages-%u.img", o->ck->dir, out->pages_id);
 	if (truncate(path, 0))
 		return err_sys(e, "%s", path);
-	snprintf(path, sizeof(path), "%s/%s", o->ck->dir, name);
-	return pagemap_write(settled, path, e);
+	snprintf(path, sizeof(path), "%s/%s", o->ck->dir, s->name);
+	return pagemap_write(out, path, e);
 }
 
 static int send_image(struct outgoing *o, const char *name, struct err *e)
@@ -182,8 +251,7 @@ static int send_image(struct outgoing *o, const char *name, struct err *e)
 	return wire_send(o->ctl, FRAME_IMAGE, name, strlen(name) + 1, data, len, e);
 }
 
-static int each_image(struct outgoing *o, int (*fn)(struct outgoing *, const char *, struct pages_stats *, struct err *),
-		      struct pages_stats *st, struct err *e)
+static int each_image(struct outgoing *o, int (*fn)(struct outgoing *, const char *, void *, struct err *), void *ctx, struct err *e)
 {
 	DIR *d = opendir(o->ck->dir);
 	struct dirent *de;
@@ -193,19 +261,31 @@ static int each_image(struct outgoing *o, int (*fn)(struct outgoing *, const cha
 		return err_sys(e, "%s", o->ck->dir);
 	while (!rc && (de = readdir(d)))
 		if (checkpoint_is_image(de->d_name))
-			rc = fn(o, de->d_name, st, e);
+			rc = fn(o, de->d_name, ctx, e);
 	closedir(d);
 	return rc;
 }
 
-static int settle_one(struct outgoing *o, const char *name, struct pages_stats *st, struct err *e)
+static int settle(struct outgoing *o, struct pages_stats *st, struct err *e)
 {
-	return pagemap_object(name) ? settle_pagemap(o, name, st, e) : 0;
+	struct settling all = { 0 };
+	int rc = each_image(o, settle_one, &all, e);
+
+	if (!rc && all.runs.n)
+		rc = sender_round(o->sender, &all.runs, false, true, st, e);
+	for (size_t i = 0; i < all.n; i++) {
+		rc = rc || write_settled(o, &all.list[i], e) ? -1 : 0;
+		dumped_clear(&all.list[i].dumped);
+		pagemap_free(all.list[i].pm);
+	}
+	page_runs_clear(&all.runs);
+	free(all.list);
+	return rc;
 }
 
-static int send_one(struct outgoing *o, const char *name, struct pages_stats *st, struct err *e)
+static int send_one(struct outgoing *o, const char *name, void *ctx, struct err *e)
 {
-	(void)st;
+	(void)ctx;
 	return send_image(o, name, e);
 }
 
@@ -226,18 +306,18 @@ struct json *outgoing_call_with_images(struct outgoing *o, const char *verb, str
 
 int outgoing_images(struct outgoing *o, struct pages_stats *st, struct err *e)
 {
-	if (outgoing_hidden_settle(o, e) || each_image(o, settle_one, st, e))
+	if (outgoing_hidden_settle(o, e) || settle(o, st, e))
 		return -1;
 	return o->ctl ? outgoing_send_images(o, e) : 0;
 }
 
-static int list_one(struct outgoing *o, const char *name, struct pages_stats *st, struct err *e)
+static int list_one(struct outgoing *o, const char *name, void *ctx, struct err *e)
 {
 	uint64_t object = pagemap_object(name);
 	AUTO_PAGEMAP struct pagemap *pm = NULL;
 	char path[PATH_MAX + 256];
 
-	(void)st;
+	(void)ctx;
 	if (!object)
 		return 0;
 	snprintf(path, sizeof(path), "%s/%s", o->ck->dir, name);
