@@ -209,6 +209,8 @@ static bool flags_of_now(const struct criu_maps *m, struct criu_maps_of *now)
 
 int criu_maps_read(struct criu_maps *m, const pid_t *pids, size_t n, size_t worth, struct err *e)
 {
+	bool tried = false;
+
 	criu_maps_clear(m);
 	m->of = calloc(n ? n : 1, sizeof(*m->of));
 	if (!m->of)
@@ -218,8 +220,11 @@ int criu_maps_read(struct criu_maps *m, const pid_t *pids, size_t n, size_t wort
 
 		if (!is_large(pids[i], worth))
 			continue;
-		if (!m->n && !m->kernel)
+		if (!tried && !m->kernel)
 			m->kernel = vma_flags_open();
+		tried = true;
+		if (!m->kernel && !is_large(pids[i], worth * CRIU_MAPS_UNSURE))
+			continue;
 		errno = 0;
 		if (!read_and_learn(m, o, pids[i])) {
 			m->n++;

@@ -18,6 +18,7 @@
 #include "lib/base/err.h"
 
 #define CRIU_MAPS_WORTH (4 << 20) /* bytes that a process has in memory, from which on it is worth it */
+#define CRIU_MAPS_UNSURE 16 /* so many times as much, where flags of before may be told */
 
 struct criu_map;
 struct criu_flags_known;

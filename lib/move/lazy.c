@@ -38,7 +38,7 @@
 #define HEARD_MS 2000  /* for the source to hear that all has come */
 #define LONELY_MS 3.6e6 /* without the source, while pages lack */
 #define LOOK_MS 1000
-#define TARDY_MS 500 /* a test's */
+#define TARDY_MS 1500 /* a test's */
 
 struct server {
 	const struct service *s;

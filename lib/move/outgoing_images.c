@@ -12,38 +12,36 @@
 
 /* One pagemap's pages as CRIU wrote them. Most are in the image already: what is not looked at is not mapped. */
 struct dumped {
-	int fd;
+	char path[PATH_MAX + 32];
 	uint8_t *data; /* NULL: not yet */
 	size_t len;
 };
-#define NOT_DUMPED ((struct dumped){ .fd = -1 })
 
 static void dumped_clear(struct dumped *d)
 {
 	if (d->data)
 		munmap(d->data, d->len);
-	close(d->fd);
 }
 
 static int dumped_open(struct dumped *d, const char *dir, unsigned id, struct err *e)
 {
-	char path[PATH_MAX + 32];
 	struct stat st;
 
-	snprintf(path, sizeof(path), "%s/pages-%u.img", dir, id);
-	d->fd = open(path, O_RDONLY | O_CLOEXEC);
-	if (d->fd < 0 || fstat(d->fd, &st))
-		return err_sys(e, "%s", path);
+	snprintf(d->path, sizeof(d->path), "%s/pages-%u.img", dir, id);
+	if (stat(d->path, &st))
+		return err_sys(e, "%s", d->path);
 	d->len = (size_t)st.st_size;
 	return 0;
 }
 
 static int dumped_map(struct dumped *d, struct err *e)
 {
-	void *data = d->data ? d->data : mmap(NULL, d->len, PROT_READ, MAP_SHARED | MAP_POPULATE, d->fd, 0);
-
+	if (d->data)
+		return 0;
+	AUTO_FD int fd = open(d->path, O_RDONLY | O_CLOEXEC);
+	void *data = fd < 0 ? MAP_FAILED : mmap(NULL, d->len, PROT_READ, MAP_SHARED | MAP_POPULATE, fd, 0);
 	if (data == MAP_FAILED)
-		return err_sys(e, "pages of criu");
+		return err_sys(e, "%s", d->path);
 	d->data = data;
 	return 0;
 }
@@ -66,12 +64,12 @@ static pid_t pid_of_object(struct outgoing *o, uint64_t object)
 	return 0;
 }
 
-/* The first of the runs that the last round has read, while the memory stood still, that ends behind this address; NULL. Not after a
- * round whose pages are to come later. */
+/* The first of the runs of shared memory that the last round has read, while it stood still, that ends behind this address; NULL. Not
+ * after a round whose pages are to come later. In private memory that round may have met code of criu's, which its own copy has not. */
 static const struct page_run *read_last(const struct outgoing *o, uint64_t object, uint64_t addr)
 {
 	const struct page_run *r = o->runs.run;
-	size_t from = 0, to = o->post_copy ? 0 : o->runs.n;
+	size_t from = 0, to = o->post_copy || !(object & OBJECT_SHARED) ? 0 : o->runs.n;
 	const size_t n = to;
 
 	while (from < to) {
@@ -185,7 +183,7 @@ struct settling {
 static int find_left(struct outgoing *o, struct settled *s, struct page_runs *runs, struct err *e)
 {
 	AUTO_PAGEMAP struct pagemap *hidden = calloc(1, sizeof(*hidden));
-	struct dumped none = NOT_DUMPED;
+	struct dumped none = { .len = 0 };
 
 	if (!hidden)
 		return err_set(e, EX_OSERR, "out of memory");
@@ -213,7 +211,7 @@ static int settle_one(struct outgoing *o, const char *name, void *ctx, struct er
 		all->room = room;
 	}
 	struct settled *s = &all->list[all->n++];
-	*s = (struct settled){ .object = object, .dumped = NOT_DUMPED };
+	*s = (struct settled){ .object = object };
 	pagemap_name(object, s->name);
 	snprintf(path, sizeof(path), "%s/%s", o->ck->dir, name);
 	return pagemap_read(&s->pm, path, e) || find_left(o, s, &all->runs, e) ? -1 : 0;
@@ -276,7 +274,8 @@ static int settle(struct outgoing *o, struct pages_stats *st, struct err *e)
 	for (size_t i = 0; i < all.n; i++) {
 		rc = rc || write_settled(o, &all.list[i], e) ? -1 : 0;
 		dumped_clear(&all.list[i].dumped);
-		pagemap_free(all.list[i].pm);
+		if (all.list[i].pm)
+			pagemap_free(all.list[i].pm);
 	}
 	page_runs_clear(&all.runs);
 	free(all.list);

@@ -34,7 +34,7 @@ moment() { # TITLE COMMAND...: of a few tries one is enough, as others may use t
 	for ((i = 0; i < 4 && $(jq '.longest_gap_ms | floor' "$tmp/gap") >= 1000; i++)); do
 		gap_start
 		sleep 0.5
-		"$@" || { ok "$title" false; return; }
+		"$@" || { gap_end; ok "$title" false; return; }
 		sleep 0.5
 		gap_end
 	done
