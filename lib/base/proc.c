@@ -294,11 +294,16 @@ void proc_folder(char dir[PATH_MAX])
 void proc_prefer(const char *folder, size_t len)
 {
 	const char *path = getenv("PATH");
-	char text[2 * PATH_MAX];
+	AUTO_FREE char *text = NULL;
 
-	snprintf(text, sizeof(text), "%.*s:%s", (int)len, folder,
-		 path ? path : "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin");
-	setenv("PATH", text, 1);
+	/* never one that would be looked for in the current folder */
+	if (!len || folder[0] != '/' || memchr(folder, ':', len))
+		return;
+	if (asprintf(&text, "%.*s:%s", (int)len, folder,
+		     path && *path ? path : "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin") >= 0)
+		setenv("PATH", text, 1);
+	else
+		text = NULL;
 }
 
 void proc_fellows(void)
