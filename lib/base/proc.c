@@ -311,8 +311,7 @@ void proc_fellows(void)
 	char dir[PATH_MAX];
 
 	proc_folder(dir);
-	if (dir[0])
-		proc_prefer(dir, strlen(dir));
+	proc_prefer(dir, strlen(dir));
 }
 
 bool proc_filtered(pid_t pid, pid_t tid)

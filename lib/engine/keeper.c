@@ -74,14 +74,19 @@ static int ask_send(struct keeper *k, const struct keeper_ask *ask, size_t words
 	return sendmsg(k->ctl, &m, MSG_NOSIGNAL) < 0 ? err_sys(e, "keeper %d", (int)k->pid) : 0;
 }
 
-static int ask_simple(struct keeper *k, int verb, pid_t pid, struct keeper_answer *a, struct err *e)
+static int ask_verb(struct keeper *k, int verb, pid_t pid, struct err *e)
 {
 	struct keeper_ask ask;
 
 	memset(&ask, 0, offsetof(struct keeper_ask, words));
 	ask.verb = verb;
 	ask.pid = pid;
-	return ask_send(k, &ask, 0, NULL, e) || answer_get(k, a, e) ? -1 : 0;
+	return ask_send(k, &ask, 0, NULL, e);
+}
+
+static int ask_simple(struct keeper *k, int verb, pid_t pid, struct keeper_answer *a, struct err *e)
+{
+	return ask_verb(k, verb, pid, e) || answer_get(k, a, e) ? -1 : 0;
 }
 
 int keeper_spawn(struct keeper *k, const struct service *s, const struct keeper_orders *orders, struct err *e)
@@ -128,12 +133,9 @@ int keeper_mount(struct keeper *k, struct err *e)
 /* Answered when the server of its pages has come so far. */
 static int ask_pages(struct keeper *k, int verb, int timeout_ms, struct err *e)
 {
-	struct keeper_ask ask;
 	struct keeper_answer a;
 
-	memset(&ask, 0, offsetof(struct keeper_ask, words));
-	ask.verb = verb;
-	if (ask_send(k, &ask, 0, NULL, e))
+	if (ask_verb(k, verb, 0, e))
 		return -1;
 	if (!happens(k->ctl, timeout_ms))
 		return err_set(e, EX_TEMPFAIL, "keeper %d: the server of its pages does not answer", (int)k->pid);

@@ -12,10 +12,16 @@
 
 /* One pagemap's pages as CRIU wrote them. Most are in the image already: what is not looked at is not mapped. */
 struct dumped {
-	char path[PATH_MAX + 32];
+	unsigned id;
 	uint8_t *data; /* NULL: not yet */
 	size_t len;
 };
+
+static const char *dumped_path(const struct outgoing *o, unsigned id, char path[PATH_MAX + 32])
+{
+	snprintf(path, PATH_MAX + 32, "%s/pages-%u.img", o->ck->dir, id);
+	return path;
+}
 
 static void dumped_clear(struct dumped *d)
 {
@@ -23,25 +29,28 @@ static void dumped_clear(struct dumped *d)
 		munmap(d->data, d->len);
 }
 
-static int dumped_open(struct dumped *d, const char *dir, unsigned id, struct err *e)
+static int dumped_find(struct dumped *d, const struct outgoing *o, unsigned id, struct err *e)
 {
+	char path[PATH_MAX + 32];
 	struct stat st;
 
-	snprintf(d->path, sizeof(d->path), "%s/pages-%u.img", dir, id);
-	if (stat(d->path, &st))
-		return err_sys(e, "%s", d->path);
+	if (stat(dumped_path(o, id, path), &st))
+		return err_sys(e, "%s", path);
+	d->id = id;
 	d->len = (size_t)st.st_size;
 	return 0;
 }
 
-static int dumped_map(struct dumped *d, struct err *e)
+static int dumped_map(struct dumped *d, const struct outgoing *o, struct err *e)
 {
+	char path[PATH_MAX + 32];
+
 	if (d->data)
 		return 0;
-	AUTO_FD int fd = open(d->path, O_RDONLY | O_CLOEXEC);
+	AUTO_FD int fd = open(dumped_path(o, d->id, path), O_RDONLY | O_CLOEXEC);
 	void *data = fd < 0 ? MAP_FAILED : mmap(NULL, d->len, PROT_READ, MAP_SHARED | MAP_POPULATE, fd, 0);
 	if (data == MAP_FAILED)
-		return err_sys(e, "%s", d->path);
+		return err_sys(e, "%s", path);
 	d->data = data;
 	return 0;
 }
@@ -69,9 +78,10 @@ static pid_t pid_of_object(struct outgoing *o, uint64_t object)
 static const struct page_run *read_last(const struct outgoing *o, uint64_t object, uint64_t addr)
 {
 	const struct page_run *r = o->runs.run;
-	size_t from = 0, to = o->post_copy || !(object & OBJECT_SHARED) ? 0 : o->runs.n;
-	const size_t n = to;
+	size_t from = 0, to = o->runs.n;
 
+	if (o->post_copy || !(object & OBJECT_SHARED))
+		return NULL;
 	while (from < to) {
 		size_t at = (from + to) / 2;
 
@@ -80,7 +90,7 @@ static const struct page_run *read_last(const struct outgoing *o, uint64_t objec
 		else
 			to = at;
 	}
-	return from < n && r[from].object == object ? &r[from] : NULL;
+	return from < o->runs.n && r[from].object == object ? &r[from] : NULL;
 }
 
 /* Pages that CRIU wrote, as nobody else could read them, or as no process has touched them where it has mapped that shared memory. */
@@ -97,7 +107,7 @@ static int dumped_runs(struct outgoing *o, uint64_t object, const struct pagemap
 		}
 		if (last && (last->addr - addr) / PAGE_BYTES < n)
 			n = (last->addr - addr) / PAGE_BYTES;
-		if (dumped_map(d, e))
+		if (dumped_map(d, o, e))
 			return -1;
 		struct page_run run = { .object = object, .addr = addr, .vaddr = (uintptr_t)d->data + at + p * PAGE_BYTES,
 					.pages = n < RUN_PAGES ? (uint32_t)n : RUN_PAGES };
@@ -166,7 +176,6 @@ static int split_entry(struct outgoing *o, uint64_t object, const struct pagemap
 
 /* One object's pages as criu has left them. */
 struct settled {
-	char name[64]; /* of its pagemap's file */
 	uint64_t object;
 	struct pagemap *pm;
 	struct dumped dumped;
@@ -175,7 +184,7 @@ struct settled {
 /* All of them: what of their pages has to go into the image still goes there in one round. */
 struct settling {
 	struct settled *list;
-	size_t n, room;
+	size_t n;
 	struct page_runs runs;
 };
 
@@ -187,7 +196,7 @@ static int find_left(struct outgoing *o, struct settled *s, struct page_runs *ru
 
 	if (!hidden)
 		return err_set(e, EX_OSERR, "out of memory");
-	return dumped_open(&s->dumped, o->ck->dir, s->pm->pages_id, e) || object_runs(o, s->object, s->pm, &s->dumped, runs, e) ||
+	return dumped_find(&s->dumped, o, s->pm->pages_id, e) || object_runs(o, s->object, s->pm, &s->dumped, runs, e) ||
 			       outgoing_hidden(o, s->object, hidden, e) || object_runs(o, s->object, hidden, &none, runs, e) ||
 			       pagemap_merge(s->pm, hidden, e) ?
 		       -1 : 0;
@@ -201,18 +210,12 @@ static int settle_one(struct outgoing *o, const char *name, void *ctx, struct er
 
 	if (!object)
 		return 0;
-	if (all->n == all->room) {
-		size_t room = all->room ? 2 * all->room : 16;
-		void *bigger = realloc(all->list, room * sizeof(*all->list));
-
-		if (!bigger)
-			return err_set(e, EX_OSERR, "out of memory");
-		all->list = bigger;
-		all->room = room;
-	}
+	struct settled *bigger = realloc(all->list, (all->n + 1) * sizeof(*bigger));
+	if (!bigger)
+		return err_set(e, EX_OSERR, "out of memory");
+	all->list = bigger;
 	struct settled *s = &all->list[all->n++];
 	*s = (struct settled){ .object = object };
-	pagemap_name(object, s->name);
 	snprintf(path, sizeof(path), "%s/%s", o->ck->dir, name);
 	return pagemap_read(&s->pm, path, e) || find_left(o, s, &all->runs, e) ? -1 : 0;
 }
@@ -221,7 +224,7 @@ static int settle_one(struct outgoing *o, const char *name, void *ctx, struct er
 static int write_settled(struct outgoing *o, const struct settled *s, struct err *e)
 {
 	AUTO_PAGEMAP struct pagemap *out = calloc(1, sizeof(*out));
-	char path[PATH_MAX + 256];
+	char path[PATH_MAX + 256], name[64];
 
 	if (!out)
 		return err_set(e, EX_OSERR, "out of memory");
@@ -229,10 +232,10 @@ static int write_settled(struct outgoing *o, const struct settled *s, struct err
 	for (size_t i = 0; i < s->pm->n; i++)
 		if (split_entry(o, s->object, &s->pm->entry[i], out, e))
 			return -1;
-	snprintf(path, sizeof(path), "%s/pages-%u.img", o->ck->dir, out->pages_id);
-	if (truncate(path, 0))
+	if (truncate(dumped_path(o, out->pages_id, path), 0))
 		return err_sys(e, "%s", path);
-	snprintf(path, sizeof(path), "%s/%s", o->ck->dir, s->name);
+	pagemap_name(s->object, name);
+	snprintf(path, sizeof(path), "%s/%s", o->ck->dir, name);
 	return pagemap_write(out, path, e);
 }
 

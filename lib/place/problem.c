@@ -9,8 +9,8 @@
 
 #define ENDLESS    1e18    /* a capacity that nobody has told */
 #define LINK_BPS   125e6   /* of a node that does not tell: 1 Gbit/s */
-/* Of a move, as the first table of the README's "How long clients wait" has it (a client's gap, and the whole, of 8, 64 and 512 MB that are written at 10 MB/s,
- * over 1 Gbit/s: 35, 36 and 30 ms, and 0.4, 1.05 and 5.6 s), to 25 % of the gaps and 9 % of the times: */
+/* Of a move, as the first table of the README's "How long clients wait" has it (a client's gap, and the whole, of 8, 64 and 512 MB
+ * that are written at 10 MB/s, over 1 Gbit/s: 35, 36 and 30 ms, and 0.4, 1.05 and 5.6 s), to 25 % of the gaps and 9 % of the times: */
 #define PAUSE_MS   32.0    /* of nothing */
 #define PAUSE_MB   0.01    /* for each MB of memory: its page tables are looked at once more */
 #define SETTLE_MS  300.0   /* beside what is brought */

@@ -227,7 +227,7 @@ verdict() { # TITLE STATES WANTED
 	dies) is "$1: it died with its node" 'none none' "$2" ;;
 	waits) is "$1: it stays frozen" 'frozen none' "$2" ;;
 	survives) # if criu, which was killed, was not just putting code into it or reading its sockets: nothing can hold it then
-		if [[ $2 == 'none none' ]]; then like "$1: it died, which is told" 'did not survive|criu: ' "$(<"$tmp/err")"
+		if [[ $2 == 'none none' ]]; then like "$1: it died, which is told" 'did not survive' "$(<"$tmp/err")"
 		else like "$1: exactly one runs" '^(running none|none running)$' "$2"; fi ;;
 	*) like "$1: exactly one runs" '^(running none|none running)$' "$2" ;;
 	esac || sed 's/^/# /' "$tmp/recovered"
